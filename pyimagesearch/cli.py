@@ -1,0 +1,69 @@
+"""What the scripts share: status lines, error lines and argument types."""
+
+import argparse
+import functools
+import os
+import sys
+from pathlib import Path
+
+
+def info(message):
+    """Print a status line to standard error, so that results can be piped."""
+    print(f"[INFO] {message}", file=sys.stderr, flush=True)
+
+
+def warn(message):
+    """Print a warning line to standard error."""
+    print(f"[WARNING] {message}", file=sys.stderr, flush=True)
+
+
+def command(main):
+    """Make a script's `main(argv)` return an exit status and show errors as one line.
+
+    The package raises ValueError, OSError, ImportError or MemoryError with what was wrong and what
+    to do; those become `script.py: error: ...` and status 1. Anything else is a bug and keeps
+    its traceback.
+    """
+
+    @functools.wraps(main)
+    def run(argv=None):
+        try:
+            main(argv)
+        except BrokenPipeError:
+            # The reader (head, less) closed the pipe: not an error, but Python would print one
+            # while flushing standard output at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        except (ValueError, OSError, ImportError, MemoryError) as error:
+            script = Path(main.__code__.co_filename).name
+            text = " ".join(str(error).split()) or type(error).__name__
+            print(f"{script}: error: {text}", file=sys.stderr)
+            return 1
+        except KeyboardInterrupt:
+            print(file=sys.stderr)
+            return 130
+        return 0
+
+    return run
+
+
+def positive_int(text):
+    """argparse type: a whole number of at least 1."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"expected a number of at least 1, received {text}")
+    return value
+
+
+def positive_float(text):
+    """argparse type: a finite number above 0."""
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected a number above 0, received {text}")
+    return value
+
+
+def model_path(text):
+    """argparse type: a model file to write, `.keras` or `.h5`."""
+    if Path(text).suffix not in (".keras", ".h5"):
+        raise argparse.ArgumentTypeError(f"expected a name ending in .keras or .h5, received {text}")
+    return text

@@ -1,0 +1,44 @@
+"""The tutorial's convolutional autoencoder."""
+
+import math
+
+from keras import Model, layers
+
+
+class ConvAutoencoder:
+    """Strided convolutions down to a short code and transposed convolutions back."""
+
+    @staticmethod
+    def build(width, height, depth, filters=(32, 64), latentDim=16):
+        """Return the network as one model named `autoencoder`, images in [0, 1] in and out.
+
+        Its layer `encoded` gives the (n, latentDim) codes, its layer `decoded` the (n, height,
+        width, depth) reconstructions. Each entry of `filters` halves the sides.
+
+        Raises ValueError when the sides cannot be halved that often without a remainder: the
+        decoder would give back another size.
+        """
+        stride = 2 ** len(filters)
+        if width % stride or height % stride:
+            raise ValueError(
+                f"{len(filters)} filters need sides divisible by {stride}; "
+                f"received {width}x{height} (width x height): resize, or use fewer filters"
+            )
+        inputs = layers.Input(shape=(height, width, depth))
+        x = inputs
+        for count in filters:
+            x = layers.Conv2D(count, (3, 3), strides=2, padding="same")(x)
+            x = layers.LeakyReLU(negative_slope=0.2)(x)
+            x = layers.BatchNormalization(axis=-1)(x)
+        volume = x.shape[1:]
+        latent = layers.Dense(latentDim, name="encoded")(layers.Flatten()(x))
+
+        x = layers.Dense(math.prod(volume))(latent)
+        x = layers.Reshape(volume)(x)
+        for count in reversed(filters):
+            x = layers.Conv2DTranspose(count, (3, 3), strides=2, padding="same")(x)
+            x = layers.LeakyReLU(negative_slope=0.2)(x)
+            x = layers.BatchNormalization(axis=-1)(x)
+        x = layers.Conv2DTranspose(depth, (3, 3), padding="same")(x)
+        outputs = layers.Activation("sigmoid", name="decoded")(x)
+        return Model(inputs, outputs, name="autoencoder")
