@@ -44,9 +44,8 @@ def main(argv=None):
     spec = InputSpec(*train_images.images.shape[1:])
 
     # TensorFlow takes seconds to import: only once the flags and the data are known to be good.
-    import keras
-
     from pyimagesearch import training
+    from pyimagesearch.backend import keras
     from pyimagesearch.convautoencoder import ConvAutoencoder
 
     info("building autoencoder...")

@@ -2,7 +2,9 @@
 
 import math
 
-from keras import Model, layers
+from pyimagesearch.backend import keras
+
+layers = keras.layers
 
 
 class ConvAutoencoder:
@@ -41,4 +43,4 @@ class ConvAutoencoder:
             x = layers.BatchNormalization(axis=-1)(x)
         x = layers.Conv2DTranspose(depth, (3, 3), padding="same")(x)
         outputs = layers.Activation("sigmoid", name="decoded")(x)
-        return Model(inputs, outputs, name="autoencoder")
+        return keras.Model(inputs, outputs, name="autoencoder")

@@ -161,7 +161,7 @@ def _keras_datasets():
 
 
 def _download(name, folder, files):
-    import keras
+    from pyimagesearch.backend import keras
 
     try:
         getattr(keras.datasets, name).load_data()

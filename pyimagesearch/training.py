@@ -1,9 +1,12 @@
 """Training an autoencoder: batches from a dataset, the published recipe, the best epoch kept."""
 
-import keras
+import sys
+
 import numpy as np
 from tqdm.keras import TqdmCallback
 
+from pyimagesearch.backend import keras
+from pyimagesearch.cli import info
 from pyimagesearch.files import replacing
 
 
@@ -41,6 +44,14 @@ class BestEpoch(keras.callbacks.Callback):
             self.loss, self.weights = logs["val_loss"], self.model.get_weights()
 
 
+class EpochLines(keras.callbacks.Callback):
+    """Prints a line an epoch: for logs, where a progress bar would leave thousands."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        terms = ", ".join(f"{name} {value:.4f}" for name, value in logs.items())
+        info(f"epoch {epoch + 1} of {self.params['epochs']}: {terms}")
+
+
 def inverse_time_decay(learning_rate, decay):
     """Return the rate learning_rate / (1 + decay * step), as `Adam(lr, decay)` of old had it."""
     return keras.optimizers.schedules.InverseTimeDecay(
@@ -61,6 +72,7 @@ def train(autoencoder, training, validation, epochs, learning_rate):
     # XLA compiles for a minute and then runs these small convolutions no faster on a CPU.
     trainer.compile(loss="mse", optimizer=keras.optimizers.Adam(rate), jit_compile=False)
     best, history = BestEpoch(), keras.callbacks.History()
+    progress = TqdmCallback(verbose=1) if sys.stderr.isatty() else EpochLines()
     finished = True
     try:
         trainer.fit(
@@ -68,7 +80,7 @@ def train(autoencoder, training, validation, epochs, learning_rate):
             validation_data=validation,
             epochs=epochs,
             verbose=0,
-            callbacks=[best, history, TqdmCallback(verbose=1)],
+            callbacks=[best, history, progress],
         )
     except KeyboardInterrupt:
         finished = False

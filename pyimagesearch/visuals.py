@@ -1,9 +1,17 @@
 """Pictures of what happens: loss plots, reconstructions, montages, windows."""
 
+import os
+import socket
+import sys
+
 import cv2
 import numpy as np
+from imutils import build_montages
 
 from pyimagesearch.files import replacing
+
+FONT, FONT_SCALE = cv2.FONT_HERSHEY_SIMPLEX, 0.45
+RED, WHITE = (0, 0, 255), (255, 255, 255)  # BGR
 
 
 def write_image(path, image):
@@ -43,3 +51,80 @@ def plot_losses(path, losses):
         axes.legend(loc="upper right")
         with replacing(path) as temporary:
             figure.savefig(temporary)
+
+
+def tile_side(picture):
+    """Return the side, in pixels, at which to show pictures like this one in a montage."""
+    side = max(picture.shape[:2])
+    # Thumbnails of digits are doubled: at their own 28 pixels a wrong result is hard to see.
+    return 2 * side if side <= 64 else min(side, 160)
+
+
+def tile(picture, side, wrong=False):
+    """Fit a picture into a square of `side` pixels, on black; a wrong result gets a red border."""
+    image = to_bgr(picture)
+    scale = side / max(image.shape[:2])
+    size = [max(1, round(length * scale)) for length in image.shape[1::-1]]
+    # Whole pixels show what the encoder saw; photographs are averaged down.
+    image = cv2.resize(image, size, interpolation=cv2.INTER_NEAREST if scale > 1 else cv2.INTER_AREA)
+    square = np.zeros((side, side, 3), np.uint8)
+    top, left = (side - image.shape[0]) // 2, (side - image.shape[1]) // 2
+    square[top : top + image.shape[0], left : left + image.shape[1]] = image
+    if wrong:
+        cv2.rectangle(square, (0, 0), (side - 1, side - 1), RED, thickness=max(2, side // 28))
+    return square
+
+
+def montage(tiles, columns):
+    """Lay square tiles of one size out in rows of `columns`, black where there are none left."""
+    side = tiles[0].shape[0]
+    rows = -(-len(tiles) // columns)
+    [sheet] = build_montages(tiles, (side, side), (columns, rows))
+    return sheet
+
+
+def with_caption(image, lines):
+    """Put lines of text under an image, which is widened with black where a line needs it."""
+    sizes = [cv2.getTextSize(line, FONT, FONT_SCALE, 1)[0] for line in lines]
+    width = max(image.shape[1], *(size[0] + 16 for size in sizes))
+    sheet = np.zeros((image.shape[0] + 22 * len(lines) + 6, width, 3), np.uint8)
+    left = (width - image.shape[1]) // 2
+    sheet[: image.shape[0], left : left + image.shape[1]] = image
+    for i, line in enumerate(lines):
+        origin = 8, image.shape[0] + 22 * i + 18
+        cv2.putText(sheet, line, origin, FONT, FONT_SCALE, WHITE, 1, cv2.LINE_AA)
+    return sheet
+
+
+def has_display():
+    """Whether a window can be opened. Without a display Qt would end the whole process."""
+    if sys.platform != "linux" or os.environ.get("WAYLAND_DISPLAY"):
+        return True
+    host, _, number = os.environ.get("DISPLAY", "").rpartition(":")
+    number = number.split(".")[0]
+    if not number.isdigit():
+        return False
+    try:
+        if host in ("", "unix"):
+            with socket.socket(socket.AF_UNIX) as server:
+                server.connect(f"/tmp/.X11-unix/X{number}")
+        else:
+            socket.create_connection((host, 6000 + int(number)), timeout=5).close()
+    except OSError:
+        return False
+    return True
+
+
+def show_windows(images):
+    """Show images by window title and wait for a key; return False when the user wants to stop.
+
+    Any key means next; q, Esc or closing a window means stop.
+    """
+    for title, image in images.items():
+        cv2.imshow(title, image)
+    while True:
+        key = cv2.waitKey(50)
+        if key != -1:
+            return key & 0xFF not in (ord("q"), 27)
+        if any(cv2.getWindowProperty(title, cv2.WND_PROP_VISIBLE) < 1 for title in images):
+            return False

@@ -1,0 +1,29 @@
+# The two commands of the README: `make demo` and `make test`.
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+DEMO := output/demo
+
+.PHONY: demo test format
+
+demo: $(VENV)/installed
+	$(PYTHON) train_autoencoder.py --model $(DEMO)/autoencoder.keras \
+	    --vis $(DEMO)/recon_vis.png --plot $(DEMO)/plot.png --epochs 3
+	$(PYTHON) index_images.py --model $(DEMO)/autoencoder.keras --index $(DEMO)/index.pickle
+	$(PYTHON) search.py --index $(DEMO)/index.pickle --sample 5 --seed 1 --output $(DEMO)
+	$(PYTHON) search.py --index $(DEMO)/index.pickle --evaluate
+	@echo "Look at the montages in $(DEMO)/, results_0.png to results_4.png."
+
+test: $(VENV)/installed
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m pytest
+
+format: $(VENV)/installed
+	$(PYTHON) -m ruff check --fix .
+	$(PYTHON) -m ruff format .
+
+$(VENV)/installed: requirements.txt tests/requirements.txt
+	python3 -c 'import sys; sys.exit("Python 3.11 or newer is needed" if sys.version_info < (3, 11) else 0)'
+	python3 -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --requirement requirements.txt --requirement tests/requirements.txt
+	touch $@

@@ -1,0 +1,144 @@
+"""Encoders: images in, codes out. Made from a Keras model once, run by ONNX Runtime ever after."""
+
+import logging
+import os
+import tempfile
+import warnings
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from pyimagesearch.files import sha256_of
+from pyimagesearch.images import InputSpec
+
+CODE_LAYERS = ("encoded", "encoder")
+
+
+class Encoder:
+    """The half of an autoencoder that a search needs, in a form that travels inside an index.
+
+    `onnx` is the network as bytes, `spec` the InputSpec of its images, `dim` the number of floats in
+    a code; `model` and `model_sha256` name the file it was made from.
+    """
+
+    def __init__(self, onnx, spec, dim, model, model_sha256):
+        self.onnx, self.spec, self.dim = onnx, spec, dim
+        self.model, self.model_sha256 = model, model_sha256
+
+    @classmethod
+    def from_keras(cls, path):
+        """Make an encoder from a saved autoencoder's layer `encoded`.
+
+        Raises OSError when the file cannot be read and ValueError when it is no Keras model, needs
+        code of its own to load, or has no such layer.
+        """
+        network = _load_encoder_network(path)
+        _, height, width, channels = network.input_shape
+        onnx = _export_onnx(network)
+        spec = InputSpec(height, width, channels)
+        encoder = cls(onnx, spec, network.output_shape[1], Path(path).name, sha256_of(path))
+        sample = np.random.default_rng(0).random((8, *spec.shape), dtype=np.float32)
+        difference = np.abs(encoder.encode(sample) - network.predict_on_batch(sample)).max()
+        if not difference < 1e-3:
+            raise ValueError(f"{path} gives other codes as ONNX than in Keras (by {difference:.2g})")
+        return encoder
+
+    @classmethod
+    def from_dict(cls, values):
+        """The inverse of `to_dict`; raises ValueError when something is missing or misshapen."""
+        try:
+            spec = InputSpec(**values["spec"])
+            return cls(**{**values, "spec": spec})
+        except (TypeError, KeyError) as error:
+            raise ValueError(f"its encoder is incomplete: {error}") from error
+
+    def to_dict(self):
+        """Everything as plain values."""
+        return {
+            "onnx": self.onnx,
+            "spec": self.spec.to_dict(),
+            "dim": self.dim,
+            "model": self.model,
+            "model_sha256": self.model_sha256,
+        }
+
+    @cached_property
+    def _session(self):
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        try:
+            return onnxruntime.InferenceSession(
+                self.onnx, options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # ONNX Runtime raises types of its own
+            raise ValueError(f"the encoder of {self.model} cannot be run: {error}") from error
+
+    def encode(self, images):
+        """Encode float32 images in [0, 1], (n, *spec.shape), to float32 codes (n, dim)."""
+        [source] = self._session.get_inputs()
+        [codes] = self._session.run(None, {source.name: images})
+        return codes
+
+    def encode_dataset(self, dataset, batch_size=256, progress=None):
+        """Encode every row of a dataset, batch by batch, to float32 codes (len(dataset), dim).
+
+        `progress`, when given, is called with the number of images after each batch.
+        """
+        codes = np.empty((len(dataset), self.dim), np.float32)
+        for start in range(0, len(dataset), batch_size):
+            rows = np.arange(start, min(start + batch_size, len(dataset)))
+            codes[rows] = self.encode(dataset.read(rows, self.spec))
+            if progress:
+                progress(len(rows))
+        return codes
+
+
+def load_keras_model(path):
+    """Load a saved Keras model that needs no code but Keras' own.
+
+    Raises FileNotFoundError, or ValueError saying what the file is not.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"no such model file: {path}; make it with train_autoencoder.py")
+    from pyimagesearch.backend import keras
+
+    try:
+        # Safe mode refuses lambdas, which could run anything; a search needs no optimizer or loss.
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ValueError(f"cannot load {path} as a Keras model: {reason}") from error
+
+
+def _load_encoder_network(path):
+    """Return the Keras network from a model's images to its flat code."""
+    from pyimagesearch.backend import keras
+
+    model = load_keras_model(path)
+    names = [layer.name for layer in model.layers]
+    layer = next((name for name in CODE_LAYERS if name in names), None)
+    if layer is None:
+        raise ValueError(
+            f"{path} has no layer named encoded, whose output would be the code; "
+            f"it has {', '.join(names)}"
+        )
+    if None in model.input_shape[1:] or len(model.input_shape) != 4:
+        raise ValueError(f"{path} takes {model.input_shape}: expected images of one fixed size")
+    code = model.get_layer(layer).output
+    if len(code.shape) > 2:
+        code = keras.layers.Flatten()(code)
+    return keras.Model(model.input, code)
+
+
+def _export_onnx(network):
+    """Return a Keras network as ONNX bytes, any batch size in."""
+    network(np.zeros((1, *network.input_shape[1:]), np.float32))  # export wants it called once
+    logging.getLogger("tf2onnx").setLevel(logging.ERROR)
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Keras probes NumPy for names that are going away
+        file = os.path.join(folder, "encoder.onnx")
+        network.export(file, format="onnx", verbose=False)
+        return Path(file).read_bytes()
