@@ -9,7 +9,7 @@ import time
 
 from tqdm import tqdm
 
-from pyimagesearch.cli import command, info, positive_int
+from pyimagesearch.cli import HelpFormatter, command, info, positive_int
 from pyimagesearch.datasets import SPLITS, open_dataset
 from pyimagesearch.encoders import Encoder
 from pyimagesearch.files import require_writable
@@ -19,7 +19,7 @@ from pyimagesearch.indexes import METRICS, Index, save_index
 def parse_args(argv):
     parser = argparse.ArgumentParser(
         description="Encode images with a trained model into an index.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        formatter_class=HelpFormatter,
     )
     add = parser.add_argument
     add("-m", "--model", required=True, help="trained model, .keras or .h5")

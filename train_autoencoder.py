@@ -6,22 +6,33 @@ usage: python train_autoencoder.py --model output/autoencoder.h5
 import argparse
 import sys
 
-from pyimagesearch.cli import command, info, model_path, positive_float, positive_int, warn
+from pyimagesearch.cli import (
+    HelpFormatter,
+    command,
+    info,
+    path_ending_in,
+    positive_float,
+    positive_int,
+    warn,
+)
 from pyimagesearch.datasets import open_dataset
 from pyimagesearch.files import require_writable
 from pyimagesearch.images import InputSpec
 from pyimagesearch.visuals import plot_losses, reconstruction_sheet, write_image
 
+MODEL = path_ending_in(".keras", ".h5")
+PICTURE = path_ending_in(".png", ".jpg")
+
 
 def parse_args(argv):
     parser = argparse.ArgumentParser(
-        description="Train a convolutional autoencoder on images; its code is what a search compares.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        description="Train a convolutional autoencoder; its codes are what a search compares.",
+        formatter_class=HelpFormatter,
     )
     add = parser.add_argument
-    add("-m", "--model", required=True, type=model_path, help="model file to write, .keras or .h5")
-    add("-v", "--vis", default="recon_vis.png", help="picture of reconstructions to write")
-    add("-p", "--plot", default="plot.png", help="plot of the losses to write")
+    add("-m", "--model", required=True, type=MODEL, help="model file to write, .keras or .h5")
+    add("-v", "--vis", type=PICTURE, default="recon_vis.png", help="picture of reconstructions")
+    add("-p", "--plot", type=PICTURE, default="plot.png", help="plot of the losses")
     add("--dataset", default="mnist", help="mnist, fashion_mnist, cifar10 or an .npz file")
     add("--limit", type=positive_int, help="use the first N images only, for a quick look")
     add("--epochs", type=positive_int, default=20, help="passes over the training images")

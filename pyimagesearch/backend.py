@@ -1,4 +1,4 @@
-"""Keras, imported without the start-up chatter of TensorFlow: `from pyimagesearch.backend import keras`."""
+"""Keras, imported without the start-up chatter of TensorFlow."""
 
 import os
 import sys

@@ -7,6 +7,13 @@ import sys
 from pathlib import Path
 
 
+class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Shows the default of every flag that has one."""
+
+    def _get_help_string(self, action):
+        return action.help if action.default in (None, False) else super()._get_help_string(action)
+
+
 def info(message):
     """Print a status line to standard error, so that results can be piped."""
     print(f"[INFO] {message}", file=sys.stderr, flush=True)
@@ -62,8 +69,14 @@ def positive_float(text):
     return value
 
 
-def model_path(text):
-    """argparse type: a model file to write, `.keras` or `.h5`."""
-    if Path(text).suffix not in (".keras", ".h5"):
-        raise argparse.ArgumentTypeError(f"expected a name ending in .keras or .h5, received {text}")
-    return text
+def path_ending_in(*suffixes):
+    """Return an argparse type: the path of a file to write, in a format that its suffix names."""
+
+    def path(text):
+        if Path(text).suffix.lower() not in suffixes:
+            raise argparse.ArgumentTypeError(
+                f"expected a name ending in {' or '.join(suffixes)}, received {text}"
+            )
+        return text
+
+    return path

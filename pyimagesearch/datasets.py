@@ -2,6 +2,7 @@
 
 import gzip
 import os
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 
@@ -36,11 +37,22 @@ class ArrayDataset:
                 "x_train and x_test"
             )
         self.name, self.split, self.limit = name, split, limit
+        self._loading = None
+
+    def prefetch(self):
+        """Start loading the images in a thread, while the caller does something else."""
+        self._loading = ThreadPoolExecutor(1).submit(self._load_images)
 
     @cached_property
     def images(self):
         """All images, (n, height, width, 1 or 3): uint8, or float in [0, 1]."""
-        return _as_images(self._load(self.name, self.split, "x"), self.name)[: self.limit]
+        return self._load_images() if self._loading is None else self._loading.result()
+
+    def _load_images(self):
+        images = _as_images(self._load(self.name, self.split, "x"), self.name)[: self.limit]
+        if self.labels is not None and len(self.labels) != len(images):
+            raise ValueError(f"{self.name}: {len(self.labels)} labels for {len(images)} images")
+        return images
 
     @cached_property
     def labels(self):
@@ -91,7 +103,9 @@ def _as_images(images, name):
             f"received {images.shape}"
         )
     if images.dtype.kind not in "uf":
-        raise ValueError(f"{name}: expected images of an unsigned or float type, received {images.dtype}")
+        raise ValueError(
+            f"{name}: expected images of an unsigned or float type, received {images.dtype}"
+        )
     # Written so that NaN fails too.
     if images.dtype.kind == "f" and not (images.min() >= 0 and images.max() <= 1):
         raise ValueError(
@@ -104,7 +118,8 @@ def _as_images(images, name):
 def _as_labels(labels, name):
     if labels.dtype.kind not in "iu" or labels.size != len(labels):
         raise ValueError(
-            f"{name}: expected one whole-number label an image, received {labels.dtype} {labels.shape}"
+            f"{name}: expected one whole-number label an image, "
+            f"received {labels.dtype} of shape {labels.shape}"
         )
     return labels.reshape(-1).astype(np.int64)
 
@@ -149,7 +164,11 @@ def _load_cifar10(name, split, kind):
     batches = [load_plain(folder / file, encoding="bytes") for file in names]
     if kind == "y":
         return np.concatenate([batch[b"labels"] for batch in batches])
-    return np.concatenate([batch[b"data"] for batch in batches]).reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
+    return (
+        np.concatenate([batch[b"data"] for batch in batches])
+        .reshape(-1, 3, 32, 32)
+        .transpose(0, 2, 3, 1)
+    )
 
 
 BUILT_IN = {"mnist": _load_mnist, "fashion_mnist": _load_fashion_mnist, "cifar10": _load_cifar10}

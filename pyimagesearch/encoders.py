@@ -18,8 +18,8 @@ CODE_LAYERS = ("encoded", "encoder")
 class Encoder:
     """The half of an autoencoder that a search needs, in a form that travels inside an index.
 
-    `onnx` is the network as bytes, `spec` the InputSpec of its images, `dim` the number of floats in
-    a code; `model` and `model_sha256` name the file it was made from.
+    `onnx` is the network as bytes, `spec` the InputSpec of its images, `dim` the number of floats
+    in a code; `model` and `model_sha256` name the file it was made from.
     """
 
     def __init__(self, onnx, spec, dim, model, model_sha256):
@@ -41,17 +41,18 @@ class Encoder:
         sample = np.random.default_rng(0).random((8, *spec.shape), dtype=np.float32)
         difference = np.abs(encoder.encode(sample) - network.predict_on_batch(sample)).max()
         if not difference < 1e-3:
-            raise ValueError(f"{path} gives other codes as ONNX than in Keras (by {difference:.2g})")
+            raise ValueError(
+                f"{path} gives other codes as ONNX than in Keras (by {difference:.2g})"
+            )
         return encoder
 
     @classmethod
     def from_dict(cls, values):
-        """The inverse of `to_dict`; raises ValueError when something is missing or misshapen."""
-        try:
-            spec = InputSpec(**values["spec"])
-            return cls(**{**values, "spec": spec})
-        except (TypeError, KeyError) as error:
-            raise ValueError(f"its encoder is incomplete: {error}") from error
+        """The inverse of `to_dict`; raises ValueError when something is missing or mistyped."""
+        fields = {"onnx": bytes, "spec": dict, "dim": int, "model": str, "model_sha256": str}
+        if not isinstance(values, dict) or {k: type(v) for k, v in values.items()} != fields:
+            raise ValueError(f"expected its encoder to hold {', '.join(fields)}")
+        return cls(**{**values, "spec": InputSpec.from_dict(values["spec"])})
 
     def to_dict(self):
         """Everything as plain values."""

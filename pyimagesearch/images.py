@@ -46,7 +46,20 @@ class InputSpec:
         )
         return canvas
 
-    to_dict = asdict
+    def to_dict(self):
+        """Everything as plain values."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values):
+        """The inverse of `to_dict`; raises ValueError for anything else."""
+        if (
+            not isinstance(values, dict)
+            or values.keys() != cls.__annotations__.keys()
+            or not all(type(side) is int and side > 0 for side in values.values())
+        ):
+            raise ValueError(f"expected an image's height, width and channels, received {values}")
+        return cls(**values)
 
 
 def unit_float(images):

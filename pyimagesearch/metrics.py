@@ -11,11 +11,13 @@ KS = (1, 10, 100, 225)
 BLOCK = 64  # queries ranked at once: 64 x 60,000 keys of 8 bytes are 31 MB
 
 
-def evaluate(queries, query_labels, gallery, gallery_labels, metric="euclidean", ks=KS, progress=None):
+def evaluate(
+    queries, query_labels, gallery, gallery_labels, metric="euclidean", ks=KS, progress=None
+):
     """Rank the whole gallery for each query; relevant is what has the query's label.
 
     `queries` (q, d) and `gallery` (n, d) are float32 codes, the labels integers (q,) and (n,).
-    Returns {"P@1": ..., "R@1": ..., "mAP": ...}, means over the queries that have anything relevant.
+    Returns {"P@1": ..., "R@1": ..., "mAP": ...}, means over the queries with anything relevant.
     """
     if metric == "cosine":
         queries, gallery = normalise(queries), normalise(gallery)
@@ -40,7 +42,7 @@ def evaluate(queries, query_labels, gallery, gallery_labels, metric="euclidean",
 
 
 def rank(distances, relevant):
-    """Return `relevant`, bool (q, n), with each row in order of ascending distance, ties by column."""
+    """Return `relevant`, bool (q, n), each row by ascending distance, ties by column."""
     # The bits of floats >= 0 sort as the floats do. Packing distance, column and relevance into one
     # integer makes a plain sort do, which is ten times faster than argsort and a gather.
     keys = np.maximum(distances, 0).view(np.uint32).astype(np.uint64) << np.uint64(32)
@@ -54,20 +56,11 @@ def ranking_scores(hits, ks=KS):
     """Return precision at each k, recall at each k, and average precision of one ranking.
 
     `hits` is bool (n,), whether the result at each rank is relevant; at least one is. Average
-    precision is the mean of the precision at the rank of each relevant result (Manning, Raghavan and
-    Schuetze, Introduction to Information Retrieval, section 8.4).
+    precision is the mean of the precision at the rank of each relevant result (Manning, Raghavan
+    and Schuetze, Introduction to Information Retrieval, section 8.4).
     """
     ranks = np.flatnonzero(hits) + 1
     found = np.searchsorted(ranks, ks, side="right")
     average_precision = np.mean(np.arange(1, len(ranks) + 1) / ranks)
     depths = np.minimum(ks, len(hits))
     return np.array([*(found / depths), *(found / len(ranks)), average_precision])
-
-
-def pca_codes(gallery, queries, dim):
-    """Project flat images, float32 (n, p), on the first `dim` principal components of `gallery`."""
-    mean = gallery.mean(axis=0)
-    centred = gallery - mean
-    _, vectors = np.linalg.eigh(centred.T @ centred)  # ascending eigenvalues
-    components = vectors[:, ::-1][:, :dim]
-    return centred @ components, (queries - mean) @ components

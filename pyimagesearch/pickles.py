@@ -37,4 +37,4 @@ def load_plain(path, encoding="ASCII"):
             raise
         # A hostile or broken stream can make the unpickler raise nearly anything.
         except Exception as error:
-            raise ValueError(f"cannot read {path} as a pickle: {error}") from error
+            raise ValueError(f"{path} is no whole pickle of plain data: {error}") from error

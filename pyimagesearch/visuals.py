@@ -1,5 +1,6 @@
 """Pictures of what happens: loss plots, reconstructions, montages, windows."""
 
+import math
 import os
 import socket
 import sys
@@ -10,6 +11,7 @@ from imutils import build_montages
 
 from pyimagesearch.files import replacing
 
+SHOWN = 225  # results in a montage, as many as fit a screen
 FONT, FONT_SCALE = cv2.FONT_HERSHEY_SIMPLEX, 0.45
 RED, WHITE = (0, 0, 255), (255, 255, 255)  # BGR
 
@@ -18,7 +20,7 @@ def write_image(path, image):
     """Write a uint8 BGR picture; the suffix of `path` chooses the format."""
     with replacing(path) as temporary:
         if not cv2.imwrite(str(temporary), image):
-            raise ValueError(f"cannot write {path}: give a name ending in .png or .jpg")
+            raise OSError(f"cannot write {path}")
 
 
 def to_bgr(picture):
@@ -31,7 +33,9 @@ def to_bgr(picture):
 
 def reconstruction_sheet(originals, decoded):
     """Stack original | reconstruction pairs; both are float in [0, 1], (n, h, w, c)."""
-    return np.vstack([np.hstack([to_bgr(a), to_bgr(b)]) for a, b in zip(originals, decoded)])
+    return np.vstack(
+        [np.hstack([to_bgr(a), to_bgr(b)]) for a, b in zip(originals, decoded, strict=True)]
+    )
 
 
 def plot_losses(path, losses):
@@ -66,7 +70,9 @@ def tile(picture, side, wrong=False):
     scale = side / max(image.shape[:2])
     size = [max(1, round(length * scale)) for length in image.shape[1::-1]]
     # Whole pixels show what the encoder saw; photographs are averaged down.
-    image = cv2.resize(image, size, interpolation=cv2.INTER_NEAREST if scale > 1 else cv2.INTER_AREA)
+    image = cv2.resize(
+        image, size, interpolation=cv2.INTER_NEAREST if scale > 1 else cv2.INTER_AREA
+    )
     square = np.zeros((side, side, 3), np.uint8)
     top, left = (side - image.shape[0]) // 2, (side - image.shape[1]) // 2
     square[top : top + image.shape[0], left : left + image.shape[1]] = image
@@ -94,6 +100,32 @@ def with_caption(image, lines):
         origin = 8, image.shape[0] + 22 * i + 18
         cv2.putText(sheet, line, origin, FONT, FONT_SCALE, WHITE, 1, cv2.LINE_AA)
     return sheet
+
+
+def query_sheet(query):
+    """Draw a query, with its id and label under it."""
+    title = f"query {query.id}" + ("" if query.label is None else f": {query.label}")
+    return with_caption(tile(query.picture, max(140, tile_side(query.picture))), [title])
+
+
+def results_sheet(query, results, pictures):
+    """Draw the pictures of the first results as a montage, with a caption that sums up all of them.
+
+    Where the labels are known, results of another label than the query's get a red border.
+    """
+    hits = results.hits(query)
+    side = tile_side(pictures[0])
+    tiles = [
+        tile(picture, side, wrong=hits is not None and not hits[i])
+        for i, picture in enumerate(pictures)
+    ]
+    count, distances = len(results.rows), results.distances
+    caption = f"{count} results, distance {distances[0]:.3f} to {distances[-1]:.3f}"
+    if count > len(pictures):
+        caption += f", first {len(pictures)} shown"
+    if hits is not None:
+        caption += f", {np.count_nonzero(hits)} of {count} are {query.label}"
+    return with_caption(montage(tiles, math.ceil(math.sqrt(len(tiles)))), [caption])
 
 
 def has_display():

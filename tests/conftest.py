@@ -1,0 +1,48 @@
+"""What the tests share: the shipped model, and indexes that the real scripts made of real MNIST."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import index_images
+from pyimagesearch.encoders import Encoder
+from pyimagesearch.images import InputSpec
+
+ROOT = Path(__file__).parent.parent
+MODEL = ROOT / "output" / "autoencoder.h5"
+
+
+@pytest.fixture(scope="session")
+def mnist_index(tmp_path_factory):
+    """The index of all 60,000 training digits."""
+    path = tmp_path_factory.mktemp("mnist") / "index.pickle"
+    assert index_images.main(["--model", str(MODEL), "--index", str(path)]) == 0
+    return path
+
+
+@pytest.fixture(scope="session")
+def small_index(tmp_path_factory):
+    """The index of the first 2,000 training digits."""
+    path = tmp_path_factory.mktemp("small") / "index.pickle"
+    arguments = ["--model", str(MODEL), "--index", str(path), "--limit", "2000"]
+    assert index_images.main(arguments) == 0
+    return path
+
+
+@pytest.fixture
+def stub_encoder():
+    """An encoder with the right fields for 28x28 grey images and 4-d codes, and no network."""
+    return Encoder(b"not a network", InputSpec(28, 28, 1), 4, "model.h5", "0" * 64)
+
+
+@pytest.fixture
+def random():
+    return np.random.default_rng(0)
+
+
+@pytest.fixture
+def python():
+    """How to start a script of ours in a process of its own."""
+    return lambda *arguments: [sys.executable, *map(str, arguments)]

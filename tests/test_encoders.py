@@ -1,0 +1,107 @@
+import numpy as np
+import pytest
+
+from pyimagesearch.backend import keras
+from pyimagesearch.convautoencoder import ConvAutoencoder
+from pyimagesearch.datasets import open_dataset
+from pyimagesearch.encoders import Encoder
+from pyimagesearch.files import sha256_of
+from pyimagesearch.images import InputSpec
+
+
+@pytest.fixture(params=[".keras", ".h5"])
+def saved(request, tmp_path):
+    model = ConvAutoencoder.build(width=8, height=12, depth=3, filters=(4, 8), latentDim=5)
+    path = tmp_path / f"model{request.param}"
+    model.save(path)
+    return model, path
+
+
+def test_an_encoder_gives_the_codes_that_keras_gives(saved, random):
+    model, path = saved
+    encoder = Encoder.from_keras(path)
+    images = random.random((7, 12, 8, 3), dtype=np.float32)
+    network = keras.Model(model.input, model.get_layer("encoded").output)
+    codes = encoder.encode(images)
+    assert (codes.shape, codes.dtype) == ((7, 5), np.float32)
+    np.testing.assert_allclose(codes, network.predict_on_batch(images), atol=1e-5)
+    assert (encoder.spec.shape, encoder.dim) == ((12, 8, 3), 5)
+    assert encoder.model_sha256 == sha256_of(path)
+
+
+def test_a_dataset_is_encoded_in_batches_as_at_once():
+    dataset = open_dataset("mnist", "test", limit=10)
+    encoder = Encoder.from_keras("output/autoencoder.h5")
+    done = []
+    batched = encoder.encode_dataset(dataset, batch_size=4, progress=done.append)
+    assert done == [4, 4, 2]
+    np.testing.assert_allclose(
+        batched, encoder.encode(dataset.read(range(10), encoder.spec)), atol=1e-5
+    )
+
+
+def test_an_encoder_comes_back_from_plain_values(saved, random):
+    encoder = Encoder.from_keras(saved[1])
+    again = Encoder.from_dict(encoder.to_dict())
+    images = random.random((2, 12, 8, 3), dtype=np.float32)
+    np.testing.assert_array_equal(again.encode(images), encoder.encode(images))
+
+
+def test_a_code_with_axes_is_flattened(tmp_path):
+    images = keras.Input((8, 8, 1))
+    code = keras.layers.MaxPooling2D(2, name="encoder")(images)
+    keras.Model(images, keras.layers.UpSampling2D(2)(code)).save(tmp_path / "pool.keras")
+    assert Encoder.from_keras(tmp_path / "pool.keras").dim == 16
+
+
+def test_a_model_without_a_code_layer_is_refused_with_its_layers(tmp_path):
+    keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten(name="flat")]).save(
+        tmp_path / "model.keras"
+    )
+    with pytest.raises(ValueError, match=r"no layer named encoded.*it has flat"):
+        Encoder.from_keras(tmp_path / "model.keras")
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_a_model_with_code_of_its_own_is_refused_and_does_not_run(tmp_path, suffix):
+    target = tmp_path / "planted"
+
+    def planted(x):
+        import pathlib
+
+        pathlib.Path(str(target)).touch()
+        return x
+
+    images = keras.Input((8, 8, 1))
+    code = keras.layers.Lambda(planted, name="encoded")(images)
+    keras.Model(images, code).save(tmp_path / f"model{suffix}")
+    target.unlink()
+    with pytest.raises(ValueError, match=r"cannot load .*model\."):
+        Encoder.from_keras(tmp_path / f"model{suffix}")
+    assert not target.exists()
+
+
+@pytest.mark.parametrize("name", ["text.keras", "text.h5", "text.txt"])
+def test_a_file_that_is_no_model_is_refused_by_name(tmp_path, name):
+    (tmp_path / name).write_text("hello")
+    with pytest.raises(ValueError, match=f"cannot load .*{name}"):
+        Encoder.from_keras(tmp_path / name)
+
+
+def test_a_missing_model_names_the_script_that_makes_it(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"none\.h5; make it with train_autoencoder\.py"):
+        Encoder.from_keras(tmp_path / "none.h5")
+
+
+def test_a_broken_network_in_an_index_is_an_error_that_names_the_model(stub_encoder):
+    with pytest.raises(ValueError, match=r"the encoder of model\.h5 cannot be run"):
+        stub_encoder.encode(np.zeros((1, 28, 28, 1), np.float32))
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [{}, {"height": 0, "width": 1, "channels": 1}, {"height": "a", "width": 1, "channels": 1}],
+)
+def test_an_input_that_makes_no_sense_is_refused(spec):
+    with pytest.raises(ValueError, match="height, width and channels"):
+        InputSpec.from_dict(spec)

@@ -1,0 +1,59 @@
+import hashlib
+import os
+import signal
+import subprocess
+
+import pytest
+
+from pyimagesearch.files import replacing, require_writable, sha256_of
+
+
+def test_a_file_is_replaced_when_the_block_ends(tmp_path):
+    path = tmp_path / "sub" / "file.txt"
+    with replacing(path) as temporary:
+        temporary.write_text("new")
+        assert not path.exists()
+    assert path.read_text() == "new"
+    assert os.listdir(path.parent) == ["file.txt"]
+
+
+def test_an_error_leaves_the_old_file_and_no_other(tmp_path):
+    path = tmp_path / "file.txt"
+    path.write_text("old")
+    with pytest.raises(RuntimeError), replacing(path) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["file.txt"]
+
+
+def test_a_killed_writer_leaves_the_old_file(tmp_path, python):
+    path = tmp_path / "file.txt"
+    path.write_text("old")
+    code = (
+        "import sys, time\n"
+        "from pyimagesearch.files import replacing\n"
+        "with replacing(sys.argv[1]) as temporary:\n"
+        "    temporary.write_text('half')\n"
+        "    print('writing', flush=True)\n"
+        "    time.sleep(60)\n"
+    )
+    with subprocess.Popen(python("-c", code, path), stdout=subprocess.PIPE) as writer:
+        assert writer.stdout.readline() == b"writing\n"
+        writer.send_signal(signal.SIGKILL)
+    assert path.read_text() == "old"
+
+
+def test_what_cannot_be_written_is_known_beforehand(tmp_path):
+    with pytest.raises(IsADirectoryError, match="is a folder"):
+        require_writable(tmp_path)
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="file"):
+        require_writable(tmp_path / "file" / "below.txt")
+    require_writable(tmp_path / "new" / "file.txt")
+    assert (tmp_path / "new").is_dir()
+
+
+def test_sha256_is_that_of_the_content(tmp_path):
+    (tmp_path / "file").write_bytes(b"abc")
+    assert sha256_of(tmp_path / "file") == hashlib.sha256(b"abc").hexdigest()

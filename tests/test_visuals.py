@@ -1,0 +1,72 @@
+import numpy as np
+import pytest
+
+from pyimagesearch import visuals
+from pyimagesearch.queries import Query, Results
+
+
+def digit(value=255):
+    return np.full((28, 28, 1), value, np.uint8)
+
+
+def test_a_wrong_result_has_a_red_border_and_a_right_one_has_none():
+    assert visuals.tile(digit(), 56, wrong=True)[0, 0].tolist() == [0, 0, 255]
+    assert visuals.tile(digit(), 56)[0, 0].tolist() == [255, 255, 255]
+
+
+def test_a_tile_keeps_proportions_and_colours():
+    wide = np.zeros((10, 40, 3), np.uint8)
+    wide[..., 0] = 200  # RGB red
+    square = visuals.tile(wide, 80)
+    assert square.shape == (80, 80, 3)
+    assert square[40, 40].tolist() == [0, 0, 200]
+    assert not square[:29].any()
+    assert not square[-29:].any()
+
+
+def test_floats_are_shown_as_bytes():
+    assert visuals.to_bgr(np.full((2, 2, 1), 0.5))[0, 0].tolist() == [128, 128, 128]
+
+
+def test_a_montage_is_filled_row_by_row():
+    tiles = [visuals.tile(digit(value), 28) for value in (10, 20, 30)]
+    sheet = visuals.montage(tiles, columns=2)
+    assert sheet.shape == (56, 56, 3)
+    assert [sheet[14, 14, 0], sheet[14, 42, 0], sheet[42, 14, 0], sheet[42, 42, 0]] == [
+        10,
+        20,
+        30,
+        0,
+    ]
+
+
+def test_a_results_sheet_marks_every_wrong_result_and_has_room_for_its_caption():
+    results = Results(np.arange(4), np.arange(4.0), [0, 1, 2, 3], np.array([7, 1, 7, 7]))
+    sheet = visuals.results_sheet(Query(5, digit(), label=7), results, [digit()] * 4)
+    corners = [sheet[y, x].tolist() for y in (0, 56) for x in (0, 56)]
+    red = [0, 0, 255]
+    shift = (sheet.shape[1] - 112) // 2  # a narrow montage is centred over a longer caption
+    corners = [sheet[y, x + shift].tolist() for y in (0, 56) for x in (0, 56)]
+    assert [corner == red for corner in corners] == [False, True, False, False]
+    assert sheet[112:].any()
+
+
+def test_without_labels_nothing_is_marked():
+    results = Results(np.arange(1), np.zeros(1), [0], None)
+    sheet = visuals.results_sheet(Query("a.png", digit()), results, [digit()])
+    assert not (sheet == [0, 0, 255]).all(axis=2).any()
+
+
+def test_a_reconstruction_sheet_pairs_originals_with_copies():
+    originals, copies = np.zeros((3, 4, 4, 1)), np.ones((3, 4, 4, 1))
+    sheet = visuals.reconstruction_sheet(originals, copies)
+    assert sheet.shape == (12, 8, 3)
+    assert (sheet[:, :4].max(), sheet[:, 4:].min()) == (0, 255)
+
+
+@pytest.mark.parametrize("display", ["", "nonsense", ":4242", "no.such.host.invalid:0"])
+def test_without_a_reachable_display_no_window_is_tried(monkeypatch, display):
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    monkeypatch.setenv("DISPLAY", display)
+    assert not visuals.has_display()
