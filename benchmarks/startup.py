@@ -15,11 +15,8 @@ MODEL = "output/autoencoder.h5"
 
 def seconds(*command):
     """Return how long a process takes, in seconds of wall time."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     started = time.perf_counter()
-    subprocess.run(
-        [sys.executable, *command], cwd=ROOT, env=environment, check=True, capture_output=True
-    )
+    subprocess.run([sys.executable, *command], check=True, capture_output=True)
     return time.perf_counter() - started
 
 
