@@ -4,6 +4,8 @@ import math
 import os
 import socket
 import sys
+from importlib.util import find_spec
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -147,11 +149,18 @@ def has_display():
     return True
 
 
+def _give_qt_fonts():
+    """Point OpenCV's Qt to Matplotlib's fonts: the wheel has none of its own, and Qt says so."""
+    fonts = Path(find_spec("matplotlib").origin).parent / "mpl-data" / "fonts" / "ttf"
+    os.environ["QT_QPA_FONTDIR"] = str(fonts)
+
+
 def show_windows(images):
     """Show images by window title and wait for a key; return False when the user wants to stop.
 
     Any key means next; q, Esc or closing a window means stop.
     """
+    _give_qt_fonts()
     for title, image in images.items():
         cv2.imshow(title, image)
     while True:
