@@ -22,9 +22,10 @@ class InputSpec:
     fit: str = "letterbox"
 
     def __post_init__(self):
-        if min(self.height, self.width) < 1 or self.channels not in (1, 3):
+        sides = self.height, self.width
+        if not all(isinstance(n, int) and n > 0 for n in sides) or self.channels not in (1, 3):
             raise ValueError(
-                "expected a height and width of at least 1, and 1 or 3 channels, "
+                "expected height, width and channels, whole numbers above 0, the last 1 or 3, "
                 f"received {self.shape}"
             )
         if self.fit not in FITS:
@@ -67,13 +68,12 @@ class InputSpec:
     @classmethod
     def from_dict(cls, values):
         """The inverse of `to_dict`; raises ValueError for anything else."""
-        if (
-            not isinstance(values, dict)
-            or values.keys() != cls.__annotations__.keys()
-            or not all(type(side) is int and side > 0 for side in values.values())
-        ):
-            raise ValueError(f"expected an image's height, width and channels, received {values}")
-        return cls(**values)
+        try:
+            return cls(**values)
+        except TypeError:  # no mapping, or other names
+            raise ValueError(
+                f"expected height, width and channels, and perhaps fit, received {values}"
+            ) from None
 
 
 def _middle(picture, height, width):

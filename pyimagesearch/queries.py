@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pyimagesearch.datasets import open_dataset
-from pyimagesearch.images import read_picture
+from pyimagesearch.decoding import read_picture
 
 
 @dataclass
@@ -43,11 +43,14 @@ class Results:
 
 def file_queries(paths, invert=False):
     """Read image files as queries; `invert` swaps dark and light."""
-    pictures = [read_picture(path) for path in paths]
-    return [
-        Query(path, 255 - picture if invert else picture)
-        for path, picture in zip(paths, pictures, strict=True)
-    ]
+    queries = []
+    for path in paths:
+        try:
+            picture = read_picture(path)
+        except (ValueError, OSError) as error:
+            raise type(error)(f"{path}: {error}") from error
+        queries.append(Query(path, 255 - picture if invert else picture))
+    return queries
 
 
 def sample_queries(gallery, count, seed=None):

@@ -71,11 +71,13 @@ def test_a_picture_of_the_right_shape_keeps_its_values():
 
 def test_a_spec_survives_its_dictionary_and_older_ones_are_letterboxed():
     spec = InputSpec(96, 128, 3, "crop")
-    assert InputSpec(**spec.to_dict()) == spec
-    assert InputSpec(**{"height": 8, "width": 8, "channels": 1}).fit == "letterbox"
+    assert InputSpec.from_dict(spec.to_dict()) == spec
+    assert InputSpec.from_dict({"height": 8, "width": 8, "channels": 1}).fit == "letterbox"
 
 
-@pytest.mark.parametrize("wrong", [(0, 8, 3), (8, 8, 2), (8, 8, 3, "squeeze")])
+@pytest.mark.parametrize(
+    "wrong", [(0, 8, 3), (8, 8.5, 3), ("8", 8, 3), (8, 8, 2), (8, 8, 3, "squeeze")]
+)
 def test_a_spec_that_makes_no_sense_is_refused(wrong):
     with pytest.raises(ValueError, match=r"expected .* received"):
         InputSpec(*wrong)
