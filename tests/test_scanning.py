@@ -54,17 +54,16 @@ def test_links_are_followed_and_each_folder_is_visited_once(tmp_path):
 
 
 def test_a_very_deep_folder_is_searched(tmp_path):
-    deep = "d/" * 1500
-    here = os.getcwd()
-    try:  # step by step, because so long a path cannot be made at once by pathlib
-        os.chdir(tmp_path)
-        for _ in range(1500):
-            os.mkdir("d")
-            os.chdir("d")
-        fill(type(tmp_path)("."), "a.png")
-    finally:
-        os.chdir(here)
-    assert FolderDataset(tmp_path).ids == [deep + "a.png"]
+    levels = ["d/" * depth for depth in range(1, 1500)]
+    for level in levels:
+        (tmp_path / level).mkdir()
+    fill(tmp_path, levels[-1] + "a.png")
+    try:
+        assert FolderDataset(tmp_path).ids == [levels[-1] + "a.png"]
+    finally:  # pytest could not remove it, because shutil.rmtree calls itself for each level
+        (tmp_path / levels[-1] / "a.png").unlink()
+        for level in reversed(levels):
+            (tmp_path / level).rmdir()
 
 
 def test_sizes_and_times_are_kept_for_each_file(tmp_path):
