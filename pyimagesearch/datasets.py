@@ -33,8 +33,8 @@ class ArrayDataset:
             self._load, name = _load_npz, os.path.abspath(name)
         else:
             raise ValueError(
-                f"unknown dataset {name}: expected {', '.join(BUILT_IN)} or an .npz file with "
-                "x_train and x_test"
+                f"unknown dataset {name}: expected {', '.join(BUILT_IN)}, an .npz file with "
+                "x_train and x_test, or a folder"
             )
         self.name, self.split, self.limit = name, split, limit
         self._loading = None
@@ -65,6 +65,10 @@ class ArrayDataset:
         """What `open_dataset` needs to open this again, as plain values."""
         return {"name": self.name, "split": self.split, "limit": self.limit}
 
+    def test_images(self):
+        """The dataset to draw queries from: the test split."""
+        return ArrayDataset(self.name, "test")
+
     @property
     def ids(self):
         """The id of each row, in order."""
@@ -80,16 +84,27 @@ class ArrayDataset:
             return unit_float(images)
         return np.stack([spec.prepare(image) for image in images])
 
+    def read_good(self, rows, spec):
+        """Return the rows, their images, and no rejects: what is in an array can be read."""
+        return rows, self.read(rows, spec), []
+
     def picture(self, row):
         """Return one image as it is stored, for showing it."""
         return self.images[row]
 
 
 def open_dataset(name, split="train", limit=None):
-    """Return the dataset called `name`: one of `BUILT_IN`, or the path of an .npz file.
+    """Return the dataset called `name`: one of `BUILT_IN`, an .npz file, or a folder of pictures.
+
+    A folder has no splits: `split` makes no difference to it.
 
     Raises ValueError or OSError, saying what to do, when it is unknown, malformed or missing.
     """
+    if os.path.isdir(name):
+        from pyimagesearch.folders import FolderDataset  # Pillow and threads, for folders only
+
+        folder = FolderDataset(name)
+        return folder if limit is None else folder.first(limit)
     return ArrayDataset(name, split, limit)
 
 

@@ -69,10 +69,21 @@ class FolderDataset:
     @property
     def location(self):
         """What is needed to open this again, as plain values; with the ids, the very same rows."""
-        return {"name": self.folder}
+        return {"name": self.folder, "split": "train", "limit": None}
+
+    def test_images(self):
+        """The dataset to draw queries from: a folder has no pictures but its own."""
+        return self
+
+    def prefetch(self):
+        """Do nothing: pictures are read one by one."""
 
     def __len__(self):
         return len(self.ids)
+
+    def first(self, limit):
+        """Return the dataset of the first `limit` files."""
+        return self._part(np.arange(min(limit, len(self))))
 
     def path(self, row):
         """Return the absolute path of one file."""

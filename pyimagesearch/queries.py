@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pyimagesearch.datasets import open_dataset
 from pyimagesearch.decoding import read_picture
 
 
@@ -54,20 +53,18 @@ def file_queries(paths, invert=False):
 
 
 def sample_queries(gallery, count, seed=None):
-    """Draw `count` random test images, without replacement, of the dataset that `gallery` is of."""
-    test_images = open_dataset(gallery.name, "test")
-    indexed = len(gallery) if gallery.split == "test" else 0
-    rows = np.random.default_rng(seed).permutation(len(test_images))[:count].tolist()
-    labels = test_images.labels
-    return [
-        Query(
-            row,
-            test_images.picture(row),
-            label=None if labels is None else int(labels[row]),
-            row=row if row < indexed else None,
-        )
-        for row in rows
-    ]
+    """Draw `count` random queries, without replacement, from the test images of a dataset."""
+    images = gallery.test_images()
+    rows = np.random.default_rng(seed).permutation(len(images))[:count]
+    return [indexed_query(images, row, gallery) for row in rows.tolist()]
+
+
+def indexed_query(images, row, gallery):
+    """Return row `row` of a dataset as a query of an index of `gallery`."""
+    same = {**images.location, "limit": None} == {**gallery.location, "limit": None}
+    label = None if images.labels is None else int(images.labels[row])
+    own = row if same and row < len(gallery) else None
+    return Query(images.ids[row], images.picture(row), label, own)
 
 
 def search_queries(queries, index, encoder, engine, k):
