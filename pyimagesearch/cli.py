@@ -69,6 +69,14 @@ def positive_float(text):
     return value
 
 
+def non_negative_float(text):
+    """argparse type: a finite number of at least 0."""
+    value = float(text)
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected a number of at least 0, received {text}")
+    return value
+
+
 def path_ending_in(*suffixes):
     """Return an argparse type: the path of a file to write, in a format that its suffix names."""
 

@@ -23,6 +23,8 @@ class ArrayDataset:
     asked for: a search needs the pictures of a few rows, but an index already holds all labels.
     """
 
+    label_names = None
+
     def __init__(self, name, split="train", limit=None):
         """Open `name`, one of `BUILT_IN` or an .npz file; `limit` keeps its first rows only."""
         if split not in SPLITS:
@@ -88,8 +90,8 @@ class ArrayDataset:
         """Return the rows, their images, and no rejects: what is in an array can be read."""
         return rows, self.read(rows, spec), []
 
-    def picture(self, row):
-        """Return one image as it is stored, for showing it."""
+    def picture(self, row, size=None):
+        """Return one image as it is stored, whatever the `size` to show it at."""
         return self.images[row]
 
 

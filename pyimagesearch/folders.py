@@ -37,7 +37,7 @@ class FolderDataset:
         self.folder = os.path.abspath(folder)
         self.rejects = {}
         if paths is not None:
-            self.ids, self.sizes, self.mtimes_ns = list(paths), None, None
+            self.ids, self.sizes, self.mtimes_ns = paths, None, None
             return
         if not os.path.isdir(folder):
             raise NotADirectoryError(f"no such folder: {printable(folder)}")
@@ -89,13 +89,13 @@ class FolderDataset:
         """Return the absolute path of one file."""
         return os.path.join(self.folder, self.ids[row])
 
-    def picture(self, row):
-        """Return one whole picture, uint8 RGB (h, w, 3), for showing it.
+    def picture(self, row, size=None):
+        """Return one picture, uint8 RGB (h, w, 3), for showing it at `size`, (height, width).
 
         Raises ValueError or OSError with the path and the reason.
         """
         try:
-            return read_picture(self.path(row))
+            return read_picture(self.path(row), size)
         except (ValueError, OSError) as error:
             raise type(error)(f"{printable(self.ids[row])}: {error}") from error
 

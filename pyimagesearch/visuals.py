@@ -14,8 +14,9 @@ from imutils import build_montages
 from pyimagesearch.files import replacing
 
 SHOWN = 225  # results in a montage, as many as fit a screen
-FONT, FONT_SCALE = cv2.FONT_HERSHEY_SIMPLEX, 0.45
-RED, WHITE = (0, 0, 255), (255, 255, 255)  # BGR
+PHOTO_SIDE = 160  # pixels of a photograph's tile
+FONT, FONT_SCALE, SMALL = cv2.FONT_HERSHEY_SIMPLEX, 0.45, 0.36
+RED, WHITE, GREY = (0, 0, 255), (255, 255, 255), (90, 90, 90)  # BGR
 
 
 def write_image(path, image):
@@ -63,31 +64,37 @@ def tile_side(picture):
     """Return the side, in pixels, at which to show pictures like this one in a montage."""
     side = max(picture.shape[:2])
     # Thumbnails of digits are doubled: at their own 28 pixels a wrong result is hard to see.
-    return 2 * side if side <= 64 else min(side, 160)
+    return 2 * side if side <= 64 else PHOTO_SIDE
 
 
-def tile(picture, side, wrong=False):
-    """Fit a picture into a square of `side` pixels, on black; a wrong result gets a red border."""
-    image = to_bgr(picture)
-    scale = side / max(image.shape[:2])
-    size = [max(1, round(length * scale)) for length in image.shape[1::-1]]
-    # Whole pixels show what the encoder saw; photographs are averaged down.
-    image = cv2.resize(
-        image, size, interpolation=cv2.INTER_NEAREST if scale > 1 else cv2.INTER_AREA
-    )
+def tile(picture, side, colour=None):
+    """Fit a picture into a square of `side` pixels, on black, with a border of `colour` if given.
+
+    None, a picture that cannot be read any more, is shown as a crossed-out square.
+    """
     square = np.zeros((side, side, 3), np.uint8)
-    top, left = (side - image.shape[0]) // 2, (side - image.shape[1]) // 2
-    square[top : top + image.shape[0], left : left + image.shape[1]] = image
-    if wrong:
-        cv2.rectangle(square, (0, 0), (side - 1, side - 1), RED, thickness=max(2, side // 28))
+    if picture is None:
+        cv2.line(square, (0, 0), (side, side), GREY, 1, cv2.LINE_AA)
+        cv2.line(square, (0, side), (side, 0), GREY, 1, cv2.LINE_AA)
+    else:
+        image = to_bgr(picture)
+        scale = side / max(image.shape[:2])
+        size = [max(1, round(length * scale)) for length in image.shape[1::-1]]
+        # Whole pixels show what the encoder saw; photographs are averaged down.
+        method = cv2.INTER_NEAREST if scale > 1 else cv2.INTER_AREA
+        image = cv2.resize(image, size, interpolation=method)
+        top, left = (side - image.shape[0]) // 2, (side - image.shape[1]) // 2
+        square[top : top + image.shape[0], left : left + image.shape[1]] = image
+    if colour is not None:
+        cv2.rectangle(square, (0, 0), (side - 1, side - 1), colour, thickness=max(2, side // 28))
     return square
 
 
 def montage(tiles, columns):
-    """Lay square tiles of one size out in rows of `columns`, black where there are none left."""
-    side = tiles[0].shape[0]
+    """Lay tiles of one size out in rows of `columns`, black where there are none left."""
+    height, width = tiles[0].shape[:2]
     rows = -(-len(tiles) // columns)
-    [sheet] = build_montages(tiles, (side, side), (columns, rows))
+    [sheet] = build_montages(tiles, (width, height), (columns, rows))
     return sheet
 
 
@@ -104,30 +111,39 @@ def with_caption(image, lines):
     return sheet
 
 
-def query_sheet(query):
-    """Draw a query, with its id and label under it."""
-    title = f"query {query.id}" + ("" if query.label is None else f": {query.label}")
-    return with_caption(tile(query.picture, max(140, tile_side(query.picture))), [title])
+def labelled(image, lines):
+    """Put lines of text under a tile, each shortened in its middle to the tile's width."""
+    sheet = np.zeros((image.shape[0] + 15 * len(lines) + 6, *image.shape[1:]), np.uint8)
+    sheet[: image.shape[0]] = image
+    for i, line in enumerate(lines):
+        text, keep = line, len(line)
+        while keep and cv2.getTextSize(text, FONT, SMALL, 1)[0][0] > image.shape[1] - 4:
+            keep -= 1
+            text = line[: keep // 2] + "..." + line[len(line) - (keep - keep // 2) :]
+        origin = 2, image.shape[0] + 15 * i + 12
+        cv2.putText(sheet, text, origin, FONT, SMALL, WHITE, 1, cv2.LINE_AA)
+    return sheet
 
 
-def results_sheet(query, results, pictures):
-    """Draw the pictures of the first results as a montage, with a caption that sums up all of them.
+def query_sheet(title, picture):
+    """Draw a query's picture over its title."""
+    return with_caption(tile(picture, max(140, tile_side(picture))), [title])
 
-    Where the labels are known, results of another label than the query's get a red border.
+
+def results_sheet(pictures, hits, side, captions, summary, columns=None):
+    """Draw the pictures of results as a montage of tiles of `side` pixels over a line of summary.
+
+    `hits` tells which are right, or is None: those that are not get a red border. `captions`,
+    lines of text for each picture, or None, stand under the tiles.
     """
-    hits = results.hits(query)
-    side = tile_side(pictures[0])
     tiles = [
-        tile(picture, side, wrong=hits is not None and not hits[i])
+        tile(picture, side, RED if hits is not None and not hits[i] else None)
         for i, picture in enumerate(pictures)
     ]
-    count, distances = len(results.rows), results.distances
-    caption = f"{count} results, distance {distances[0]:.3f} to {distances[-1]:.3f}"
-    if count > len(pictures):
-        caption += f", first {len(pictures)} shown"
-    if hits is not None:
-        caption += f", {np.count_nonzero(hits)} of {count} are {query.label}"
-    return with_caption(montage(tiles, math.ceil(math.sqrt(len(tiles)))), [caption])
+    if captions is not None:
+        tiles = [labelled(*pair) for pair in zip(tiles, captions, strict=True)]
+    columns = columns or math.ceil(math.sqrt(len(tiles)))
+    return with_caption(montage(tiles, columns), [summary])
 
 
 def has_display():
