@@ -11,6 +11,7 @@ import numpy as np
 
 from pyimagesearch.files import sha256_of
 from pyimagesearch.images import InputSpec
+from pyimagesearch.model_files import load_model
 
 CODE_LAYERS = ("encoded", "encoder")
 
@@ -33,10 +34,9 @@ class Encoder:
         Raises OSError when the file cannot be read and ValueError when it is no Keras model, needs
         code of its own to load, or has no such layer.
         """
-        network = _load_encoder_network(path)
-        _, height, width, channels = network.input_shape
+        model, spec = load_model(path)
+        network = _encoder_network(model, path)
         onnx = _export_onnx(network)
-        spec = InputSpec(height, width, channels)
         encoder = cls(onnx, spec, network.output_shape[1], Path(path).name, sha256_of(path))
         sample = np.random.default_rng(0).random((8, *spec.shape), dtype=np.float32)
         difference = np.abs(encoder.encode(sample) - network.predict_on_batch(sample)).max()
@@ -97,28 +97,10 @@ class Encoder:
         return codes
 
 
-def load_keras_model(path):
-    """Load a saved Keras model that needs no code but Keras' own.
-
-    Raises FileNotFoundError, or ValueError saying what the file is not.
-    """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"no such model file: {path}; make it with train_autoencoder.py")
-    from pyimagesearch.backend import keras
-
-    try:
-        # Safe mode refuses lambdas, which could run anything; a search needs no optimizer or loss.
-        return keras.saving.load_model(path, compile=False, safe_mode=True)
-    except Exception as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ValueError(f"cannot load {path} as a Keras model: {reason}") from error
-
-
-def _load_encoder_network(path):
+def _encoder_network(model, path):
     """Return the Keras network from a model's images to its flat code."""
     from pyimagesearch.backend import keras
 
-    model = load_keras_model(path)
     names = [layer.name for layer in model.layers]
     layer = next((name for name in CODE_LAYERS if name in names), None)
     if layer is None:
@@ -126,8 +108,6 @@ def _load_encoder_network(path):
             f"{path} has no layer named encoded, whose output would be the code; "
             f"it has {', '.join(names)}"
         )
-    if None in model.input_shape[1:] or len(model.input_shape) != 4:
-        raise ValueError(f"{path} takes {model.input_shape}: expected images of one fixed size")
     code = model.get_layer(layer).output
     if len(code.shape) > 2:
         code = keras.layers.Flatten()(code)
