@@ -59,7 +59,7 @@ def write_hdf5(path, data, ids, blocks):
                     features[start : start + len(block)] = block
                     start += len(block)
         except RuntimeError as error:  # what h5py makes of some failed writes
-            raise OSError(f"cannot write {path}: {error}") from error
+            raise OSError("HDF5 failed to; is the disk full?") from error
 
 
 def read_hdf5(path):

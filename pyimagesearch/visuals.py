@@ -23,7 +23,7 @@ def write_image(path, image):
     """Write a uint8 BGR picture; the suffix of `path` chooses the format."""
     with replacing(path) as temporary:
         if not cv2.imwrite(str(temporary), image):
-            raise OSError(f"cannot write {path}")
+            raise OSError("OpenCV failed to")
 
 
 def to_bgr(picture):
