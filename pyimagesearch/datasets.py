@@ -110,6 +110,11 @@ def open_dataset(name, split="train", limit=None):
     return ArrayDataset(name, split, limit)
 
 
+def same_images(a, b):
+    """Whether row i of two datasets is the same image, for the rows that both have."""
+    return {**a.location, "limit": None} == {**b.location, "limit": None}
+
+
 def _as_images(images, name):
     """Check an array of images and give it a channel axis."""
     if images.ndim == 3:

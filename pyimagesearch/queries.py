@@ -8,6 +8,7 @@ from itertools import islice
 import numpy as np
 
 from pyimagesearch.cli import warn
+from pyimagesearch.datasets import same_images
 from pyimagesearch.decoding import read_picture
 
 BATCH = 64  # queries encoded and searched at once
@@ -92,7 +93,8 @@ def id_queries(ids, gallery, spec):
 
     Raises ValueError for an id that the index does not have.
     """
-    rows = {str(id): row for row, id in enumerate(gallery.ids) if str(id) in set(ids)}
+    wanted = set(ids)
+    rows = {str(id): row for row, id in enumerate(gallery.ids) if str(id) in wanted}
     for id in ids:
         if id not in rows:
             raise ValueError(f"the index has no picture {id}: give an id as --json prints it")
@@ -102,13 +104,12 @@ def id_queries(ids, gallery, spec):
 def dataset_query(images, row, gallery, spec):
     """Return row `row` of the dataset `images` as a query of an index of `gallery`."""
     label = -1 if images.labels is None else int(images.labels[row])
-    same = {**images.location, "limit": None} == {**gallery.location, "limit": None}
     return Query(
         images.ids[row],
         images.read([row], spec)[0],
         lambda: images.picture(row),
         label=None if label < 0 else label,
-        row=row if same and row < len(gallery) else None,
+        row=row if same_images(images, gallery) and row < len(gallery) else None,
     )
 
 

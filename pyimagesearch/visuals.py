@@ -126,8 +126,9 @@ def labelled(image, lines):
 
 
 def query_sheet(title, picture):
-    """Draw a query's picture over its title."""
-    return with_caption(tile(picture, max(140, tile_side(picture))), [title])
+    """Draw a query's picture, or None, over its title."""
+    side = 140 if picture is None else max(140, tile_side(picture))
+    return with_caption(tile(picture, side), [title])
 
 
 def results_sheet(pictures, hits, side, captions, summary, columns=None):
