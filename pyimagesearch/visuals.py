@@ -169,3 +169,63 @@ def show_windows(images):
             return key & 0xFF not in (ord("q"), 27)
         if any(cv2.getWindowProperty(title, cv2.WND_PROP_VISIBLE) < 1 for title in images):
             return False
+
+
+def shorten(text, width):
+    """Cut the middle out of a text that would be drawn wider than `width` pixels."""
+    text = text.encode("ascii", "replace").decode()  # all that OpenCV's fonts have
+    for kept in range(len(text), 0, -1):
+        short = (
+            text if kept == len(text) else text[: kept // 2] + ".." + text[-(kept - kept // 2) :]
+        )
+        if cv2.getTextSize(short, FONT, FONT_SCALE, 1)[0][0] <= width:
+            return short
+    return ""
+
+
+def duplicates_sheet(groups, ids, picture_of, rows=20, columns=10):
+    """Draw groups of near-identical pictures, a group a row, its first member first.
+
+    `groups` are Groups of `find_duplicates`, `ids` holds the id of every row of the index, and
+    `picture_of(row)` gives its picture, (h, w, 1 or 3). Under each stand its id and its distance
+    to the first. What goes beyond `rows` groups and `columns` pictures is counted only.
+
+    Raises ValueError when there are no groups.
+    """
+    if not groups:
+        raise ValueError("no groups to draw: nothing was found within the distance")
+    strips = [
+        np.vstack(_padded([_line(f"group {number}: {len(group.rows):,} pictures"), strip]))
+        for number, group in enumerate(groups[:rows])
+        for strip in [_group_strip(group, ids, picture_of, columns)]
+    ]
+    if len(groups) > rows:
+        strips.append(_line(f"... and {len(groups) - rows:,} more groups"))
+    return np.vstack(_padded(strips))
+
+
+def _group_strip(group, ids, picture_of, columns):
+    """Draw the first members of a group side by side, and say how many more there are."""
+    rows = group.rows[:columns].tolist()
+    pictures = [picture_of(row) for row in rows]
+    side = max(140, *(tile_side(picture) for picture in pictures))  # narrower holds no caption
+    tiles = [
+        with_caption(tile(picture, side), [shorten(str(ids[row]), side - 16), f"{distance:.4g}"])
+        for row, picture, distance in zip(rows, pictures, group.distances, strict=False)
+    ]
+    gap = np.zeros((*tiles[0].shape[:1], 8, 3), np.uint8)
+    parts = [part for image in tiles for part in (image, gap)]
+    if len(group.rows) > columns:
+        blank = np.zeros((side + 22, 1, 3), np.uint8)
+        parts.append(with_caption(blank, [f"... and {len(group.rows) - columns:,} more"]))
+    return np.hstack(parts)
+
+
+def _line(text):
+    return with_caption(np.zeros((0, 1, 3), np.uint8), [text])
+
+
+def _padded(images):
+    """Widen images with black on the right to the width of the widest."""
+    width = max(image.shape[1] for image in images)
+    return [np.pad(image, ((0, 0), (0, width - image.shape[1]), (0, 0))) for image in images]
