@@ -9,7 +9,7 @@ import numpy as np
 from pyimagesearch.engines import normalise
 from pyimagesearch.indexes import METRICS
 
-BLOCK = 1024  # codes that are compared at once with up to `_width` others
+BLOCK = 2048  # codes that are compared at once with up to `_width` others
 SAMPLE = 500  # codes by which the default distance is chosen
 NEIGHBOUR = 10  # so many copies of everything do not mislead it
 FRACTION = 0.12  # of the typical distance to that neighbour, within which lie duplicates
@@ -17,8 +17,7 @@ EPSILON = np.finfo(np.float32).eps
 
 
 class Group(NamedTuple):
-    """Codes of near-identical pictures: the rows, int64 (m,) ascending, and the distance of each
-    to the first of them, float64 (m,)."""
+    """Rows of near-identical codes, int64 (m,) ascending, and each one's distance to the first."""
 
     rows: np.ndarray
     distances: np.ndarray
@@ -30,11 +29,10 @@ def find_duplicates(codes, metric, max_distance):
     `codes` are floats (n, d), in memory or mapped; `metric` is "euclidean" or "cosine", the latter
     half the squared distance of the codes scaled to length 1 (a code of zeros stays one). A group
     is a connected component of the pairs at most `max_distance` apart: a chain of small steps is
-    one group, and its ends may lie further apart. Beyond the codes it holds some 100 bytes a code
+    one group, and its ends may lie further apart. Memory beyond the codes: some 100 bytes a code,
     and blocks of one size, however many pairs there are.
 
-    Raises ValueError for another metric, a distance that is negative or not finite, or codes that
-    are not finite floats (n, d).
+    Raises ValueError for another metric, a negative or infinite distance, or codes not finite.
     """
     if not 0 <= max_distance < np.inf:  # so written that NaN fails too
         raise ValueError(f"expected a distance of 0 or more, received {max_distance}")
@@ -60,8 +58,8 @@ def default_distance(codes, metric):
     are not identical, over SAMPLE of them. Pictures that merely look alike are hardly ever that
     near: the share of neighbours within a fraction f falls like f to the power of the intrinsic
     dimension. The tenth neighbour stands in for the nearest because that may be a duplicate
-    itself. If most pictures have ten near copies or more, the distance comes out too small and
-    less is found. For cosine the fraction is that of the distance of the scaled codes.
+    itself. If most pictures have ten near copies or more, it comes out too small; in codes of
+    two or three dimensions, too large. For cosine the fraction is that of the scaled codes'.
 
     Arguments and errors are those of `find_duplicates`; 0 when there is but one distinct code.
     """
@@ -94,8 +92,8 @@ class _Space:
 
     @property
     def width(self):
-        """How many codes to hold at once: 32 MB of float64."""
-        return max(256, min(8192, 2**22 // self.codes.shape[1]))
+        """How many codes to hold at once: at most 32 MB of float64, for codes up to 16,384 wide."""
+        return max(256, min(4096, 2**22 // self.codes.shape[1]))
 
     def parts(self, rows):
         """Split rows into parts of at most `width`."""
@@ -180,11 +178,12 @@ def _components(space, rows, max_distance):
         end = np.searchsorted(line, line[block[-1]] + radius + 1e-9 * space.scale, "right")
         for others in space.parts(np.arange(start, end)):
             roots = _roots(forest, block), _roots(forest, others)
-            if len(np.unique(np.concatenate(roots))) > 1:
-                near = _near(
-                    space.rough(rows[block]), space.rough(rows[others]), radius / space.scale
-                )
-                _join(forest, roots, near, space, rows[block], rows[others], max_distance)
+            if len(np.unique(np.concatenate(roots))) == 1:
+                continue
+            near = _near(space.rough(rows[block]), space.rough(rows[others]), radius / space.scale)
+            _, i, j = np.intersect1d(block, others, return_indices=True)
+            near[i, j] = False  # every code is near itself
+            _join(forest, roots, near, space, rows[block], rows[others], max_distance)
     labels = np.empty_like(order)
     labels[order] = _roots(forest, np.arange(len(rows)))
     return labels
@@ -202,9 +201,8 @@ def _project(space, rows):
 def _near(a, b, radius):
     """Return bool (len(a), len(b)): what may be within the radius; what is not marked is not.
 
-    Squared distances come from one matrix product. Its rounding errors, and those of the float32
-    codes, are at most d + 16 units in the last place of ||a||^2 + ||b||^2, and are given away. No
-    code is longer than 1, so that everything lies within 3.
+    Squared distances come from one matrix product. Rounding errors, at most d + 16 units in the
+    last place of ||a||^2 + ||b||^2, are given away. All codes are within 1 of 0: 3 reaches all.
     """
     slack = 1 - (a.shape[1] + 16) * EPSILON
     squares_a, squares_b = (slack * np.einsum("ij,ij->i", x, x)[:, np.newaxis] for x in (a, b))

@@ -173,7 +173,7 @@ def show_windows(images):
 
 def shorten(text, width):
     """Cut the middle out of a text that would be drawn wider than `width` pixels."""
-    text = text.encode("ascii", "replace").decode()  # all that OpenCV's fonts have
+    text = text.encode("utf-8", "replace").decode()  # names may hold bytes that are no UTF-8
     for kept in range(len(text), 0, -1):
         short = (
             text if kept == len(text) else text[: kept // 2] + ".." + text[-(kept - kept // 2) :]
@@ -194,8 +194,9 @@ def duplicates_sheet(groups, ids, picture_of, rows=20, columns=10):
     """
     if not groups:
         raise ValueError("no groups to draw: nothing was found within the distance")
+    gap = np.zeros((16, 1, 3), np.uint8)
     strips = [
-        np.vstack(_padded([_line(f"group {number}: {len(group.rows):,} pictures"), strip]))
+        np.vstack(_padded([_line(f"group {number}: {len(group.rows):,} pictures"), strip, gap]))
         for number, group in enumerate(groups[:rows])
         for strip in [_group_strip(group, ids, picture_of, columns)]
     ]

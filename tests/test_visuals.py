@@ -79,7 +79,7 @@ def test_a_long_id_loses_its_middle():
     assert short.startswith("holi")
     assert short.endswith(".jpeg")
     assert ".." in short
-    assert visuals.shorten("ä", 200) == "?"
+    assert visuals.shorten("ä\udce9.png", 200) == "ä?.png"
 
 
 def test_duplicates_are_a_row_a_group_and_what_is_left_out_is_counted():
