@@ -199,9 +199,9 @@ def planted(small_index):
 def test_altered_copies_of_real_digits_are_found_within_the_default_distance(planted, metric):
     found = rows_of(find_duplicates(planted, metric, default_distance(planted, metric)))
     pairs = {(row, 20_000 + row) for row in range(300)}
-    # Measured: all 300, no other.
+    # Measured: all 300, and 3 (euclidean) or 2 (cosine) groups of other, like digits.
     assert len(pairs & {tuple(group) for group in found}) >= 297
-    assert len(found) <= 303
+    assert len(found) <= 306
 
 
 @pytest.mark.parametrize("metric", ["euclidean", "cosine"])
