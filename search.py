@@ -16,7 +16,8 @@ from pyimagesearch.files import sha256_of
 from pyimagesearch.indexes import METRICS, load_index
 from pyimagesearch.queries import file_queries, id_queries, sample_queries, search_queries
 from pyimagesearch.reports import Reporter
-from pyimagesearch.visuals import SHOWN, has_display, show_windows, write_image
+from pyimagesearch.visuals import SHOWN, write_image
+from pyimagesearch.windows import has_display, show_windows
 
 
 def parse_args(argv):
@@ -47,6 +48,12 @@ def parse_args(argv):
     add("--metric", choices=METRICS, help="distance to rank by (default: the index's)")
     add("--evaluate", action="store_true", help="measure retrieval with all test images instead")
 
+    add(
+        "--duplicates",
+        action="store_true",
+        help="list groups of near-identical indexed images instead; --max-distance says how near",
+    )
+
     group = parser.add_argument_group("what to show")
     add = group.add_mutually_exclusive_group().add_argument
     add("--json", action="store_true", help="print results as JSON, a query a line")
@@ -69,6 +76,8 @@ def main(argv=None):
     engine = ExactEngine(index.features, args.metric or index.metric)
     if args.evaluate:
         return print_evaluation(index, encoder, gallery, engine.metric, args.json)
+    if args.duplicates:
+        return report_duplicates(index, gallery, engine.metric, args)
     if args.paths and not index.of_folder:
         raise ValueError("--paths needs the index of a folder: other images have no paths")
 
@@ -163,6 +172,30 @@ def print_evaluation(index, encoder, gallery, metric, as_json):
     )
     scores = evaluate_index(index, encoder, gallery, test_images, metric)
     print(json.dumps(scores) if as_json else score_table(scores))
+
+
+def report_duplicates(index, gallery, metric, args):
+    """Print groups of near-identical images, one a line, as JSON, and draw the largest."""
+    from pyimagesearch.duplicates import default_distance, find_duplicates, group_json
+    from pyimagesearch.visuals import duplicates_sheet
+
+    distance = args.max_distance
+    if distance is None:
+        distance = default_distance(index.features, metric)
+    groups = find_duplicates(index.features, metric, distance)
+    info(f"{len(groups):,} groups of images within {metric} distance {distance:.4g}")
+    for number, group in enumerate(groups):
+        print(group_json(number, group, index.ids))
+    output = args.output or (None if args.json or has_display() else "output")
+    if not groups or (args.json and not output):
+        return
+    reporter = Reporter(gallery)
+    sheet = duplicates_sheet(groups, index.ids, reporter.picture)
+    if output:
+        write_image(f"{output}/duplicates.png", sheet)
+        info(f"wrote {output}/duplicates.png")
+    else:
+        show_windows({"Duplicates": sheet})
 
 
 if __name__ == "__main__":

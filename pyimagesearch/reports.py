@@ -8,6 +8,7 @@ from pyimagesearch.cli import warn
 from pyimagesearch.scanning import printable
 from pyimagesearch.visuals import (
     PHOTO_SIDE,
+    READABLE,
     RED,
     SHOWN,
     WHITE,
@@ -17,8 +18,6 @@ from pyimagesearch.visuals import (
     tile,
     tile_side,
 )
-
-READABLE = 96  # pixels of a tile that has room for a caption
 
 
 class Reporter:
@@ -68,8 +67,7 @@ class Reporter:
         sheet = query_sheet(self._title(query), query.picture())
         if not len(results.rows):
             return {"Query": sheet, "Results": query_sheet(self._nothing(), None)}
-        size = (self.side or PHOTO_SIDE,) * 2
-        pictures = [self._picture(row, size) for row in results.rows[:SHOWN]]
+        pictures = [self.picture(row) for row in results.rows[:SHOWN]]
         first = next((picture for picture in pictures if picture is not None), None)
         side = self.side or (PHOTO_SIDE if first is None else tile_side(first))
         captions = None
@@ -90,12 +88,12 @@ class Reporter:
         colours = [WHITE, *(None if hit else RED for hit in right[: len(pictures)])]
         drawn = zip([query.picture(), *pictures], colours, strict=True)
         tiles = [tile(picture, side, colour) for picture, colour in drawn]
-        captions = [[printable(str(query.id)), "query"], *captions]
+        captions = [[str(query.id), "query"], *captions]
         return np.hstack([labelled(*pair) for pair in zip(tiles, captions, strict=True)])
 
     def _captions(self, results, count):
         pairs = zip(results.ids[:count], results.distances[:count], strict=True)
-        return [[printable(str(name)), f"{distance:.3f}"] for name, distance in pairs]
+        return [[str(name), f"{distance:.3f}"] for name, distance in pairs]
 
     def _summary(self, query, results):
         count, distances, hits = len(results.rows), results.distances, results.hits(query)
@@ -106,8 +104,9 @@ class Reporter:
             text += f", {np.count_nonzero(hits):,} of {count:,} are {self._name(query.label)}"
         return text
 
-    def _picture(self, row, size):
+    def picture(self, row):
         """Return an indexed picture, or None, with a warning, when it cannot be read any more."""
+        size = (self.side or PHOTO_SIDE,) * 2
         try:
             return self.gallery.picture(row, size)
         except (ValueError, OSError) as error:

@@ -1,20 +1,17 @@
-"""Pictures of what happens: loss plots, reconstructions, montages, windows."""
+"""Pictures of what happens: loss plots, reconstructions, montages."""
 
 import math
-import os
-import socket
-import sys
-from importlib.util import find_spec
-from pathlib import Path
 
 import cv2
 import numpy as np
 from imutils import build_montages
 
 from pyimagesearch.files import replacing
+from pyimagesearch.scanning import printable
 
 SHOWN = 225  # results in a montage, as many as fit a screen
 PHOTO_SIDE = 160  # pixels of a photograph's tile
+READABLE = 96  # pixels of a tile that has room for a caption
 FONT, FONT_SCALE, SMALL = cv2.FONT_HERSHEY_SIMPLEX, 0.45, 0.36
 RED, WHITE, GREY = (0, 0, 255), (255, 255, 255), (90, 90, 90)  # BGR
 
@@ -116,13 +113,19 @@ def labelled(image, lines):
     sheet = np.zeros((image.shape[0] + 15 * len(lines) + 6, *image.shape[1:]), np.uint8)
     sheet[: image.shape[0]] = image
     for i, line in enumerate(lines):
-        text, keep = line, len(line)
-        while keep and cv2.getTextSize(text, FONT, SMALL, 1)[0][0] > image.shape[1] - 4:
-            keep -= 1
-            text = line[: keep // 2] + "..." + line[len(line) - (keep - keep // 2) :]
-        origin = 2, image.shape[0] + 15 * i + 12
+        text, origin = shorten(line, image.shape[1] - 4), (2, image.shape[0] + 15 * i + 12)
         cv2.putText(sheet, text, origin, FONT, SMALL, WHITE, 1, cv2.LINE_AA)
     return sheet
+
+
+def shorten(text, width):
+    """Cut the middle out of a text that would be drawn wider than `width` pixels."""
+    text = printable(text)  # OpenCV ends the process over bytes that are no UTF-8
+    short, kept = text, len(text)
+    while kept and cv2.getTextSize(short, FONT, SMALL, 1)[0][0] > width:
+        kept -= 1
+        short = text[: kept // 2] + "..." + text[len(text) - (kept - kept // 2) :]
+    return short
 
 
 def query_sheet(title, picture):
@@ -147,42 +150,49 @@ def results_sheet(pictures, hits, side, captions, summary, columns=None):
     return with_caption(montage(tiles, columns), [summary])
 
 
-def has_display():
-    """Whether a window can be opened. Without a display Qt would end the whole process."""
-    if sys.platform != "linux" or os.environ.get("WAYLAND_DISPLAY"):
-        return True
-    host, _, number = os.environ.get("DISPLAY", "").rpartition(":")
-    number = number.split(".")[0]
-    if not number.isdigit():
-        return False
-    try:
-        if host in ("", "unix"):
-            with socket.socket(socket.AF_UNIX) as server:
-                server.connect(f"/tmp/.X11-unix/X{number}")
-        else:
-            socket.create_connection((host, 6000 + int(number)), timeout=5).close()
-    except OSError:
-        return False
-    return True
+def duplicates_sheet(groups, ids, picture_of, rows=20, columns=10):
+    """Draw groups of near-identical pictures, a group a row, its first member first.
 
+    `groups` are Groups of `find_duplicates`, `ids` holds the id of every row of the index, and
+    `picture_of(row)` gives its picture, (h, w, 1 or 3). Under each stand its id and its distance
+    to the first. What goes beyond `rows` groups and `columns` pictures is counted only.
 
-def _give_qt_fonts():
-    """Point OpenCV's Qt to Matplotlib's fonts: the wheel has none of its own, and Qt says so."""
-    fonts = Path(find_spec("matplotlib").origin).parent / "mpl-data" / "fonts" / "ttf"
-    os.environ["QT_QPA_FONTDIR"] = str(fonts)
-
-
-def show_windows(images):
-    """Show images by window title and wait for a key; return False when the user wants to stop.
-
-    Any key means next; q, Esc or closing a window means stop.
+    Raises ValueError when there are no groups.
     """
-    _give_qt_fonts()
-    for title, image in images.items():
-        cv2.imshow(title, image)
-    while True:
-        key = cv2.waitKey(50)
-        if key != -1:
-            return key & 0xFF not in (ord("q"), 27)
-        if any(cv2.getWindowProperty(title, cv2.WND_PROP_VISIBLE) < 1 for title in images):
-            return False
+    if not groups:
+        raise ValueError("no groups to draw: nothing was found within the distance")
+    gap = np.zeros((16, 1, 3), np.uint8)
+    strips = [
+        np.vstack(_padded([_line(f"group {number}: {len(group.rows):,} pictures"), strip, gap]))
+        for number, group in enumerate(groups[:rows])
+        for strip in [_group_strip(group, ids, picture_of, columns)]
+    ]
+    if len(groups) > rows:
+        strips.append(_line(f"... and {len(groups) - rows:,} more groups"))
+    return np.vstack(_padded(strips))
+
+
+def _group_strip(group, ids, picture_of, columns):
+    """Draw the first members of a group side by side, and say how many more there are."""
+    rows = group.rows[:columns].tolist()
+    pictures = [picture_of(row) for row in rows]
+    sides = [tile_side(picture) for picture in pictures if picture is not None]
+    side = max([READABLE, *sides])
+    tiles = [
+        labelled(tile(picture, side), [str(ids[row]), f"{distance:.4g}"])
+        for row, picture, distance in zip(rows, pictures, group.distances, strict=False)
+    ]
+    if len(group.rows) > columns:
+        more = f"and {len(group.rows) - columns:,} more"
+        tiles.append(labelled(np.zeros((side, side, 3), np.uint8), ["...", more]))
+    return np.hstack(tiles)
+
+
+def _line(text):
+    return with_caption(np.zeros((0, 1, 3), np.uint8), [text])
+
+
+def _padded(images):
+    """Widen images with black on the right to the width of the widest."""
+    width = max(image.shape[1] for image in images)
+    return [np.pad(image, ((0, 0), (0, width - image.shape[1]), (0, 0))) for image in images]

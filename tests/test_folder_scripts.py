@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import cv2
@@ -225,3 +226,26 @@ def test_evaluation_leaves_every_picture_out_of_its_own_results(index, capsys):
     assert run(search, "-i", index, "--evaluate", "--json") == 0
     scores = json.loads(capsys.readouterr().out)
     assert all(score["P@1"] < 1 for score in scores.values())
+
+
+def test_duplicates_are_listed_and_drawn(folder, index, tmp_path, capsys):
+    pictures = tmp_path / "pictures"
+    shutil.copytree(folder, pictures)
+    copies = [sorted(pictures.glob("*/*.png"))[i] for i in (0, 20)]
+    for path in copies:
+        shutil.copy(path, path.with_name(f"copy of {path.name}"))
+    path = tmp_path / "index.h5"
+    assert run(index_images, "-m", MODEL, "-i", path, "--dataset", pictures) == 0
+    capsys.readouterr()
+    assert run(search, "-i", path, "--duplicates", "--max-distance", 0, "--output", tmp_path) == 0
+    groups = found(capsys)
+    assert [[Path(m["id"]).name for m in group["members"]] for group in groups] == [
+        sorted([p.name, f"copy of {p.name}"]) for p in copies
+    ]
+    assert (tmp_path / "duplicates.png").is_file()
+    assert len(list(pictures.glob("*/*.png"))) == 62  # it reports, never deletes
+
+
+def test_without_duplicates_nothing_is_listed(index, capsys):
+    assert run(search, "-i", index, "--duplicates", "--max-distance", 0, "--json") == 0
+    assert capsys.readouterr().out == ""

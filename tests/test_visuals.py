@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from pyimagesearch import visuals
+from pyimagesearch import visuals, windows
+from pyimagesearch.duplicates import Group
 
 
 def digit(value=255):
@@ -77,4 +78,29 @@ def test_without_a_reachable_display_no_window_is_tried(monkeypatch, display):
     monkeypatch.setattr("sys.platform", "linux")
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
     monkeypatch.setenv("DISPLAY", display)
-    assert not visuals.has_display()
+    assert not windows.has_display()
+
+
+def test_a_long_id_loses_its_middle():
+    assert visuals.shorten("a.png", 200) == "a.png"
+    short = visuals.shorten("holidays/2019/a-very-long-name-of-a-picture.jpeg", 124)
+    assert short.startswith("holi")
+    assert short.endswith(".jpeg")
+    assert "..." in short
+
+
+def test_names_of_any_bytes_can_be_drawn():
+    assert visuals.shorten("\udce9.png", 200) == "\\xe9.png"
+
+
+def test_duplicates_are_a_row_a_group_and_what_is_left_out_is_counted():
+    groups = [Group(np.arange(4), np.zeros(4)), Group(np.arange(4, 6), np.zeros(2))]
+    ids = ["x" * 100] * 6
+    sheet = visuals.duplicates_sheet(groups, ids, lambda row: digit(40 * row + 20))
+    assert [sheet[70, x, 0] for x in (48, 144, 240, 336)] == [20, 60, 100, 140]
+    half = sheet.shape[0] // 2
+    assert [sheet[half + 70, x, 0] for x in (48, 144, 240)] == [180, 220, 0]
+    fewer = visuals.duplicates_sheet(groups, ids, lambda row: digit(), rows=1, columns=3)
+    assert fewer.shape[0] == half + 28
+    with pytest.raises(ValueError, match="no groups to draw"):
+        visuals.duplicates_sheet([], ids, digit)
