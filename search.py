@@ -11,7 +11,6 @@ import sys
 from pyimagesearch.cli import HelpFormatter, command, info, non_negative_float, positive_int
 from pyimagesearch.datasets import open_dataset
 from pyimagesearch.encoders import Encoder
-from pyimagesearch.engines import ExactEngine
 from pyimagesearch.files import sha256_of
 from pyimagesearch.indexes import METRICS, load_index
 from pyimagesearch.queries import file_queries, id_queries, sample_queries, search_queries
@@ -71,34 +70,31 @@ def main(argv=None):
     args = parse_args(argv)
     info(f"loading {args.index}...")
     index = load_index(args.index)
-    encoder = choose_encoder(index, args.model)
     gallery = open_gallery(index, args.dataset)
-    engine = ExactEngine(index.features, args.metric or index.metric)
-    if args.evaluate:
-        return print_evaluation(index, encoder, gallery, engine.metric, args.json)
-    if args.duplicates:
-        return report_duplicates(index, gallery, engine.metric, args)
-    if args.paths and not index.of_folder:
-        raise ValueError("--paths needs the index of a folder: other images have no paths")
-
     output, for_pipe = args.output, args.json or args.paths
     if not output and not for_pipe and not has_display():
         output = "output"
         info(f"no display: writing pictures to {output}/")
     if output or not for_pipe:
         gallery.prefetch()
-    reporter = Reporter(gallery, args.tile, args.strip, args.max_distance)
+    # FAISS and ONNX Runtime are loaded while the images are.
+    from pyimagesearch.engines import ExactEngine
+
+    encoder = choose_encoder(index, args.model)
+    engine = ExactEngine(index.features, args.metric or index.metric)
+    if args.evaluate:
+        return print_evaluation(index, encoder, gallery, engine.metric, args.json)
+    if args.duplicates:
+        return report_duplicates(index, gallery, engine.metric, output, args)
+    if args.paths and not index.of_folder:
+        raise ValueError("--paths needs the index of a folder: other images have no paths")
+
     k = args.max_results or (SHOWN if args.max_distance is None else None)
     queries = choose_queries(args, gallery, encoder.spec)
     found = search_queries(queries, index, encoder, engine, k, args.max_distance)
+    reporter = Reporter(gallery, args.tile, args.strip, args.max_distance)
     for number, (query, results) in enumerate(found):
-        if args.paths:
-            for row in results.rows:
-                sys.stdout.buffer.write(os.fsencode(gallery.path(row)) + b"\n")
-            sys.stdout.flush()
-        else:
-            show = reporter.json if args.json else reporter.line
-            print(show(query, results), flush=True)
+        print_results(query, results, reporter, args)
         if for_pipe and not output:
             continue
         sheets = reporter.sheets(query, results)
@@ -108,6 +104,17 @@ def main(argv=None):
                 info(f"wrote {output}/{title.lower()}_{number}.png")
         elif not show_windows(sheets):
             break
+
+
+def print_results(query, results, reporter, args):
+    """Print the results of a query as the flags say, at once, so that they can be piped."""
+    if args.paths:
+        for row in results.rows:
+            sys.stdout.buffer.write(os.fsencode(reporter.gallery.path(row)) + b"\n")
+        sys.stdout.flush()
+    else:
+        show = reporter.json if args.json else reporter.line
+        print(show(query, results), flush=True)
 
 
 def choose_encoder(index, model):
@@ -174,7 +181,7 @@ def print_evaluation(index, encoder, gallery, metric, as_json):
     print(json.dumps(scores) if as_json else score_table(scores))
 
 
-def report_duplicates(index, gallery, metric, args):
+def report_duplicates(index, gallery, metric, output, args):
     """Print groups of near-identical images, one a line, as JSON, and draw the largest."""
     from pyimagesearch.duplicates import default_distance, find_duplicates, group_json
     from pyimagesearch.visuals import duplicates_sheet
@@ -186,7 +193,6 @@ def report_duplicates(index, gallery, metric, args):
     info(f"{len(groups):,} groups of images within {metric} distance {distance:.4g}")
     for number, group in enumerate(groups):
         print(group_json(number, group, index.ids))
-    output = args.output or (None if args.json or has_display() else "output")
     if not groups or (args.json and not output):
         return
     reporter = Reporter(gallery)
