@@ -153,5 +153,14 @@ def _export_onnx(network):
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Keras probes NumPy for names that are going away
         file = os.path.join(folder, "encoder.onnx")
-        network.export(file, format="onnx", verbose=False)
+        try:
+            # tf2onnx copies the network before each of its optimizations, in case one fails. That
+            # costs gigabytes and most of the time, so it is left for the networks where one does.
+            os.environ["TF2ONNX_CATCH_ERRORS"] = "false"
+            network.export(file, format="onnx", verbose=False)
+        except Exception:
+            del os.environ["TF2ONNX_CATCH_ERRORS"]
+            network.export(file, format="onnx", verbose=False)
+        finally:
+            os.environ.pop("TF2ONNX_CATCH_ERRORS", None)
         return Path(file).read_bytes()

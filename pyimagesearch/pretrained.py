@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import sys
+import warnings
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,7 +37,6 @@ NETWORKS = {
     "densenet121": Network("DenseNet121", "torch", 224, f"densenet121_{_KERNELS}_notop.h5"),
     "mobilenet_v2": Network("MobileNetV2", "tf", 224, f"mobilenet_v2_{_KERNELS}_1.0_224_no_top.h5"),
     "mobilenet_v3_small": Network("MobileNetV3Small", "tf", 224, _V3_SMALL, "conv"),
-    "xception": Network("Xception", "tf", 299, f"xception_{_KERNELS}_notop.h5"),
     "efficientnet_b0": Network(
         "EfficientNetB0", "torch", 224, "efficientnetb0_notop.h5", "stem_conv_pad"
     ),
@@ -138,7 +138,10 @@ def build_network(name, weights, spec):
         include_top=False, weights=None, input_shape=spec.shape, pooling="avg"
     )
     try:
-        network.load_weights(weights)
+        with warnings.catch_warnings():
+            # Keras warns of layers that stay random when a file has nothing for them.
+            warnings.simplefilter("error", UserWarning)
+            network.load_weights(weights)
     except Exception as error:  # h5py and Keras raise whatever they stumble over
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise ValueError(f"{weights} does not hold the weights of {name}: {reason}") from error
