@@ -2,6 +2,7 @@
 
 usage: python index_images.py --model output/autoencoder.h5 --index output/index.pickle
        python index_images.py --model photos.keras --index photos.h5 --dataset my/photos
+       python index_images.py --model efficientnet_b0 --index photos.h5 --dataset my/photos
 """
 
 import argparse
@@ -13,7 +14,9 @@ from pyimagesearch.cli import HelpFormatter, command, info, positive_int
 from pyimagesearch.datasets import SPLITS, open_dataset
 from pyimagesearch.encoders import Encoder
 from pyimagesearch.files import require_writable, sha256_of
+from pyimagesearch.images import FITS
 from pyimagesearch.indexes import METRICS, Index, load_index, save_index
+from pyimagesearch.pretrained import NETWORKS, pretrained_encoder, pretrained_fingerprint
 
 
 def parse_args(argv):
@@ -23,7 +26,8 @@ def parse_args(argv):
         formatter_class=HelpFormatter,
     )
     add = parser.add_argument
-    add("-m", "--model", required=True, help="trained model, .keras or .h5")
+    names = ", ".join(NETWORKS)
+    add("-m", "--model", required=True, help=f"trained model, .keras or .h5, or {names}")
     add("-i", "--index", required=True, help="index to write: .h5 for HDF5, else a pickle")
     add("--dataset", default="mnist", help="mnist, fashion_mnist, cifar10, .npz file or folder")
     add("--split", default="train", choices=SPLITS, help="which part to index; folders have none")
@@ -33,6 +37,11 @@ def parse_args(argv):
     add("--rebuild", action="store_true", help="start anew, whatever the index holds")
     add("--checksum", action="store_true", help="compare files by content, not size and time")
     add("--rejects", metavar="FILE", help="list the files that cannot be read, with the reasons")
+    add = parser.add_argument_group("pretrained networks").add_argument
+    add("--weights", metavar="FILE", help="weights of the network (default: ImageNet's)")
+    size = {"nargs": 2, "type": positive_int, "metavar": ("H", "W")}
+    add("--image-size", **size, help="size of its images (default: the one it was trained with)")
+    add("--fit", choices=FITS, help="how other proportions get there (default: letterbox)")
     return parser.parse_args(argv)
 
 
@@ -45,7 +54,7 @@ def main(argv=None):
     index = None
     if os.path.exists(args.index) and not args.rebuild:
         index = index_so_far(args.index, dataset)
-    encoder = load_encoder(args.model, index)
+    encoder = load_encoder(args, index)
     metric = args.metric or (index.metric if index else "euclidean")
 
     info(f"encoding {args.dataset}...")
@@ -74,14 +83,29 @@ def index_so_far(path, dataset):
     return index
 
 
-def load_encoder(model, index):
+def load_encoder(args, index):
     """Return the encoder of the index so far, if it is that of the model, or else a new one."""
+    model = args.model
+    if model in NETWORKS:
+        settings = model, args.weights, args.image_size, args.fit or FITS[0]
+        make, fingerprint = pretrained_encoder, pretrained_fingerprint
+    elif args.weights or args.image_size or args.fit:
+        raise ValueError(
+            f"--weights, --image-size and --fit are for {', '.join(NETWORKS)}: {model} is a model "
+            "file, which brings its own"
+        )
+    else:
+        settings, make, fingerprint = (model,), Encoder.from_keras, sha256_of
     if index is None:
         info(f"loading {model}...")
-        return Encoder.from_keras(model)
-    if sha256_of(model) != index.encoder.model_sha256:
+        return make(*settings)
+    if fingerprint(*settings) != index.encoder.model_sha256:
+        made = f"another model, {index.encoder.model}, than {model}"
+        if model in NETWORKS and model == index.encoder.model:
+            spec = index.encoder.spec
+            made = f"other weights or images of {model} ({spec.height} x {spec.width}, {spec.fit})"
         raise ValueError(
-            f"the index was made with another model, {index.encoder.model}, than {model}: "
+            f"the index was made with {made}: "
             "codes of two models cannot be compared; encode everything again with --rebuild"
         )
     return index.encoder  # as ONNX, so that nothing waits for TensorFlow

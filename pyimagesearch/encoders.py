@@ -14,6 +14,8 @@ from pyimagesearch.images import InputSpec
 from pyimagesearch.model_files import load_model
 
 CODE_LAYERS = ("encoded", "encoder")
+# Encoded at once: a network such as VGG16 needs some 500 bytes of memory a pixel for its layers.
+PIXELS = 2**20
 
 
 class Encoder:
@@ -36,13 +38,21 @@ class Encoder:
         """
         model, spec = load_model(path)
         network = _encoder_network(model, path)
-        onnx = _export_onnx(network)
-        encoder = cls(onnx, spec, network.output_shape[1], Path(path).name, sha256_of(path))
-        sample = np.random.default_rng(0).random((8, *spec.shape), dtype=np.float32)
-        difference = np.abs(encoder.encode(sample) - network.predict_on_batch(sample)).max()
+        return cls.from_network(network, spec, Path(path).name, sha256_of(path))
+
+    @classmethod
+    def from_network(cls, network, spec, model, model_sha256):
+        """Make an encoder from a Keras network of images (n, *spec.shape) to codes (n, dim).
+
+        Raises ValueError when ONNX Runtime gives other codes than Keras.
+        """
+        sample = np.random.default_rng(0).random((4, *spec.shape), dtype=np.float32)
+        expected = np.asarray(network(sample, training=False))
+        encoder = cls(_export_onnx(network), spec, expected.shape[1], model, model_sha256)
+        difference = np.abs(encoder.encode(sample) - expected).max()
         if not difference < 1e-3:
             raise ValueError(
-                f"{path} gives other codes as ONNX than in Keras (by {difference:.2g})"
+                f"{model} gives other codes as ONNX than in Keras (by {difference:.2g})"
             )
         return encoder
 
@@ -80,7 +90,11 @@ class Encoder:
     def encode(self, images):
         """Encode float32 images in [0, 1], (n, *spec.shape), to float32 codes (n, dim)."""
         [source] = self._session.get_inputs()
-        [codes] = self._session.run(None, {source.name: images})
+        codes = np.empty((len(images), self.dim), np.float32)
+        step = max(1, PIXELS // (self.spec.height * self.spec.width))
+        for start in range(0, len(images), step):
+            part = slice(start, start + step)
+            [codes[part]] = self._session.run(None, {source.name: images[part]})
         return codes
 
     def encode_dataset(self, dataset, batch_size=256, progress=None):
@@ -115,11 +129,19 @@ def _encoder_network(model, path):
 
 
 def _export_onnx(network):
-    """Return a Keras network as ONNX bytes, any batch size in."""
-    network(np.zeros((1, *network.input_shape[1:]), np.float32))  # export wants it called once
+    """Return a Keras network that has been called once as ONNX bytes, any batch size in."""
     logging.getLogger("tf2onnx").setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Keras probes NumPy for names that are going away
         file = os.path.join(folder, "encoder.onnx")
-        network.export(file, format="onnx", verbose=False)
+        try:
+            # tf2onnx copies the network before each of its optimizations, in case one fails. That
+            # costs gigabytes and most of the time, so it is left for the networks where one does.
+            os.environ["TF2ONNX_CATCH_ERRORS"] = "false"
+            network.export(file, format="onnx", verbose=False)
+        except Exception:
+            del os.environ["TF2ONNX_CATCH_ERRORS"]
+            network.export(file, format="onnx", verbose=False)
+        finally:
+            os.environ.pop("TF2ONNX_CATCH_ERRORS", None)
         return Path(file).read_bytes()
