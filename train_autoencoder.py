@@ -131,7 +131,10 @@ def choose_input(args, images):
         height, width = (-(-side // stride) * stride for side in args.image_size)
         if [height, width] != args.image_size:
             info(f"image size rounded up to {height} {width}, multiples of {stride}")
-    return InputSpec(height, width, args.channels or channels, args.fit)
+    spec = InputSpec(height, width, args.channels or channels, args.fit)
+    colour = "grey" if spec.channels == 1 else "RGB"
+    info(f"images are {spec.height} x {spec.width}, {colour}, fitted by {spec.fit}")
+    return spec
 
 
 def report_quality(loss, constant):
