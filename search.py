@@ -14,9 +14,9 @@ from pyimagesearch.encoders import Encoder
 from pyimagesearch.files import sha256_of
 from pyimagesearch.indexes import METRICS, load_index
 from pyimagesearch.queries import file_queries, id_queries, sample_queries, search_queries
-from pyimagesearch.reports import Reporter
-from pyimagesearch.visuals import SHOWN, write_image
 from pyimagesearch.windows import has_display, show_windows
+
+MAX_RESULTS = 225  # as many as the tutorial shows
 
 
 def parse_args(argv):
@@ -37,7 +37,7 @@ def parse_args(argv):
     group.add_argument("--invert", action="store_true", help="swap dark and light in query files")
 
     add = parser.add_argument_group("how to search").add_argument
-    add("-k", "--max-results", type=positive_int, help=f"results a query (default: {SHOWN})")
+    add("-k", "--max-results", type=positive_int, help=f"results a query (default: {MAX_RESULTS})")
     add(
         "--max-distance",
         type=non_negative_float,
@@ -70,6 +70,7 @@ def main(argv=None):
     args = parse_args(argv)
     info(f"loading {args.index}...")
     index = load_index(args.index)
+    encoder = choose_encoder(index, args.model)
     gallery = open_gallery(index, args.dataset)
     output, for_pipe = args.output, args.json or args.paths
     if not output and not for_pipe and not has_display():
@@ -77,10 +78,11 @@ def main(argv=None):
         info(f"no display: writing pictures to {output}/")
     if output or not for_pipe:
         gallery.prefetch()
-    # FAISS and ONNX Runtime are loaded while the images are.
+    # What else is needed is loaded while the images are: a search should start at once.
     from pyimagesearch.engines import ExactEngine
+    from pyimagesearch.reports import Reporter
+    from pyimagesearch.visuals import write_image
 
-    encoder = choose_encoder(index, args.model)
     engine = ExactEngine(index.features, args.metric or index.metric)
     if args.evaluate:
         return print_evaluation(index, encoder, gallery, engine.metric, args.json)
@@ -89,7 +91,7 @@ def main(argv=None):
     if args.paths and not index.of_folder:
         raise ValueError("--paths needs the index of a folder: other images have no paths")
 
-    k = args.max_results or (SHOWN if args.max_distance is None else None)
+    k = args.max_results or (MAX_RESULTS if args.max_distance is None else None)
     queries = choose_queries(args, gallery, encoder.spec)
     found = search_queries(queries, index, encoder, engine, k, args.max_distance)
     reporter = Reporter(gallery, args.tile, args.strip, args.max_distance)
@@ -184,7 +186,8 @@ def print_evaluation(index, encoder, gallery, metric, as_json):
 def report_duplicates(index, gallery, metric, output, args):
     """Print groups of near-identical images, one a line, as JSON, and draw the largest."""
     from pyimagesearch.duplicates import default_distance, find_duplicates, group_json
-    from pyimagesearch.visuals import duplicates_sheet
+    from pyimagesearch.reports import Reporter
+    from pyimagesearch.visuals import duplicates_sheet, write_image
 
     distance = args.max_distance
     if distance is None:

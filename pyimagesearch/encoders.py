@@ -1,9 +1,5 @@
 """Encoders: images in, codes out. Made from a Keras model once, run by ONNX Runtime ever after."""
 
-import logging
-import os
-import tempfile
-import warnings
 from functools import cached_property
 from pathlib import Path
 
@@ -80,6 +76,8 @@ class Encoder:
 
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
+        # Threads that wait by spinning would take the cores from those that decode pictures.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             return onnxruntime.InferenceSession(
                 self.onnx, options, providers=["CPUExecutionProvider"]
@@ -130,6 +128,11 @@ def _encoder_network(model, path):
 
 def _export_onnx(network):
     """Return a Keras network that has been called once as ONNX bytes, any batch size in."""
+    import logging
+    import os
+    import tempfile
+    import warnings
+
     logging.getLogger("tf2onnx").setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Keras probes NumPy for names that are going away
