@@ -72,7 +72,7 @@ def main(argv=None):
     index = load_index(args.index)
     encoder = choose_encoder(index, args.model)
     gallery = open_gallery(index, args.dataset)
-    output, for_pipe = args.output, args.json or args.paths
+    output, for_pipe = args.output, args.json or args.paths or args.evaluate
     if not output and not for_pipe and not has_display():
         output = "output"
         info(f"no display: writing pictures to {output}/")
