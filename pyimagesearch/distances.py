@@ -70,14 +70,14 @@ def nearest(queries, codes, k, longest):
     the differences but rounded in proportion to the lengths, not to the distance. So it only
     proposes, a few more than k; what it proposes is measured by the differences, and a query for
     which the rounding could hide a nearer code is ranked again without it. `longest()` returns the
-    largest length of a code. The bound is that of a float32 dot product of d terms (Higham, Accuracy
-    and Stability of Numerical Algorithms, section 3.1).
+    largest length of a code. The bound is that of a float32 dot product of d terms (Higham,
+    Accuracy and Stability of Numerical Algorithms, section 3.1).
     """
     (n, dim), proposed = codes.shape, min(len(codes), k + max(8, k // 32))
     small = len(queries) * n * dim < SINGLE_THREAD_WORK
     with threads(1 if small else None):
         estimates, rows = faiss.knn(queries, codes, proposed)
-    squares = squares_of(queries, codes, rows)
+        squares = squares_of(queries, codes, rows)
     if np.array_equal(estimates, squares):  # ranked by the differences
         return squares[:, :k], rows[:, :k]
     order = np.argsort(squares, axis=1, kind="stable")[:, :k]
