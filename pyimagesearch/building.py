@@ -7,14 +7,16 @@ import faiss
 import numpy as np
 
 from pyimagesearch.approximate import FaissEngine, innermost
-from pyimagesearch.clustering import find_elbow
-from pyimagesearch.distances import as_vectors, checked_metric, normalise
+from pyimagesearch.clustering import ITERATIONS, REDOS, find_elbow
+from pyimagesearch.distances import as_vectors, checked_metric, normalise, threads
 from pyimagesearch.engines import ExactEngine
 from pyimagesearch.tuning import HeldOut, measure, tune
 
 EXACT_SIZE = 100_000  # up to here exact search of a 16-d code takes half a millisecond
 GRAPH_SIZE = 500_000  # up to here a graph is built within a minute or two
 PQ_POINTS = 64
+OPQ_ROUNDS = 10
+SMALL_TRAINING = 1 << 28  # multiplications, a tenth of a second
 HASH_SCAN_SIZE = 1_000_000  # up to here scanning all hash codes takes a millisecond or two
 BLOCK = 1 << 20  # codes added at once, so that a memory map is never held as a whole
 KNOWN = "exact, auto, clusters[:K], hash:BITS or a FAISS factory string such as HNSW32, IVF256,Flat"
@@ -90,7 +92,7 @@ def _build(codes, name, metric, seed):
         ) from error
     _prepare(index, name, len(codes), seed or 0)
     try:
-        index.train(sample)
+        _train(index, sample, name)
         _add(index, codes, metric, seed)
     except RuntimeError as error:
         raise ValueError(
@@ -150,25 +152,34 @@ def _prepare(index, name, count, seed):
         # 64 points a centroid recall as much as FAISS' 256, in a quarter of the time.
         inner.pq.cp.seed, inner.pq.cp.min_points_per_centroid = seed + 1, 1
         inner.pq.cp.max_points_per_centroid = PQ_POINTS
+        # Ordering the centroids so that code words rank by Hamming distance: nobody asks for it,
+        # and it takes most of the time.
+        inner.do_polysemous_training = False
     if isinstance(inner, faiss.IndexIVFPQ):
         # The tables are nlist x M kilobytes: slower to open than they are ever worth here.
         inner.use_precomputed_table = -1
     if isinstance(index, faiss.IndexPreTransform):
         turn = faiss.downcast_VectorTransform(index.chain.at(index.chain.size() - 1))
         if isinstance(turn, faiss.OPQMatrix):
-            turn.max_train_points = 256 * PQ_POINTS
+            turn.max_train_points, turn.niter = 256 * PQ_POINTS, OPQ_ROUNDS
+
+
+def _train(index, sample, name):
+    ivf = faiss.try_extract_index_ivf(index)
+    if name.startswith("clusters"):  # few centroids easily settle badly
+        ivf.cp.niter, ivf.cp.nredo = ITERATIONS, REDOS
+    # K-means meets up its threads thousands of times, which costs small samples more than it saves.
+    small = sample.size * max(256, ivf.nlist if ivf else 0) < SMALL_TRAINING
+    with threads(1 if small else None):
+        index.train(sample)
 
 
 def _add(index, codes, metric, seed):
     # Threads add to a graph in an order that is never twice the same.
     one_thread = seed is not None and "HNSW" in type(faiss.downcast_index(index)).__name__
-    before = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(1 if one_thread else before)
-    try:
+    with threads(1 if one_thread else None):
         for block in _blocks(codes):
             index.add(normalise(block) if metric == "cosine" else np.ascontiguousarray(block))
-    finally:
-        faiss.omp_set_num_threads(before)
 
 
 def _blocks(codes):

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 import faiss
 import numpy as np
 
+from pyimagesearch.distances import threads
+
 MAX_CLUSTERS = 20  # the elbow is looked for among 1 to so many
 SAMPLE = 20_000  # codes that the elbow is looked for with
-ITERATIONS = 20
+ITERATIONS, REDOS = 20, 3
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,8 @@ def find_elbow(points, seed=0, max_clusters=MAX_CLUSTERS):
         rows = np.random.default_rng(seed).choice(len(points), SAMPLE, replace=False)
         points = points[np.sort(rows)]
     ks = list(range(1, min(max_clusters, len(points)) + 1))
-    inertias = [_inertia(points, k, seed) for k in ks]
+    with threads(1):  # K-means so small is slowed down by more
+        inertias = [_inertia(points, k, seed) for k in ks]
     fall = inertias[0] - inertias[-1]
     if fall <= 0:  # equal codes, or a single one
         return Elbow(ks, inertias, 1)
@@ -58,6 +61,7 @@ def _inertia(points, k, seed):
         points.shape[1],
         k,
         niter=ITERATIONS,
+        nredo=REDOS,
         seed=seed + 1,
         min_points_per_centroid=1,
         max_points_per_centroid=SAMPLE,

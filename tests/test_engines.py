@@ -167,7 +167,7 @@ def test_every_engine_returns_all_codes_when_asked_for_more(euclidean, codes, qu
 
 
 def test_every_engine_searches_within_a_distance(engine, codes, queries):
-    limit = 3.0 if engine.metric == "euclidean" else 0.1
+    limit = 5.0 if engine.metric == "euclidean" else 0.1
     expected = true_distances(queries[:9], codes, engine.metric)
     distances, rows = engine.search_within(queries[:9], limit)
     assert sum(map(len, rows)) >= 0.9 * (expected <= limit).sum() > 20
@@ -186,13 +186,14 @@ def test_exact_search_within_a_distance_misses_nothing_and_includes_the_limit():
         ExactEngine(codes).search_within(codes, -1)
 
 
-def test_a_wider_probe_finds_more(codes, queries):
+def test_a_wider_probe_finds_more(random):
+    codes, queries = random.standard_normal((2, 1500, DIM), np.float32)
     engine = build_engine(codes, "IVF32,Flat")
-    truth = ExactEngine(codes).search(queries, 225)[0][:, -1:]
+    truth = ExactEngine(codes).search(queries, 10)[0][:, -1:]
     found = []
     for probe in (1, 4, 99):
         engine.probe = probe
-        found.append((engine.search(queries, 225)[0] <= truth).mean())
+        found.append((engine.search(queries, 10)[0] <= truth * 1.00001).mean())
     assert found[0] < found[1] <= found[2] == 1
     assert engine.probe == 32
     with pytest.raises(ValueError, match="at least 1, received 0"):
@@ -246,15 +247,15 @@ def test_the_same_seed_gives_the_same_engine(codes, queries):
 
 
 def test_the_elbow_finds_the_clusters_there_are(random):
-    centres = 20 * random.standard_normal((6, 4))
-    codes = (centres[np.arange(900) % 6] + random.standard_normal((900, 4))).astype(np.float32)
+    centres = 20 * np.eye(6)
+    codes = (centres[np.arange(900) % 6] + random.standard_normal((900, 6))).astype(np.float32)
     engine = build_engine(codes, "clusters")
     assert engine.name == "clusters:6"
     assert engine.elbow.chosen == 6
     assert engine.elbow.ks == list(range(1, 21))
     assert engine.elbow.inertias[0] > engine.elbow.inertias[5] > engine.elbow.inertias[19]
     clusters = clusters_of(engine)
-    assert clusters.centroids.shape == (6, 4)
+    assert clusters.centroids.shape == (6, 6)
     assert len({(i % 6, c) for i, c in enumerate(clusters.assignments.tolist())}) == 6
 
 
