@@ -9,6 +9,7 @@ from pyimagesearch.distances import normalise, rerank, threads
 from pyimagesearch.engines import Engine, ExactEngine
 
 MAX_EF_SEARCH = 4096
+HELD = 1 << 24  # candidates of a batch held at once, 128 MB
 
 
 class FaissEngine(Engine):
@@ -91,6 +92,14 @@ class FaissEngine(Engine):
         wanted = max(2 * k, int(self.shortlist * (k / 10) ** 0.5)) if self.compressed else k
         if wanted >= len(self):
             return self._exact.search(queries, k)
+        # Counting needs room for as many candidates at every Hamming distance there can be.
+        held = wanted * (8 * self._inner.code_size + 1 if self._hashed else 1)
+        step = max(1, HELD // held)
+        blocks = [queries[start : start + step] for start in range(0, len(queries), step)]
+        found = [self._search_block(block, wanted, k) for block in blocks]
+        return tuple(map(np.concatenate, zip(*found, strict=True))) if len(found) > 1 else found[0]
+
+    def _search_block(self, queries, wanted, k):
         with threads(1 if len(queries) == 1 else None):
             rows = self._candidates(queries, wanted, k)
         if rows.max() >= len(self):

@@ -139,6 +139,13 @@ def test_every_engine_finds_what_exact_search_finds(engine, codes, queries):
         assert all(len(set(row)) == 10 for row in rows.tolist())
 
 
+def test_a_large_batch_is_searched_in_blocks(engine, queries, monkeypatch):
+    expected = engine.search(queries, 10)
+    monkeypatch.setattr("pyimagesearch.approximate.HELD", 5000)
+    for whole, parts in zip(expected, engine.search(queries, 10), strict=True):
+        assert np.array_equal(whole, parts)
+
+
 def test_every_engine_reports_what_it_was_measured_to_do(euclidean):
     report = euclidean.report
     assert report.reached
