@@ -5,23 +5,18 @@ usage: python search.py --index output/index.pickle --query picture.png
 
 import argparse
 import json
+import os
 import sys
 
-from pyimagesearch.cli import HelpFormatter, command, info, positive_int
+from pyimagesearch.cli import HelpFormatter, command, info, non_negative_float, positive_int
 from pyimagesearch.datasets import open_dataset
 from pyimagesearch.encoders import Encoder
-from pyimagesearch.engines import ExactEngine
 from pyimagesearch.files import sha256_of
 from pyimagesearch.indexes import METRICS, load_index
-from pyimagesearch.queries import file_queries, sample_queries, search_queries
-from pyimagesearch.visuals import (
-    SHOWN,
-    has_display,
-    query_sheet,
-    results_sheet,
-    show_windows,
-    write_image,
-)
+from pyimagesearch.queries import file_queries, id_queries, sample_queries, search_queries
+from pyimagesearch.windows import has_display, show_windows
+
+MAX_RESULTS = 225  # as many as the tutorial shows
 
 
 def parse_args(argv):
@@ -33,19 +28,40 @@ def parse_args(argv):
     add("-i", "--index", required=True, help="index made by index_images.py")
     add("-m", "--model", help="the index's model: checked, or needed by an index without encoder")
     add("--dataset", help="where the indexed images are now, if they are not where they were")
-    add("-q", "--query", nargs="+", metavar="FILE", help="image files to search for")
-    add("-s", "--sample", type=positive_int, default=10, help="or so many random test images")
-    add("--seed", type=int, help="same seed, same random test images")
-    add("--invert", action="store_true", help="swap dark and light in query files")
+    group = parser.add_argument_group("what to search for")
+    add = group.add_mutually_exclusive_group().add_argument
+    add("-q", "--query", nargs="+", metavar="FILE", help="image files, or folders of them")
+    add("--query-id", nargs="+", metavar="ID", help="indexed pictures, by their ids")
+    add("-s", "--sample", type=positive_int, default=10, help="random test images")
+    group.add_argument("--seed", type=int, help="same seed, same random test images")
+    group.add_argument("--invert", action="store_true", help="swap dark and light in query files")
 
     add = parser.add_argument_group("how to search").add_argument
-    add("-k", "--max-results", type=positive_int, default=SHOWN, help="results a query")
+    add("-k", "--max-results", type=positive_int, help=f"results a query (default: {MAX_RESULTS})")
+    add(
+        "--max-distance",
+        type=non_negative_float,
+        metavar="D",
+        help="results within this distance only; without -k, all of them",
+    )
     add("--metric", choices=METRICS, help="distance to rank by (default: the index's)")
     add("--evaluate", action="store_true", help="measure retrieval with all test images instead")
 
-    add = parser.add_argument_group("what to show").add_argument
-    add("--output", metavar="DIR", help="write pictures there instead of opening windows")
+    add(
+        "--duplicates",
+        action="store_true",
+        help="list groups of near-identical indexed images instead; --max-distance says how near",
+    )
+
+    group = parser.add_argument_group("what to show")
+    add = group.add_mutually_exclusive_group().add_argument
     add("--json", action="store_true", help="print results as JSON, a query a line")
+    add("--paths", action="store_true", help="print the paths of the results, one a line")
+    group.add_argument(
+        "--output", metavar="DIR", help="write pictures there instead of opening windows"
+    )
+    group.add_argument("--strip", action="store_true", help="show query and results in one row")
+    group.add_argument("--tile", type=positive_int, metavar="PIXELS", help="side of the tiles")
     return parser.parse_args(argv)
 
 
@@ -56,35 +72,51 @@ def main(argv=None):
     index = load_index(args.index)
     encoder = choose_encoder(index, args.model)
     gallery = open_gallery(index, args.dataset)
+    output, for_pipe = args.output, args.json or args.paths
+    if not output and not for_pipe and not has_display():
+        output = "output"
+        info(f"no display: writing pictures to {output}/")
+    if output or not for_pipe:
+        gallery.prefetch()
+    # What else is needed is loaded while the images are: a search should start at once.
+    from pyimagesearch.engines import ExactEngine
+    from pyimagesearch.reports import Reporter
+    from pyimagesearch.visuals import write_image
+
     engine = ExactEngine(index.features, args.metric or index.metric)
     if args.evaluate:
         return print_evaluation(index, encoder, gallery, engine.metric, args.json)
+    if args.duplicates:
+        return report_duplicates(index, gallery, engine.metric, output, args)
+    if args.paths and not index.of_folder:
+        raise ValueError("--paths needs the index of a folder: other images have no paths")
 
-    if args.query:
-        queries = file_queries(args.query, args.invert)
-    else:
-        queries = sample_queries(gallery, args.sample, args.seed)
-    output = args.output
-    if not output and not args.json and not has_display():
-        output = "output"
-        info(f"no display: writing pictures to {output}/")
-
-    if output or not args.json:
-        gallery.prefetch()
-    found = search_queries(queries, index, encoder, engine, args.max_results)
-    for number, (query, results) in enumerate(zip(queries, found, strict=True)):
-        print(to_json(query, results) if args.json else to_line(query, results), flush=True)
-        if args.json and not output:
+    k = args.max_results or (MAX_RESULTS if args.max_distance is None else None)
+    queries = choose_queries(args, gallery, encoder.spec)
+    found = search_queries(queries, index, encoder, engine, k, args.max_distance)
+    reporter = Reporter(gallery, args.tile, args.strip, args.max_distance)
+    for number, (query, results) in enumerate(found):
+        print_results(query, results, reporter, args)
+        if for_pipe and not output:
             continue
-        pictures = [gallery.picture(row) for row in results.rows[:SHOWN]]
-        sheets = {"Query": query_sheet(query), "Results": results_sheet(query, results, pictures)}
+        sheets = reporter.sheets(query, results)
         if output:
             for title, sheet in sheets.items():
                 write_image(f"{output}/{title.lower()}_{number}.png", sheet)
+                info(f"wrote {output}/{title.lower()}_{number}.png")
         elif not show_windows(sheets):
             break
-    if output:
-        info(f"wrote query_0.png and results_0.png to {number} in {output}/")
+
+
+def print_results(query, results, reporter, args):
+    """Print the results of a query as the flags say, at once, so that they can be piped."""
+    if args.paths:
+        for row in results.rows:
+            sys.stdout.buffer.write(os.fsencode(reporter.gallery.path(row)) + b"\n")
+        sys.stdout.flush()
+    else:
+        show = reporter.json if args.json else reporter.line
+        print(show(query, results), flush=True)
 
 
 def choose_encoder(index, model):
@@ -112,45 +144,67 @@ def choose_encoder(index, model):
 
 def open_gallery(index, moved_to):
     """Open the dataset that was indexed; for an index that does not say, MNIST's training split."""
-    location = index.dataset or {"name": "mnist", "split": "train"}
-    gallery = open_dataset(**{**location, "name": moved_to or location["name"]})
+    location = index.dataset or {"name": "mnist", "split": "train", "limit": None}
+    name = moved_to or location["name"]
+    if index.of_folder:
+        from pyimagesearch.folders import FolderDataset
+
+        return FolderDataset(name, index.ids)
+    gallery = open_dataset(**{**location, "name": name})
     if len(gallery) != len(index):
         raise ValueError(
-            f"the index holds {len(index):,} codes, but {gallery.name} ({gallery.split}) has "
-            f"{len(gallery):,} images: name the images that were indexed with --dataset"
+            f"the index holds {len(index):,} codes, but {name} has {len(gallery):,} images: "
+            "name the images that were indexed with --dataset"
         )
     if index.dataset is None:
         index.labels = gallery.labels
     return gallery
 
 
-def to_line(query, results):
-    """Return the line that the terminal shows for a query."""
-    text = f"query {query.id}" + ("" if query.label is None else f" (label {query.label})")
-    text += ": distances " + " ".join(f"{distance:.3f}" for distance in results.distances[:5])
-    if len(results.distances) > 5:
-        text += f" ... {results.distances[-1]:.3f}"
-    hits = results.hits(query)
-    return text if hits is None else f"{text}, precision@{len(hits)} {hits.mean():.3f}"
-
-
-def to_json(query, results):
-    """Return a query's results as one JSON object on one line."""
-    labels = [None] * len(results.ids) if results.labels is None else results.labels.tolist()
-    rows = zip(results.ids, results.distances.tolist(), labels, strict=True)
-    found = [{"id": id, "distance": distance, "label": label} for id, distance, label in rows]
-    return json.dumps({"query": query.id, "label": query.label, "results": found})
+def choose_queries(args, gallery, spec):
+    """Return the queries that the flags ask for, read as they are needed."""
+    if args.query:
+        return file_queries(args.query, spec, args.invert)
+    if args.query_id:
+        return id_queries(args.query_id, gallery, spec)
+    return sample_queries(gallery, args.sample, spec, args.seed)
 
 
 def print_evaluation(index, encoder, gallery, metric, as_json):
     """Measure retrieval with all test images and print a table, or JSON."""
     from pyimagesearch.evaluation import evaluate_index, score_table
 
-    test_images = open_dataset(gallery.name, "test")
-    count = len(test_images)
-    info(f"searching {len(index):,} images for {count:,} test images by {metric} distance...")
+    test_images = gallery.test_images()
+    info(
+        f"searching {len(index):,} images for {len(test_images):,} test images "
+        f"by {metric} distance..."
+    )
     scores = evaluate_index(index, encoder, gallery, test_images, metric)
     print(json.dumps(scores) if as_json else score_table(scores))
+
+
+def report_duplicates(index, gallery, metric, output, args):
+    """Print groups of near-identical images, one a line, as JSON, and draw the largest."""
+    from pyimagesearch.duplicates import default_distance, find_duplicates, group_json
+    from pyimagesearch.reports import Reporter
+    from pyimagesearch.visuals import duplicates_sheet, write_image
+
+    distance = args.max_distance
+    if distance is None:
+        distance = default_distance(index.features, metric)
+    groups = find_duplicates(index.features, metric, distance)
+    info(f"{len(groups):,} groups of images within {metric} distance {distance:.4g}")
+    for number, group in enumerate(groups):
+        print(group_json(number, group, index.ids))
+    if not groups or (args.json and not output):
+        return
+    reporter = Reporter(gallery)
+    sheet = duplicates_sheet(groups, index.ids, reporter.picture)
+    if output:
+        write_image(f"{output}/duplicates.png", sheet)
+        info(f"wrote {output}/duplicates.png")
+    else:
+        show_windows({"Duplicates": sheet})
 
 
 if __name__ == "__main__":

@@ -10,7 +10,8 @@ import numpy as np
 
 from pyimagesearch.backend import keras
 from pyimagesearch.datasets import open_dataset
-from pyimagesearch.encoders import Encoder, load_keras_model
+from pyimagesearch.encoders import Encoder
+from pyimagesearch.model_files import load_model
 
 MODEL = "output/autoencoder.h5"
 
@@ -25,7 +26,7 @@ def rate(encode, count):
 def main():
     dataset = open_dataset("mnist")
     images = dataset.images.astype("float32") / 255
-    model = load_keras_model(MODEL)
+    model, _ = load_model(MODEL)
     network = keras.Model(model.input, model.get_layer("encoded").output)
     encoder = Encoder.from_keras(MODEL)
     encoder.encode_dataset(open_dataset("mnist", "test"))

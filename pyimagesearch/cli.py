@@ -69,6 +69,22 @@ def positive_float(text):
     return value
 
 
+def non_negative_float(text):
+    """argparse type: a finite number of at least 0."""
+    value = float(text)
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected a number of at least 0, received {text}")
+    return value
+
+
+def fraction(text):
+    """argparse type: a number between 0 and 1, neither included."""
+    value = float(text)
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"expected a number between 0 and 1, received {text}")
+    return value
+
+
 def path_ending_in(*suffixes):
     """Return an argparse type: the path of a file to write, in a format that its suffix names."""
 

@@ -23,6 +23,8 @@ class ArrayDataset:
     asked for: a search needs the pictures of a few rows, but an index already holds all labels.
     """
 
+    label_names = None
+
     def __init__(self, name, split="train", limit=None):
         """Open `name`, one of `BUILT_IN` or an .npz file; `limit` keeps its first rows only."""
         if split not in SPLITS:
@@ -33,8 +35,8 @@ class ArrayDataset:
             self._load, name = _load_npz, os.path.abspath(name)
         else:
             raise ValueError(
-                f"unknown dataset {name}: expected {', '.join(BUILT_IN)} or an .npz file with "
-                "x_train and x_test"
+                f"unknown dataset {name}: expected {', '.join(BUILT_IN)}, an .npz file with "
+                "x_train and x_test, or a folder"
             )
         self.name, self.split, self.limit = name, split, limit
         self._loading = None
@@ -65,6 +67,10 @@ class ArrayDataset:
         """What `open_dataset` needs to open this again, as plain values."""
         return {"name": self.name, "split": self.split, "limit": self.limit}
 
+    def test_images(self):
+        """The dataset to draw queries from: the test split."""
+        return ArrayDataset(self.name, "test")
+
     @property
     def ids(self):
         """The id of each row, in order."""
@@ -80,17 +86,33 @@ class ArrayDataset:
             return unit_float(images)
         return np.stack([spec.prepare(image) for image in images])
 
-    def picture(self, row):
-        """Return one image as it is stored, for showing it."""
+    def read_good(self, rows, spec):
+        """Return the rows, their images, and no rejects: what is in an array can be read."""
+        return rows, self.read(rows, spec), []
+
+    def picture(self, row, size=None):
+        """Return one image as it is stored, whatever the `size` to show it at."""
         return self.images[row]
 
 
 def open_dataset(name, split="train", limit=None):
-    """Return the dataset called `name`: one of `BUILT_IN`, or the path of an .npz file.
+    """Return the dataset called `name`: one of `BUILT_IN`, an .npz file, or a folder of pictures.
+
+    A folder has no splits: `split` makes no difference to it.
 
     Raises ValueError or OSError, saying what to do, when it is unknown, malformed or missing.
     """
+    if os.path.isdir(name):
+        from pyimagesearch.folders import FolderDataset  # Pillow and threads, for folders only
+
+        folder = FolderDataset(name)
+        return folder if limit is None else folder.first(limit)
     return ArrayDataset(name, split, limit)
+
+
+def same_images(a, b):
+    """Whether row i of two datasets is the same image, for the rows that both have."""
+    return {**a.location, "limit": None} == {**b.location, "limit": None}
 
 
 def _as_images(images, name):

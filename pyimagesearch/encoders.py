@@ -1,9 +1,5 @@
 """Encoders: images in, codes out. Made from a Keras model once, run by ONNX Runtime ever after."""
 
-import logging
-import os
-import tempfile
-import warnings
 from functools import cached_property
 from pathlib import Path
 
@@ -11,8 +7,11 @@ import numpy as np
 
 from pyimagesearch.files import sha256_of
 from pyimagesearch.images import InputSpec
+from pyimagesearch.model_files import load_model
 
 CODE_LAYERS = ("encoded", "encoder")
+# Encoded at once: a network such as VGG16 needs some 500 bytes of memory a pixel for its layers.
+PIXELS = 2**20
 
 
 class Encoder:
@@ -33,16 +32,23 @@ class Encoder:
         Raises OSError when the file cannot be read and ValueError when it is no Keras model, needs
         code of its own to load, or has no such layer.
         """
-        network = _load_encoder_network(path)
-        _, height, width, channels = network.input_shape
-        onnx = _export_onnx(network)
-        spec = InputSpec(height, width, channels)
-        encoder = cls(onnx, spec, network.output_shape[1], Path(path).name, sha256_of(path))
-        sample = np.random.default_rng(0).random((8, *spec.shape), dtype=np.float32)
-        difference = np.abs(encoder.encode(sample) - network.predict_on_batch(sample)).max()
+        model, spec = load_model(path)
+        network = _encoder_network(model, path)
+        return cls.from_network(network, spec, Path(path).name, sha256_of(path))
+
+    @classmethod
+    def from_network(cls, network, spec, model, model_sha256):
+        """Make an encoder from a Keras network of images (n, *spec.shape) to codes (n, dim).
+
+        Raises ValueError when ONNX Runtime gives other codes than Keras.
+        """
+        sample = np.random.default_rng(0).random((4, *spec.shape), dtype=np.float32)
+        expected = np.asarray(network(sample, training=False))
+        encoder = cls(_export_onnx(network), spec, expected.shape[1], model, model_sha256)
+        difference = np.abs(encoder.encode(sample) - expected).max()
         if not difference < 1e-3:
             raise ValueError(
-                f"{path} gives other codes as ONNX than in Keras (by {difference:.2g})"
+                f"{model} gives other codes as ONNX than in Keras (by {difference:.2g})"
             )
         return encoder
 
@@ -70,6 +76,8 @@ class Encoder:
 
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
+        # Threads that wait by spinning would take the cores from those that decode pictures.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             return onnxruntime.InferenceSession(
                 self.onnx, options, providers=["CPUExecutionProvider"]
@@ -80,7 +88,11 @@ class Encoder:
     def encode(self, images):
         """Encode float32 images in [0, 1], (n, *spec.shape), to float32 codes (n, dim)."""
         [source] = self._session.get_inputs()
-        [codes] = self._session.run(None, {source.name: images})
+        codes = np.empty((len(images), self.dim), np.float32)
+        step = max(1, PIXELS // (self.spec.height * self.spec.width))
+        for start in range(0, len(images), step):
+            part = slice(start, start + step)
+            [codes[part]] = self._session.run(None, {source.name: images[part]})
         return codes
 
     def encode_dataset(self, dataset, batch_size=256, progress=None):
@@ -97,28 +109,10 @@ class Encoder:
         return codes
 
 
-def load_keras_model(path):
-    """Load a saved Keras model that needs no code but Keras' own.
-
-    Raises FileNotFoundError, or ValueError saying what the file is not.
-    """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"no such model file: {path}; make it with train_autoencoder.py")
-    from pyimagesearch.backend import keras
-
-    try:
-        # Safe mode refuses lambdas, which could run anything; a search needs no optimizer or loss.
-        return keras.saving.load_model(path, compile=False, safe_mode=True)
-    except Exception as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ValueError(f"cannot load {path} as a Keras model: {reason}") from error
-
-
-def _load_encoder_network(path):
+def _encoder_network(model, path):
     """Return the Keras network from a model's images to its flat code."""
     from pyimagesearch.backend import keras
 
-    model = load_keras_model(path)
     names = [layer.name for layer in model.layers]
     layer = next((name for name in CODE_LAYERS if name in names), None)
     if layer is None:
@@ -126,8 +120,6 @@ def _load_encoder_network(path):
             f"{path} has no layer named encoded, whose output would be the code; "
             f"it has {', '.join(names)}"
         )
-    if None in model.input_shape[1:] or len(model.input_shape) != 4:
-        raise ValueError(f"{path} takes {model.input_shape}: expected images of one fixed size")
     code = model.get_layer(layer).output
     if len(code.shape) > 2:
         code = keras.layers.Flatten()(code)
@@ -135,11 +127,24 @@ def _load_encoder_network(path):
 
 
 def _export_onnx(network):
-    """Return a Keras network as ONNX bytes, any batch size in."""
-    network(np.zeros((1, *network.input_shape[1:]), np.float32))  # export wants it called once
+    """Return a Keras network that has been called once as ONNX bytes, any batch size in."""
+    import logging
+    import os
+    import tempfile
+    import warnings
+
     logging.getLogger("tf2onnx").setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Keras probes NumPy for names that are going away
         file = os.path.join(folder, "encoder.onnx")
-        network.export(file, format="onnx", verbose=False)
+        try:
+            # tf2onnx copies the network before each of its optimizations, in case one fails. That
+            # costs gigabytes and most of the time, so it is left for the networks where one does.
+            os.environ["TF2ONNX_CATCH_ERRORS"] = "false"
+            network.export(file, format="onnx", verbose=False)
+        except Exception:
+            del os.environ["TF2ONNX_CATCH_ERRORS"]
+            network.export(file, format="onnx", verbose=False)
+        finally:
+            os.environ.pop("TF2ONNX_CATCH_ERRORS", None)
         return Path(file).read_bytes()

@@ -21,6 +21,9 @@ def replacing(path):
         with open(temporary, "rb") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
+    except OSError as error:  # named after the file that was to be, in words of one line
+        reason = os.strerror(error.errno) if error.errno else error
+        raise OSError(f"cannot write {path}: {reason}") from error
     finally:
         temporary.unlink(missing_ok=True)
 

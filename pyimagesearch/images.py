@@ -1,19 +1,35 @@
-"""Single pictures: decoding a file, and fitting a picture to what an encoder takes in."""
+"""Fitting a picture to what an encoder takes in."""
 
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import cv2
 import numpy as np
 
+FITS = ("letterbox", "crop", "stretch")
+
 
 @dataclass(frozen=True)
 class InputSpec:
-    """The images an encoder takes in: `height`, `width`, and 1 (grey) or 3 (RGB) `channels`."""
+    """The images an encoder takes in: `height`, `width`, and 1 (grey) or 3 (RGB) `channels`.
+
+    `fit` says how a picture of other proportions gets there: "letterbox" shows all of it, centred
+    on black; "crop" fills the image with its middle; "stretch" gives up its proportions.
+    """
 
     height: int
     width: int
     channels: int
+    fit: str = "letterbox"
+
+    def __post_init__(self):
+        sides = self.height, self.width
+        if not all(isinstance(n, int) and n > 0 for n in sides) or self.channels not in (1, 3):
+            raise ValueError(
+                "expected height, width and channels, whole numbers above 0, the last 1 or 3, "
+                f"received {self.shape}"
+            )
+        if self.fit not in FITS:
+            raise ValueError(f"expected fit to be {', '.join(FITS)}, received {self.fit}")
 
     @property
     def shape(self):
@@ -21,29 +37,28 @@ class InputSpec:
         return self.height, self.width, self.channels
 
     def prepare(self, picture):
-        """Fit one picture, uint8 or float32 in [0, 1], (h, w, 1 or 3) RGB, to this input.
+        """Fit one picture, unsigned or float in [0, 1], (h, w, 1 or 3) RGB, to this input.
 
-        The picture is scaled to fit, its sides in proportion, and centred on black (letterboxed).
         Returns float32 in [0, 1], (height, width, channels).
         """
-        picture = unit_float(picture)
+        if picture.dtype != np.uint8:  # which is resized as it is, four times smaller than float
+            picture = unit_float(picture)
+        if self.fit == "crop":
+            picture = _middle(picture, self.height, self.width)
         if picture.shape[2] != self.channels:
             code = cv2.COLOR_RGB2GRAY if self.channels == 1 else cv2.COLOR_GRAY2RGB
-            picture = cv2.cvtColor(picture, code)
-        h, w = picture.shape[:2]
-        scale = min(self.height / h, self.width / w)
-        size = max(1, round(w * scale)), max(1, round(h * scale))
-        if size != (w, h):
-            # INTER_AREA averages every source pixel: the one that does not alias when shrinking.
-            shrink = scale < 1
-            picture = cv2.resize(
-                picture, size, interpolation=cv2.INTER_AREA if shrink else cv2.INTER_LINEAR
-            )
-        top, left = (self.height - size[1]) // 2, (self.width - size[0]) // 2
+            picture = cv2.cvtColor(np.ascontiguousarray(picture), code)
+        height, width = self.height, self.width
+        if self.fit == "letterbox":
+            h, w = picture.shape[:2]
+            scale = min(height / h, width / w)
+            height, width = max(1, round(h * scale)), max(1, round(w * scale))
+        picture = unit_float(_resize(picture, height, width))
+        if (height, width) == self.shape[:2]:
+            return picture.reshape(self.shape)
+        top, left = (self.height - height) // 2, (self.width - width) // 2
         canvas = np.zeros(self.shape, np.float32)
-        canvas[top : top + size[1], left : left + size[0]] = picture.reshape(
-            size[1], size[0], self.channels
-        )
+        canvas[top : top + height, left : left + width] = picture.reshape(height, width, -1)
         return canvas
 
     def to_dict(self):
@@ -53,13 +68,33 @@ class InputSpec:
     @classmethod
     def from_dict(cls, values):
         """The inverse of `to_dict`; raises ValueError for anything else."""
-        if (
-            not isinstance(values, dict)
-            or values.keys() != cls.__annotations__.keys()
-            or not all(type(side) is int and side > 0 for side in values.values())
-        ):
-            raise ValueError(f"expected an image's height, width and channels, received {values}")
-        return cls(**values)
+        try:
+            return cls(**values)
+        except TypeError:  # no mapping, or other names
+            raise ValueError(
+                f"expected height, width and channels, and perhaps fit, received {values}"
+            ) from None
+
+
+def _middle(picture, height, width):
+    """Return the largest centred part of a picture that has the proportions height : width."""
+    h, w = picture.shape[:2]
+    part_h = max(1, min(h, round(w * height / width)))
+    part_w = max(1, min(w, round(h * width / height)))
+    top, left = (h - part_h) // 2, (w - part_w) // 2
+    return picture[top : top + part_h, left : left + part_w]
+
+
+def _resize(picture, height, width):
+    # INTER_AREA averages every source pixel, so that nothing aliases, but only where it shrinks
+    # both sides; a side that grows is left to INTER_LINEAR.
+    h, w = picture.shape[:2]
+    smaller = min(w, width), min(h, height)
+    if smaller != (w, h):
+        picture = cv2.resize(picture, smaller, interpolation=cv2.INTER_AREA)
+    if smaller != (width, height):
+        picture = cv2.resize(picture, (width, height), interpolation=cv2.INTER_LINEAR)
+    return picture
 
 
 def unit_float(images):
@@ -67,19 +102,3 @@ def unit_float(images):
     if images.dtype.kind == "u":
         return np.multiply(images, 1 / np.iinfo(images.dtype).max, dtype=np.float32)
     return images.astype(np.float32, copy=False)
-
-
-def read_picture(path):
-    """Decode an image file to uint8 RGB, (h, w, 3).
-
-    Raises FileNotFoundError, and ValueError for a file that is not a picture.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"no such image file: {path}")
-    # imdecode, because imread cannot open every non-ASCII path.
-    data = np.fromfile(path, np.uint8)
-    picture = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB) if data.size else None
-    if picture is None:
-        raise ValueError(f"{path} is not a picture that can be decoded (jpg, png, bmp, webp, ...)")
-    return picture

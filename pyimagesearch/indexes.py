@@ -1,7 +1,9 @@
 """Indexes: codes, and everything a search needs to know about them, in one file."""
 
 import pickle
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -10,44 +12,73 @@ from pyimagesearch.files import replacing
 from pyimagesearch.pickles import load_plain
 
 METRICS = ("euclidean", "cosine")
+HDF5 = (".h5", ".hdf5")
+# Numbers up to which all codes are checked for NaN on loading; more would make opening slow.
+CHECKED = 50_000_000
 LOCATION = {"name", "split", "limit"}
+# What tells whether a file is still the one that was encoded; `digest` is that of its content.
+FILES = np.dtype([("size", "<i8"), ("mtime_ns", "<i8"), ("digest", "<u8", 2)])
 
 
 @dataclass
 class Index:
     """The codes of a dataset and what made them.
 
-    `features` are float32 codes (n, d), `ids` one id a row, `labels` int64 (n,) or None; `dataset`
-    is the location of the pictures, `metric` the distance to rank by unless a search asks for
-    another, `encoder` what encodes a query. An index of the tutorial's has no labels, dataset or
-    encoder.
+    `features` are float32 codes (n, d), `ids` one id a row, `labels` int64 (n,) or None;
+    `label_names` what the labels count, or None; `dataset` is the location of the pictures,
+    `metric` the distance to rank by unless a search asks for another, `encoder` what encodes a
+    query, `files` a record of type FILES a row for a folder. An index of the tutorial's has only
+    features and ids.
     """
 
     features: np.ndarray
-    ids: list
+    ids: Sequence
     labels: np.ndarray | None = None
+    label_names: list | None = None
     dataset: dict | None = None
     metric: str = "euclidean"
     encoder: Encoder | None = None
+    files: np.ndarray | None = None
 
     def __len__(self):
-        return len(self.features)
+        return len(self.ids)
+
+    @property
+    def of_folder(self):
+        """Whether the ids are paths in a folder."""
+        return self.files is not None
 
 
-def save_index(index, path):
-    """Write a pickle whose `indexes` and `features` are those of the tutorial's own index."""
+def save_index(index, path, blocks=None):
+    """Write an index: HDF5 for a name ending in .h5 or .hdf5, else a pickle.
+
+    `indexes` and `features` in the pickle are those of the tutorial's own index. `blocks` yields
+    the features in parts, float32 (m, d), where there are more than memory holds at once.
+    """
     data = {
-        "indexes": list(index.ids),
-        "features": index.features,
         "labels": index.labels,
+        "label_names": index.label_names,
         "dataset": index.dataset,
-        "code_size": index.features.shape[1],
+        "code_size": index.encoder.dim,
         "metric": index.metric,
         "model_sha256": index.encoder.model_sha256,
         "encoder": index.encoder.to_dict(),
+        "files": index.files,
     }
+    blocks = [index.features] if blocks is None else blocks
+    if is_hdf5(path):
+        from pyimagesearch.hdf5 import write_hdf5
+
+        data["onnx"] = np.frombuffer(data["encoder"].pop("onnx"), np.uint8)
+        return write_hdf5(path, data, [str(id) for id in index.ids], blocks)
+    data |= {"indexes": list(index.ids), "features": np.concatenate(list(blocks))}
     with replacing(path) as temporary, open(temporary, "wb") as file:
         pickle.dump(data, file, protocol=4)
+
+
+def is_hdf5(path):
+    """Whether an index of this name is an HDF5 file."""
+    return Path(path).suffix.lower() in HDF5
 
 
 def load_index(path):
@@ -56,7 +87,7 @@ def load_index(path):
     Raises OSError when it cannot be read, ValueError when it is broken, foreign or inconsistent.
     """
     try:
-        return _checked_index(load_plain(path))
+        return _checked_index(_load_hdf5(path) if is_hdf5(path) else load_plain(path))
     except FileNotFoundError:
         raise FileNotFoundError(f"no such index: {path}; make it with index_images.py") from None
     except ValueError as error:
@@ -65,30 +96,55 @@ def load_index(path):
         ) from error
 
 
+def _load_hdf5(path):
+    from pyimagesearch.hdf5 import read_hdf5
+
+    data = read_hdf5(path)
+    if isinstance(data.get("encoder"), dict) and isinstance(data.get("onnx"), np.ndarray):
+        data["encoder"]["onnx"] = data["onnx"].tobytes()
+    return data
+
+
 def _checked_index(data):
     """Return unpickled data, of any shape whatever, as an Index, or raise ValueError."""
     if not isinstance(data, dict) or not {"indexes", "features"} <= data.keys():
         raise ValueError("it is something else: it has no indexes and features")
     features = _checked_features(data["features"])
     n, d = features.shape
-    ids, labels, dataset = data["indexes"], data.get("labels"), data.get("dataset")
-    if not isinstance(ids, list) or len(ids) != n:
-        raise ValueError(f"expected a list of {n:,} indexes, one a code")
-    if labels is not None and not (
-        isinstance(labels, np.ndarray) and labels.dtype.kind in "iu" and labels.shape == (n,)
-    ):
-        raise ValueError(f"expected {n:,} labels as whole numbers, one a code")
-    if dataset is not None and not (isinstance(dataset, dict) and set(dataset) == LOCATION):
-        raise ValueError(f"expected the dataset as {', '.join(sorted(LOCATION))}")
+    ids, labels, files = data["indexes"], data.get("labels"), data.get("files")
+    names, dataset = data.get("label_names"), data.get("dataset")
     metric = data.get("metric", "euclidean")
-    if metric not in METRICS:
-        raise ValueError(f"unknown metric {metric}")
-    encoder = data.get("encoder")
-    if encoder is not None:
-        encoder = Encoder.from_dict(encoder)
-        if encoder.dim != d:
-            raise ValueError(f"its codes have {d} numbers, its encoder gives {encoder.dim}")
-    return Index(features, ids, labels, dataset, metric, encoder)
+    _require(
+        isinstance(ids, Sequence) and not isinstance(ids, str | bytes) and len(ids) == n,
+        f"expected a list of {n:,} indexes, one a code",
+    )
+    _require(
+        labels is None
+        or (isinstance(labels, np.ndarray) and labels.dtype.kind in "iu" and labels.shape == (n,)),
+        f"expected {n:,} labels as whole numbers, one a code",
+    )
+    _require(
+        files is None
+        or (isinstance(files, np.ndarray) and files.dtype == FILES and files.shape == (n,)),
+        f"expected {n:,} records of files, one a code",
+    )
+    _require(names is None or isinstance(names, list), "expected a list of label names")
+    _require(
+        dataset is None or (isinstance(dataset, dict) and set(dataset) == LOCATION),
+        f"expected the dataset as {', '.join(sorted(LOCATION))}",
+    )
+    _require(metric in METRICS, f"unknown metric {metric}")
+    encoder = None if data.get("encoder") is None else Encoder.from_dict(data["encoder"])
+    _require(
+        encoder is None or encoder.dim == d,
+        f"its codes have {d} numbers, its encoder gives {encoder and encoder.dim}",
+    )
+    return Index(features, ids, labels, names, dataset, metric, encoder, files)
+
+
+def _require(condition, message):
+    if not condition:
+        raise ValueError(message)
 
 
 def _checked_features(features):
@@ -101,7 +157,9 @@ def _checked_features(features):
         )
     if not features.size:
         raise ValueError("it holds no codes")
+    if features.size > CHECKED:
+        return features
     bad = len(features) - np.count_nonzero(np.isfinite(features).all(axis=1))
     if bad:
         raise ValueError(f"{bad:,} of its {len(features):,} codes hold NaN or infinity")
-    return np.ascontiguousarray(features, np.float32)
+    return np.asarray(features, np.float32)

@@ -2,7 +2,6 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
-import faiss
 import numpy as np
 
 from pyimagesearch.engines import normalise
@@ -12,24 +11,43 @@ BLOCK = 64  # queries ranked at once: 64 x 60,000 keys of 8 bytes are 31 MB
 
 
 def evaluate(
-    queries, query_labels, gallery, gallery_labels, metric="euclidean", ks=KS, progress=None
+    queries,
+    query_labels,
+    gallery,
+    gallery_labels,
+    metric="euclidean",
+    ks=KS,
+    skip_own_row=False,
+    progress=None,
 ):
     """Rank the whole gallery for each query; relevant is what has the query's label.
 
-    `queries` (q, d) and `gallery` (n, d) are float32 codes, the labels integers (q,) and (n,).
+    `queries` (q, d) and `gallery` (n, d) are float32 codes, the labels integers (q,) and (n,);
+    below 0 stands for no label. With `skip_own_row`, query i is row i of the gallery, which is
+    left out of its results. `progress`, when given, is called with the number of queries done.
+
     Returns {"P@1": ..., "R@1": ..., "mAP": ...}, means over the queries with anything relevant.
     """
     if metric == "cosine":
+        # For codes of length 1 both metrics rank alike: ||a - b||^2 = 2 - 2 cos(a, b).
         queries, gallery = normalise(queries), normalise(gallery)
+    gallery_squares = np.square(gallery).sum(axis=1)
 
     def score_block(start):
-        block = slice(start, start + BLOCK)
-        # For codes of length 1 this ranks as the cosine does: ||a - b||^2 = 2 - 2 cos(a, b).
-        distances = faiss.pairwise_distances(queries[block], gallery)
-        relevant = query_labels[block, np.newaxis] == gallery_labels
+        rows = np.arange(start, min(start + BLOCK, len(queries)))
+        distances = queries[rows] @ gallery.T
+        distances *= -2
+        distances += gallery_squares
+        distances += np.square(queries[rows]).sum(axis=1, keepdims=True)
+        relevant = query_labels[rows, np.newaxis] == gallery_labels
+        relevant[query_labels[rows] < 0] = False
+        if skip_own_row:
+            own = rows[rows < len(gallery)]
+            distances[own - start, own] = np.inf  # last, and not relevant
+            relevant[own - start, own] = False
         scores = [ranking_scores(hits, ks) for hits in rank(distances, relevant) if hits.any()]
         if progress:
-            progress(len(distances))
+            progress(len(rows))
         return scores
 
     with ThreadPoolExecutor() as pool:

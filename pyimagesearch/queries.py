@@ -1,23 +1,31 @@
 """Queries: the pictures to search for, and what was found for each."""
 
+import os
+from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 
-from pyimagesearch.datasets import open_dataset
-from pyimagesearch.images import read_picture
+from pyimagesearch.cli import warn
+from pyimagesearch.datasets import same_images
+from pyimagesearch.decoding import read_picture
+
+BATCH = 64  # queries encoded and searched at once
 
 
 @dataclass
 class Query:
     """A picture to search for.
 
-    `id` is a path or a row number. `label` is its class where known. `row` is its own row in the
-    index when it is indexed itself, so that it can be left out of its results.
+    `id` is a path or a row number, `image` what the encoder takes in, `picture` a function that
+    returns the picture for showing it. `label` is its class where known. `row` is its own row in
+    the index when it is indexed itself, so that it can be left out of its results.
     """
 
     id: str | int
-    picture: np.ndarray
+    image: np.ndarray
+    picture: Callable[[], np.ndarray]
     label: int | None = None
     row: int | None = None
 
@@ -41,44 +49,87 @@ class Results:
         return self.labels == query.label
 
 
-def file_queries(paths, invert=False):
-    """Read image files as queries; `invert` swaps dark and light."""
-    pictures = [read_picture(path) for path in paths]
-    return [
-        Query(path, 255 - picture if invert else picture)
-        for path, picture in zip(paths, pictures, strict=True)
-    ]
+def file_queries(paths, spec, invert=False):
+    """Yield image files, and those in folders, as queries; `invert` swaps dark and light.
+
+    Raises ValueError or OSError for a file that cannot be read; those found in a folder are passed
+    over with a warning.
+    """
+    for path in paths:
+        if not os.path.isdir(path):
+            yield _file_query(path, spec, invert)
+            continue
+        from pyimagesearch.folders import FolderDataset
+
+        folder = FolderDataset(path)
+        for row in range(len(folder)):
+            try:
+                yield _file_query(folder.path(row), spec, invert)
+            except (ValueError, OSError) as error:
+                warn(str(error))
 
 
-def sample_queries(gallery, count, seed=None):
-    """Draw `count` random test images, without replacement, of the dataset that `gallery` is of."""
-    test_images = open_dataset(gallery.name, "test")
-    indexed = len(gallery) if gallery.split == "test" else 0
-    rows = np.random.default_rng(seed).permutation(len(test_images))[:count].tolist()
-    labels = test_images.labels
-    return [
-        Query(
-            row,
-            test_images.picture(row),
-            label=None if labels is None else int(labels[row]),
-            row=row if row < indexed else None,
-        )
-        for row in rows
-    ]
+def _file_query(path, spec, invert):
+    def picture(size=None):
+        try:
+            pixels = read_picture(path, size)
+        except (ValueError, OSError) as error:
+            raise type(error)(f"{path}: {error}") from error
+        return 255 - pixels if invert else pixels
+
+    # Decoded as indexing does, so that a picture that is indexed is at distance 0 from itself.
+    return Query(path, spec.prepare(picture(spec.shape[:2])), picture)
 
 
-def search_queries(queries, index, encoder, engine, k):
-    """Return the Results of each query: the k nearest rows of the index, itself left out."""
-    images = np.stack([encoder.spec.prepare(query.picture) for query in queries])
-    # One more than asked for, in case the query itself is among them.
-    found = engine.search(encoder.encode(images), k + 1)
-    return [
-        _results(index, distances, rows, rows != query.row, k)
-        for query, distances, rows in zip(queries, *found, strict=True)
-    ]
+def sample_queries(gallery, count, spec, seed=None):
+    """Yield `count` random queries, without replacement, from the test images of a dataset."""
+    images = gallery.test_images()
+    for row in np.random.default_rng(seed).permutation(len(images))[:count].tolist():
+        yield dataset_query(images, row, gallery, spec)
 
 
-def _results(index, distances, rows, wanted, k):
-    distances, rows = distances[wanted][:k], rows[wanted][:k]
-    labels = None if index.labels is None else index.labels[rows]
-    return Results(rows, distances, [index.ids[row] for row in rows], labels)
+def id_queries(ids, gallery, spec):
+    """Yield pictures of the index as queries, by their ids.
+
+    Raises ValueError for an id that the index does not have.
+    """
+    wanted = set(ids)
+    rows = {str(id): row for row, id in enumerate(gallery.ids) if str(id) in wanted}
+    for id in ids:
+        if id not in rows:
+            raise ValueError(f"the index has no picture {id}: give an id as --json prints it")
+        yield dataset_query(gallery, rows[id], gallery, spec)
+
+
+def dataset_query(images, row, gallery, spec):
+    """Return row `row` of the dataset `images` as a query of an index of `gallery`."""
+    label = -1 if images.labels is None else int(images.labels[row])
+    return Query(
+        images.ids[row],
+        images.read([row], spec)[0],
+        lambda: images.picture(row),
+        label=None if label < 0 else label,
+        row=row if same_images(images, gallery) and row < len(gallery) else None,
+    )
+
+
+def search_queries(queries, index, encoder, engine, k=None, max_distance=None):
+    """Yield each query with its Results: the nearest rows of the index, itself left out.
+
+    These are the `k` nearest, those within `max_distance`, or, given both, what is in both.
+    """
+    queries = iter(queries)
+    while batch := list(islice(queries, BATCH)):
+        codes = encoder.encode(np.stack([query.image for query in batch]))
+        if k is None:
+            found = engine.search_within(codes, max_distance)
+        else:
+            # One more than asked for, in case the query itself is among them.
+            found = engine.search(codes, k + 1)
+        for query, distances, rows in zip(batch, *found, strict=True):
+            wanted = rows != query.row
+            if max_distance is not None:
+                wanted &= distances <= max_distance
+            rows, distances = rows[wanted][:k], distances[wanted][:k]
+            labels = None if index.labels is None else index.labels[rows]
+            yield query, Results(rows, distances, [index.ids[row] for row in rows], labels)

@@ -3,21 +3,26 @@
 import sys
 
 import numpy as np
-from tqdm.keras import TqdmCallback
 
+from pyimagesearch.augmentation import augment
 from pyimagesearch.backend import keras
-from pyimagesearch.cli import info
-from pyimagesearch.files import replacing
+from pyimagesearch.cli import info, warn
+from pyimagesearch.scanning import printable
+
+SAMPLED = 10_000  # images that tell what a constant picture would score
 
 
 class Reconstruction(keras.utils.PyDataset):
     """Batches of a dataset as (images, images): an autoencoder's target is its input."""
 
-    def __init__(self, dataset, spec, batch_size, seed=None):
-        """Read `dataset` in order, or in an order reshuffled each epoch when `seed` is given."""
-        super().__init__()
+    def __init__(self, dataset, spec, batch_size, seed=None, augmentations=(), **options):
+        """Read `dataset` in order, or in an order reshuffled each epoch when `seed` is given.
+
+        `augmentations` are names of AUGMENTATIONS; `options` are those of keras' PyDataset.
+        """
+        super().__init__(**options)
         self.dataset, self.spec, self.batch_size = dataset, spec, batch_size
-        self.random = None if seed is None else np.random.default_rng(seed)
+        self.augmentations, self.seed, self.epoch = augmentations, seed, 0
         self.order = np.arange(len(dataset))
         self.on_epoch_end()
 
@@ -26,12 +31,28 @@ class Reconstruction(keras.utils.PyDataset):
 
     def __getitem__(self, batch):
         rows = self.order[batch * self.batch_size : (batch + 1) * self.batch_size]
-        images = self.dataset.read(rows, self.spec)
+        good, images, rejects = self.dataset.read_good(rows, self.spec)
+        for path, reason in rejects:
+            warn(f"{printable(path)}: {reason}")
+        if not len(good):  # a batch must not be empty
+            return self._some()
+        if self.augmentations:
+            random = np.random.default_rng([self.seed, self.epoch, batch])
+            images = augment(images, self.augmentations, random)
         return images, images
 
+    def _some(self):
+        """Return one image that can be read, for a batch in which none can."""
+        for row in self.order:
+            good, images, _ = self.dataset.read_good([row], self.spec)
+            if len(good):
+                return images, images
+        raise ValueError("none of the pictures can be read")
+
     def on_epoch_end(self):
-        if self.random is not None:
-            self.random.shuffle(self.order)
+        self.epoch += 1
+        if self.seed is not None:
+            np.random.default_rng([self.seed, self.epoch]).shuffle(self.order)
 
 
 class BestEpoch(keras.callbacks.Callback):
@@ -72,6 +93,8 @@ def train(autoencoder, training, validation, epochs, learning_rate):
     # XLA compiles for a minute and then runs these small convolutions no faster on a CPU.
     trainer.compile(loss="mse", optimizer=keras.optimizers.Adam(rate), jit_compile=False)
     best, history = BestEpoch(), keras.callbacks.History()
+    from tqdm.keras import TqdmCallback  # it imports Keras, which backend does more quietly
+
     progress = TqdmCallback(verbose=1) if sys.stderr.isatty() else EpochLines()
     finished = True
     try:
@@ -92,16 +115,18 @@ def train(autoencoder, training, validation, epochs, learning_rate):
 def constant_loss(training, validation):
     """Return the validation MSE of the best picture that ignores its input: the training mean.
 
-    An autoencoder that does no better has collapsed. Both arguments are batches of images, which
-    are read once and never held.
+    An autoencoder that does no better has collapsed. Both arguments are batches of images, of
+    which the first SAMPLED images are read, and never held.
     """
-    mean = sum(images.sum(axis=0, dtype=np.float64) for images, _ in training)
-    mean /= len(training.order)
-    error = sum(np.square(images - mean).sum() for images, _ in validation)
-    return float(error / (len(validation.order) * mean.size))
+    total, count = 0, 0
+    for images in _sample(training):
+        total, count = total + images.sum(axis=0, dtype=np.float64), count + len(images)
+    mean, error, count = total / count, 0.0, 0
+    for images in _sample(validation):
+        error, count = error + np.square(images - mean).sum(), count + len(images)
+    return float(error / (count * mean.size))
 
 
-def save_model(model, path):
-    """Write a Keras model to `path`, whose suffix, .keras or .h5, chooses the format."""
-    with replacing(path) as temporary:
-        model.save(temporary)
+def _sample(batches):
+    for i in range(min(len(batches), -(-SAMPLED // batches.batch_size))):
+        yield batches[i][0]

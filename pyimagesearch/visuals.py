@@ -1,26 +1,26 @@
-"""Pictures of what happens: loss plots, reconstructions, montages, windows."""
+"""Pictures of what happens: loss plots, reconstructions, montages."""
 
 import math
-import os
-import socket
-import sys
 
 import cv2
 import numpy as np
 from imutils import build_montages
 
 from pyimagesearch.files import replacing
+from pyimagesearch.scanning import printable
 
 SHOWN = 225  # results in a montage, as many as fit a screen
-FONT, FONT_SCALE = cv2.FONT_HERSHEY_SIMPLEX, 0.45
-RED, WHITE = (0, 0, 255), (255, 255, 255)  # BGR
+PHOTO_SIDE = 160  # pixels of a photograph's tile
+READABLE = 96  # pixels of a tile that has room for a caption
+FONT, FONT_SCALE, SMALL = cv2.FONT_HERSHEY_SIMPLEX, 0.45, 0.36
+RED, WHITE, GREY = (0, 0, 255), (255, 255, 255), (90, 90, 90)  # BGR
 
 
 def write_image(path, image):
     """Write a uint8 BGR picture; the suffix of `path` chooses the format."""
     with replacing(path) as temporary:
         if not cv2.imwrite(str(temporary), image):
-            raise OSError(f"cannot write {path}")
+            raise OSError("OpenCV failed to")
 
 
 def to_bgr(picture):
@@ -61,31 +61,37 @@ def tile_side(picture):
     """Return the side, in pixels, at which to show pictures like this one in a montage."""
     side = max(picture.shape[:2])
     # Thumbnails of digits are doubled: at their own 28 pixels a wrong result is hard to see.
-    return 2 * side if side <= 64 else min(side, 160)
+    return 2 * side if side <= 64 else PHOTO_SIDE
 
 
-def tile(picture, side, wrong=False):
-    """Fit a picture into a square of `side` pixels, on black; a wrong result gets a red border."""
-    image = to_bgr(picture)
-    scale = side / max(image.shape[:2])
-    size = [max(1, round(length * scale)) for length in image.shape[1::-1]]
-    # Whole pixels show what the encoder saw; photographs are averaged down.
-    image = cv2.resize(
-        image, size, interpolation=cv2.INTER_NEAREST if scale > 1 else cv2.INTER_AREA
-    )
+def tile(picture, side, colour=None):
+    """Fit a picture into a square of `side` pixels, on black, with a border of `colour` if given.
+
+    None, a picture that cannot be read any more, is shown as a crossed-out square.
+    """
     square = np.zeros((side, side, 3), np.uint8)
-    top, left = (side - image.shape[0]) // 2, (side - image.shape[1]) // 2
-    square[top : top + image.shape[0], left : left + image.shape[1]] = image
-    if wrong:
-        cv2.rectangle(square, (0, 0), (side - 1, side - 1), RED, thickness=max(2, side // 28))
+    if picture is None:
+        cv2.line(square, (0, 0), (side, side), GREY, 1, cv2.LINE_AA)
+        cv2.line(square, (0, side), (side, 0), GREY, 1, cv2.LINE_AA)
+    else:
+        image = to_bgr(picture)
+        scale = side / max(image.shape[:2])
+        size = [max(1, round(length * scale)) for length in image.shape[1::-1]]
+        # Whole pixels show what the encoder saw; photographs are averaged down.
+        method = cv2.INTER_NEAREST if scale > 1 else cv2.INTER_AREA
+        image = cv2.resize(image, size, interpolation=method)
+        top, left = (side - image.shape[0]) // 2, (side - image.shape[1]) // 2
+        square[top : top + image.shape[0], left : left + image.shape[1]] = image
+    if colour is not None:
+        cv2.rectangle(square, (0, 0), (side - 1, side - 1), colour, thickness=max(2, side // 28))
     return square
 
 
 def montage(tiles, columns):
-    """Lay square tiles of one size out in rows of `columns`, black where there are none left."""
-    side = tiles[0].shape[0]
+    """Lay tiles of one size out in rows of `columns`, black where there are none left."""
+    height, width = tiles[0].shape[:2]
     rows = -(-len(tiles) // columns)
-    [sheet] = build_montages(tiles, (side, side), (columns, rows))
+    [sheet] = build_montages(tiles, (width, height), (columns, rows))
     return sheet
 
 
@@ -102,61 +108,91 @@ def with_caption(image, lines):
     return sheet
 
 
-def query_sheet(query):
-    """Draw a query, with its id and label under it."""
-    title = f"query {query.id}" + ("" if query.label is None else f": {query.label}")
-    return with_caption(tile(query.picture, max(140, tile_side(query.picture))), [title])
+def labelled(image, lines):
+    """Put lines of text under a tile, each shortened in its middle to the tile's width."""
+    sheet = np.zeros((image.shape[0] + 15 * len(lines) + 6, *image.shape[1:]), np.uint8)
+    sheet[: image.shape[0]] = image
+    for i, line in enumerate(lines):
+        text, origin = shorten(line, image.shape[1] - 4), (2, image.shape[0] + 15 * i + 12)
+        cv2.putText(sheet, text, origin, FONT, SMALL, WHITE, 1, cv2.LINE_AA)
+    return sheet
 
 
-def results_sheet(query, results, pictures):
-    """Draw the pictures of the first results as a montage, with a caption that sums up all of them.
+def shorten(text, width):
+    """Cut the middle out of a text that would be drawn wider than `width` pixels."""
+    text = printable(text)  # OpenCV ends the process over bytes that are no UTF-8
+    short, kept = text, len(text)
+    while kept and cv2.getTextSize(short, FONT, SMALL, 1)[0][0] > width:
+        kept -= 1
+        short = text[: kept // 2] + "..." + text[len(text) - (kept - kept // 2) :]
+    return short
 
-    Where the labels are known, results of another label than the query's get a red border.
+
+def query_sheet(title, picture):
+    """Draw a query's picture, or None, over its title."""
+    side = 140 if picture is None else max(140, tile_side(picture))
+    return with_caption(tile(picture, side), [title])
+
+
+def results_sheet(pictures, hits, side, captions, summary, columns=None):
+    """Draw the pictures of results as a montage of tiles of `side` pixels over a line of summary.
+
+    `hits` tells which are right, or is None: those that are not get a red border. `captions`,
+    lines of text for each picture, or None, stand under the tiles.
     """
-    hits = results.hits(query)
-    side = tile_side(pictures[0])
     tiles = [
-        tile(picture, side, wrong=hits is not None and not hits[i])
+        tile(picture, side, RED if hits is not None and not hits[i] else None)
         for i, picture in enumerate(pictures)
     ]
-    count, distances = len(results.rows), results.distances
-    caption = f"{count} results, distance {distances[0]:.3f} to {distances[-1]:.3f}"
-    if count > len(pictures):
-        caption += f", first {len(pictures)} shown"
-    if hits is not None:
-        caption += f", {np.count_nonzero(hits)} of {count} are {query.label}"
-    return with_caption(montage(tiles, math.ceil(math.sqrt(len(tiles)))), [caption])
+    if captions is not None:
+        tiles = [labelled(*pair) for pair in zip(tiles, captions, strict=True)]
+    columns = columns or math.ceil(math.sqrt(len(tiles)))
+    return with_caption(montage(tiles, columns), [summary])
 
 
-def has_display():
-    """Whether a window can be opened. Without a display Qt would end the whole process."""
-    if sys.platform != "linux" or os.environ.get("WAYLAND_DISPLAY"):
-        return True
-    host, _, number = os.environ.get("DISPLAY", "").rpartition(":")
-    number = number.split(".")[0]
-    if not number.isdigit():
-        return False
-    try:
-        if host in ("", "unix"):
-            with socket.socket(socket.AF_UNIX) as server:
-                server.connect(f"/tmp/.X11-unix/X{number}")
-        else:
-            socket.create_connection((host, 6000 + int(number)), timeout=5).close()
-    except OSError:
-        return False
-    return True
+def duplicates_sheet(groups, ids, picture_of, rows=20, columns=10):
+    """Draw groups of near-identical pictures, a group a row, its first member first.
 
+    `groups` are Groups of `find_duplicates`, `ids` holds the id of every row of the index, and
+    `picture_of(row)` gives its picture, (h, w, 1 or 3). Under each stand its id and its distance
+    to the first. What goes beyond `rows` groups and `columns` pictures is counted only.
 
-def show_windows(images):
-    """Show images by window title and wait for a key; return False when the user wants to stop.
-
-    Any key means next; q, Esc or closing a window means stop.
+    Raises ValueError when there are no groups.
     """
-    for title, image in images.items():
-        cv2.imshow(title, image)
-    while True:
-        key = cv2.waitKey(50)
-        if key != -1:
-            return key & 0xFF not in (ord("q"), 27)
-        if any(cv2.getWindowProperty(title, cv2.WND_PROP_VISIBLE) < 1 for title in images):
-            return False
+    if not groups:
+        raise ValueError("no groups to draw: nothing was found within the distance")
+    gap = np.zeros((16, 1, 3), np.uint8)
+    strips = [
+        np.vstack(_padded([_line(f"group {number}: {len(group.rows):,} pictures"), strip, gap]))
+        for number, group in enumerate(groups[:rows])
+        for strip in [_group_strip(group, ids, picture_of, columns)]
+    ]
+    if len(groups) > rows:
+        strips.append(_line(f"... and {len(groups) - rows:,} more groups"))
+    return np.vstack(_padded(strips))
+
+
+def _group_strip(group, ids, picture_of, columns):
+    """Draw the first members of a group side by side, and say how many more there are."""
+    rows = group.rows[:columns].tolist()
+    pictures = [picture_of(row) for row in rows]
+    sides = [tile_side(picture) for picture in pictures if picture is not None]
+    side = max([READABLE, *sides])
+    tiles = [
+        labelled(tile(picture, side), [str(ids[row]), f"{distance:.4g}"])
+        for row, picture, distance in zip(rows, pictures, group.distances, strict=False)
+    ]
+    if len(group.rows) > columns:
+        more = f"and {len(group.rows) - columns:,} more"
+        tiles.append(labelled(np.zeros((side, side, 3), np.uint8), ["...", more]))
+    return np.hstack(tiles)
+
+
+def _line(text):
+    return with_caption(np.zeros((0, 1, 3), np.uint8), [text])
+
+
+def _padded(images):
+    """Widen images with black on the right to the width of the widest."""
+    width = max(image.shape[1] for image in images)
+    return [np.pad(image, ((0, 0), (0, width - image.shape[1]), (0, 0))) for image in images]

@@ -10,7 +10,8 @@ from pyimagesearch.indexes import Index, load_index, save_index
 def index(stub_encoder, random):
     codes = random.standard_normal((3, 4)).astype(np.float32)
     location = {"name": "mnist", "split": "train", "limit": 3}
-    return Index(codes, range(3), np.array([5, 0, 4]), location, "cosine", stub_encoder)
+    labels = np.array([5, 0, 4])
+    return Index(codes, range(3), labels, None, location, "cosine", stub_encoder)
 
 
 def test_everything_comes_back(tmp_path, index):

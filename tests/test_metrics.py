@@ -72,3 +72,17 @@ def test_evaluate_says_so_when_nothing_is_relevant():
     codes = np.zeros((1, 2), np.float32)
     with pytest.raises(ValueError, match="nothing to measure"):
         evaluate(codes, np.array([1]), codes, np.array([2]))
+
+
+def test_a_query_that_is_in_the_gallery_is_left_out_of_its_ranking():
+    codes = np.array([[0.0], [1.0], [3.0]], np.float32)
+    labels = np.array([7, 8, 7])
+    scores = evaluate(codes, labels, codes, labels, ks=(1,), skip_own_row=True)
+    # Row 0 ranks 8, 7: AP 1/2. Row 1 has nothing relevant. Row 2 ranks 8, 7: AP 1/2.
+    assert scores == {"P@1": 0, "R@1": 0, "mAP": 0.5}
+
+
+def test_what_has_no_label_is_relevant_to_nothing():
+    codes = np.array([[0.0], [1.0]], np.float32)
+    with pytest.raises(ValueError, match="nothing to measure"):
+        evaluate(codes, np.array([-1, -1]), codes, np.array([-1, -1]))

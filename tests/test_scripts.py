@@ -298,7 +298,8 @@ def test_a_model_with_another_code_length_is_refused_for_the_tutorials_index(tmp
 
 
 @pytest.mark.parametrize(
-    ("content", "message"), [(None, "no such image file"), (b"", "decoded"), (b"text", "decoded")]
+    ("content", "message"),
+    [(None, "No such file"), (b"", "empty: 0 bytes"), (b"text", "not a picture")],
 )
 def test_a_query_that_is_no_picture_is_one_line(small_index, tmp_path, capsys, content, message):
     path = tmp_path / "query.png"

@@ -6,6 +6,7 @@ from pyimagesearch.backend import keras
 from pyimagesearch.convautoencoder import ConvAutoencoder
 from pyimagesearch.datasets import open_dataset
 from pyimagesearch.images import InputSpec
+from pyimagesearch.model_files import save_model
 
 SPEC = InputSpec(28, 28, 1)
 
@@ -65,7 +66,7 @@ def test_the_epoch_with_the_lowest_validation_loss_is_kept():
 
 def test_the_saved_model_carries_no_optimizer(tmp_path):
     model, _ = train(seed=3, epochs=1)
-    training.save_model(model, tmp_path / "model.h5")
+    save_model(model, tmp_path / "model.h5", SPEC)
     # The tutorial's scripts load it like this; with a compiled MSE this would raise in Keras 3.
     loaded = keras.models.load_model(tmp_path / "model.h5")
     assert not loaded.compiled
@@ -76,4 +77,4 @@ def test_the_saved_model_carries_no_optimizer(tmp_path):
 def test_the_constant_loss_is_that_of_the_training_mean():
     """The mean squares about the mean image, as measured for all of MNIST: 0.0673 and 0.0674."""
     whole = training.constant_loss(batches(limit=None), batches("test", limit=None))
-    assert whole == pytest.approx(0.0674, abs=1e-4)
+    assert whole == pytest.approx(0.0674, abs=2e-4)

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from pyimagesearch import visuals
-from pyimagesearch.queries import Query, Results
+from pyimagesearch import visuals, windows
+from pyimagesearch.duplicates import Group
 
 
 def digit(value=255):
@@ -10,7 +10,7 @@ def digit(value=255):
 
 
 def test_a_wrong_result_has_a_red_border_and_a_right_one_has_none():
-    assert visuals.tile(digit(), 56, wrong=True)[0, 0].tolist() == [0, 0, 255]
+    assert visuals.tile(digit(), 56, colour=visuals.RED)[0, 0].tolist() == [0, 0, 255]
     assert visuals.tile(digit(), 56)[0, 0].tolist() == [255, 255, 255]
 
 
@@ -40,21 +40,30 @@ def test_a_montage_is_filled_row_by_row():
     ]
 
 
-def test_a_results_sheet_marks_every_wrong_result_and_has_room_for_its_caption():
-    results = Results(np.arange(4), np.arange(4.0), [0, 1, 2, 3], np.array([7, 1, 7, 7]))
-    sheet = visuals.results_sheet(Query(5, digit(), label=7), results, [digit()] * 4)
-    corners = [sheet[y, x].tolist() for y in (0, 56) for x in (0, 56)]
-    red = [0, 0, 255]
-    shift = (sheet.shape[1] - 112) // 2  # a narrow montage is centred over a longer caption
-    corners = [sheet[y, x + shift].tolist() for y in (0, 56) for x in (0, 56)]
-    assert [corner == red for corner in corners] == [False, True, False, False]
+def test_a_results_sheet_marks_every_wrong_result_and_has_room_for_its_summary():
+    hits = np.array([True, False, True, True])
+    sheet = visuals.results_sheet([digit()] * 4, hits, 56, None, "a summary of some length")
+    left = (sheet.shape[1] - 112) // 2  # a narrow montage is centred over a longer summary
+    corners = [sheet[y, x + left].tolist() for y in (0, 56) for x in (0, 56)]
+    assert [corner == [0, 0, 255] for corner in corners] == [False, True, False, False]
     assert sheet[112:].any()
 
 
 def test_without_labels_nothing_is_marked():
-    results = Results(np.arange(1), np.zeros(1), [0], None)
-    sheet = visuals.results_sheet(Query("a.png", digit()), results, [digit()])
+    sheet = visuals.results_sheet([digit()], None, 56, None, "summary")
     assert not (sheet == [0, 0, 255]).all(axis=2).any()
+
+
+def test_a_picture_that_is_gone_is_crossed_out():
+    assert visuals.tile(None, 56)[28, 28].any()
+
+
+def test_a_long_caption_is_shortened_to_its_tile():
+    name = "holidays/2024/" + "x" * 200 + ".jpg"
+    sheet = visuals.labelled(visuals.tile(digit(), 96), [name, "0.123"])
+    assert sheet.shape == (96 + 36, 96, 3)
+    assert sheet[96:, 40:].any()  # there is text up to the middle and beyond
+    assert not sheet[96:, -2:].any()
 
 
 def test_a_reconstruction_sheet_pairs_originals_with_copies():
@@ -69,4 +78,29 @@ def test_without_a_reachable_display_no_window_is_tried(monkeypatch, display):
     monkeypatch.setattr("sys.platform", "linux")
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
     monkeypatch.setenv("DISPLAY", display)
-    assert not visuals.has_display()
+    assert not windows.has_display()
+
+
+def test_a_long_id_loses_its_middle():
+    assert visuals.shorten("a.png", 200) == "a.png"
+    short = visuals.shorten("holidays/2019/a-very-long-name-of-a-picture.jpeg", 124)
+    assert short.startswith("holi")
+    assert short.endswith(".jpeg")
+    assert "..." in short
+
+
+def test_names_of_any_bytes_can_be_drawn():
+    assert visuals.shorten("\udce9.png", 200) == "\\xe9.png"
+
+
+def test_duplicates_are_a_row_a_group_and_what_is_left_out_is_counted():
+    groups = [Group(np.arange(4), np.zeros(4)), Group(np.arange(4, 6), np.zeros(2))]
+    ids = ["x" * 100] * 6
+    sheet = visuals.duplicates_sheet(groups, ids, lambda row: digit(40 * row + 20))
+    assert [sheet[70, x, 0] for x in (48, 144, 240, 336)] == [20, 60, 100, 140]
+    half = sheet.shape[0] // 2
+    assert [sheet[half + 70, x, 0] for x in (48, 144, 240)] == [180, 220, 0]
+    fewer = visuals.duplicates_sheet(groups, ids, lambda row: digit(), rows=1, columns=3)
+    assert fewer.shape[0] == half + 28
+    with pytest.raises(ValueError, match="no groups to draw"):
+        visuals.duplicates_sheet([], ids, digit)

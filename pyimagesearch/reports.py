@@ -1,0 +1,114 @@
+"""What is shown of a query and its results: a line, a JSON object, pictures."""
+
+import json
+
+import numpy as np
+
+from pyimagesearch.cli import warn
+from pyimagesearch.scanning import printable
+from pyimagesearch.visuals import (
+    PHOTO_SIDE,
+    READABLE,
+    RED,
+    SHOWN,
+    WHITE,
+    labelled,
+    query_sheet,
+    results_sheet,
+    tile,
+    tile_side,
+)
+
+
+class Reporter:
+    """Describes queries and results of the index of the dataset `gallery`.
+
+    `side` is that of the tiles in pixels, by default chosen by the pictures; with `strip` the
+    query and its results are drawn in one row; `max_distance` is named where nothing was found.
+    """
+
+    def __init__(self, gallery, side=None, strip=False, max_distance=None):
+        self.gallery, self.side, self.strip = gallery, side, strip
+        self.max_distance = max_distance
+
+    def _name(self, label):
+        """Return a label as people know it: the name of its folder, or its number."""
+        names = self.gallery.label_names
+        return None if label is None or label < 0 else names[label] if names else int(label)
+
+    def _title(self, query):
+        label = self._name(query.label)
+        return f"query {printable(str(query.id))}" + ("" if label is None else f" ({label})")
+
+    def _nothing(self):
+        within = "" if self.max_distance is None else f" within {self.max_distance:g}"
+        return f"no match{within}"
+
+    def line(self, query, results):
+        """Return the line that the terminal shows for a query."""
+        distances = results.distances
+        if not len(distances):
+            return f"{self._title(query)}: {self._nothing()}"
+        text = f"{self._title(query)}: distances " + " ".join(f"{d:.3f}" for d in distances[:5])
+        if len(distances) > 5:
+            text += f" ... {distances[-1]:.3f}"
+        hits = results.hits(query)
+        return text if hits is None else f"{text}, precision@{len(hits)} {hits.mean():.3f}"
+
+    def json(self, query, results):
+        """Return a query and its results as one JSON object on one line."""
+        labels = [None] * len(results.ids) if results.labels is None else results.labels
+        rows = zip(results.ids, results.distances.tolist(), labels, strict=True)
+        found = [{"id": i, "distance": d, "label": self._name(label)} for i, d, label in rows]
+        return json.dumps({"query": query.id, "label": self._name(query.label), "results": found})
+
+    def sheets(self, query, results):
+        """Return the pictures of the windows "Query" and "Results" by their titles."""
+        sheet = query_sheet(self._title(query), query.picture())
+        if not len(results.rows):
+            return {"Query": sheet, "Results": query_sheet(self._nothing(), None)}
+        pictures = [self.picture(row) for row in results.rows[:SHOWN]]
+        first = next((picture for picture in pictures if picture is not None), None)
+        side = self.side or (PHOTO_SIDE if first is None else tile_side(first))
+        captions = None
+        if self.strip or isinstance(results.ids[0], str):
+            captions = self._captions(results, len(pictures))
+            side = self.side or max(side, READABLE)
+        draw = self._strip if self.strip else self._montage
+        return {"Query": sheet, "Results": draw(query, results, pictures, side, captions)}
+
+    def _montage(self, query, results, pictures, side, captions):
+        hits = results.hits(query)
+        return results_sheet(pictures, hits, side, captions, self._summary(query, results))
+
+    def _strip(self, query, results, pictures, side, captions):
+        """Draw the query, in a white border, before its results, all in one row."""
+        hits = results.hits(query)
+        right = np.ones(len(pictures), bool) if hits is None else hits
+        colours = [WHITE, *(None if hit else RED for hit in right[: len(pictures)])]
+        drawn = zip([query.picture(), *pictures], colours, strict=True)
+        tiles = [tile(picture, side, colour) for picture, colour in drawn]
+        captions = [[str(query.id), "query"], *captions]
+        return np.hstack([labelled(*pair) for pair in zip(tiles, captions, strict=True)])
+
+    def _captions(self, results, count):
+        pairs = zip(results.ids[:count], results.distances[:count], strict=True)
+        return [[str(name), f"{distance:.3f}"] for name, distance in pairs]
+
+    def _summary(self, query, results):
+        count, distances, hits = len(results.rows), results.distances, results.hits(query)
+        text = f"{count:,} results, distance {distances[0]:.3f} to {distances[-1]:.3f}"
+        if count > SHOWN:
+            text += f", first {SHOWN} shown"
+        if hits is not None:
+            text += f", {np.count_nonzero(hits):,} of {count:,} are {self._name(query.label)}"
+        return text
+
+    def picture(self, row):
+        """Return an indexed picture, or None, with a warning, when it cannot be read any more."""
+        size = (self.side or PHOTO_SIDE,) * 2
+        try:
+            return self.gallery.picture(row, size)
+        except (ValueError, OSError) as error:
+            warn(str(error))
+            return None

@@ -1,0 +1,148 @@
+import cv2
+import numpy as np
+import pytest
+from picture_files import CORNERS, ENCODED, FILES, GREY, PICTURE, error_of, write
+from PIL import Image, ImageOps
+
+from pyimagesearch.decoding import picture_format, read_picture
+
+ALPHA = np.tile(np.linspace(0, 255, 48).astype(np.uint8), (32, 1))
+
+
+def save(path, image, **options):
+    image.save(path, **options)
+    return read_picture(path)
+
+
+def as_rgb(grey):
+    return np.repeat(grey[..., np.newaxis], 3, axis=2)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_every_format_gives_its_colours_whatever_its_suffix(name, tmp_path, capfd):
+    picture = read_picture(write(tmp_path / "picture.dat", ENCODED[name]))
+    assert (picture.shape, picture.dtype) == ((32, 48, 3), np.uint8)
+    expected = as_rgb(GREY) if FILES[name][0] == "L" else PICTURE
+    assert error_of(picture, expected) <= FILES[name][3]
+    assert picture_format(ENCODED[name][:64]) == FILES[name][1]
+    assert "".join(capfd.readouterr()) == ""
+
+
+@pytest.mark.parametrize("suffix", ["png", "tiff", "pgm", "jp2"])
+def test_16_bit_grey_is_scaled_and_not_clipped(suffix, tmp_path):
+    path = tmp_path / f"deep.{suffix}"
+    cv2.imwrite(str(path), GREY.astype(np.uint16) * 257)
+    assert error_of(read_picture(path), as_rgb(GREY)) <= 1
+
+
+@pytest.mark.parametrize("suffix", ["png", "tiff", "ppm"])
+def test_16_bit_colour_is_scaled_and_not_clipped(suffix, tmp_path):
+    path = tmp_path / f"deep.{suffix}"
+    cv2.imwrite(str(path), PICTURE[..., ::-1].astype(np.uint16) * 257)
+    assert error_of(read_picture(path), PICTURE) <= 1
+
+
+def test_16_bit_colour_in_jpeg_2000_is_refused_because_it_would_come_out_wrong(tmp_path):
+    path = tmp_path / "deep.jp2"
+    cv2.imwrite(str(path), PICTURE[..., ::-1].astype(np.uint16) * 257)
+    with pytest.raises(ValueError, match=r"colours of more than 8 bits .* save it as PNG"):
+        read_picture(path)
+
+
+def test_a_float_tiff_is_read_in_0_1_and_refused_beyond(tmp_path):
+    unit = GREY.astype(np.float32) / 255
+    assert error_of(save(tmp_path / "unit.tiff", Image.fromarray(unit)), as_rgb(GREY)) == 0
+    for wrong in (unit * 900, unit - 1, unit * np.nan):
+        with pytest.raises(ValueError, match=r"float32 pixels run from .* expected 0 to 1"):
+            save(tmp_path / "wide.tiff", Image.fromarray(wrong))
+
+
+@pytest.mark.parametrize("suffix", ["png", "webp", "tiff", "avif"])
+def test_transparency_is_laid_on_white(suffix, tmp_path):
+    image = Image.fromarray(np.dstack([PICTURE, ALPHA]))
+    options = {"webp": {"lossless": True}, "avif": {"quality": 95}}.get(suffix, {})
+    weight = ALPHA[..., np.newaxis] / 255
+    expected = PICTURE * weight + 255 * (1 - weight)
+    picture = save(tmp_path / f"clear.{suffix}", image, **options)
+    assert error_of(picture, expected) <= (30 if suffix == "avif" else 1)
+
+
+def test_transparent_grey_palette_and_black_and_white_are_read(tmp_path):
+    clear_black = Image.fromarray(np.zeros((8, 8, 2), np.uint8), "LA")
+    assert (save(tmp_path / "la.png", clear_black) == 255).all()
+    palette = Image.new("RGB", (8, 8), "navy").quantize(2)
+    key = palette.getpixel((0, 0))
+    assert (save(tmp_path / "p.png", palette, transparency=key) == 255).all()
+    assert (save(tmp_path / "p.gif", palette, transparency=key) == 255).all()
+    grey = Image.new("L", (8, 8), 7)
+    assert (save(tmp_path / "key.png", grey, transparency=7) == 255).all()
+    assert (save(tmp_path / "one.pbm", Image.new("1", (8, 8), 1)) == 255).all()
+
+
+@pytest.mark.parametrize("suffix", ["gif", "webp", "png", "avif", "tiff"])
+def test_an_animation_gives_its_first_frame(suffix, tmp_path):
+    frames = [Image.new("RGB", (32, 32), colour) for colour in ("red", "blue")]
+    picture = save(tmp_path / f"a.{suffix}", frames[0], save_all=True, append_images=frames[1:])
+    assert error_of(picture, (255, 0, 0)) <= 5
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tiff", "avif"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_the_exif_orientation_is_applied(suffix, orientation, tmp_path):
+    image = Image.fromarray(PICTURE)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    picture = save(tmp_path / f"turned.{suffix}", image, exif=exif)
+    image.getexif()[0x0112] = orientation
+    upright = np.asarray(ImageOps.exif_transpose(image))
+    assert picture.shape == upright.shape
+    assert error_of(picture, upright) <= 40
+    # The corners, of which each has another colour, tell all eight apart.
+    assert error_of(picture[::16, ::16], upright[::16, ::16]) <= 40
+
+
+@pytest.mark.parametrize("orientation", [0, 9, 65535])
+def test_an_orientation_that_makes_no_sense_is_ignored(orientation, tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    picture = save(tmp_path / "odd.png", Image.fromarray(PICTURE), exif=exif)
+    assert error_of(picture, PICTURE) == 0
+
+
+@pytest.mark.parametrize(
+    ("size", "decoded"),
+    [
+        ((100, 100), (100, 134)),
+        ((101, 60), (200, 267)),
+        ((64, 130), (200, 267)),
+        ((400, 400), (400, 533)),
+        ((401, 401), (800, 1066)),
+        ((2000, 2000), (800, 1066)),
+    ],
+)
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_jpeg_is_decoded_at_reduced_scale_but_never_below_the_wanted_size(
+    size, decoded, turned, tmp_path
+):
+    large = Image.fromarray(cv2.resize(CORNERS, (1066, 800), interpolation=cv2.INTER_LINEAR))
+    exif = Image.Exif()
+    exif[0x0112] = 6 if turned else 1
+    large.save(tmp_path / "large.jpg", exif=exif)
+    picture = read_picture(tmp_path / "large.jpg", size)
+    assert picture.shape[:2] == (decoded[::-1] if turned else decoded)
+
+
+def test_a_reduced_decode_matches_a_full_one(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (100, 128, 3), np.uint8)
+    large = cv2.resize(noise, (1024, 800), interpolation=cv2.INTER_CUBIC)
+    Image.fromarray(large).save(tmp_path / "large.jpg", quality=90)
+    for side in (100, 128, 200, 224):
+        reduced, full = (
+            cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA).ravel() - 127.5
+            for picture in (
+                read_picture(tmp_path / "large.jpg", (side, side)),
+                read_picture(tmp_path / "large.jpg"),
+            )
+        )
+        cosine = reduced @ full / np.linalg.norm(reduced) / np.linalg.norm(full)
+        assert cosine > 0.99, side  # about the mean, so that brightness does not flatter it

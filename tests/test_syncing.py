@@ -1,0 +1,364 @@
+"""Indexes of folders: what is kept, what is encoded again, and what a kill leaves."""
+
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from PIL import Image
+
+import index_images
+from pyimagesearch.encoders import Encoder
+from pyimagesearch.folders import FolderDataset
+from pyimagesearch.indexes import load_index
+from pyimagesearch.progress import open_progress
+from pyimagesearch.syncing import sync
+
+ROOT = Path(__file__).parent.parent
+MODEL = str(ROOT / "output" / "autoencoder.h5")
+
+
+@pytest.fixture(scope="session")
+def encoder():
+    return Encoder.from_keras(MODEL)
+
+
+def draw(path, seed):
+    """Write a picture that is like no other."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 256, (28, 28), dtype=np.uint8)
+    Image.fromarray(pixels).save(path)
+
+
+def draw_more(folder, count):
+    for i in range(count):
+        draw(folder / "new" / f"{i:03}.png", 1000 + i)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Ten pictures in two sub-folders."""
+    for i in range(10):
+        draw(tmp_path / "pictures" / "ab"[i % 2] / f"{i}.png", i)
+    return tmp_path / "pictures"
+
+
+@pytest.fixture(params=["index.h5", "index.pickle"])
+def index_path(request, tmp_path):
+    return tmp_path / request.param
+
+
+@pytest.fixture
+def run(folder, index_path, encoder):
+    """Sync once; return the summary."""
+
+    def run(**options):
+        index = load_index(index_path) if index_path.exists() else None
+        dataset = FolderDataset(folder)
+        return sync(dataset, index, encoder, index_path, "euclidean", **options)
+
+    return run
+
+
+def check(index_path, folder, encoder):
+    """Every code must be that of the file of its name, in the order of the names."""
+    index = load_index(index_path)
+    ids = list(index.ids)
+    assert ids == sorted(ids)
+    dataset = FolderDataset(folder, ids)
+    images = dataset.read(np.arange(len(ids)), encoder.spec)
+    np.testing.assert_allclose(index.features, encoder.encode(images), atol=1e-4)
+    np.testing.assert_array_equal(index.labels, dataset.labels)
+    return index
+
+
+def test_the_first_run_adds_everything_and_the_next_keeps_it(run, folder, index_path, encoder):
+    assert run() == "added 10, changed 0, removed 0, kept 0"
+    assert run() == "added 0, changed 0, removed 0, kept 10"
+    index = check(index_path, folder, encoder)
+    assert index.label_names == ["a", "b"]
+
+
+def test_new_changed_removed_and_moved_files_are_told_apart(run, folder, index_path, encoder):
+    run()
+    draw(folder / "c" / "new.png", 100)
+    draw(folder / "a" / "0.png", 200)
+    os.utime(folder / "a" / "0.png", (1, 1))
+    (folder / "b" / "1.png").unlink()
+    (folder / "a" / "2.png").rename(folder / "c" / "renamed.png")
+    assert run() == "added 1, changed 1, removed 1, kept 7, moved 1"
+    check(index_path, folder, encoder)
+
+
+def test_only_what_is_new_is_encoded(run, folder, encoder, monkeypatch):
+    run()
+    draw(folder / "a" / "new.png", 100)
+    (folder / "b" / "1.png").rename(folder / "a" / "moved.png")
+    encoded = []
+    encode = Encoder.encode
+    monkeypatch.setattr(
+        Encoder, "encode", lambda self, images: encoded.append(len(images)) or encode(self, images)
+    )
+    run()
+    assert encoded == [1]
+
+
+def test_a_touched_file_keeps_its_code(run, folder, monkeypatch):
+    run()
+    os.utime(folder / "a" / "0.png", (1, 1))
+    monkeypatch.setattr(Encoder, "encode", None)
+    assert run() == "added 0, changed 0, removed 0, kept 10"
+
+
+def test_only_a_checksum_sees_a_change_that_keeps_size_and_time(run, folder, index_path, encoder):
+    path = folder / "a" / "0.png"
+    pixels = np.zeros((28, 28), np.uint8)
+    Image.fromarray(pixels).save(path, compress_level=0)
+    os.utime(path, (1, 1))
+    run()
+    Image.fromarray(pixels + 255).save(path, compress_level=0)
+    os.utime(path, (1, 1))
+    assert run() == "added 0, changed 0, removed 0, kept 10"
+    assert run(checksum=True) == "added 0, changed 1, removed 0, kept 9"
+    check(index_path, folder, encoder)
+
+
+def test_bad_files_are_left_out_named_and_counted(run, folder, index_path, encoder, capsys):
+    (folder / "a" / "empty.jpg").touch()
+    (folder / "b" / "text.jpg").write_text("hello")
+    assert run() == "added 10, changed 0, removed 0, kept 0, rejected 2"
+    assert [line for line in capsys.readouterr().err.splitlines() if "WARNING" in line] == [
+        "[WARNING] a/empty.jpg: empty: 0 bytes",
+        "[WARNING] b/text.jpg: not a picture: its content is of no known format "
+        "(jpg, png, webp, ...)",
+    ]
+    check(index_path, folder, encoder)
+
+
+def test_a_picture_that_went_bad_is_removed_and_comes_back(run, folder, index_path, encoder):
+    run()
+    (folder / "a" / "0.png").write_text("hello")
+    assert run() == "added 0, changed 0, removed 1, kept 9, rejected 1"
+    draw(folder / "a" / "0.png", 0)
+    assert run() == "added 1, changed 0, removed 0, kept 9"
+    check(index_path, folder, encoder)
+
+
+def test_a_file_that_vanishes_during_the_run_is_rejected(folder, index_path, encoder):
+    dataset = FolderDataset(folder)
+    (folder / "a" / "0.png").unlink()
+    summary = sync(dataset, None, encoder, index_path, "euclidean")
+    assert summary == "added 9, changed 0, removed 0, kept 0, rejected 1"
+
+
+def test_pictures_of_a_folder_that_cannot_be_listed_now_are_kept(run, folder, index_path, encoder):
+    run()
+    dataset = FolderDataset(folder, [f"a/{i}.png" for i in (0, 2, 4, 6, 8)])
+    status = [(folder / path).stat() for path in dataset.ids]
+    dataset.sizes = np.array([s.st_size for s in status])
+    dataset.mtimes_ns = np.array([s.st_mtime_ns for s in status])
+    dataset.rejects["b/"] = "Permission denied"
+    summary = sync(dataset, load_index(index_path), encoder, index_path, "euclidean")
+    assert summary == "added 0, changed 0, removed 0, kept 10, rejected 1"
+    check(index_path, folder, encoder)
+
+
+def test_nothing_readable_is_an_error_and_leaves_no_index(folder, index_path, encoder):
+    for path in folder.rglob("*.png"):
+        path.write_text("hello")
+    with pytest.raises(ValueError, match="none of the 10 pictures"):
+        sync(FolderDataset(folder), None, encoder, index_path, "euclidean")
+    assert not index_path.exists()
+
+
+def test_names_of_any_bytes_come_back(tmp_path, index_path, encoder):
+    folder = tmp_path / "odd"
+    for i, name in enumerate(["ü.png", "日本.png", "new\nline.png", os.fsdecode(b"caf\xe9.png")]):
+        draw(folder / name, i)
+    sync(FolderDataset(folder), None, encoder, index_path, "euclidean")
+    assert sorted(load_index(index_path).ids) == sorted(os.listdir(folder))
+    index = load_index(index_path)
+    assert "kept 4" in sync(FolderDataset(folder), index, encoder, index_path, "euclidean")
+
+
+def test_hdf5_is_open_to_plain_h5py(folder, tmp_path, encoder):
+    sync(FolderDataset(folder), None, encoder, tmp_path / "index.h5", "cosine")
+    with h5py.File(tmp_path / "index.h5") as file:
+        assert file["features"].shape == (10, 16)
+        assert file["features"].dtype == np.float32
+        assert file["names"].asstr()[0] == "a/0.png"
+        assert file["labels"][:].tolist() == [0] * 5 + [1] * 5
+
+
+def test_hdf5_features_are_mapped_not_read(folder, tmp_path, encoder):
+    sync(FolderDataset(folder), None, encoder, tmp_path / "index.h5", "cosine")
+    features = load_index(tmp_path / "index.h5").features
+    while not isinstance(features, np.memmap):  # a view of the map, perhaps
+        features = features.base
+    assert features.filename.name == "index.h5"
+
+
+def test_a_cut_or_foreign_hdf5_is_one_clear_error(folder, tmp_path, encoder):
+    path = tmp_path / "index.h5"
+    sync(FolderDataset(folder), None, encoder, path, "cosine")
+    whole = path.read_bytes()
+    for content in (whole[: len(whole) // 2], whole[:100], b"", b"hello"):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=r"index\.h5.*index_images\.py"):
+            load_index(path)
+    with h5py.File(path, "w") as file:
+        file["other"] = 1
+    with pytest.raises(ValueError, match=r"index\.h5.*index_images\.py"):
+        load_index(path)
+
+
+# --- nothing is lost
+
+
+def start_indexing(python, folder, index, slowly):
+    """Start indexing in a process of its own, which sleeps for `slowly` seconds a batch."""
+    code = (
+        "import sys, time\n"
+        "import index_images\n"
+        "from pyimagesearch import progress, syncing\n"
+        "from pyimagesearch.encoders import Encoder\n"
+        "progress.CHECKPOINT, syncing.BATCH = 0, 1\n"
+        "encode = Encoder.encode\n"
+        "def slow(self, images):\n"
+        f"    time.sleep({slowly})\n"
+        "    print('encoding', flush=True)\n"
+        "    return encode(self, images)\n"
+        "Encoder.encode = slow\n"
+        "sys.exit(index_images.main(sys.argv[1:]))\n"
+    )
+    command = python("-c", code, "-m", MODEL, "-i", index, "--dataset", folder)
+    return subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def wait_for_batches(process, count):
+    seen = 0
+    for line in process.stdout:
+        seen += line == "encoding\n"
+        if seen == count:
+            return
+
+
+def test_kills_leave_the_index_whole_and_the_next_run_goes_on(
+    run, folder, index_path, encoder, python
+):
+    run()
+    before = index_path.read_bytes()
+    draw_more(folder, 30)
+    for batches in (5, 9):
+        process = start_indexing(python, folder, index_path, slowly=0.02)
+        wait_for_batches(process, batches)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        assert index_path.read_bytes() == before
+        load_index(index_path)
+    with open_progress(index_path, encoder) as progress:
+        done = len(progress)
+        progress_left = index_path.with_name(index_path.name + ".progress")
+        shutil.copy(progress_left, progress_left.with_suffix(".copy"))
+    shutil.move(progress_left.with_suffix(".copy"), progress_left)
+    assert done >= 12  # 4 and 8 batches were done for certain
+    encoded = []
+    encode = Encoder.encode
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            Encoder,
+            "encode",
+            lambda self, images: encoded.append(len(images)) or encode(self, images),
+        )
+        assert run() == "added 30, changed 0, removed 0, kept 10"
+    assert sum(encoded) == 30 - done
+    check(index_path, folder, encoder)
+    assert not progress_left.exists()
+
+
+def test_ctrl_c_is_an_orderly_end_that_can_be_taken_up(run, folder, index_path, python):
+    run()
+    before = index_path.read_bytes()
+    draw_more(folder, 10)
+    process = start_indexing(python, folder, index_path, slowly=0.1)
+    wait_for_batches(process, 3)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate()
+    assert process.returncode == 130
+    assert "Traceback" not in errors
+    assert index_path.read_bytes() == before
+    assert run() == "added 10, changed 0, removed 0, kept 10"
+
+
+def test_a_second_indexer_is_refused_while_the_first_lives(run, folder, index_path, python, capsys):
+    run()
+    draw_more(folder, 10)
+    process = start_indexing(python, folder, index_path, slowly=0.5)
+    wait_for_batches(process, 1)
+    arguments = ["-m", MODEL, "-i", str(index_path), "--dataset", str(folder)]
+    assert index_images.main(arguments) == 1
+    assert "another process is indexing into" in capsys.readouterr().err
+    process.kill()
+    process.communicate()
+    assert index_images.main(arguments) == 0
+
+
+def test_a_full_disk_leaves_the_index_whole(run, folder, index_path, encoder, python):
+    run()
+    before = index_path.read_bytes()
+    draw_more(folder, 200)
+    code = "import sys, index_images; sys.exit(index_images.main(sys.argv[1:]))"
+    command = python("-c", code, "-m", MODEL, "-i", index_path, "--dataset", folder)
+
+    def small_files():
+        limit = len(before) // 2
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+    result = subprocess.run(
+        command, cwd=ROOT, preexec_fn=small_files, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 1
+    assert result.stderr.splitlines()[-1].startswith("index_images.py: error: cannot write")
+    assert "Traceback" not in result.stderr
+    assert index_path.read_bytes() == before
+    assert run() == "added 200, changed 0, removed 0, kept 10"
+    check(index_path, folder, encoder)
+
+
+def test_a_reader_during_a_write_sees_the_old_index_or_the_new(run, folder, index_path, python):
+    run()
+    draw_more(folder, 20)
+    process = start_indexing(python, folder, index_path, slowly=0.02)
+    sizes = set()
+    while process.poll() is None:
+        sizes.add(len(load_index(index_path)))
+        time.sleep(0.005)
+    process.communicate()
+    assert process.returncode == 0
+    assert sizes | {len(load_index(index_path))} <= {10, 30}
+
+
+def test_a_broken_progress_file_is_dropped(run, index_path):
+    Path(f"{index_path}.progress").write_bytes(b"SQLite format 3\0 and then nonsense" * 99)
+    assert run() == "added 10, changed 0, removed 0, kept 0"
+
+
+def test_progress_of_another_model_is_dropped(tmp_path, stub_encoder, encoder):
+    with pytest.raises(RuntimeError), open_progress(tmp_path / "i", encoder) as progress:
+        progress.add("a", 1, 2, b"digest", np.zeros(16, np.float32))
+        raise RuntimeError
+    with pytest.raises(RuntimeError), open_progress(tmp_path / "i", encoder) as progress:
+        digest, code = progress.find("a", 1, 2)
+        assert (digest, code.tolist()) == (b"digest", [0] * 16)
+        assert progress.find("a", 1, 3) is None
+        raise RuntimeError
+    with open_progress(tmp_path / "i", stub_encoder) as progress:
+        assert len(progress) == 0
