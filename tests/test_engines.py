@@ -1,3 +1,4 @@
+import functools
 import json
 import time
 
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from pyimagesearch.building import build_engine, choose_engine
 from pyimagesearch.clustering import clusters_of, find_elbow
+from pyimagesearch.distances import METRICS
 from pyimagesearch.engine_files import FOOTER, fingerprint, load_engine, save_engine
 from pyimagesearch.engines import ExactEngine, normalise
 
@@ -54,15 +56,19 @@ def queries():
     return blobs(50, seed=7)
 
 
-@pytest.fixture(scope="module", params=BUILT)
-def euclidean(request, codes):
-    return build_engine(codes, request.param)
+@functools.cache
+def built(name, metric):
+    return build_engine(blobs(), name, metric)
 
 
-@pytest.fixture(scope="module", params=[(m, n) for m in ("euclidean", "cosine") for n in BUILT])
-def engine(request, codes):
-    metric, name = request.param
-    return build_engine(codes, name, metric)
+@pytest.fixture(params=BUILT)
+def euclidean(request):
+    return built(request.param, "euclidean")
+
+
+@pytest.fixture(params=[(name, metric) for metric in METRICS for name in BUILT], ids="-".join)
+def engine(request):
+    return built(*request.param)
 
 
 def test_distances_worked_by_hand():
