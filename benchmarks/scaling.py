@@ -64,7 +64,7 @@ def p50(engine, queries):
     return 1000 * statistics.median(times)
 
 
-def measure(count, name, folder):
+def measure(count, name, recall_target, folder):
     """Return a row of the table: what an engine over `count` codes does."""
     paths = [f"{folder}/{part}" for part in ("codes.npy", "x.engine", "queries.npy")]
     codes, queries = many_codes(count, paths[0])
@@ -72,7 +72,7 @@ def measure(count, name, folder):
     codes.flush()
     name = name or f"IVF{list_count(count)},PQ8"
     started = time.perf_counter()
-    engine = build_engine(codes, name)
+    engine = build_engine(codes, name, recall=recall_target)
     took = time.perf_counter() - started
     exact = ExactEngine(codes)
     few = queries[: 1000 if count <= 10**6 else 200]
@@ -124,6 +124,8 @@ def main():
     sizes = [60_000, 10**6, 10**7]
     parser.add_argument("--sizes", nargs="+", type=int, default=sizes, help="numbers of codes")
     parser.add_argument("--engine", help="default: an inverted file with product quantisation")
+    # These queries lie further from the codes than codes do from each other, so fewer are found.
+    parser.add_argument("--recall", type=float, default=0.99, help="target, among the codes")
     parser.add_argument("--open", nargs=3, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.open:
@@ -135,7 +137,7 @@ def main():
     print(" ".join(f"{title:>12}" for title in head.split()))
     for count in args.sizes:
         with tempfile.TemporaryDirectory() as folder:
-            rows.append(measure(count, args.engine, folder))
+            rows.append(measure(count, args.engine, args.recall, folder))
         values = [f"{v:.3f}" if isinstance(v, float) else str(v) for v in rows[-1].values()]
         print(" ".join(f"{value:>12}" for value in values), flush=True)
     if all("open_s" in row for row in rows):
