@@ -33,8 +33,13 @@ class FaissEngine(Engine):
         self._inner = innermost(index)
         self._ivf = self._inner if isinstance(self._inner, faiss.IndexIVF) else None
         self._hnsw = self._inner if isinstance(self._inner, faiss.IndexHNSW) else None
+        quantizer = faiss.downcast_index(self._ivf.quantizer) if self._ivf is not None else None
+        self._centroid_graph = quantizer if isinstance(quantizer, faiss.IndexHNSW) else None
         self._hashed = isinstance(self._inner, faiss.IndexLSH)
         self.compressed = _bytes_a_code(self._inner) < 4 * index.d
+        # These two compare the codes themselves, by the squares of the differences.
+        whole = isinstance(faiss.downcast_index(index), (faiss.IndexIVFFlat, faiss.IndexHNSWFlat))
+        self._true = whole and metric == "euclidean"
         self._probe = min(16, self.probe_limit)
         self.shortlist = 40 if self.compressed else 10
 
@@ -101,34 +106,36 @@ class FaissEngine(Engine):
 
     def _search_block(self, queries, wanted, k):
         with threads(1 if len(queries) == 1 else None):
-            rows = self._candidates(queries, wanted, k)
+            squares, rows = self._candidates(queries, wanted, k)
         if rows.max() >= len(self):
             raise ValueError(f"the engine {self.name} is damaged: build it again")
+        if self._true:
+            return np.sqrt(squares), rows
         return rerank(queries, self.codes, rows, k, self.metric)
 
     def _candidates(self, queries, wanted, k):
-        """Return int64 (q, wanted) rows, at least k of them and then -1."""
+        """Return the distances inside the index, and rows, (q, wanted): k or more, then -1."""
         points = normalise(queries) if self.metric == "cosine" else queries
         probe = self._probe
-        rows = self._propose(points, wanted, probe)
+        squares, rows = self._propose(points, wanted, probe)
         while (short := rows[:, k - 1] < 0).any() and probe < self.probe_limit:
             probe = min(4 * probe, self.probe_limit)
-            rows[short] = self._propose(points[short], wanted, probe)
+            squares[short], rows[short] = self._propose(points[short], wanted, probe)
         if short.any():  # a graph of many equal codes may not be connected
-            rows[short, :k] = self._exact.search(queries[short], k)[1]
-            rows[short, k:] = -1
-        return rows
+            distances, rows[short, :k] = self._exact.search(queries[short], k)
+            squares[short, :k], rows[short, k:] = distances**2, -1
+        return squares, rows
 
     def _propose(self, points, wanted, probe):
         if self._hashed:
             return self._nearest_hashes(points, wanted)
         if self._ivf is not None:
             self._ivf.nprobe = probe
-            if isinstance(quantizer := faiss.downcast_index(self._ivf.quantizer), faiss.IndexHNSW):
-                quantizer.hnsw.efSearch = 2 * probe
+            if self._centroid_graph is not None:
+                self._centroid_graph.hnsw.efSearch = 2 * probe
         elif self._hnsw is not None:
             self._hnsw.hnsw.efSearch = max(probe, wanted)
-        return self.index.search(points, wanted)[1]
+        return self.index.search(points, wanted)
 
     def _nearest_hashes(self, points, wanted):
         """Rank by Hamming distance with counters: with long shortlists 3 times as fast as heaps."""
@@ -142,7 +149,7 @@ class FaissEngine(Engine):
             faiss.swig_ptr(distances),
             faiss.swig_ptr(rows),
         )
-        return rows
+        return distances, rows
 
     @cached_property
     def _exact(self):

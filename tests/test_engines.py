@@ -115,6 +115,15 @@ def test_one_query_over_many_codes_far_from_the_origin_is_ranked_by_true_distanc
     np.testing.assert_allclose(distances[0], np.sqrt(np.sort(squares)[:50]), rtol=1e-6)
 
 
+@pytest.mark.parametrize("name", ["IVF8,Flat", "HNSW8", "SQ8", "hash:64"])
+def test_distances_of_every_engine_are_true_far_from_the_origin(random, name):
+    codes = (1000 + random.standard_normal((900, 16))).astype(np.float32)
+    distances, rows = build_engine(codes, name).search(codes[:50], 20)
+    expected = true_distances(codes[:50], codes, "euclidean")
+    np.testing.assert_allclose(distances, np.take_along_axis(expected, rows, 1), rtol=1e-5)
+    assert not distances[:, 0].any()
+
+
 def test_k_is_cut_to_the_number_of_codes():
     distances, rows = ExactEngine(np.eye(3, dtype=np.float32)).search(
         np.eye(3, dtype=np.float32), 9
