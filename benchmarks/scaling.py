@@ -125,7 +125,7 @@ def main():
     parser.add_argument("--sizes", nargs="+", type=int, default=sizes, help="numbers of codes")
     parser.add_argument("--engine", help="default: an inverted file with product quantisation")
     # These queries lie further from the codes than codes do from each other, so fewer are found.
-    parser.add_argument("--recall", type=float, default=0.99, help="target, among the codes")
+    parser.add_argument("--recall", type=float, default=0.995, help="target, among the codes")
     parser.add_argument("--open", nargs=3, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.open:
