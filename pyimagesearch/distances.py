@@ -77,11 +77,10 @@ def nearest(queries, codes, k, longest):
     small = len(queries) * n * dim < SINGLE_THREAD_WORK
     with threads(1 if small else None):
         estimates, rows = faiss.knn(queries, codes, proposed)
-    squares = squares_of(queries, codes, rows)
+        squares = squares_of(queries, codes, rows)
     if np.array_equal(estimates, squares):  # ranked by the differences
         return squares[:, :k], rows[:, :k]
-    order = np.argsort(squares, axis=1, kind="stable")[:, :k]
-    squares, rows = (np.take_along_axis(array, order, axis=1) for array in (squares, rows))
+    squares, rows = (array[:, :k] for array in _sorted(squares, rows))
     if proposed < n:
         lengths = np.linalg.norm(queries, axis=1) + longest()
         rounding = (dim + 4) * np.finfo(np.float32).eps / 2 * lengths**2
@@ -89,6 +88,15 @@ def nearest(queries, codes, k, longest):
         if again.any():
             squares[again], rows[again] = _nearest_by_differences(queries[again], codes, k)
     return squares, rows
+
+
+def _sorted(squares, rows):
+    """Return both, each row by ascending square; what comes from FAISS mostly is already."""
+    if (squares[:, 1:] >= squares[:, :-1]).all():
+        return squares, rows
+    order = np.argsort(squares, axis=1, kind="stable")
+    each = np.arange(len(rows))[:, np.newaxis]  # as np.take_along_axis, at a quarter of its cost
+    return squares[each, order], rows[each, order]
 
 
 def _nearest_by_differences(queries, codes, k):
@@ -116,9 +124,12 @@ def rerank(queries, codes, rows, k, metric):
         blocks = [slice(start, start + step) for start in range(0, len(rows), step)]
         parts = [_rerank_by_cosine(queries[block], codes, rows[block], k) for block in blocks]
         return tuple(map(np.concatenate, zip(*parts, strict=True)))
+    rows = np.ascontiguousarray(rows)
+    if rows.shape[1] == k:  # nothing to leave out: they were ranked by true distance already
+        squares, rows = _sorted(squares_of(queries, codes, rows), rows)
+        return np.sqrt(squares), rows
     squares = np.empty((len(queries), k), np.float32)
     found = np.empty((len(queries), k), np.int64)
-    rows = np.ascontiguousarray(rows)
     sizes = codes.shape[1], len(queries), len(codes), rows.shape[1], k
     pointers = [faiss.swig_ptr(array) for array in (queries, codes, rows)]
     results = faiss.swig_ptr(squares), faiss.swig_ptr(found)
