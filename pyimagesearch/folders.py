@@ -83,7 +83,16 @@ class FolderDataset:
 
     def first(self, limit):
         """Return the dataset of the first `limit` files."""
-        return self._part(np.arange(min(limit, len(self))))
+        return self.part(np.arange(min(limit, len(self))))
+
+    def random_rows(self, count, seed=None):
+        """Return up to `count` random rows, without replacement; the same for the same seed."""
+        return np.random.default_rng(seed).permutation(len(self))[:count].tolist()
+
+    def rows_of(self, ids):
+        """Return those of the ids that there are as {id: row}."""
+        wanted = set(ids)
+        return {id: row for row, id in enumerate(self.ids) if id in wanted}
 
     def path(self, row):
         """Return the absolute path of one file."""
@@ -150,11 +159,12 @@ class FolderDataset:
         chosen = places < validation
         if len(self) > 1:
             chosen[places.argmin()], chosen[places.argmax()] = True, False
-        return self._part(np.flatnonzero(~chosen)), self._part(np.flatnonzero(chosen))
+        return self.part(np.flatnonzero(~chosen)), self.part(np.flatnonzero(chosen))
 
-    def _part(self, rows):
+    def part(self, rows):
+        """Return the dataset of these rows; a label means the same in it."""
         part = FolderDataset(self.folder, [self.ids[row] for row in rows])
-        part.label_names = self.label_names  # so that a label means the same in both parts
+        part.label_names = self.label_names
         if self.sizes is not None:
             part.sizes, part.mtimes_ns = self.sizes[rows], self.mtimes_ns[rows]
         return part

@@ -48,6 +48,17 @@ class Index:
         """Whether the ids are paths in a folder."""
         return self.files is not None
 
+    def named(self, rows):
+        """Return the ids, a list, and the labels, int64 (k,) or None, of rows."""
+        labels = None if self.labels is None else self.labels[rows]
+        return [self.ids[row] for row in rows], labels
+
+    def open_folder(self, folder):
+        """Return the pictures of the index, now in `folder`, as a dataset with the same rows."""
+        from pyimagesearch.folders import FolderDataset
+
+        return FolderDataset(folder, self.ids)
+
 
 def save_index(index, path, blocks=None):
     """Write an index: HDF5 for a name ending in .h5 or .hdf5, else a pickle.

@@ -1,0 +1,132 @@
+"""Bringing a collection up to date with its images. What is done twice comes to the same."""
+
+import time
+
+import numpy as np
+
+from pyimagesearch.encoding import encode_rows
+from pyimagesearch.indexes import FILES
+from pyimagesearch.milvus_index import LAST_ROW
+from pyimagesearch.shards import require_alike, shard_range
+from pyimagesearch.syncing import make_plan, readable, summary
+
+ROWS_AT_ONCE = 1024  # written at once,
+SECONDS = 10  # or after so many: what a kill may cost, at most
+
+
+class Writer:
+    """Collects rows for a collection and writes them many at once."""
+
+    def __init__(self, index):
+        self._index, self._rows, self._saved = index, [], time.monotonic()
+
+    def add(self, id, label, code, record=None):
+        """Add a row; `label` is text, `code` float32 (dim,), `record` one of type FILES."""
+        self._rows.append((id, label, code, record))
+        if len(self._rows) >= ROWS_AT_ONCE or time.monotonic() - self._saved > SECONDS:
+            self.save()
+
+    def save(self):
+        """Write what was added; on return the server has acknowledged it."""
+        if self._rows:
+            ids, labels, codes, records = zip(*self._rows, strict=True)
+            files = None if records[0] is None else np.array(records, FILES)
+            rows = [self._index.row_of(id) for id in ids]
+            self._index.upsert(rows, ids, labels, np.stack(codes), files)
+            self._rows.clear()
+        self._saved = time.monotonic()
+
+
+def sync_folder(dataset, index, checksum=False, shard=None, encode=encode_rows):
+    """Bring a MilvusIndex up to date with a folder; return a line that says how.
+
+    Of a `shard`, (number, count), `dataset` is that part, and other rows are left alone. What was
+    written before an interruption is kept by the next run. Raises as `syncing.sync` does.
+    """
+    rows = np.array([index.row_of(id) for id in dataset.ids], np.int64)
+    _require_distinct(rows, dataset.ids)
+    start, end = shard_range(shard) if shard else (0, LAST_ROW + 1)
+    rows_so_far, so_far = index.listing(start, end - 1)
+    plan = make_plan(dataset, so_far if len(so_far) else None, checksum)
+    writer = Writer(index)
+    for good, codes, digests in encode(dataset, np.flatnonzero(plan.source < 0), index.encoder):
+        plan.files["digest"][good] = digests
+        for row, code in zip(good, codes, strict=True):
+            writer.add(dataset.ids[row], _label(dataset.ids[row]), code, plan.files[row])
+    good = readable(dataset, plan)
+    _update_kept(dataset, plan, good, index, so_far, rows_so_far, writer)
+    writer.save()
+    gone = {*rows_so_far[plan.removed].tolist(), *rows[plan.known & ~good].tolist()}
+    index.delete(sorted(gone - set(rows[good].tolist())))
+    index.update(dataset=dataset.location)
+    index.flush()
+    return summary(dataset, plan, good)
+
+
+def _update_kept(dataset, plan, good, index, so_far, rows_so_far, writer):
+    """Write the files whose codes are kept, but not what else is known of them."""
+    kept = good & (plan.source >= 0)
+    if not kept.any():
+        return
+    changed = kept & (~plan.known | (plan.files != so_far.files[plan.source]))
+    places = np.flatnonzero(changed)
+    for start in range(0, len(places), ROWS_AT_ONCE):
+        part = places[start : start + ROWS_AT_ONCE]
+        for row, code in zip(part, index.codes_of(rows_so_far[plan.source[part]]), strict=True):
+            writer.add(dataset.ids[row], _label(dataset.ids[row]), code, plan.files[row])
+
+
+def write_array(dataset, index, total, encode=encode_rows):
+    """Write the codes of an array, or of a shard of it, and drop rows past its `total`.
+
+    Raises ValueError when the collection is of other images.
+    """
+    location, indexed = dataset.location, index.dataset
+    if index.of_folder or any(location[key] != indexed[key] for key in ("name", "split")):
+        raise ValueError(
+            f"{index.server.address} is the index of {indexed['name']}, not of the "
+            f"{location['split']} split of {location['name']}: name another collection, or replace "
+            "this one with --rebuild"
+        )
+    writer, labels = Writer(index), dataset.labels
+    for rows, codes, _ in encode(dataset, np.arange(len(dataset)), index.encoder):
+        for row, code in zip(rows, codes, strict=True):
+            label = "" if labels is None else str(labels[row])
+            writer.add(dataset.ids[row], label, code)
+    writer.save()
+    index.delete_from(total)
+    index.update(dataset=location)
+    index.flush()
+
+
+def write_index(source, index):
+    """Write an index from a file, such as a shard, into the collection.
+
+    Raises ValueError when its encoder, its metric or its kind of dataset is another.
+    """
+    require_alike(index, index.server.address, source, "the file")
+    for start in range(0, len(source), ROWS_AT_ONCE):
+        places = range(start, min(start + ROWS_AT_ONCE, len(source)))
+        ids = [source.ids[place] for place in places]
+        if index.of_folder:
+            labels, files = [_label(id) for id in ids], source.files[start : places.stop]
+        else:
+            labels = ["" if source.labels is None else str(source.labels[i]) for i in places]
+            files = None
+        codes = np.array(source.features[start : places.stop])
+        index.upsert([index.row_of(id) for id in ids], ids, labels, codes, files)
+
+
+def _label(id):
+    """Return the label of a file, its first sub-folder."""
+    name, slash, _ = id.partition("/")
+    return name if slash else ""
+
+
+def _require_distinct(rows, ids):
+    """Raise ValueError if two files would have the same row."""
+    order = np.argsort(rows, kind="stable")
+    [same] = np.nonzero(np.diff(rows[order]) == 0)
+    if len(same):  # one folder of ten million pictures in 180,000 has such a pair
+        a, b = (ids[order[same[0] + i]] for i in (0, 1))
+        raise ValueError(f"{a} and {b} have the same 63-bit hash: rename one of them")
