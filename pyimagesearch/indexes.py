@@ -1,5 +1,6 @@
 """Indexes: codes, and everything a search needs to know about them, in one file."""
 
+import hashlib
 import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,8 +28,8 @@ class Index:
     `features` are float32 codes (n, d), `ids` one id a row, `labels` int64 (n,) or None;
     `label_names` what the labels count, or None; `dataset` is the location of the pictures,
     `metric` the distance to rank by unless a search asks for another, `encoder` what encodes a
-    query, `files` a record of type FILES a row for a folder. An index of the tutorial's has only
-    features and ids.
+    query, `files` a record of type FILES a row for a folder. `codes_sha256`, set by `load_index`,
+    tells codes from others. An index of the tutorial's has only features and ids.
     """
 
     features: np.ndarray
@@ -39,6 +40,7 @@ class Index:
     metric: str = "euclidean"
     encoder: Encoder | None = None
     files: np.ndarray | None = None
+    codes_sha256: str | None = None
 
     def __len__(self):
         return len(self.ids)
@@ -71,7 +73,9 @@ def save_index(index, path, blocks=None):
 
         data["onnx"] = np.frombuffer(data["encoder"].pop("onnx"), np.uint8)
         return write_hdf5(path, data, [str(id) for id in index.ids], blocks)
-    data |= {"indexes": list(index.ids), "features": np.concatenate(list(blocks))}
+    features = np.ascontiguousarray(np.concatenate(list(blocks)))
+    data |= {"indexes": list(index.ids), "features": features}
+    data["codes_sha256"] = hashlib.sha256(features).hexdigest()
     with replacing(path) as temporary, open(temporary, "wb") as file:
         pickle.dump(data, file, protocol=4)
 
@@ -113,7 +117,7 @@ def _checked_index(data):
     n, d = features.shape
     ids, labels, files = data["indexes"], data.get("labels"), data.get("files")
     names, dataset = data.get("label_names"), data.get("dataset")
-    metric = data.get("metric", "euclidean")
+    metric, codes_sha256 = data.get("metric", "euclidean"), data.get("codes_sha256")
     _require(
         isinstance(ids, Sequence) and not isinstance(ids, str | bytes) and len(ids) == n,
         f"expected a list of {n:,} indexes, one a code",
@@ -134,12 +138,13 @@ def _checked_index(data):
         f"expected the dataset as {', '.join(sorted(LOCATION))}",
     )
     _require(metric in METRICS, f"unknown metric {metric}")
+    _require(codes_sha256 is None or isinstance(codes_sha256, str), "expected a hash as text")
     encoder = None if data.get("encoder") is None else Encoder.from_dict(data["encoder"])
     _require(
         encoder is None or encoder.dim == d,
         f"its codes have {d} numbers, its encoder gives {encoder and encoder.dim}",
     )
-    return Index(features, ids, labels, names, dataset, metric, encoder, files)
+    return Index(features, ids, labels, names, dataset, metric, encoder, files, codes_sha256)
 
 
 def _require(condition, message):
