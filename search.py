@@ -186,7 +186,10 @@ def open_gallery(index, moved_to):
     if index.of_folder:
         from pyimagesearch.folders import FolderDataset
 
-        return FolderDataset(name, index.ids)
+        folder = FolderDataset(name, index.ids)
+        # Known already: to find them again, the names of all files would be read.
+        folder.labels, folder.label_names = index.labels, index.label_names
+        return folder
     gallery = open_dataset(**{**location, "name": name})
     if len(gallery) != len(index):
         raise ValueError(
