@@ -6,6 +6,7 @@ usage: python search.py --index output/index.pickle --query picture.png
 import argparse
 import json
 import os
+import re
 import sys
 
 from pyimagesearch.cli import HelpFormatter, command, info, non_negative_float, positive_int
@@ -13,7 +14,13 @@ from pyimagesearch.datasets import open_dataset
 from pyimagesearch.encoders import Encoder
 from pyimagesearch.files import sha256_of
 from pyimagesearch.indexes import METRICS, load_index
-from pyimagesearch.queries import file_queries, id_queries, sample_queries, search_queries
+from pyimagesearch.queries import (
+    combine,
+    file_queries,
+    id_queries,
+    sample_queries,
+    search_queries,
+)
 from pyimagesearch.windows import has_display, show_windows
 
 MAX_RESULTS = 225  # as many as the tutorial shows
@@ -25,7 +32,7 @@ def parse_args(argv):
         formatter_class=HelpFormatter,
     )
     add = parser.add_argument_group("what to search").add_argument
-    add("-i", "--index", required=True, help="index made by index_images.py")
+    add("-i", "--index", required=True, help="index made by index_images.py, or where in Milvus")
     add("-m", "--model", help="the index's model: checked, or needed by an index without encoder")
     add("--dataset", help="where the indexed images are now, if they are not where they were")
     group = parser.add_argument_group("what to search for")
@@ -35,6 +42,11 @@ def parse_args(argv):
     add("-s", "--sample", type=positive_int, default=10, help="random test images")
     group.add_argument("--seed", type=int, help="same seed, same random test images")
     group.add_argument("--invert", action="store_true", help="swap dark and light in query files")
+    group.add_argument(
+        "--combine",
+        action="store_true",
+        help="make one query of all, the mean of their codes; 2:a.png -1:b.png gives weights",
+    )
 
     add = parser.add_argument_group("how to search").add_argument
     add("-k", "--max-results", type=positive_int, help=f"results a query (default: {MAX_RESULTS})")
@@ -45,8 +57,13 @@ def parse_args(argv):
         help="results within this distance only; without -k, all of them",
     )
     add("--metric", choices=METRICS, help="distance to rank by (default: the index's)")
+    add(
+        "--probe",
+        type=positive_int,
+        metavar="N",
+        help="how widely an approximate engine looks: clusters, efSearch or candidates",
+    )
     add("--evaluate", action="store_true", help="measure retrieval with all test images instead")
-
     add(
         "--duplicates",
         action="store_true",
@@ -62,6 +79,16 @@ def parse_args(argv):
     )
     group.add_argument("--strip", action="store_true", help="show query and results in one row")
     group.add_argument("--tile", type=positive_int, metavar="PIXELS", help="side of the tiles")
+    group.add_argument(
+        "--map",
+        nargs="?",
+        const="pca",
+        choices=("pca", "tsne", "umap"),
+        help="also draw the whole index in two dimensions, queries and results marked "
+        "(default method: pca)",
+    )
+    # A weight such as -1:b.png would be taken for a flag; what begins with a space is not.
+    argv = [f" {text}" if re.match(r"-[\d.]+:", text) else text for text in argv or sys.argv[1:]]
     return parser.parse_args(argv)
 
 
@@ -70,6 +97,8 @@ def main(argv=None):
     args = parse_args(argv)
     info(f"loading {args.index}...")
     index = load_index(args.index)
+    if args.evaluate or args.duplicates or args.map:  # for these all codes are needed
+        index = index.in_memory()
     encoder = choose_encoder(index, args.model)
     gallery = open_gallery(index, args.dataset)
     output, for_pipe = args.output, args.json or args.paths or args.evaluate
@@ -79,27 +108,37 @@ def main(argv=None):
     if output or not for_pipe:
         gallery.prefetch()
     # What else is needed is loaded while the images are: a search should start at once.
-    from pyimagesearch.engines import ExactEngine
+    from pyimagesearch.engine_files import open_engine
     from pyimagesearch.reports import Reporter
     from pyimagesearch.visuals import write_image
 
-    engine = ExactEngine(index.features, args.metric or index.metric)
-    if args.evaluate:
-        return print_evaluation(index, encoder, gallery, engine.metric, args.json)
     if args.duplicates:
-        return report_duplicates(index, gallery, engine.metric, output, args)
+        return report_duplicates(index, gallery, args.metric or index.metric, output, args)
+    engine = open_engine(args.index, index, args.metric, args.probe)
+    if engine.name != "exact":
+        info(f"searching by {engine.name}, probe {engine.probe}")
+    if args.evaluate:
+        return print_evaluation(index, encoder, gallery, engine, args.json)
     if args.paths and not index.of_folder:
         raise ValueError("--paths needs the index of a folder: other images have no paths")
 
     k = args.max_results or (MAX_RESULTS if args.max_distance is None else None)
-    queries = choose_queries(args, gallery, encoder.spec)
+    queries = choose_queries(args, gallery, encoder)
     found = search_queries(queries, index, encoder, engine, k, args.max_distance)
     reporter = Reporter(gallery, args.tile, args.strip, args.max_distance)
+    if args.map:
+        from pyimagesearch.maps import draw_map
+
+        info(f"drawing a map of {len(index):,} codes...")
+        found = list(found)
+        chart = draw_map(found, index, engine, reporter.label, args.map)
     for number, (query, results) in enumerate(found):
         print_results(query, results, reporter, args)
         if for_pipe and not output:
             continue
         sheets = reporter.sheets(query, results)
+        if args.map:
+            sheets["Map"] = chart.sheet(number, reporter.title(query))
         if output:
             for title, sheet in sheets.items():
                 write_image(f"{output}/{title.lower()}_{number}.png", sheet)
@@ -147,9 +186,7 @@ def open_gallery(index, moved_to):
     location = index.dataset or {"name": "mnist", "split": "train", "limit": None}
     name = moved_to or location["name"]
     if index.of_folder:
-        from pyimagesearch.folders import FolderDataset
-
-        return FolderDataset(name, index.ids)
+        return index.open_folder(name)
     gallery = open_dataset(**{**location, "name": name})
     if len(gallery) != len(index):
         raise ValueError(
@@ -161,25 +198,32 @@ def open_gallery(index, moved_to):
     return gallery
 
 
-def choose_queries(args, gallery, spec):
+def choose_queries(args, gallery, encoder):
     """Return the queries that the flags ask for, read as they are needed."""
-    if args.query:
-        return file_queries(args.query, spec, args.invert)
-    if args.query_id:
-        return id_queries(args.query_id, gallery, spec)
-    return sample_queries(gallery, args.sample, spec, args.seed)
+    names, spec = args.query or args.query_id, encoder.spec
+
+    def read(names):
+        if args.query:
+            return file_queries(names, spec, args.invert)
+        return id_queries(names, gallery, spec)
+
+    if args.combine and not names:
+        raise ValueError("--combine needs what to combine: name it with --query or --query-id")
+    if args.combine:
+        return [combine([name.lstrip(" ") for name in names], read, encoder)]
+    return read(names) if names else sample_queries(gallery, args.sample, spec, args.seed)
 
 
-def print_evaluation(index, encoder, gallery, metric, as_json):
+def print_evaluation(index, encoder, gallery, engine, as_json):
     """Measure retrieval with all test images and print a table, or JSON."""
     from pyimagesearch.evaluation import evaluate_index, score_table
 
     test_images = gallery.test_images()
     info(
         f"searching {len(index):,} images for {len(test_images):,} test images "
-        f"by {metric} distance..."
+        f"by {engine.metric} distance..."
     )
-    scores = evaluate_index(index, encoder, gallery, test_images, metric)
+    scores = evaluate_index(index, encoder, gallery, test_images, engine)
     print(json.dumps(scores) if as_json else score_table(scores))
 
 
@@ -187,7 +231,7 @@ def report_duplicates(index, gallery, metric, output, args):
     """Print groups of near-identical images, one a line, as JSON, and draw the largest."""
     from pyimagesearch.duplicates import default_distance, find_duplicates, group_json
     from pyimagesearch.reports import Reporter
-    from pyimagesearch.visuals import duplicates_sheet, write_image
+    from pyimagesearch.visuals import groups_sheet, write_image
 
     distance = args.max_distance
     if distance is None:
@@ -199,7 +243,8 @@ def report_duplicates(index, gallery, metric, output, args):
     if not groups or (args.json and not output):
         return
     reporter = Reporter(gallery)
-    sheet = duplicates_sheet(groups, index.ids, reporter.picture)
+    titles = [f"group {number}: {len(g.rows):,} pictures" for number, g in enumerate(groups)]
+    sheet = groups_sheet(groups, titles, index.ids, reporter.picture)
     if output:
         write_image(f"{output}/duplicates.png", sheet)
         info(f"wrote {output}/duplicates.png")

@@ -53,8 +53,9 @@ def build_engine(codes, engine="auto", metric="euclidean", recall=0.98, seed=0, 
 
     `engine` is "exact"; "auto", by size (`reason` says why); "clusters" or "clusters:K", K-means
     with K by the elbow (`elbow`) if not given; "hash:BITS", binary codes; or a FAISS factory
-    string. Its probe is set to find the fraction `recall` of the `depth` nearest, and what it does
-    is in `report`. With seed None a graph is built on all cores, but never twice the same.
+    string. Its probe is set to find the fraction `recall` of the `depth` nearest, but for clusters,
+    where it is 1: the query's own. What it does is in `report`. With seed None a graph is built on
+    all cores, but never twice the same.
 
     Raises ValueError when there is no such engine or it does not suit the codes.
     """
@@ -65,6 +66,7 @@ def build_engine(codes, engine="auto", metric="euclidean", recall=0.98, seed=0, 
         raise ValueError(f"expected a recall above 0 and at most 1, received {recall}")
     if not all(np.isfinite(block).all() for block in _blocks(codes)):
         raise ValueError("some codes hold NaN or infinity: index again with a sound model")
+    require_engine(engine, codes.shape[1])
     reason = None
     if engine == "auto":
         engine, reason = choose_engine(*codes.shape)
@@ -73,7 +75,9 @@ def build_engine(codes, engine="auto", metric="euclidean", recall=0.98, seed=0, 
     seconds = time.perf_counter() - started
     built.reason = reason
     sample = HeldOut(codes, metric, seed or 0, depth)
-    if engine != "exact":
+    if built.name.startswith("clusters"):
+        built.probe = 1  # inside the query's own cluster: that is what clusters are asked for
+    elif built.name != "exact":
         tune(built, sample, recall, depth)
     built.report = measure(built, sample, recall, depth, seconds)
     return built
@@ -83,13 +87,7 @@ def _build(codes, name, metric, seed):
     """Return a trained but untuned FaissEngine."""
     sample = _training_sample(codes, metric, seed or 0)
     name, factory, elbow = _factory_string(name, sample, codes.shape, seed or 0)
-    try:
-        index = faiss.index_factory(codes.shape[1], factory)
-    except RuntimeError as error:
-        raise ValueError(
-            f"unknown engine {name} for codes of {codes.shape[1]} numbers ({_why(error)}): "
-            f"expected {KNOWN}"
-        ) from error
+    index = _from_factory(name, factory, codes.shape[1])
     _prepare(index, name, len(codes), seed or 0)
     try:
         _train(index, sample, name)
@@ -104,22 +102,40 @@ def _build(codes, name, metric, seed):
     return engine
 
 
+def require_engine(name, dim):
+    """Raise ValueError if there is no engine of that name for codes of `dim` numbers."""
+    kind, _, number = name.partition(":")
+    if kind in ("clusters", "hash"):
+        if (number or kind == "hash") and not re.fullmatch("[1-9][0-9]{0,6}", number):
+            raise ValueError(f"unknown engine {name}: expected clusters, clusters:6 or hash:32")
+        if kind == "hash" and int(number) % 8:
+            raise ValueError(
+                f"expected hash bits in whole bytes, such as 16, 32 or 64, received {number}"
+            )
+    elif name not in ("exact", "auto"):
+        _from_factory(name, name, dim)
+
+
+def _from_factory(name, factory, dim):
+    try:
+        return faiss.index_factory(dim, factory)
+    except RuntimeError as error:
+        raise ValueError(
+            f"unknown engine {name} for codes of {dim} numbers ({_why(error)}): expected {KNOWN}"
+        ) from error
+
+
 def _factory_string(name, sample, shape, seed):
     """Return an engine's name in full, its FAISS factory string, and the Elbow that chose K."""
     count, dim = shape
     kind, _, number = name.partition(":")
     if kind not in ("clusters", "hash"):
         return name, name, None
-    if (number or kind == "hash") and not re.fullmatch("[1-9][0-9]{0,6}", number):
-        raise ValueError(f"unknown engine {name}: expected clusters, clusters:6 or hash:32")
     if kind == "clusters":
         elbow = None if number else find_elbow(sample, seed)
         k = int(number) if number else elbow.chosen
         return f"clusters:{k}", f"IVF{k},Flat", elbow
-    if (bits := int(number)) % 8:
-        raise ValueError(
-            f"expected hash bits in whole bytes, such as 16, 32 or 64, received {bits}"
-        )
+    bits = int(number)
     # ITQ (Gong and Lazebnik, 2011) turns the codes until their signs say the most. There are as
     # many signs as axes; with more bits than that, a random rotation into more axes comes first.
     turn, itq = (f"RR{bits},", "ITQ") if bits > dim else ("", f"ITQ{bits}")
@@ -189,4 +205,4 @@ def _blocks(codes):
 def _why(error):
     """Return what FAISS says went wrong, without where in its source."""
     text = " ".join(str(error).split())
-    return re.sub(r"^.*?(failed: |Error: )", "", text) or "no reason given"
+    return re.sub(r"^.*?(failed: |Error: |\.cpp:\d+: )", "", text) or "no reason given"

@@ -6,6 +6,7 @@ import faiss
 import numpy as np
 
 from pyimagesearch.distances import threads
+from pyimagesearch.engines import ExactEngine
 
 MAX_CLUSTERS = 20  # the elbow is looked for among 1 to so many
 SAMPLE = 20_000  # codes that the elbow is looked for with
@@ -88,3 +89,56 @@ def clusters_of(engine):
             rows = faiss.rev_swig_ptr(ivf.invlists.get_ids(cluster), size)
             assignments[rows] = cluster
     return Clusters(ivf.quantizer.reconstruct_n(0, ivf.nlist), assignments)
+
+
+def nearest_to_centres(engine, count=10):
+    """Return for each cluster of an engine its `count` members nearest to the centre, or all.
+
+    They come as pairs of rows, int64 (m,), and distances, float32 (m,) ascending.
+    """
+    clusters = clusters_of(engine)
+    found = []
+    for cluster in range(len(clusters.centroids)):
+        rows = np.flatnonzero(clusters.assignments == cluster)
+        if not len(rows):
+            found.append((rows, np.empty(0, np.float32)))
+            continue
+        centre = clusters.centroids[cluster : cluster + 1]
+        distances, places = ExactEngine(engine.codes[rows], engine.metric).search(centre, count)
+        found.append((rows[places[0]], distances[0]))
+    return found
+
+
+def draw_clusters(engine, gallery, folder):
+    """Draw the clusters of an engine over the images of the dataset `gallery` into a folder.
+
+    `clusters.png` shows the pictures nearest to each centre, `elbow.png` how the number of
+    clusters was chosen, where it was not given. Returns the paths that were written.
+    """
+    from pyimagesearch.plots import plot_elbow
+    from pyimagesearch.reports import Reporter
+    from pyimagesearch.visuals import groups_sheet, write_image
+
+    paths, reporter = [f"{folder}/clusters.png"], Reporter(gallery)
+    groups = nearest_to_centres(engine)
+    titles = _titles(engine, gallery.labels, reporter.label)
+    sheet = groups_sheet(groups, titles, gallery.ids, reporter.picture, rows=len(groups))
+    write_image(paths[0], sheet)
+    if engine.elbow:
+        paths.append(f"{folder}/elbow.png")
+        plot_elbow(paths[1], engine.elbow)
+    return paths
+
+
+def _titles(engine, labels, name_of):
+    """Return a line for each cluster: its size and, where labels are known, the most frequent."""
+    clusters, titles = clusters_of(engine), []
+    for cluster in range(len(clusters.centroids)):
+        members = clusters.assignments == cluster
+        size = np.count_nonzero(members)
+        titles.append(f"cluster {cluster}: {size:,} pictures")
+        known = np.empty(0) if labels is None else labels[members][labels[members] >= 0]
+        if len(known):
+            values, counts = np.unique(known, return_counts=True)
+            titles[-1] += f", {counts.max() / size:.0%} are {name_of(values[counts.argmax()])}"
+    return titles

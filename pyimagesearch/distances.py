@@ -5,7 +5,8 @@ from contextlib import contextmanager
 import faiss
 import numpy as np
 
-METRICS = ("euclidean", "cosine")
+from pyimagesearch.indexes import METRICS
+
 # Below so many multiplications, waking other threads costs one query more than they save it.
 SINGLE_THREAD_WORK = 1 << 22
 BLOCK = 1 << 18  # codes gathered at once when re-ranking by cosine

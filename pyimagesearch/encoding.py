@@ -7,7 +7,7 @@ import numpy as np
 from tqdm import tqdm
 
 from pyimagesearch.cli import warn
-from pyimagesearch.folders import FolderDataset
+from pyimagesearch.folders import is_folder
 from pyimagesearch.scanning import printable
 
 FILES_AT_ONCE = 64  # pictures decoded and encoded at once
@@ -47,7 +47,7 @@ def warn_of(rejects):
 
 def _batches(dataset, rows, encoder):
     rows = np.asarray(rows, np.int64)
-    if not isinstance(dataset, FolderDataset):
+    if not is_folder(dataset):
         for start in range(0, len(rows), ROWS_AT_ONCE):
             part = rows[start : start + ROWS_AT_ONCE]
             yield part, encoder.encode(dataset.read(part, encoder.spec)), None, []

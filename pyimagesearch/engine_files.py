@@ -15,8 +15,10 @@ import numpy as np
 
 from pyimagesearch.approximate import FaissEngine
 from pyimagesearch.clustering import Elbow
-from pyimagesearch.distances import METRICS, as_vectors
+from pyimagesearch.distances import as_vectors
+from pyimagesearch.engines import ExactEngine
 from pyimagesearch.files import replacing
+from pyimagesearch.indexes import METRICS
 from pyimagesearch.tuning import EngineReport
 
 MAGIC = b"PISENG01"
@@ -24,6 +26,12 @@ FOOTER = struct.Struct("<QQ8s")  # bytes of the index, bytes of the JSON, MAGIC
 MAX_JSON = 1 << 20
 WHOLE = 64 << 20  # codes of up to so many bytes are hashed as a whole, in 0.1 s
 SAMPLES = 1024
+SUFFIX = ".engine"
+
+
+def engine_path(index_path):
+    """Return the name of the file that holds the engine of an index: beside it, named after it."""
+    return f"{index_path}{SUFFIX}"
 
 
 def fingerprint(codes):
@@ -81,13 +89,9 @@ def load_engine(path, codes, metric=None, codes_fingerprint=None):
     Raises OSError when it cannot be read, ValueError, saying how to build it again, when it is cut
     short, foreign, of other codes, or for another metric.
     """
-    codes, again = as_vectors(codes), "build it again with index_images.py --engine"
-    try:
-        about, size = _read_about(path)
-        name = about["engine"]
-        again += f" {name}"
-    except (KeyError, TypeError, ValueError, struct.error) as error:
-        raise ValueError(f"{path} is no whole engine file: {again}") from error
+    codes, (about, size) = as_vectors(codes), _read_about(path)
+    name = about["engine"]
+    again = f"{_again(path)} {name}"
     if metric not in (None, about["metric"]):
         raise ValueError(
             f"{path} is for {about['metric']} distance, not {metric}: {again} --metric {metric}"
@@ -108,8 +112,50 @@ def load_engine(path, codes, metric=None, codes_fingerprint=None):
     return engine
 
 
+def open_engine(index_path, index, metric=None, probe=None):
+    """Return the engine to search an index by: the stored one, else exact search.
+
+    `metric` is by default the index's. `probe` replaces the one found when the engine was built.
+    Raises as `load_engine` does, and ValueError for a probe of exact search.
+    """
+    if index.features is None:  # they are left in a collection
+        from pyimagesearch.milvus_engines import MilvusEngine
+
+        return MilvusEngine(index, metric, probe)
+    path, metric = engine_path(index_path), metric or index.metric
+    if os.path.exists(path):
+        engine = load_engine(path, index.features, metric, index.codes_sha256)
+        if probe is not None:
+            engine.probe = probe
+        return engine
+    if probe is not None:
+        raise ValueError(
+            f"{index_path} is searched exactly, which has nothing to probe: give it another engine "
+            f"with: python index_images.py --index {index_path} --engine NAME"
+        )
+    return ExactEngine(index.features, metric)
+
+
+def engine_name(path):
+    """Return the name of the engine in a file; raises as `load_engine` does."""
+    return _read_about(path)[0]["engine"]
+
+
+def _again(path):
+    """Return what to do about a bad engine file; the name of an engine completes it."""
+    index_path = str(path).removesuffix(SUFFIX)
+    return f"build it again with: python index_images.py --index {index_path} --engine"
+
+
 def _read_about(path):
     """Return what the end of the file says of the engine, and the size of the FAISS index."""
+    try:
+        return _parse_about(path)
+    except (KeyError, TypeError, ValueError, struct.error) as error:
+        raise ValueError(f"{path} is no whole engine file: {_again(path)} NAME") from error
+
+
+def _parse_about(path):
     with open(path, "rb") as file:
         total = file.seek(0, os.SEEK_END)
         file.seek(max(0, total - FOOTER.size))

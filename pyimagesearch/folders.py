@@ -13,6 +13,7 @@ import numpy as np
 from pyimagesearch.decoding import read_picture
 from pyimagesearch.scanning import find_pictures, printable
 
+decoders = None  # threads that decode; None for one a core
 PREFETCH = 2
 """Batches that are being decoded while the caller works on one."""
 
@@ -189,11 +190,21 @@ class FolderDataset:
         return rows[good], images[good], list(new.items())
 
 
+def is_folder(dataset):
+    """Whether a dataset is one of files, with paths as ids."""
+    return isinstance(dataset, FolderDataset)
+
+
+def cores():
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
 @functools.cache
 def _pool():
     """The threads that decode, for all folders. One picture a thread: OpenCV is to start none."""
     cv2.setNumThreads(1)
-    return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="decode")
+    return ThreadPoolExecutor(decoders or cores(), thread_name_prefix="decode")
 
 
 if hasattr(os, "register_at_fork"):  # threads do not survive in a forked child

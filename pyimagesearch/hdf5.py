@@ -1,5 +1,6 @@
 """Indexes as HDF5 files: `features`, `names`, `labels` and attributes, read lazily."""
 
+import hashlib
 import json
 from collections.abc import Sequence
 
@@ -54,31 +55,30 @@ def write_hdf5(path, data, ids, blocks):
                     names[start : start + BLOCK] = [
                         name.encode("utf-8", "surrogateescape") for name in part
                     ]
-                start = 0
+                start, digest = 0, hashlib.sha256()
                 for block in blocks:
                     features[start : start + len(block)] = block
                     start += len(block)
+                    digest.update(np.ascontiguousarray(block))
+                file.attrs["codes_sha256"] = digest.hexdigest()
         except RuntimeError as error:  # what h5py makes of some failed writes
             raise OSError("HDF5 failed to; is the disk full?") from error
 
 
 def read_hdf5(path):
-    """Return the datasets and plain values of an index; features and names stay in the file.
+    """Return the datasets and plain values of an index; all but the plain values stay in the file.
 
-    `features` is an array mapped into memory, `indexes` a sequence of names. Raises ValueError for
+    Datasets are arrays mapped into memory, `indexes` a sequence of names. Raises ValueError for
     a file that is not an index.
     """
     try:
         file = h5py.File(path)
         data = json.loads(file.attrs.get("pyimagesearch", "{}"))
         for name, dataset in file.items():
-            if name not in ("features", "names"):
-                data[name] = dataset[()]
-        return {
-            **data,
-            "features": _mapped(path, file["features"]),
-            "indexes": Names(file["names"]),
-        }
+            if name != "names":
+                data[name] = _mapped(path, dataset)
+        codes_sha256 = file.attrs.get("codes_sha256")
+        return {**data, "codes_sha256": codes_sha256, "indexes": Names(file["names"])}
     except FileNotFoundError:
         raise
     except (OSError, KeyError, RuntimeError, TypeError, AttributeError) as error:
@@ -88,6 +88,6 @@ def read_hdf5(path):
 def _mapped(path, dataset):
     """Return a dataset as an array over the file, where it lies in one piece, or else a copy."""
     offset = dataset.id.get_offset()
-    if offset is None or dataset.dtype != np.float32 or not dataset.size:
+    if offset is None or dataset.dtype.hasobject or not dataset.size:
         return dataset[()]
-    return np.memmap(path, np.float32, "r", offset, dataset.shape)
+    return np.memmap(path, dataset.dtype, "r", offset, dataset.shape)

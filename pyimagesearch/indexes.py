@@ -1,5 +1,7 @@
 """Indexes: codes, and everything a search needs to know about them, in one file."""
 
+import hashlib
+import os
 import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,6 +11,7 @@ import numpy as np
 
 from pyimagesearch.encoders import Encoder
 from pyimagesearch.files import replacing
+from pyimagesearch.milvus import is_milvus
 from pyimagesearch.pickles import load_plain
 
 METRICS = ("euclidean", "cosine")
@@ -27,8 +30,8 @@ class Index:
     `features` are float32 codes (n, d), `ids` one id a row, `labels` int64 (n,) or None;
     `label_names` what the labels count, or None; `dataset` is the location of the pictures,
     `metric` the distance to rank by unless a search asks for another, `encoder` what encodes a
-    query, `files` a record of type FILES a row for a folder. An index of the tutorial's has only
-    features and ids.
+    query, `files` a record of type FILES a row for a folder. `codes_sha256`, set by `load_index`,
+    tells codes from others. An index of the tutorial's has only features and ids.
     """
 
     features: np.ndarray
@@ -39,6 +42,7 @@ class Index:
     metric: str = "euclidean"
     encoder: Encoder | None = None
     files: np.ndarray | None = None
+    codes_sha256: str | None = None
 
     def __len__(self):
         return len(self.ids)
@@ -57,7 +61,14 @@ class Index:
         """Return the pictures of the index, now in `folder`, as a dataset with the same rows."""
         from pyimagesearch.folders import FolderDataset
 
-        return FolderDataset(folder, self.ids)
+        dataset = FolderDataset(folder, self.ids)
+        # Known already: to find them again, the names of all files would be read.
+        dataset.labels, dataset.label_names = self.labels, self.label_names
+        return dataset
+
+    def in_memory(self):
+        """Return the index with all of its codes at hand: this one."""
+        return self
 
 
 def save_index(index, path, blocks=None):
@@ -82,7 +93,9 @@ def save_index(index, path, blocks=None):
 
         data["onnx"] = np.frombuffer(data["encoder"].pop("onnx"), np.uint8)
         return write_hdf5(path, data, [str(id) for id in index.ids], blocks)
-    data |= {"indexes": list(index.ids), "features": np.concatenate(list(blocks))}
+    features = np.ascontiguousarray(np.concatenate(list(blocks)))
+    data |= {"indexes": list(index.ids), "features": features}
+    data["codes_sha256"] = hashlib.sha256(features).hexdigest()
     with replacing(path) as temporary, open(temporary, "wb") as file:
         pickle.dump(data, file, protocol=4)
 
@@ -92,11 +105,26 @@ def is_hdf5(path):
     return Path(path).suffix.lower() in HDF5
 
 
+def index_exists(path):
+    """Whether there is an index, a file or a collection, of this name."""
+    if is_milvus(path):
+        from pyimagesearch.milvus_about import collection_exists
+
+        return collection_exists(path)
+    return os.path.exists(path)
+
+
 def load_index(path):
     """Read an index of ours or of the tutorial's, without running anything that is in it.
 
+    The name of a collection in Milvus gives a MilvusIndex, which does the same for a search.
+
     Raises OSError when it cannot be read, ValueError when it is broken, foreign or inconsistent.
     """
+    if is_milvus(path):
+        from pyimagesearch.milvus_about import open_collection
+
+        return open_collection(path)
     try:
         return _checked_index(_load_hdf5(path) if is_hdf5(path) else load_plain(path))
     except FileNotFoundError:
@@ -124,7 +152,7 @@ def _checked_index(data):
     n, d = features.shape
     ids, labels, files = data["indexes"], data.get("labels"), data.get("files")
     names, dataset = data.get("label_names"), data.get("dataset")
-    metric = data.get("metric", "euclidean")
+    metric, codes_sha256 = data.get("metric", "euclidean"), data.get("codes_sha256")
     _require(
         isinstance(ids, Sequence) and not isinstance(ids, str | bytes) and len(ids) == n,
         f"expected a list of {n:,} indexes, one a code",
@@ -145,12 +173,13 @@ def _checked_index(data):
         f"expected the dataset as {', '.join(sorted(LOCATION))}",
     )
     _require(metric in METRICS, f"unknown metric {metric}")
+    _require(codes_sha256 is None or isinstance(codes_sha256, str), "expected a hash as text")
     encoder = None if data.get("encoder") is None else Encoder.from_dict(data["encoder"])
     _require(
         encoder is None or encoder.dim == d,
         f"its codes have {d} numbers, its encoder gives {encoder and encoder.dim}",
     )
-    return Index(features, ids, labels, names, dataset, metric, encoder, files)
+    return Index(features, ids, labels, names, dataset, metric, encoder, files, codes_sha256)
 
 
 def _require(condition, message):

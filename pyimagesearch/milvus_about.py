@@ -13,10 +13,10 @@ import json
 import numpy as np
 
 from pyimagesearch.encoders import Encoder
-from pyimagesearch.folders import FolderDataset
-from pyimagesearch.indexes import LOCATION, METRICS
+from pyimagesearch.folders import is_folder
+from pyimagesearch.indexes import LOCATION, METRICS, Index
 from pyimagesearch.milvus import Server, parse_address
-from pyimagesearch.milvus_engines import TEXT, centre_of, parse_engine
+from pyimagesearch.milvus_engines import TEXT, parse_engine, sample_codes
 
 PROPERTY = "pyimagesearch.about"  # of what is ours
 ABOUT = "_about"
@@ -35,6 +35,15 @@ DESCRIPTION = {
     "chunks": int,
 }
 STATE = {"dataset": dict, "engine": str, "centre": str}
+
+
+def collection_exists(index):
+    """Whether there is a collection, anybody's, at this address."""
+    server = Server(parse_address(index))
+    try:
+        return server.call("has_collection", server.address.name)
+    finally:
+        server.close()
 
 
 def open_collection(index):
@@ -92,26 +101,31 @@ def as_centre(text):
     return np.frombuffer(base64.b64decode(text, validate=True), np.float32)
 
 
-def create_collection(index, encoder, metric, dataset, engine="exact"):
+def create_collection(index, encoder, metric, dataset, engine="exact", sample=None):
     """Make a collection for the codes of a dataset, or open what another process just made.
 
-    Arguments are an address, an Encoder, "euclidean" or "cosine", and an engine's name. Returns a
+    Arguments are an address, an Encoder, "euclidean" or "cosine", the images or an Index of them,
+    and an engine's name. `sample` are codes, float32 (m, dim), to place hash codes by. Returns a
     MilvusIndex. Raises as `open_collection` does, and ValueError for an engine that the server
     does not have.
     """
     server = Server(parse_address(index))
     name, engine = server.address.name, parse_engine(engine, encoder.dim, len(dataset))
+    of_folder = dataset.of_folder if isinstance(dataset, Index) else is_folder(dataset)
     engine.require(server)
     chunks = [encoder.onnx[i : i + CHUNK] for i in range(0, len(encoder.onnx), CHUNK)]
     described = encoder.to_dict() | {
         "metric": metric,
-        "of_folder": isinstance(dataset, FolderDataset),
+        "of_folder": of_folder,
         "onnx_sha256": hashlib.sha256(encoder.onnx).hexdigest(),
         "chunks": len(chunks),
     }
-    centre = centre_of(dataset, encoder).tobytes() if engine.bits else b""
+    centre = b""
+    if engine.bits:
+        sample = sample_codes(dataset, encoder) if sample is None else sample
+        centre = sample.mean(axis=0, dtype=np.float32).tobytes()
     state = {
-        "dataset": dataset.location,
+        "dataset": dataset.dataset if isinstance(dataset, Index) else dataset.location,
         "engine": engine.name,
         "centre": base64.b64encode(centre).decode(),
     }

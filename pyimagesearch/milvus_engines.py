@@ -12,7 +12,7 @@ KNOWN = "exact, auto, HNSW32, IVF256,Flat, IVF256,SQ8, IVF256,PQ8, clusters:6 or
 SERVER_METRICS = {"euclidean": "L2", "cosine": "COSINE"}
 LITE = {"FLAT", "HNSW", "IVF_FLAT"}  # what Milvus Lite has
 TEXT = 65_535  # bytes that a VARCHAR may have
-LIMIT = 16_384  # results a query that Milvus returns at most
+LIMIT = 16_384  # results a query that a server returns at most
 HELD = 1 << 17  # results that are asked for at once
 EF_CONSTRUCTION, MAX_EF = 200, 32_768
 PROBES = {"HNSW": 512, "BIN_IVF_FLAT": 64}  # else an eighth of the lists
@@ -117,15 +117,13 @@ def hash_codes(codes, centre, bits):
     return np.packbits((codes - centre) @ planes > 0, axis=1)
 
 
-def centre_of(dataset, encoder):
-    """Return the mean code, float32 (dim,), of the images whose ids hash lowest."""
+def sample_codes(dataset, encoder):
+    """Return the codes, float32 (m, dim), of the images of a dataset whose ids hash lowest."""
     from pyimagesearch.shards import stable_hash
 
     order = sorted(range(len(dataset)), key=lambda row: stable_hash(dataset.ids[row]))
-    rows, images, _ = dataset.read_good(order[:SAMPLE], encoder.spec)
-    if not len(rows):
-        return np.zeros(encoder.dim, np.float32)
-    return encoder.encode(images).mean(axis=0)
+    _, images, _ = dataset.read_good(order[:SAMPLE], encoder.spec)
+    return encoder.encode(images)
 
 
 class MilvusEngine(Engine):
@@ -134,8 +132,11 @@ class MilvusEngine(Engine):
     `rows` are those of its MilvusIndex.
     """
 
-    def __init__(self, index, metric=None):
-        """Search a MilvusIndex. Raises ValueError for another metric than the collection's."""
+    def __init__(self, index, metric=None, probe=None):
+        """Search a MilvusIndex.
+
+        Raises ValueError for another metric than the collection's, or a probe of exact search.
+        """
         if metric not in (None, index.metric):
             raise ValueError(
                 f"{index.server.address} ranks by {index.metric} distance, not {metric}: leave "
@@ -145,6 +146,10 @@ class MilvusEngine(Engine):
         self.spec, self.name = index.engine, index.engine.name
         self._probe = min(PROBES.get(self.spec.kind, self.probe_limit // 8 or 1), self.probe_limit)
         self._count = len(index)
+        if not self._count:
+            raise ValueError(f"{index.server.address} holds no codes: index some images first")
+        if probe is not None:
+            self.probe = probe
 
     def __len__(self):
         return self._count
@@ -163,6 +168,10 @@ class MilvusEngine(Engine):
     def probe(self, probe):
         if probe != int(probe) or probe < 1:
             raise ValueError(f"expected a probe of at least 1, received {probe}")
+        if self.spec.kind == "FLAT":
+            raise ValueError(
+                f"{self.index.server.address} is searched exactly, which has nothing to probe"
+            )
         self._probe = min(int(probe), self.probe_limit)
 
     def search(self, queries, k):
@@ -198,7 +207,7 @@ class MilvusEngine(Engine):
         A range that fills its page may have more that is near enough; then there have to be more
         ranges.
         """
-        if wanted <= LIMIT:
+        if wanted <= LIMIT or self.index.server.address.lite:
             return self._ask(queries, wanted, probe)
         pages = max(MIN_PAGES, 2 * wanted // LIMIT)
         while True:

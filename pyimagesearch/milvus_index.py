@@ -37,7 +37,7 @@ RECORD = ["size", "mtime_ns", "digest"]
 class MilvusIndex:
     """As `indexes.Index`, with codes, ids and labels left on the server until they are needed.
 
-    `features` is None and `files` too: see `download`, `listing` and `codes_of`. A row is a number
+    `features` is None and `files` too: see `in_memory`, `listing` and `codes_of`. A row is a number
     of up to 63 bits; `ids[row]` and `labels[rows]` look up what is not known yet.
     """
 
@@ -173,8 +173,9 @@ class MilvusIndex:
                 codes[i] = found[row]["code"]
         return _finite(codes)
 
-    def download(self):
+    def in_memory(self):
         """Return all of it as an Index in memory, with rows from 0 in the order of the ids."""
+        info(f"fetching {len(self):,} codes...")
         fields = ["code", "label", *([*["id"], *RECORD] if self.of_folder else [])]
         found = []
         for row, entity in self.scan(fields):
@@ -192,7 +193,7 @@ class MilvusIndex:
         index.encoder = self.encoder
         if self.of_folder:
             index.files = np.array(files, FILES)
-            folder = index.open_folder(self.dataset["name"])
+            folder = FolderDataset(self.dataset["name"], ids)
             index.labels, index.label_names = folder.labels, folder.label_names
         elif all(labels):
             index.labels = np.array([as_whole(label) for label in labels], np.int64)
@@ -250,6 +251,27 @@ class MilvusIndex:
                 info(f"Milvus goes on building {self.engine.name}; until then a search finds less")
                 break
             time.sleep(1)
+
+    def change_engine(self, name):
+        """Have the server index the codes in another way; raises ValueError if it cannot."""
+        engine = parse_engine(name, self.encoder.dim, len(self))
+        if engine == self.engine:
+            return
+        if engine.bits or self.engine.bits:
+            raise ValueError(
+                f"{self.server.address} is searched by {self.engine.name}: from and to hash codes "
+                "it has to be made anew, with --rebuild"
+            )
+        engine.require(self.server)
+        field, *_ = engine.index(self.metric)
+        params = self.server.index_params(*engine.index(self.metric))
+        self.server.call("release_collection", self.name)
+        self.server.call("drop_index", self.name, field)
+        self.server.call("create_index", self.name, params)
+        self.server.call("load_collection", self.name)
+        self.engine = engine
+        self.update(engine=engine.name)
+        self.flush()
 
     def update(self, **values):
         """Change entries of `state`, such as the dataset's location, here and on the server."""

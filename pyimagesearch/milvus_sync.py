@@ -5,7 +5,9 @@ import time
 import numpy as np
 
 from pyimagesearch.encoding import encode_rows
-from pyimagesearch.indexes import FILES
+from pyimagesearch.indexes import FILES, index_exists, load_index
+from pyimagesearch.milvus_about import create_collection, drop_collection
+from pyimagesearch.milvus_engines import SAMPLE
 from pyimagesearch.milvus_index import LAST_ROW
 from pyimagesearch.shards import require_alike, shard_range
 from pyimagesearch.syncing import make_plan, readable, summary
@@ -30,11 +32,29 @@ class Writer:
         """Write what was added; on return the server has acknowledged it."""
         if self._rows:
             ids, labels, codes, records = zip(*self._rows, strict=True)
-            files = None if records[0] is None else np.array(records, FILES)
+            files = None if records[0] is None else np.array(list(records), FILES)
             rows = [self._index.row_of(id) for id in ids]
             self._index.upsert(rows, ids, labels, np.stack(codes), files)
             self._rows.clear()
         self._saved = time.monotonic()
+
+
+def prepare_collection(address, index, encoder, metric, images, engine, rebuild, sample=None):
+    """Return the MilvusIndex to write to: the one so far, or a new one.
+
+    `index` is what is there so far, or None; `engine` is a name, or None for the one it has. With
+    `rebuild` it is dropped. `images` and `sample` are as `create_collection` takes them. Raises
+    ValueError when the metric is another, and as `create_collection` does.
+    """
+    if rebuild:
+        drop_collection(address)
+    if rebuild or index is None:
+        return create_collection(address, encoder, metric, images, engine or "exact", sample)
+    if metric != index.metric:
+        raise ValueError(f"{address} ranks by {index.metric} distance: change it with --rebuild")
+    if engine:
+        index.change_engine(engine)
+    return index
 
 
 def sync_folder(dataset, index, checksum=False, shard=None, encode=encode_rows):
@@ -99,12 +119,28 @@ def write_array(dataset, index, total, encode=encode_rows):
     index.flush()
 
 
-def write_index(source, index):
-    """Write an index from a file, such as a shard, into the collection.
+def merge_into_collection(paths, address, engine=None, rebuild=False):
+    """Write index files, such as shards, into a collection; return the number of its codes.
 
-    Raises ValueError when its encoder, its metric or its kind of dataset is another.
+    Raises ValueError when their encoders, metrics or datasets are not the same.
     """
-    require_alike(index, index.server.address, source, "the file")
+    sources = [load_index(path) for path in paths]
+    first = sources[0]
+    for path, source in zip(paths, sources, strict=True):
+        require_alike(first, paths[0], source, path)
+    index = load_index(address) if not rebuild and index_exists(address) else None
+    if index:
+        require_alike(index, address, first, paths[0])
+    index = prepare_collection(
+        address, index, first.encoder, first.metric, first, engine, rebuild, first.features[:SAMPLE]
+    )
+    for source in sources:
+        _write_index(source, index)
+    index.flush()
+    return index.count()
+
+
+def _write_index(source, index):
     for start in range(0, len(source), ROWS_AT_ONCE):
         places = range(start, min(start + ROWS_AT_ONCE, len(source)))
         ids = [source.ids[place] for place in places]

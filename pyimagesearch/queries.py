@@ -1,6 +1,7 @@
 """Queries: the pictures to search for, and what was found for each."""
 
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
@@ -19,15 +20,19 @@ class Query:
     """A picture to search for.
 
     `id` is a path or a row number, `image` what the encoder takes in, `picture` a function that
-    returns the picture for showing it. `label` is its class where known. `row` is its own row in
-    the index when it is indexed itself, so that it can be left out of its results.
+    returns the picture for showing it. `label` is its class where known. `rows` are its own rows in
+    the index when it is indexed itself, so that they can be left out of its results. `code`,
+    float32 (d,), is set by `search_queries`. A combination has `parts`, pairs of a weight and a
+    Query, a code from the start, and no image.
     """
 
     id: str | int
-    image: np.ndarray
-    picture: Callable[[], np.ndarray]
+    image: np.ndarray | None
+    picture: Callable[[], np.ndarray] | None
     label: int | None = None
-    row: int | None = None
+    rows: tuple = ()
+    code: np.ndarray | None = None
+    parts: tuple = ()
 
 
 @dataclass
@@ -109,8 +114,35 @@ def dataset_query(images, row, gallery, spec):
         images.read([row], spec)[0],
         lambda: images.picture(row),
         label=None if label < 0 else label,
-        row=row if own else None,
+        rows=(row,) if own else (),
     )
+
+
+def split_weight(text):
+    """Return the weight and the name in a text such as "-0.5:name"; the weight of "name" is 1."""
+    match = re.fullmatch(r"([+-]?(?:\d+\.?\d*|\.\d+)):(.+)", text, re.DOTALL)
+    return (float(match[1]), match[2]) if match else (1.0, text)
+
+
+def combine(texts, read, encoder):
+    """Return one query from several, at the weighted mean of their codes.
+
+    `texts` are names with weights, as `split_weight` takes them; `read(names)` yields the queries
+    so named. Raises ValueError when there are none, or their weights do not add up to more than
+    zero: such a sum is a direction, not a place among the codes.
+    """
+    weighted = [split_weight(text) for text in texts]
+    parts = [(weight, query) for weight, name in weighted for query in read([name])]
+    weights = np.array([weight for weight, _ in parts], np.float32)
+    if not weights.sum() > 1e-6:
+        raise ValueError(
+            "the weights of a combined query must add up to more than 0, "
+            f"received {' '.join(texts)}"
+        )
+    codes = encoder.encode(np.stack([query.image for _, query in parts]))
+    rows = tuple(row for _, query in parts for row in query.rows)
+    code = weights @ codes / weights.sum()
+    return Query(" ".join(texts), None, None, rows=rows, code=code, parts=tuple(parts))
 
 
 def search_queries(queries, index, encoder, engine, k=None, max_distance=None):
@@ -120,14 +152,18 @@ def search_queries(queries, index, encoder, engine, k=None, max_distance=None):
     """
     queries = iter(queries)
     while batch := list(islice(queries, BATCH)):
-        codes = encoder.encode(np.stack([query.image for query in batch]))
+        images = [query.image for query in batch if query.code is None]
+        new = iter(encoder.encode(np.stack(images)) if images else [])
+        for query in batch:
+            query.code = next(new) if query.code is None else query.code
+        codes = np.stack([query.code for query in batch])
         if k is None:
             found = engine.search_within(codes, max_distance)
         else:
-            # One more than asked for, in case the query itself is among them.
-            found = engine.search(codes, k + 1)
+            # More than asked for, in case the query itself is among them.
+            found = engine.search(codes, k + max(1, *(len(query.rows) for query in batch)))
         for query, distances, rows in zip(batch, *found, strict=True):
-            wanted = rows != query.row
+            wanted = ~np.isin(rows, query.rows)
             if max_distance is not None:
                 wanted &= distances <= max_distance
             rows, distances = rows[wanted][:k], distances[wanted][:k]

@@ -17,7 +17,10 @@ from pyimagesearch.visuals import (
     results_sheet,
     tile,
     tile_side,
+    with_caption,
 )
+
+PARTS = 10  # pictures of a combined query that are shown
 
 
 class Reporter:
@@ -31,13 +34,14 @@ class Reporter:
         self.gallery, self.side, self.strip = gallery, side, strip
         self.max_distance = max_distance
 
-    def _name(self, label):
+    def label(self, label):
         """Return a label as people know it: the name of its folder, or its number."""
         names = self.gallery.label_names
         return None if label is None or label < 0 else names[label] if names else int(label)
 
-    def _title(self, query):
-        label = self._name(query.label)
+    def title(self, query):
+        """Return what a query is called in a line of text."""
+        label = self.label(query.label)
         return f"query {printable(str(query.id))}" + ("" if label is None else f" ({label})")
 
     def _nothing(self):
@@ -48,8 +52,8 @@ class Reporter:
         """Return the line that the terminal shows for a query."""
         distances = results.distances
         if not len(distances):
-            return f"{self._title(query)}: {self._nothing()}"
-        text = f"{self._title(query)}: distances " + " ".join(f"{d:.3f}" for d in distances[:5])
+            return f"{self.title(query)}: {self._nothing()}"
+        text = f"{self.title(query)}: distances " + " ".join(f"{d:.3f}" for d in distances[:5])
         if len(distances) > 5:
             text += f" ... {distances[-1]:.3f}"
         hits = results.hits(query)
@@ -59,12 +63,12 @@ class Reporter:
         """Return a query and its results as one JSON object on one line."""
         labels = [None] * len(results.ids) if results.labels is None else results.labels
         rows = zip(results.ids, results.distances.tolist(), labels, strict=True)
-        found = [{"id": i, "distance": d, "label": self._name(label)} for i, d, label in rows]
-        return json.dumps({"query": query.id, "label": self._name(query.label), "results": found})
+        found = [{"id": i, "distance": d, "label": self.label(label)} for i, d, label in rows]
+        return json.dumps({"query": query.id, "label": self.label(query.label), "results": found})
 
     def sheets(self, query, results):
         """Return the pictures of the windows "Query" and "Results" by their titles."""
-        sheet = query_sheet(self._title(query), query.picture())
+        sheet = self._query_sheet(query)
         if not len(results.rows):
             return {"Query": sheet, "Results": query_sheet(self._nothing(), None)}
         pictures = [self.picture(row) for row in results.rows[:SHOWN]]
@@ -77,6 +81,22 @@ class Reporter:
         draw = self._strip if self.strip else self._montage
         return {"Query": sheet, "Results": draw(query, results, pictures, side, captions)}
 
+    def _query_sheet(self, query):
+        if not query.parts:
+            return query_sheet(self.title(query), query.picture())
+        return with_caption(np.hstack(self._parts(query, PHOTO_SIDE)), [self.title(query)])
+
+    def _parts(self, query, side):
+        """Draw what a query is combined of, or itself, as labelled tiles in white borders."""
+        parts = query.parts[:PARTS] or [(None, query)]
+        return [
+            labelled(
+                tile(part.picture(), side, WHITE),
+                [str(part.id), "query" if weight is None else f"query, weight {weight:g}"],
+            )
+            for weight, part in parts
+        ]
+
     def _montage(self, query, results, pictures, side, captions):
         hits = results.hits(query)
         return results_sheet(pictures, hits, side, captions, self._summary(query, results))
@@ -84,12 +104,10 @@ class Reporter:
     def _strip(self, query, results, pictures, side, captions):
         """Draw the query, in a white border, before its results, all in one row."""
         hits = results.hits(query)
-        right = np.ones(len(pictures), bool) if hits is None else hits
-        colours = [WHITE, *(None if hit else RED for hit in right[: len(pictures)])]
-        drawn = zip([query.picture(), *pictures], colours, strict=True)
-        tiles = [tile(picture, side, colour) for picture, colour in drawn]
-        captions = [[str(query.id), "query"], *captions]
-        return np.hstack([labelled(*pair) for pair in zip(tiles, captions, strict=True)])
+        right = np.ones(len(pictures), bool) if hits is None else hits[: len(pictures)]
+        drawn = zip(pictures, right, captions, strict=True)
+        tiles = [labelled(tile(one, side, None if hit else RED), text) for one, hit, text in drawn]
+        return np.hstack(self._parts(query, side) + tiles)
 
     def _captions(self, results, count):
         pairs = zip(results.ids[:count], results.distances[:count], strict=True)
@@ -101,7 +119,7 @@ class Reporter:
         if count > SHOWN:
             text += f", first {SHOWN} shown"
         if hits is not None:
-            text += f", {np.count_nonzero(hits):,} of {count:,} are {self._name(query.label)}"
+            text += f", {np.count_nonzero(hits):,} of {count:,} are {self.label(query.label)}"
         return text
 
     def picture(self, row):

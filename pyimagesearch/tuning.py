@@ -48,13 +48,20 @@ class EngineReport:
 
 
 class HeldOut:
-    """Queries drawn from the codes, with the true distances of their nearest other codes."""
+    """Queries, with the true distances of the codes nearest to them.
 
-    def __init__(self, codes, metric, seed=0, depth=TOP):
-        count = min(QUERIES, len(codes))
-        rows = np.random.default_rng(seed).choice(len(codes), count, replace=False)
-        self.rows = np.sort(rows)
-        self.queries = np.ascontiguousarray(codes[self.rows])
+    They are drawn from the codes, each to be left out of its own results, unless some are given.
+    """
+
+    def __init__(self, codes, metric, seed=0, depth=TOP, queries=None):
+        rng = np.random.default_rng(seed)
+        if queries is None:
+            rows = rng.choice(len(codes), min(QUERIES, len(codes)), replace=False)
+            self.rows = np.sort(rows)
+            self.queries = np.ascontiguousarray(codes[self.rows])
+        else:
+            self.queries = rng.permutation(queries)[:QUERIES]
+            self.rows = np.full(len(self.queries), -1)
         self.exact = ExactEngine(codes, metric)
         self.k = min(max(TOP, depth), len(codes) - 1)
         self.truth = self._others(self.exact, self.k) if self.k else None

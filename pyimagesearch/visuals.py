@@ -150,12 +150,13 @@ def results_sheet(pictures, hits, side, captions, summary, columns=None):
     return with_caption(montage(tiles, columns), [summary])
 
 
-def duplicates_sheet(groups, ids, picture_of, rows=20, columns=10):
-    """Draw groups of near-identical pictures, a group a row, its first member first.
+def groups_sheet(groups, titles, ids, picture_of, rows=20, columns=10):
+    """Draw groups of pictures, a group a row under its title.
 
-    `groups` are Groups of `find_duplicates`, `ids` holds the id of every row of the index, and
-    `picture_of(row)` gives its picture, (h, w, 1 or 3). Under each stand its id and its distance
-    to the first. What goes beyond `rows` groups and `columns` pictures is counted only.
+    `groups` are pairs of rows of the index, int64 (m,), and distances, float (m,); `ids` holds the
+    id of every row of the index, and `picture_of(row)` gives its picture, (h, w, 1 or 3). Under
+    each stand its id and its distance. What goes beyond `rows` groups and `columns` pictures is
+    counted only.
 
     Raises ValueError when there are no groups.
     """
@@ -163,28 +164,26 @@ def duplicates_sheet(groups, ids, picture_of, rows=20, columns=10):
         raise ValueError("no groups to draw: nothing was found within the distance")
     gap = np.zeros((16, 1, 3), np.uint8)
     strips = [
-        np.vstack(_padded([_line(f"group {number}: {len(group.rows):,} pictures"), strip, gap]))
-        for number, group in enumerate(groups[:rows])
-        for strip in [_group_strip(group, ids, picture_of, columns)]
+        np.vstack(_padded([_line(title), _group_strip(*group, ids, picture_of, columns), gap]))
+        for title, group in zip(titles[:rows], groups[:rows], strict=True)
     ]
     if len(groups) > rows:
         strips.append(_line(f"... and {len(groups) - rows:,} more groups"))
     return np.vstack(_padded(strips))
 
 
-def _group_strip(group, ids, picture_of, columns):
+def _group_strip(rows, distances, ids, picture_of, columns):
     """Draw the first members of a group side by side, and say how many more there are."""
-    rows = group.rows[:columns].tolist()
+    more, rows = len(rows) - columns, rows[:columns].tolist()
     pictures = [picture_of(row) for row in rows]
     sides = [tile_side(picture) for picture in pictures if picture is not None]
     side = max([READABLE, *sides])
     tiles = [
         labelled(tile(picture, side), [str(ids[row]), f"{distance:.4g}"])
-        for row, picture, distance in zip(rows, pictures, group.distances, strict=False)
+        for row, picture, distance in zip(rows, pictures, distances, strict=False)
     ]
-    if len(group.rows) > columns:
-        more = f"and {len(group.rows) - columns:,} more"
-        tiles.append(labelled(np.zeros((side, side, 3), np.uint8), ["...", more]))
+    if more > 0:
+        tiles.append(labelled(np.zeros((side, side, 3), np.uint8), ["...", f"and {more:,} more"]))
     return np.hstack(tiles)
 
 

@@ -46,3 +46,9 @@ def random():
 def python():
     """How to start a script of ours in a process of its own."""
     return lambda *arguments: [sys.executable, *map(str, arguments)]
+
+
+@pytest.fixture(autouse=True)
+def _no_display(monkeypatch):
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)

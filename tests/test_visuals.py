@@ -96,11 +96,11 @@ def test_names_of_any_bytes_can_be_drawn():
 def test_duplicates_are_a_row_a_group_and_what_is_left_out_is_counted():
     groups = [Group(np.arange(4), np.zeros(4)), Group(np.arange(4, 6), np.zeros(2))]
     ids = ["x" * 100] * 6
-    sheet = visuals.duplicates_sheet(groups, ids, lambda row: digit(40 * row + 20))
+    sheet = visuals.groups_sheet(groups, ["one", "two"], ids, lambda row: digit(40 * row + 20))
     assert [sheet[70, x, 0] for x in (48, 144, 240, 336)] == [20, 60, 100, 140]
     half = sheet.shape[0] // 2
     assert [sheet[half + 70, x, 0] for x in (48, 144, 240)] == [180, 220, 0]
-    fewer = visuals.duplicates_sheet(groups, ids, lambda row: digit(), rows=1, columns=3)
+    fewer = visuals.groups_sheet(groups, ["one", "two"], ids, lambda row: digit(), 1, 3)
     assert fewer.shape[0] == half + 28
     with pytest.raises(ValueError, match="no groups to draw"):
-        visuals.duplicates_sheet([], ids, digit)
+        visuals.groups_sheet([], [], ids, digit)
