@@ -7,7 +7,7 @@ import cv2
 from pyimagesearch.datasets import open_dataset
 
 ROOT = Path(__file__).parent.parent
-MODEL = str(ROOT / "output" / "autoencoder.h5")
+MODEL = ROOT / "output" / "autoencoder.h5"
 
 
 def run(script, *arguments):
