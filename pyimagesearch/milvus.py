@@ -133,12 +133,8 @@ class Server:
         return wanted
 
     def close(self):
-        """Disconnect, and write what Milvus Lite holds."""
+        """Disconnect. What Milvus Lite holds is written when the process ends."""
         self._client.close()
-        if self.address.lite:
-            from milvus_lite.server_manager import server_manager_instance
-
-            server_manager_instance.release_server(self.address.uri)
 
     def _clean(self, error):
         """Return the reason of an error on one line, without the token."""
@@ -174,5 +170,6 @@ def _require_client(lite):
         raise ImportError(
             f"a collection needs {' and '.join(missing)}: pip install -r requirements-scale.txt"
         )
-    for name in wanted:  # both log what they raise, with tracebacks
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    for name in (*wanted, "grpc"):  # all log what they raise, with tracebacks
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)

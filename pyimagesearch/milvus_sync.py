@@ -76,8 +76,9 @@ def sync_folder(dataset, index, checksum=False, shard=None, encode=encode_rows):
     good = readable(dataset, plan)
     _update_kept(dataset, plan, good, index, so_far, rows_so_far, writer)
     writer.save()
-    gone = {*rows_so_far[plan.removed].tolist(), *rows[plan.known & ~good].tolist()}
-    index.delete(sorted(gone - set(rows[good].tolist())))
+    unseen = rows_so_far[plan.unseen].tolist() if plan.unseen else []
+    gone = set(rows_so_far.tolist()) - set(rows[good].tolist()) - set(unseen)
+    index.delete(sorted(gone))
     index.update(dataset=dataset.location)
     index.flush()
     return summary(dataset, plan, good)

@@ -62,6 +62,7 @@ def connect(address=None):
     """
     if importlib.util.find_spec("ray") is None:
         raise ImportError("--ray needs Ray: pip install -r requirements-scale.txt")
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # its errors are raised here as well
     import ray
 
     code = {"py_modules": [str(Path(__file__).parent)]}

@@ -97,7 +97,9 @@ def merge_files(paths, target):
     parts = [load_index(path) for path in paths]
     for path, part in zip(paths, parts, strict=True):
         require_alike(parts[0], paths[0], part, path)
-    ids = [id for part in parts for id in part.ids]
+    # The ids of an array are numbers, which HDF5 files hold as text.
+    kind = str if parts[0].of_folder else int
+    ids = [kind(id) for part in parts for id in part.ids]
     order = sorted(range(len(ids)), key=ids.__getitem__)
     ids = [ids[i] for i in order]
     twice = sorted({a for a, b in pairwise(ids) if a == b})
