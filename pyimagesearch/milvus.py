@@ -16,7 +16,17 @@ NAME = re.compile(r"[A-Za-z_]\w{0,199}", re.ASCII)  # of a collection; ours add 
 DEFAULT_NAME = "images"
 DEFAULT_PORT = 19530
 CONNECT = 10  # seconds that a server has to answer at first
-PAUSES = (1, 2, 4, 8, 16)  # seconds before a call that may have failed in passing is repeated
+# Seconds before a call that may have failed in passing is repeated. A Milvus that was killed needs
+# most of a minute to come back, until what it held in etcd has run out.
+PAUSES = (1, 2, 4, 8, 16, 30, 30)
+# gRPC would wait up to two minutes before it looks for a server that went, and for all connections
+# of a process together.
+GRPC = {
+    "grpc.initial_reconnect_backoff_ms": 500,
+    "grpc.max_reconnect_backoff_ms": 2000,
+    "grpc.use_local_subchannel_pool": 1,
+}
+LITE_GRPC = {"grpc.keepalive_time_ms": 2**31 - 1}  # it hangs up on who asks whether it is there
 # What repeating does not mend, by Milvus' error codes: no such collection, index or database, bad
 # parameters, no permission.
 PERMANENT = {100, 700, 800, 1100, 1101, 1102, 1400, 1401, 1800, 2100}
@@ -93,7 +103,13 @@ class Server:
         else:
             _require_listener(uri)
         try:
-            return MilvusClient(uri, token=self._token, timeout=CONNECT, dedicated=True)
+            return MilvusClient(
+                uri,
+                token=self._token,
+                timeout=CONNECT,
+                dedicated=True,
+                grpc_options=GRPC | LITE_GRPC if self.address.lite else GRPC,
+            )
         except (MilvusException, ValueError) as error:
             if self.address.lite:
                 reason = "is another process using it, or was it not made by Milvus Lite?"
