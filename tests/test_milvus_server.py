@@ -128,10 +128,6 @@ def test_a_server_that_goes_for_good_is_one_line(server, tmp_path, capsys, monke
     assert sum("trying again" in line for line in lines) == 2
     assert lines[-1].startswith("index_images.py: error: Milvus at http://127.0.0.1:")
     assert "cannot reach Milvus" in error_of(capsys, search, "-i", collection)
-    server.start()
-    monkeypatch.setattr(index_images, "encode_rows", encode_rows)
-    index(collection, folder)
-    assert load_index(collection).count() == 40
 
 
 def test_the_token_is_needed_and_never_shown(server, tmp_path, capsys, monkeypatch):
