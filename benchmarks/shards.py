@@ -2,7 +2,7 @@
 
 One process uses all the cores it has, so each is held to one: as on hosts of one core each.
 
-usage: python -m benchmarks.shards [--count 20000]
+usage: python -m benchmarks.shards [--count 30000]
 """
 
 import argparse
@@ -15,7 +15,7 @@ import time
 from benchmarks.folders import MODEL, make_photos
 from pyimagesearch.indexes import load_index
 
-ROUNDS = 3
+ROUNDS = 2
 
 
 def start(folder, path, core, *flags):
@@ -41,7 +41,7 @@ def seconds(processes):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--count", type=int, default=20_000, help="JPEGs of 640x480")
+    parser.add_argument("--count", type=int, default=30_000, help="JPEGs of 640x480")
     count = parser.parse_args().count
     first, second = sorted(os.sched_getaffinity(0))[:2]
     with tempfile.TemporaryDirectory() as root:
