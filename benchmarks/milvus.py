@@ -22,7 +22,7 @@ from pyimagesearch.engines import ExactEngine
 from pyimagesearch.images import InputSpec
 from pyimagesearch.milvus import parse_address
 from pyimagesearch.milvus_about import create_collection, drop_collection
-from pyimagesearch.milvus_engines import MilvusEngine
+from pyimagesearch.milvus_search import MilvusEngine
 
 K = 225
 QUERIES = 300

@@ -119,7 +119,7 @@ def open_engine(index_path, index, metric=None, probe=None):
     Raises as `load_engine` does, and ValueError for a probe of exact search.
     """
     if index.features is None:  # they are left in a collection
-        from pyimagesearch.milvus_engines import MilvusEngine
+        from pyimagesearch.milvus_search import MilvusEngine
 
         return MilvusEngine(index, metric, probe)
     path, metric = engine_path(index_path), metric or index.metric

@@ -17,13 +17,13 @@ from pyimagesearch.folders import is_folder
 from pyimagesearch.indexes import LOCATION, METRICS, Index
 from pyimagesearch.milvus import Server, parse_address
 from pyimagesearch.milvus_engines import TEXT, parse_engine, sample_codes
+from pyimagesearch.milvus_rows import as_text, as_whole
 
 PROPERTY = "pyimagesearch.about"  # of what is ours
 ABOUT = "_about"
 CHUNK = 45_000  # bytes of the encoder a row: 60,000 as Base64, which fits in a VARCHAR
 CHUNKS_AT_ONCE = 128
 MAX_CHUNKS = 2**31 // CHUNK  # ONNX files end at 2 GB
-BYTES_NAME = "//"  # begins a path that is no UTF-8; no relative path does
 DESCRIPTION = {
     "metric": str,
     "of_folder": bool,
@@ -225,43 +225,3 @@ def _read_texts(server, first, count):
     if not texts.keys() >= set(rows):
         raise ValueError("its encoder is not whole")
     return [texts[row] for row in rows]
-
-
-def pack_id(id):
-    """Return an id as text that is valid UTF-8; `unpack_id` is the inverse."""
-    text = str(id)
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return BYTES_NAME + text.encode("utf-8", "surrogateescape").hex()
-    return text
-
-
-def unpack_id(text):
-    """Return the id that `pack_id` made this of; raises ValueError if it did not."""
-    if text.startswith(BYTES_NAME):
-        return bytes.fromhex(text.removeprefix(BYTES_NAME)).decode("utf-8", "surrogateescape")
-    return text
-
-
-def as_text(value):
-    """Return text as it is, or raise ValueError."""
-    if not isinstance(value, str):
-        raise ValueError(f"expected text from the server, received {type(value).__name__}")
-    return value
-
-
-def as_whole(value):
-    """Return a whole number, or text of one, as int, or raise ValueError."""
-    if isinstance(value, bool) or not isinstance(value, int | str):
-        raise ValueError(f"expected a number from the server, received {type(value).__name__}")
-    return int(value)
-
-
-def file_record(entity):
-    """Return (size, mtime_ns, digest) of what the server says of a file, as FILES has them."""
-    digest = bytes.fromhex(as_text(entity.get("digest")))
-    if len(digest) != 16:
-        raise ValueError(f"expected digests of 16 bytes, received {len(digest)}")
-    numbers = tuple(np.frombuffer(digest, "<u8").tolist())
-    return as_whole(entity.get("size")), as_whole(entity.get("mtime_ns")), numbers

@@ -5,23 +5,27 @@ that every process and every run gives a picture the same row.
 """
 
 import time
-from collections.abc import Sequence
 
 import numpy as np
 
 from pyimagesearch.cli import info
-from pyimagesearch.folders import FolderDataset
 from pyimagesearch.indexes import FILES, Index
-from pyimagesearch.milvus_about import (
-    as_centre,
+from pyimagesearch.milvus_about import as_centre, write_state
+from pyimagesearch.milvus_engines import parse_engine
+from pyimagesearch.milvus_rows import (
+    NAMED,
+    RECORD,
+    CollectionFolder,
+    Ids,
+    Labels,
     as_text,
     as_whole,
+    download,
     file_record,
+    finite_codes,
     pack_id,
     unpack_id,
-    write_state,
 )
-from pyimagesearch.milvus_engines import parse_engine
 from pyimagesearch.shards import BITS, stable_hash
 
 PAGE = 16_384  # rows that Milvus returns at most
@@ -30,8 +34,6 @@ ROWS_AT_ONCE = 4096
 WAIT = 60  # seconds for a vector index to be built
 REMEMBERED = 1_000_000  # names of rows
 LAST_ROW = 2**BITS - 1
-NAMED = ["id", "label"]
-RECORD = ["size", "mtime_ns", "digest"]
 
 
 class MilvusIndex:
@@ -51,7 +53,7 @@ class MilvusIndex:
         self.engine = parse_engine(state["engine"], encoder.dim)
         self.centre = as_centre(state["centre"])  # of hash codes
         self.label_names = [] if self.of_folder else None
-        self.ids, self.labels = _Ids(self), _Labels(self)
+        self.ids, self.labels = Ids(self), Labels(self)
         self._names = {}
         self._count = None
 
@@ -171,33 +173,12 @@ class MilvusIndex:
                 if row not in found:
                     raise ValueError(f"{self.server.address} was changed meanwhile: run again")
                 codes[i] = found[row]["code"]
-        return _finite(codes)
+        return finite_codes(codes)
 
     def in_memory(self):
         """Return all of it as an Index in memory, with rows from 0 in the order of the ids."""
         info(f"fetching {len(self):,} codes...")
-        fields = ["code", "label", *([*["id"], *RECORD] if self.of_folder else [])]
-        found = []
-        for row, entity in self.scan(fields):
-            code = np.array(entity["code"], np.float32)
-            if code.shape != (self.encoder.dim,):
-                raise ValueError(f"expected codes of {self.encoder.dim}, received {code.shape}")
-            id = unpack_id(as_text(entity.get("id"))) if self.of_folder else row
-            record = file_record(entity) if self.of_folder else None
-            found.append((id, as_text(entity.get("label")), record, code))
-        if not found:
-            raise ValueError(f"{self.server.address} holds no codes: index some images first")
-        found.sort(key=lambda item: item[0])
-        ids, labels, files, codes = map(list, zip(*found, strict=True))
-        index = Index(_finite(np.stack(codes)), ids, None, None, self.dataset, self.metric)
-        index.encoder = self.encoder
-        if self.of_folder:
-            index.files = np.array(files, FILES)
-            folder = FolderDataset(self.dataset["name"], ids)
-            index.labels, index.label_names = folder.labels, folder.label_names
-        elif all(labels):
-            index.labels = np.array([as_whole(label) for label in labels], np.int64)
-        return index
+        return download(self)
 
     def upsert(self, rows, ids, labels, codes, files=None):
         """Write rows, in place of what they were: ids and labels are lists, labels of text.
@@ -280,61 +261,3 @@ class MilvusIndex:
         self.state = {**self.state, **values}
         self.dataset = self.state["dataset"]
         write_state(self.server, self.state)
-
-
-class _Ids(Sequence):
-    """The ids of an index by row; in order of the ids when they are gone through."""
-
-    def __init__(self, index):
-        self._index = index
-
-    def __len__(self):
-        return len(self._index)
-
-    def __getitem__(self, row):
-        if not self._index.of_folder:
-            return int(row)
-        return self._index.named([row])[0][0]
-
-    def __iter__(self):
-        if not self._index.of_folder:
-            return iter(range(len(self)))
-        return iter(self._index.listing()[1].ids)
-
-
-class _Labels:
-    """The labels of an index by row or rows; -1 where there is none."""
-
-    def __init__(self, index):
-        self._index = index
-
-    def __getitem__(self, rows):
-        labels = self._index.named(np.atleast_1d(rows))[1]
-        return labels if np.ndim(rows) else labels[0]
-
-
-class CollectionFolder(FolderDataset):
-    """The pictures of a collection in a folder; a row is the one that the collection gives it."""
-
-    def __init__(self, folder, index):
-        super().__init__(folder, index.ids)
-        self.label_names, self.labels = index.label_names, index.labels
-        self._index = index
-
-    def random_rows(self, count, seed=None):
-        """Return random rows; for a seed the same pictures as of an index file."""
-        rows, _ = self._index.listing()
-        return rows[np.random.default_rng(seed).permutation(len(rows))[:count]].tolist()
-
-    def rows_of(self, ids):
-        """Return those of the ids that are indexed as {id: row}."""
-        rows = {self._index.row_of(id): id for id in ids}
-        found = self._index.get(list(rows), NAMED)
-        self._index.remember(found)
-        return {rows[row]: row for row, _ in found if row in rows}
-
-
-def _finite(codes):
-    if not np.isfinite(codes).all():
-        raise ValueError("the collection holds codes with NaN or infinity: index again")
-    return codes

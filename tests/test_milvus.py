@@ -15,14 +15,16 @@ from scripts import MODEL, ROOT, error_of, run
 
 import index_images
 import search
-from pyimagesearch import milvus, milvus_engines, milvus_sync
+from pyimagesearch import milvus, milvus_search, milvus_sync
 from pyimagesearch.datasets import open_dataset
 from pyimagesearch.encoding import encode_rows
 from pyimagesearch.engines import ExactEngine
 from pyimagesearch.indexes import load_index
 from pyimagesearch.milvus import Server, is_milvus, parse_address
-from pyimagesearch.milvus_about import create_collection, pack_id, unpack_id
-from pyimagesearch.milvus_engines import MilvusEngine, parse_engine
+from pyimagesearch.milvus_about import create_collection
+from pyimagesearch.milvus_engines import parse_engine
+from pyimagesearch.milvus_rows import pack_id, unpack_id
+from pyimagesearch.milvus_search import MilvusEngine
 
 lite = pytest.mark.skipif(
     not (find_spec("pymilvus") and find_spec("milvus_lite")),
@@ -359,8 +361,8 @@ def test_more_results_than_a_server_gives_come_in_parts(
 ):
     made = collection_of(codes, collection, stub_encoder, "euclidean")
     made.server.address = replace(made.server.address, lite=False)
-    monkeypatch.setattr(milvus_engines, "LIMIT", 100)
-    monkeypatch.setattr(milvus_engines, "MIN_PAGES", 1)
+    monkeypatch.setattr(milvus_search, "LIMIT", 100)
+    monkeypatch.setattr(milvus_search, "MIN_PAGES", 1)
     distances, rows = MilvusEngine(made).search(codes[:3], 700)
     expected = ExactEngine(codes).search(codes[:3], 700)
     np.testing.assert_allclose(distances, expected[0], atol=1e-4)

@@ -17,7 +17,7 @@ from pyimagesearch.encoding import encode_rows
 from pyimagesearch.engines import ExactEngine
 from pyimagesearch.indexes import load_index
 from pyimagesearch.milvus_about import create_collection
-from pyimagesearch.milvus_engines import MilvusEngine
+from pyimagesearch.milvus_search import MilvusEngine
 
 reason = why_not() if find_spec("pymilvus") else "needs pymilvus, of requirements-scale.txt"
 pytestmark = pytest.mark.skipif(reason is not None, reason=str(reason))
