@@ -233,27 +233,6 @@ class MilvusIndex:
                 break
             time.sleep(1)
 
-    def change_engine(self, name):
-        """Have the server index the codes in another way; raises ValueError if it cannot."""
-        engine = parse_engine(name, self.encoder.dim, len(self))
-        if engine == self.engine:
-            return
-        if engine.bits or self.engine.bits:
-            raise ValueError(
-                f"{self.server.address} is searched by {self.engine.name}: from and to hash codes "
-                "it has to be made anew, with --rebuild"
-            )
-        engine.require(self.server)
-        field, *_ = engine.index(self.metric)
-        params = self.server.index_params(*engine.index(self.metric))
-        self.server.call("release_collection", self.name)
-        self.server.call("drop_index", self.name, field)
-        self.server.call("create_index", self.name, params)
-        self.server.call("load_collection", self.name)
-        self.engine = engine
-        self.update(engine=engine.name)
-        self.flush()
-
     def update(self, **values):
         """Change entries of `state`, such as the dataset's location, here and on the server."""
         if values.items() <= self.state.items():

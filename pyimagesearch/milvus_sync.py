@@ -7,7 +7,7 @@ import numpy as np
 from pyimagesearch.encoding import encode_rows
 from pyimagesearch.indexes import FILES, index_exists, load_index
 from pyimagesearch.milvus_about import create_collection, drop_collection
-from pyimagesearch.milvus_engines import SAMPLE
+from pyimagesearch.milvus_engines import SAMPLE, parse_engine
 from pyimagesearch.milvus_index import LAST_ROW
 from pyimagesearch.shards import require_alike, shard_range
 from pyimagesearch.syncing import make_plan, readable, summary
@@ -53,8 +53,30 @@ def prepare_collection(address, index, encoder, metric, images, engine, rebuild,
     if metric != index.metric:
         raise ValueError(f"{address} ranks by {index.metric} distance: change it with --rebuild")
     if engine:
-        index.change_engine(engine)
+        _change_engine(index, engine)
     return index
+
+
+def _change_engine(index, name):
+    """Have the server index the codes in another way; raises ValueError if it cannot."""
+    engine = parse_engine(name, index.encoder.dim, len(index))
+    if engine == index.engine:
+        return
+    if engine.bits or index.engine.bits:
+        raise ValueError(
+            f"{index.server.address} is searched by {index.engine.name}: from and to hash codes "
+            "it has to be made anew, with --rebuild"
+        )
+    engine.require(index.server)
+    field, *_ = engine.index(index.metric)
+    params = index.server.index_params(*engine.index(index.metric))
+    index.server.call("release_collection", index.name)
+    index.server.call("drop_index", index.name, field)
+    index.server.call("create_index", index.name, params)
+    index.server.call("load_collection", index.name)
+    index.engine = engine
+    index.update(engine=engine.name)
+    index.flush()
 
 
 def sync_folder(dataset, index, checksum=False, shard=None, encode=encode_rows):
