@@ -25,7 +25,7 @@ test-slow: $(VENV)/installed
 
 # Milvus and Ray, each where it disturbs nothing: servers are started and killed.
 test-scale: $(SCALE)/installed $(MILVUS)/installed
-	$(SCALE)/bin/python -m pytest tests/test_milvus.py tests/test_milvus_server.py tests/test_ray.py
+	$(SCALE)/bin/python -m pytest tests/test_milvus*.py tests/test_ray.py
 
 format: $(VENV)/installed
 	$(PYTHON) -m ruff check --fix .

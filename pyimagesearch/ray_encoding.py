@@ -7,6 +7,8 @@ the same place, and the packages of requirements.txt; they need no TensorFlow an
 import importlib.util
 import logging
 import os
+import re
+import socket
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +64,11 @@ def connect(address=None):
     """
     if importlib.util.find_spec("ray") is None:
         raise ImportError("--ray needs Ray: pip install -r requirements-scale.txt")
+    if match := re.fullmatch(r"([^:/]+):(\d+)", address or ""):
+        try:  # Ray itself would try for minutes
+            socket.create_connection((match[1], int(match[2])), timeout=10).close()
+        except (OSError, OverflowError) as error:
+            raise ConnectionError(f"cannot reach a Ray cluster at {address}: {error}") from None
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # its errors are raised here as well
     import ray
 

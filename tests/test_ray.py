@@ -45,6 +45,12 @@ def test_without_ray_one_line_says_what_to_install(monkeypatch, tmp_path, capsys
 
 
 @ray_needed
+def test_a_cluster_that_is_not_there_is_one_line(tmp_path, capsys):
+    flags = ["-m", MODEL, "--limit", 9, "-i", tmp_path / "i.h5", "--ray", "127.0.0.1:9"]
+    assert "cannot reach a Ray cluster at 127.0.0.1:9" in error_of(capsys, index_images, *flags)
+
+
+@ray_needed
 def test_no_picture_is_lost_with_a_node(cluster, folder):
     node = cluster.add_node(num_cpus=1)
     cluster.wait_for_nodes()
