@@ -12,15 +12,14 @@ import os
 import sys
 import time
 from contextlib import contextmanager
-from pathlib import Path
 
 import numpy as np
 
-from pyimagesearch.cli import HelpFormatter, command, fraction, info, positive_int, warn
+from pyimagesearch.cli import HelpFormatter, command, fraction, info, positive_int
 from pyimagesearch.datasets import SPLITS, open_dataset
 from pyimagesearch.encoders import Encoder
 from pyimagesearch.encoding import encode_rows
-from pyimagesearch.engine_files import engine_name, engine_path, save_engine
+from pyimagesearch.engine_updates import engine_so_far, update_engine
 from pyimagesearch.files import require_writable, sha256_of
 from pyimagesearch.images import FITS
 from pyimagesearch.indexes import METRICS, Index, index_exists, load_index, save_index
@@ -106,7 +105,7 @@ def main(argv=None):
         index_folder(dataset, None if args.rebuild else index, encoder, metric, encode, args)
     else:
         index_array(dataset, encoder, metric, encode, args.index)
-    update_engine(args, engine, dataset)
+    update_engine(args.index, engine, args.recall)
 
 
 def index_so_far(args):
@@ -249,64 +248,18 @@ def merge(args):
         count = merge_into_collection(args.merge, args.index, args.engine, args.rebuild)
     else:
         count = merge_files(args.merge, args.index)
-        dataset = open_dataset(**load_index(args.index).dataset) if args.engine else None
-        update_engine(args, args.engine or "exact", dataset)
+        update_engine(args.index, args.engine or "exact", args.recall)
     info(f"wrote {args.index}: {count:,} codes")
 
 
 def choose_engine(args, index, dim):
     """Return the name of the engine to build: by default that of the index so far."""
-    if args.engine:
-        from pyimagesearch.building import require_engine
+    if args.engine is None:
+        return engine_so_far(args.index) if index else "exact"
+    from pyimagesearch.building import require_engine
 
-        require_engine(args.engine, dim)
-        return args.engine
-    path = engine_path(args.index)
-    return engine_name(path) if index and os.path.exists(path) else "exact"
-
-
-def update_engine(args, name, dataset):
-    """Store an engine for the index just written; exact search needs none.
-
-    An engine of other codes than the index's would be refused by a search, so one that was there
-    is always built again or removed.
-    """
-    path = engine_path(args.index)
-    if name != "exact":
-        from pyimagesearch.building import build_engine
-
-        index = load_index(args.index)
-        info(f"building the engine {name}...")
-        engine = build_engine(index.features, name, index.metric, args.recall)
-        name = engine.name
-        if engine.reason:
-            info(f"auto chose {name}: {engine.reason}")
-        if name != "exact":
-            save_engine(engine, path, index.codes_sha256)
-            print(engine.report)
-            report_engine(engine, index, dataset, args)
-    if name == "exact" and os.path.exists(path):
-        os.unlink(path)
-        info(f"removed {path}: the search is exact")
-
-
-def report_engine(engine, index, dataset, args):
-    """Say where an engine falls short, and draw the clusters of one that has them."""
-    if engine.name.startswith("clusters"):
-        from pyimagesearch.clustering import draw_clusters
-        from pyimagesearch.folders import FolderDataset
-
-        # A folder's dataset also has the files that proved bad, the index has not.
-        gallery = dataset
-        if index.of_folder:
-            gallery = FolderDataset(dataset.folder, index.ids)
-        for path in draw_clusters(engine, gallery, Path(args.index).parent):
-            info(f"wrote {path}")
-    elif not engine.report.reached:
-        warn(
-            f"{engine.name} finds {engine.report.recall_10:.3f} of the true 10 nearest at its "
-            f"widest, not {args.recall}: choose another engine where that matters"
-        )
+    require_engine(args.engine, dim)
+    return args.engine
 
 
 if __name__ == "__main__":
