@@ -11,7 +11,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 ETCD = 2380  # where the server's etcd listens, whatever it is told: one server a machine
-READY = 150  # seconds that it may take to start; after a kill its locks run out first
+READY = 280  # seconds that it may take to start; after a kill its locks run out first
 
 
 def server_program():

@@ -31,7 +31,10 @@ def server(tmp_path):
         yield server
 
 
-def test_kill_9_loses_no_acknowledged_row_and_makes_none_twice(server, stub_encoder, random):
+def test_kill_9_loses_no_acknowledged_row_and_makes_none_twice(
+    server, stub_encoder, random, monkeypatch
+):
+    monkeypatch.setattr(milvus, "PAUSES", (5,) * 60)  # some restarts take minutes
     codes = random.standard_normal((20_000, 4), np.float32)
     dataset = open_dataset("mnist", "train", len(codes))
     collection = create_collection(f"{server.uri}/killed", stub_encoder, "euclidean", dataset)
