@@ -45,6 +45,7 @@ class MilvusServer:
 
     def start(self):
         self.folder.mkdir(parents=True, exist_ok=True)
+        self._await_port()
         command = [server_program(), "--data", str(self.folder), "--proxy-port", str(self.port)]
         with open(self.folder / "server.log", "ab") as log:
             self._process = subprocess.Popen(
@@ -56,6 +57,18 @@ class MilvusServer:
                 self.kill()
                 raise RuntimeError(f"Milvus did not start: see {self.folder}/server.log")
             time.sleep(0.5)
+
+    def _await_port(self):
+        """Wait until the port is free: milvus-server would silently take the next one instead.
+
+        After a kill, connections keep it for a minute (TIME_WAIT).
+        """
+        for _ in range(READY):
+            with socket.socket() as probe:
+                try:
+                    return probe.bind(("127.0.0.1", self.port))
+                except OSError:
+                    time.sleep(1)
 
     def _ready(self):
         try:
