@@ -91,4 +91,4 @@ def encoder_of(model, path="the model", flat=True):
     code = model.get_layer(layer).output
     if flat and len(code.shape) > 2:
         code = keras.layers.Flatten()(code)
-    return keras.Model(model.input, code)
+    return keras.Model(model.inputs[0], code)

@@ -53,14 +53,21 @@ def diffusion_map(graph, dim, steps=STEPS):
     direction, so the length is dropped.
     """
     from scipy import sparse
-    from scipy.sparse.linalg import eigsh
+    from scipy.sparse.linalg import LinearOperator, eigsh
 
     graph = graph + STAY * max(1.0, graph.max()) * sparse.identity(graph.shape[0], format="csr")
-    scale = np.asarray(graph.sum(axis=1)).ravel() ** -0.5
-    walk = sparse.diags(scale) @ graph @ sparse.diags(scale)
+    degrees = np.asarray(graph.sum(axis=1), np.float64).ravel()
+    scale = degrees**-0.5
+    walk = (sparse.diags(scale) @ graph @ sparse.diags(scale)).astype(np.float64).tocsr()
+    # The constant one is taken out rather than left out: of a graph in several pieces, others have
+    # the same eigenvalue, 1, and they are what tells the pieces apart.
+    constant = np.sqrt(degrees / degrees.sum())
+    rest = LinearOperator(
+        walk.shape, lambda x: walk @ x - constant * (constant @ x), dtype=np.float64
+    )
     start = np.random.default_rng(0).standard_normal(len(scale))  # the same map each time
-    values, vectors = eigsh(walk.astype(np.float64), k=dim + 1, which="LA", tol=1e-4, v0=start)
-    order = np.argsort(-values)[1:]
+    values, vectors = eigsh(rest, k=dim, which="LA", tol=1e-4, v0=start)
+    order = np.argsort(-values)
     points = vectors[:, order] * scale[:, np.newaxis] * np.maximum(values[order], 0) ** steps
     return normalise(points).astype(np.float32)
 
@@ -79,10 +86,21 @@ def neighbour_map(codes, dim):
     return diffusion_map(shared_neighbours(rows), dim)
 
 
+def align(points, codes):
+    """Turn a map, float32 (n, dim), to where the codes, (n, d), d >= dim, lie: float32 (n, d).
+
+    Distances stay as they are, so that any turn of the map is as good; this one leaves the least
+    way to go (Schoenemann, "A generalized solution of the orthogonal Procrustes problem", 1966).
+    """
+    left, _, right = np.linalg.svd(points.T @ codes, full_matrices=False)
+    return (points @ (left @ right)).astype(np.float32)
+
+
 def extend_map(points, codes, new_codes):
     """Return where new codes, float32 (m, d), belong on the map `points` of `codes`.
 
-    That is between the points of their nearest neighbours: float32 (m, dim), of length 1.
+    That is between the points of their nearest neighbours: float32 (m, d), as long as those.
     """
     rows = nearest_rows(codes, new_codes, min(K, len(codes)))
-    return normalise(points[rows].mean(axis=1))
+    length = np.linalg.norm(points, axis=1).mean()
+    return normalise(points[rows].mean(axis=1)) * length

@@ -60,7 +60,7 @@ def _muon_in_one_cycle(learning_rate, steps, epochs):
 # A running mean over the last 20 steps follows weights that move as fast as those of `fast`.
 SCHEDULES = {
     "tutorial": Schedule(20, 32, 1e-3, _adam_as_published, None),
-    "fast": Schedule(4, 64, 1.5e-2, _muon_in_one_cycle, 0.95),
+    "fast": Schedule(5, 128, 1.5e-2, _muon_in_one_cycle, 0.95),
 }
 
 

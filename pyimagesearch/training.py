@@ -99,16 +99,20 @@ def _train_phase(autoencoder, training, validation, spec, plan, phase, checkpoin
         for variable, value in zip(optimizer.variables, arrays["optimizer"], strict=True):
             variable.assign(value)
     keeper = Keeper(autoencoder, phase.name, plan.patience, checkpoint, options)
-    if not keeper.waited_enough():
-        trainer.fit(
-            batches,
-            validation_data=held_out,
-            epochs=epochs,
-            initial_epoch=checkpoint.epoch,
-            verbose=0,
-            callbacks=[keeper, _progress(phase.name)],
-        )
-    autoencoder.trainable = True
+    try:
+        if not keeper.waited_enough():
+            trainer.fit(
+                batches,
+                validation_data=held_out,
+                epochs=epochs,
+                initial_epoch=checkpoint.epoch,
+                verbose=0,
+                shuffle=False,  # the batches are: by a seed that a resumed training knows, too
+                callbacks=[keeper, _progress(phase.name)],
+            )
+    finally:
+        for layer in autoencoder.layers:
+            layer.trainable = True
     autoencoder.set_weights(arrays["best"])
 
 
