@@ -9,6 +9,8 @@ import argparse
 import os
 import sys
 
+import numpy as np
+
 from pyimagesearch.augmentation import AUGMENTATIONS
 from pyimagesearch.cli import (
     HelpFormatter,
@@ -198,7 +200,7 @@ def write_results(args, autoencoder, images, spec):
         info(f"wrote {args.encoder}")
     _, originals, _ = images.read_good(list(range(min(10, len(images)))), spec)
     if len(originals):
-        decoded = autoencoder.predict_on_batch(originals)
+        decoded = np.asarray(autoencoder(originals, training=False))
         write_image(args.vis, reconstruction_sheet(originals, decoded))
         info(f"wrote {args.vis}")
 

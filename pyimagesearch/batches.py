@@ -87,7 +87,8 @@ def encode_rows(network, dataset, spec, rows, batch_size=256):
         read, images, _ = dataset.read_good(rows[start : start + batch_size], spec)
         if len(read):
             good.append(read)
-            codes.append(np.asarray(network.predict_on_batch(images), np.float32))
+            # Not predict: of a model on several devices that returns the batch once for each.
+            codes.append(np.asarray(network(images, training=False), np.float32))
     if not good:
         raise ValueError("none of the pictures can be read")
     return np.concatenate(good), np.concatenate(codes)

@@ -66,7 +66,7 @@ class Halves:
 class Mean:
     """A network whose code is the first pixel."""
 
-    def predict_on_batch(self, images):
+    def __call__(self, images, training):
         return images[:, 0, 0]
 
 

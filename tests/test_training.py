@@ -74,8 +74,7 @@ class CrashingCheck:
 @pytest.mark.parametrize(
     ("objective", "schedule", "crash"),
     [
-        ("reconstruction", "tutorial", 2),
-        ("denoising", "fast", 2),
+        ("denoising", "tutorial", 2),
         ("neighbours", "fast", 2),  # at the start of its second phase
         ("neighbours", "tutorial", 4),  # within its third
     ],

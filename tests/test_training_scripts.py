@@ -134,7 +134,7 @@ def test_mixed_precision_ends_in_a_model_of_float32(tmp_path):
     assert keras.mixed_precision.dtype_policy().name == "float32"
 
 
-def test_two_devices_train_as_one_does(tmp_path, python):
+def test_two_devices_share_the_training(tmp_path, python):
     code = (
         "import sys, pyimagesearch\n"
         "from pyimagesearch.backend import keras\n"
