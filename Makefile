@@ -3,7 +3,7 @@ VENV := .venv
 PYTHON := $(VENV)/bin/python
 DEMO := output/demo
 
-.PHONY: demo test format
+.PHONY: demo test test-slow format
 
 demo: $(VENV)/installed
 	$(PYTHON) train_autoencoder.py --model $(DEMO)/autoencoder.keras \
@@ -17,6 +17,9 @@ test: $(VENV)/installed
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m pytest
+
+test-slow: $(VENV)/installed
+	$(PYTHON) -m pytest -m slow
 
 format: $(VENV)/installed
 	$(PYTHON) -m ruff check --fix .

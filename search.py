@@ -87,8 +87,9 @@ def parse_args(argv):
         help="also draw the whole index in two dimensions, queries and results marked "
         "(default method: pca)",
     )
+    argv = sys.argv[1:] if argv is None else argv
     # A weight such as -1:b.png would be taken for a flag; what begins with a space is not.
-    argv = [f" {text}" if re.match(r"-[\d.]+:", text) else text for text in argv or sys.argv[1:]]
+    argv = [f" {text}" if re.match(r"-[\d.]+:", text) else text for text in argv]
     return parser.parse_args(argv)
 
 
@@ -186,7 +187,10 @@ def open_gallery(index, moved_to):
     if index.of_folder:
         from pyimagesearch.folders import FolderDataset
 
-        return FolderDataset(name, index.ids)
+        folder = FolderDataset(name, index.ids)
+        # Known already: to find them again, the names of all files would be read.
+        folder.labels, folder.label_names = index.labels, index.label_names
+        return folder
     gallery = open_dataset(**{**location, "name": name})
     if len(gallery) != len(index):
         raise ValueError(

@@ -22,7 +22,17 @@ from pyimagesearch.tuning import index_bytes
 K = 225
 ROUNDS, AT_ONCE = 20, 25  # so many queries in a row, in turns, because a machine's speed drifts
 EF = 256
-OURS = ("exact", "HNSW32", "IVF256,Flat", "IVF256,PQ8", "SQ8", "hash:16", "hash:32", "hash:64")
+OURS = (
+    "exact",
+    "HNSW16",
+    "HNSW32",
+    "IVF256,Flat",
+    "IVF256,PQ8",
+    "SQ8",
+    "hash:16",
+    "hash:32",
+    "hash:64",
+)
 
 
 def bare_faiss(factory, codes):
@@ -45,11 +55,11 @@ def sklearn_tree(algorithm, codes):
     return lambda queries: model.kneighbors(queries, return_distance=False), size
 
 
-def hnswlib_graph(codes):
+def hnswlib_graph(codes, links):
     import hnswlib
 
     index = hnswlib.Index("l2", codes.shape[1])
-    index.init_index(len(codes), ef_construction=40, M=32)
+    index.init_index(len(codes), ef_construction=40, M=links)
     index.add_items(codes)
     index.set_ef(EF)
     return lambda queries: index.knn_query(queries, K)[0].astype(np.int64), index.index_file_size()
@@ -87,7 +97,9 @@ def candidates():
         (f"FAISS HNSW32, ef {EF}", lambda codes: bare_faiss("HNSW32", codes)),
     ]
     if importlib.util.find_spec("hnswlib"):
-        rows.append((f"hnswlib, M 32, ef {EF}", hnswlib_graph))
+        for links in (16, 32):
+            name = f"hnswlib, M {links}, ef {EF}"
+            rows.append((name, lambda codes, links=links: hnswlib_graph(codes, links)))
     if importlib.util.find_spec("usearch"):
         rows.append((f"usearch, M 32, ef {EF}", usearch_graph))
     if importlib.util.find_spec("sklearn"):

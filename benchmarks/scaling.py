@@ -1,7 +1,8 @@
 """From 60 thousand to 10 million codes: recall, time, size, and what opening an engine costs.
 
-Codes are real ones moved at random (benchmarks.codes.many_codes). Opening is measured in a process
-of its own: the engine file and the codes are memory-mapped, and one query is answered.
+Codes are real ones moved at random (benchmarks.codes.many_codes), in an HDF5 index with as many
+names. Opening is measured in a process of its own, from files that the system holds nothing of: the
+index and its engine are opened, and one query is answered with names.
 
 usage: python -m benchmarks.scaling [--sizes 60000 1000000 10000000] [--engine HNSW32]
 """
@@ -20,16 +21,18 @@ import numpy as np
 
 from benchmarks.codes import many_codes
 from pyimagesearch.building import build_engine, list_count
-from pyimagesearch.engine_files import load_engine, save_engine
+from pyimagesearch.encoders import Encoder
+from pyimagesearch.engine_files import engine_path, open_engine, save_engine
 from pyimagesearch.engines import ExactEngine
 from pyimagesearch.files import replacing
+from pyimagesearch.indexes import FILES, Index, load_index, save_index
 
 K = 10
 PLOT = "output/scaling.png"
 
 
-def open_and_search(codes_path, engine_path, queries_path):
-    """Open an engine, answer one query, and print the time and the memory that took, as JSON."""
+def open_and_search(index_path, queries_path):
+    """Open an index, answer one query, and print the time and the memory that took, as JSON."""
     queries = np.load(queries_path)
 
     def touched():
@@ -37,9 +40,9 @@ def open_and_search(codes_path, engine_path, queries_path):
             return int(file.read().split()[1]) * resource.getpagesize()
 
     before, started = touched(), time.perf_counter()
-    codes = np.load(codes_path, mmap_mode="r")
-    engine = load_engine(engine_path, codes)
-    engine.search(queries[:1], K)
+    index = load_index(index_path)
+    rows = open_engine(index_path, index).search(queries[:1], K)[1]
+    assert len([index.ids[row] for row in rows[0]]) == K
     first = time.perf_counter() - started
     print(json.dumps({"seconds": first, "bytes": touched() - before}))
 
@@ -49,6 +52,15 @@ def drop_cached(path):
     with open(path, "rb") as file:
         os.fsync(file.fileno())
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def write_index(codes, path):
+    """Write an index of codes as that of a folder, without the pictures."""
+    encoder = Encoder.from_keras("output/autoencoder.h5")
+    ids = [f"photos/{row:08}.jpg" for row in range(len(codes))]
+    files, location = np.zeros(len(codes), FILES), {"name": "/", "split": "train", "limit": None}
+    labels = np.zeros(len(codes), np.int64)
+    save_index(Index(codes, ids, labels, ["photos"], location, encoder=encoder, files=files), path)
 
 
 def recall(distances, truth):
@@ -66,9 +78,9 @@ def p50(engine, queries):
 
 def measure(count, name, recall_target, folder):
     """Return a row of the table: what an engine over `count` codes does."""
-    paths = [f"{folder}/{part}" for part in ("codes.npy", "x.engine", "queries.npy")]
-    codes, queries = many_codes(count, paths[0])
-    np.save(paths[2], queries)
+    index_path, queries_path = f"{folder}/index.h5", f"{folder}/queries.npy"
+    codes, queries = many_codes(count, f"{folder}/codes.npy")
+    np.save(queries_path, queries)
     codes.flush()
     name = name or f"IVF{list_count(count)},PQ8"
     started = time.perf_counter()
@@ -88,11 +100,12 @@ def measure(count, name, recall_target, folder):
         "build_s": took,
     }
     if engine.name != "exact":
-        save_engine(engine, paths[1])
-        row["bytes"] = os.path.getsize(paths[1]) / count
-        for path in paths[:2]:
+        write_index(codes, index_path)
+        save_engine(engine, engine_path(index_path), load_index(index_path).codes_sha256)
+        row["bytes"] = os.path.getsize(engine_path(index_path)) / count
+        for path in (index_path, engine_path(index_path)):
             drop_cached(path)
-        command = [sys.executable, "-m", "benchmarks.scaling", "--open", *paths]
+        command = [sys.executable, "-m", "benchmarks.scaling", "--open", index_path, queries_path]
         opened = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
         row |= {"open_s": opened["seconds"], "touched_mb": opened["bytes"] / 2**20}
     return row
@@ -126,7 +139,7 @@ def main():
     parser.add_argument("--engine", help="default: an inverted file with product quantisation")
     # These queries lie further from the codes than codes do from each other, so fewer are found.
     parser.add_argument("--recall", type=float, default=0.995, help="target, among the codes")
-    parser.add_argument("--open", nargs=3, help=argparse.SUPPRESS)
+    parser.add_argument("--open", nargs=2, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.open:
         return open_and_search(*args.open)

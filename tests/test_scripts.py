@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import time
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -18,36 +17,7 @@ import search
 import train_autoencoder
 from pyimagesearch.datasets import open_dataset
 from pyimagesearch.indexes import load_index
-
-ROOT = Path(__file__).parent.parent
-MODEL = str(ROOT / "output" / "autoencoder.h5")
-
-
-def run(script, *arguments):
-    return script.main([str(argument) for argument in arguments])
-
-
-def error_of(capsys, script, *arguments):
-    """Run a script that must fail; return its one line of error."""
-    assert run(script, *arguments) == 1
-    lines = [line for line in capsys.readouterr().err.splitlines() if "[INFO]" not in line]
-    assert len(lines) == 1
-    prefix = f"{Path(script.__file__).name}: error: "
-    assert lines[0].startswith(prefix)
-    return lines[0].removeprefix(prefix)
-
-
-@pytest.fixture(autouse=True)
-def _no_display(monkeypatch):
-    monkeypatch.delenv("DISPLAY", raising=False)
-    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
-
-
-def digit_file(folder, row=0):
-    path = folder / f"digit_{row}.png"
-    cv2.imwrite(str(path), open_dataset("mnist", "test").picture(row))
-    return path
-
+from tests.scripts import MODEL, ROOT, digit_file, error_of, run
 
 # --- train_autoencoder.py
 

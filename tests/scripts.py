@@ -1,0 +1,30 @@
+"""Running the scripts as a user does."""
+
+from pathlib import Path
+
+import cv2
+
+from pyimagesearch.datasets import open_dataset
+
+ROOT = Path(__file__).parent.parent
+MODEL = ROOT / "output" / "autoencoder.h5"
+
+
+def run(script, *arguments):
+    return script.main([str(argument) for argument in arguments])
+
+
+def error_of(capsys, script, *arguments):
+    """Run a script that must fail; return its one line of error."""
+    assert run(script, *arguments) == 1
+    lines = [line for line in capsys.readouterr().err.splitlines() if "[INFO]" not in line]
+    assert len(lines) == 1
+    prefix = f"{Path(script.__file__).name}: error: "
+    assert lines[0].startswith(prefix)
+    return lines[0].removeprefix(prefix)
+
+
+def digit_file(folder, row=0):
+    path = folder / f"digit_{row}.png"
+    cv2.imwrite(str(path), open_dataset("mnist", "test").picture(row))
+    return path
