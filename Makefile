@@ -7,7 +7,8 @@ DEMO := output/demo
 
 demo: $(VENV)/installed
 	$(PYTHON) train_autoencoder.py --model $(DEMO)/autoencoder.keras \
-	    --vis $(DEMO)/recon_vis.png --plot $(DEMO)/plot.png --epochs 3
+	    --vis $(DEMO)/recon_vis.png --plot $(DEMO)/plot.png \
+	    --objective neighbours --schedule fast
 	$(PYTHON) index_images.py --model $(DEMO)/autoencoder.keras --index $(DEMO)/index.pickle
 	$(PYTHON) search.py --index $(DEMO)/index.pickle --sample 5 --seed 1 --output $(DEMO)
 	$(PYTHON) search.py --index $(DEMO)/index.pickle --evaluate

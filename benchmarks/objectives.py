@@ -6,7 +6,7 @@ Beside them raw pixels, PCA, the untrained network, and the codes as bits: the m
 5,000 nearest by Hamming distance, for 1,000 queries.
 
 usage: python -m benchmarks.objectives FOLDER [--dataset mnist] [--seeds 1 2 3]
-           [--objectives reconstruction neighbours triplet] [--bits 16]
+           [--objectives reconstruction neighbours triplet] [--metric cosine] [--bits 16]
 """
 
 import argparse
@@ -71,6 +71,7 @@ def main():
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     names = [name for name in train_autoencoder.OBJECTIVES if name != "denoising"]
     parser.add_argument("--objectives", nargs="*", default=names)
+    parser.add_argument("--metric", default="cosine")
     parser.add_argument("--bits", type=int, default=16, help="of the codes as bits")
     args = parser.parse_args()
     args.folder.mkdir(parents=True, exist_ok=True)
@@ -80,7 +81,7 @@ def main():
     def row(name, codes):
         results = []
         for database, sought in codes:
-            scores = evaluate(sought, labels[1], database, labels[0])
+            scores = evaluate(sought, labels[1], database, labels[0], args.metric)
             scores["bits"] = hamming_map(database, labels[0], sought, labels[1], args.bits)
             results.append([scores[score] for score in (*SCORES, "bits")])
         means, spreads = np.mean(results, axis=0), np.std(results, axis=0)
@@ -93,7 +94,7 @@ def main():
     def encoded(encoder):
         return encoder.encode_dataset(gallery), encoder.encode_dataset(queries)
 
-    print(f"| {args.dataset} | {' | '.join(SCORES)} | mAP of {args.bits} bits |")
+    print(f"| {args.dataset}, {args.metric} | {' | '.join(SCORES)} | mAP of {args.bits} bits |")
     print("|---" * (len(SCORES) + 2) + "|")
     encoder = untrained(args.seeds[0])
     pixels = flat_pixels(gallery, encoder.spec), flat_pixels(queries, encoder.spec)
