@@ -85,7 +85,7 @@ def parse_args(argv):
     add = parser.add_argument_group("training").add_argument
     add("--objective", choices=OBJECTIVES, default=OBJECTIVES[0], help="what to train for")
     add("--schedule", choices=SCHEDULES, default=SCHEDULES[0], help="as published, or in less time")
-    add("--epochs", type=positive_int, help="passes over the images (default: 20; of fast 5)")
+    add("--epochs", type=positive_int, help="passes over the images (default: 20; of fast 6)")
     add("--batch-size", type=positive_int, help="images a step (default: 32; of fast 128)")
     add("--learning-rate", type=positive_float, help="step size (default: 0.001; of fast 0.015)")
     add("--patience", type=positive_int, help="end after so many epochs without a better one")

@@ -53,15 +53,16 @@ def plot_training(path, history, baselines):
     with style.context("ggplot"):
         figure = Figure(figsize=(12.8, 4.8) if measured else (6.4, 4.8), layout="tight")
         panels = np.atleast_1d(figure.subplots(1, 1 + measured))
-        for phase in phases:
+        for number, phase in enumerate(phases):
             places = [i for i, row in enumerate(history, 1) if row["phase"] == phase]
             prefix = f"{phase}: " if len(phases) > 1 else ""
-            for name, label in (("loss", "train_loss"), ("val_loss", "val_loss")):
+            for name, label, line in (("loss", "train_loss", ":"), ("val_loss", "val_loss", "-")):
                 values = [history[i - 1][name] for i in places]
-                panels[0].plot(places, values, label=prefix + label, marker=".")
-        panels[0].set(title="Training loss", xlabel="Epoch", ylabel="Loss")
-        if len(phases) > 1:
-            panels[0].set_yscale("log")  # losses of different kinds
+                colour = f"C{number}"
+                panels[0].plot(places, values, line, color=colour, label=prefix + label, marker=".")
+        panels[0].set(title="Training loss", xlabel="Epoch", ylabel="Loss (mean squared error)")
+        if len(phases) > 1:  # whose losses are of different kinds
+            panels[0].set(ylabel="Loss of each phase", yscale="log")
         if measured:
             values = [row["P@10"] for row in history]
             panels[1].plot(range(1, len(values) + 1), values, label="codes", marker=".")
