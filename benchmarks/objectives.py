@@ -31,17 +31,8 @@ def trained(folder, dataset, objective, seed):
     if not path.exists():
         flags = ["--model", path, "--vis", path.with_suffix(".png"), "--dataset", dataset]
         flags += ["--plot", path.with_suffix(".plot.png"), "--log", path.with_suffix(".csv")]
-        flags += [
-            "--schedule",
-            "fast",
-            "--epochs",
-            5,
-            "--objective",
-            objective,
-            "--seed",
-            seed,
-            "--resume",
-        ]
+        flags += ["--schedule", "fast", "--epochs", 5, "--resume"]
+        flags += ["--objective", objective, "--seed", seed]
         if train_autoencoder.main([str(flag) for flag in flags]):
             raise SystemExit(1)
     return Encoder.from_file(str(path))
