@@ -155,5 +155,5 @@ def useless_codes(precision, baselines):
         f"({value:.3f}). Try --objective neighbours (or triplet, with labels), more --epochs or a "
         "larger --latent-dim."
         for name, value in baselines.items()
-        if not precision > value + SAME
+        if not precision > min(value, 1 - 2 * SAME) + SAME  # nothing is better than perfect
     ]

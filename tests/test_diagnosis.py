@@ -36,6 +36,7 @@ def test_codes_no_better_than_what_needs_no_training_are_useless():
     assert diagnosis.useless_codes(0.95, baselines) == []
     assert "raw pixels (0.900)" in diagnosis.useless_codes(0.9, baselines)[0]
     assert len(diagnosis.useless_codes(0.3, baselines)) == 2
+    assert diagnosis.useless_codes(1.0, {"raw pixels": 1.0}) == []
 
 
 def test_the_check_measures_raw_pixels_as_one_would():
