@@ -67,8 +67,9 @@ def train(autoencoder, training, validation, spec, plan, checkpoint, **options):
             checkpoint.arrays = {"weights": autoencoder.get_weights()}
             checkpoint.save()
     except KeyboardInterrupt:
-        if checkpoint.epoch:
-            autoencoder.set_weights(checkpoint.arrays["best"])
+        kept = checkpoint.arrays.get("best" if checkpoint.epoch else "weights")
+        if kept:
+            autoencoder.set_weights(kept)
         return False
     return True
 
@@ -76,35 +77,30 @@ def train(autoencoder, training, validation, spec, plan, checkpoint, **options):
 def _train_phase(autoencoder, training, validation, spec, plan, phase, checkpoint, options):
     """Train one phase from the epoch of the checkpoint on, and keep its best weights."""
     arrays, reading = checkpoint.arrays, options.get("reading", {})
-    epochs = max(1, round(phase.part * plan.epochs))
     if "targets" not in arrays:
         encoder = encoder_of(autoencoder)
         targets = phase_targets(phase, encoder, training, validation, spec)
         arrays["targets"] = [] if targets[0] is None else list(targets)
-    for_training, for_validation = arrays["targets"] or (None, None)
+    targets = arrays["targets"] or (None, None)
     changes = {"augmentations": plan.augment, "noise": phase.noise}
     batches = Batches(
-        training, spec, plan.batch_size, plan.seed, targets=for_training, **changes, **reading
+        training, spec, plan.batch_size, plan.seed, targets=targets[0], **changes, **reading
     )
-    held_out = Batches(validation, spec, VALIDATION_BATCH, targets=for_validation, **reading)
     batches.skip_epochs(checkpoint.epoch)
-
-    trainer = _trainer(autoencoder, phase)
-    schedule, steps = SCHEDULES[plan.schedule], epochs * len(batches)
-    optimizer = schedule.optimizer(plan.learning_rate, steps, epochs)
-    # XLA takes a tenth off the time of a step on a CPU, once it has compiled for half a minute.
-    compiled = steps >= schedule.compiled_from
-    trainer.compile(loss=phase.loss, optimizer=optimizer, jit_compile=compiled)
+    epochs = max(1, round(phase.part * plan.epochs))
+    trainer = _trainer(autoencoder, phase, plan, epochs, len(batches))
     if checkpoint.epoch:
-        optimizer.build(trainer.trainable_variables)
-        for variable, value in zip(optimizer.variables, arrays["optimizer"], strict=True):
+        trainer.optimizer.build(trainer.trainable_variables)
+        for variable, value in zip(trainer.optimizer.variables, arrays["optimizer"], strict=True):
             variable.assign(value)
     keeper = Keeper(autoencoder, phase.name, plan.patience, checkpoint, options)
     try:
         if not keeper.waited_enough():
             trainer.fit(
                 batches,
-                validation_data=held_out,
+                validation_data=Batches(
+                    validation, spec, VALIDATION_BATCH, targets=targets[1], **reading
+                ),
                 epochs=epochs,
                 initial_epoch=checkpoint.epoch,
                 verbose=0,
@@ -117,14 +113,23 @@ def _train_phase(autoencoder, training, validation, spec, plan, phase, checkpoin
     autoencoder.set_weights(arrays["best"])
 
 
-def _trainer(autoencoder, phase):
-    """Return a second model over the same layers to compile: the saved one has no optimizer."""
+def _trainer(autoencoder, phase, plan, epochs, steps):
+    """Return a second model over the same layers, compiled: the saved one has no optimizer.
+
+    `steps` are those of an epoch. What the phase does not train is frozen.
+    """
     encoder = encoder_of(autoencoder)
-    if phase.trains == "encoder":
-        return keras.Model(autoencoder.input, encoder.output)
+    outputs = encoder.output if phase.trains == "encoder" else autoencoder.output
     for layer in encoder.layers if phase.trains == "decoder" else []:
         layer.trainable = False
-    return keras.Model(autoencoder.input, autoencoder.output)
+    trainer, schedule = keras.Model(autoencoder.input, outputs), SCHEDULES[plan.schedule]
+    trainer.compile(
+        loss=phase.loss,
+        optimizer=schedule.optimizer(plan.learning_rate, epochs * steps, epochs),
+        # XLA takes a tenth off a step on a CPU, once it has compiled for half a minute.
+        jit_compile=epochs * steps >= schedule.compiled_from,
+    )
+    return trainer
 
 
 class Keeper(keras.callbacks.Callback):
