@@ -1,8 +1,8 @@
 """CPU time until the tutorial's network is as good as its published recipe makes it, twice.
 
 Both schedules train on the 60,000 MNIST digits and validate on the 10,000 test digits, as it does.
-What counts is the processor time of all threads, validating included, until an epoch ends with a
-validation MSE of TARGET or less.
+What counts is the processor time of all threads, validating included: of the whole recipe, and of
+the fast schedule until an epoch ends with a validation MSE of TARGET or less.
 
 usage: python -m benchmarks.training [--epochs TUTORIAL FAST] [--one-epoch]
 """
@@ -48,9 +48,9 @@ def measure(schedule, epochs, splits, seed=42):
 
 
 def first_reaching(losses, seconds):
-    """Return the seconds after which the target was reached, the whole time if it never was."""
+    """Return the seconds after which the target was reached, None if it never was."""
     reached = (second for loss, second in zip(losses, seconds, strict=True) if loss <= TARGET)
-    return next(reached, seconds[-1])
+    return next(reached, None)
 
 
 def main():
@@ -62,17 +62,20 @@ def main():
     )
     args = parser.parse_args()
     splits = open_dataset("mnist", "train"), open_dataset("mnist", "test")
-    fast_losses, fast_seconds = measure("fast", args.epochs[1], splits)
-    fast = first_reaching(fast_losses, fast_seconds)
+    losses, seconds = measure("fast", args.epochs[1], splits)
+    fast = first_reaching(losses, seconds)
     if args.one_epoch:
         # The first run of steps in a process compiles them: two epochs, of which the second counts.
         _, (first, second) = measure("tutorial", 2, splits)
-        tutorial = args.epochs[0] * (second - first)
-        print(f"tutorial: {tutorial:,.0f} s for {args.epochs[0]} epochs, by its second one")
+        recipe, reached = args.epochs[0] * (second - first), None
     else:
-        tutorial = first_reaching(*measure("tutorial", args.epochs[0], splits))
-        print(f"tutorial: {tutorial:,.0f} s")
-    print(f"fast: {fast:,.0f} s, MSE {min(fast_losses):.5f}, ratio {tutorial / fast:.1f}")
+        losses, seconds = measure("tutorial", args.epochs[0], splits)
+        recipe, reached = seconds[-1], first_reaching(losses, seconds)
+    print(f"published recipe, {args.epochs[0]} epochs: {recipe:,.0f} s")
+    if reached:
+        print(f"published recipe, to an MSE of {TARGET}: {reached:,.0f} s")
+    if fast:
+        print(f"fast, to an MSE of {TARGET}: {fast:,.0f} s, ratio {recipe / fast:.1f}")
 
 
 if __name__ == "__main__":
