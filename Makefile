@@ -2,8 +2,10 @@
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 DEMO := output/demo
+SCALE := .venv-scale
+MILVUS := .venv-milvus
 
-.PHONY: demo test test-slow format
+.PHONY: demo test test-slow test-scale format
 
 demo: $(VENV)/installed
 	$(PYTHON) train_autoencoder.py --model $(DEMO)/autoencoder.keras \
@@ -23,6 +25,10 @@ test: $(VENV)/installed
 test-slow: $(VENV)/installed
 	$(PYTHON) -m pytest -m slow
 
+# Milvus and Ray, each where it disturbs nothing: servers are started and killed.
+test-scale: $(SCALE)/installed $(MILVUS)/installed
+	$(SCALE)/bin/python -m pytest tests/test_milvus*.py tests/test_ray.py
+
 format: $(VENV)/installed
 	$(PYTHON) -m ruff check --fix .
 	$(PYTHON) -m ruff format .
@@ -31,4 +37,15 @@ $(VENV)/installed: requirements.txt tests/requirements.txt
 	python3 -c 'import sys; sys.exit("Python 3.11 or newer is needed" if sys.version_info < (3, 11) else 0)'
 	python3 -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet --requirement requirements.txt --requirement tests/requirements.txt
+	touch $@
+
+$(SCALE)/installed: requirements.txt requirements-scale.txt tests/requirements.txt
+	python3 -m venv $(SCALE)
+	$(SCALE)/bin/pip install --quiet --requirement requirements.txt \
+	    --requirement requirements-scale.txt --requirement tests/requirements.txt
+	touch $@
+
+$(MILVUS)/installed: tests/requirements-milvus.txt
+	python3 -m venv $(MILVUS)
+	$(MILVUS)/bin/pip install --quiet --requirement tests/requirements-milvus.txt
 	touch $@

@@ -4,22 +4,28 @@ usage: python index_images.py --model output/autoencoder.h5 --index output/index
        python index_images.py --model photos.keras --index photos.h5 --dataset my/photos
        python index_images.py --model efficientnet_b0 --index photos.h5 --dataset my/photos
        python index_images.py --index photos.h5 --engine HNSW32
+       python index_images.py --model photos.keras --index http://localhost:19530/photos
 """
 
 import argparse
 import os
 import sys
 import time
-from pathlib import Path
+from contextlib import contextmanager
 
-from pyimagesearch.cli import HelpFormatter, command, fraction, info, positive_int, warn
+import numpy as np
+
+from pyimagesearch.cli import HelpFormatter, command, fraction, info, positive_int
 from pyimagesearch.datasets import SPLITS, open_dataset
 from pyimagesearch.encoders import Encoder
-from pyimagesearch.engine_files import engine_name, engine_path, save_engine
+from pyimagesearch.encoding import encode_rows
+from pyimagesearch.engine_updates import engine_so_far, update_engine
 from pyimagesearch.files import require_writable, sha256_of
 from pyimagesearch.images import FITS
-from pyimagesearch.indexes import METRICS, Index, load_index, save_index
+from pyimagesearch.indexes import METRICS, Index, index_exists, load_index, save_index
+from pyimagesearch.milvus import is_milvus
 from pyimagesearch.pretrained import NETWORKS, pretrained_encoder, pretrained_fingerprint
+from pyimagesearch.shards import merge_files, parse_shard, require_same_shard, take_shard
 
 
 def parse_args(argv):
@@ -32,7 +38,8 @@ def parse_args(argv):
     add = parser.add_argument
     names = ", ".join(NETWORKS)
     add("-m", "--model", help=f"trained model, .keras or .h5, or {names} (default: the index's)")
-    add("-i", "--index", required=True, help="index to write: .h5 for HDF5, else a pickle")
+    index = "index to write: .h5 for HDF5, http://HOST:PORT/NAME or FILE.db for Milvus, else pickle"
+    add("-i", "--index", required=True, help=index)
     kinds = "mnist, fashion_mnist, cifar10, .npz file or folder"
     add("--dataset", help=f"{kinds} (default: mnist; without --model the index's)")
     add("--split", choices=SPLITS, help="which part to index (default: train); folders have none")
@@ -55,6 +62,10 @@ def parse_args(argv):
     add("--rebuild", action="store_true", help="start anew, whatever the index holds")
     add("--checksum", action="store_true", help="compare files by content, not size and time")
     add("--rejects", metavar="FILE", help="list the files that cannot be read, with the reasons")
+    add = parser.add_argument_group("many machines").add_argument
+    add("--shard", metavar="I/N", help="index part I of N only: others are for other processes")
+    add("--merge", nargs="+", metavar="FILE", help="join index files, such as shards, to --index")
+    add("--ray", nargs="?", const="", metavar="ADDRESS", help="encode on a Ray cluster")
     add = parser.add_argument_group("pretrained networks").add_argument
     add("--weights", metavar="FILE", help="weights of the network (default: ImageNet's)")
     size = {"nargs": 2, "type": positive_int, "metavar": ("H", "W")}
@@ -66,30 +77,44 @@ def parse_args(argv):
 @command
 def main(argv=None):
     args = parse_args(argv)
-    require_writable(args.index, *[args.rejects] * bool(args.rejects))
+    shard = args.shard and parse_shard(args.shard)
+    files = [args.index] * (not is_milvus(args.index)) + [args.rejects] * bool(args.rejects)
+    require_writable(*files)
+    if args.merge:
+        return merge(args)
     index = index_so_far(args)
     location = choose_images(args, index)
     info(f"looking at {location['name']}...")
     dataset = open_dataset(**location)
+    total = len(dataset)
+    if shard:
+        dataset = take_shard(dataset, shard)
     encoder = load_encoder(args, index)
     metric = args.metric or (index.metric if index else "euclidean")
-    engine = choose_engine(args, index, encoder.dim)
+    encode = choose_encode(args)
 
     info(f"encoding {location['name']}...")
+    if is_milvus(args.index):
+        return index_collection(dataset, total, index, encoder, metric, encode, args)
+    engine = choose_engine(args, index, encoder.dim)
     if os.path.isdir(location["name"]):
         if index and not args.rebuild:
             require_same_folder(index, dataset, args.index)
-        index_folder(dataset, None if args.rebuild else index, encoder, metric, args)
+            if shard:
+                require_same_shard(index, shard, args.index)
+        index_folder(dataset, None if args.rebuild else index, encoder, metric, encode, args)
     else:
-        index_array(dataset, encoder, metric, args.index)
-    update_engine(args, engine, dataset)
+        index_array(dataset, encoder, metric, encode, args.index)
+    update_engine(args.index, engine, args.recall)
 
 
 def index_so_far(args):
     """Return the index that is to be brought up to date; None where a new one takes its place."""
-    if args.model and (args.rebuild or not os.path.exists(args.index)):
+    if args.model and args.rebuild:
         return None
-    if not os.path.exists(args.index):
+    if not index_exists(args.index):
+        if args.model:
+            return None
         raise ValueError(f"no index at {args.index} yet: name the model to make it with --model")
     try:
         index = load_index(args.index)
@@ -97,7 +122,8 @@ def index_so_far(args):
         raise ValueError(f"{error}, with --model and --rebuild") from error
     if not args.model and not index.encoder:
         raise ValueError(f"{args.index} carries no model: name the one that made it with --model")
-    return None if args.model and not index.of_folder else index
+    keep = index.of_folder or is_milvus(args.index)
+    return None if args.model and not keep else index
 
 
 def choose_images(args, index):
@@ -148,88 +174,92 @@ def load_encoder(args, index):
     return index.encoder  # as ONNX, so that nothing waits for TensorFlow
 
 
-def index_array(dataset, encoder, metric, path):
-    """Encode an array of images into a new index."""
-    from tqdm import tqdm
+def choose_encode(args):
+    """Return the function that encodes rows: here, or on a Ray cluster."""
+    if args.ray is None:
+        return encode_rows
+    from pyimagesearch import ray_encoding
 
+    ray_encoding.connect(args.ray or None)
+    return ray_encoding.encode_rows
+
+
+def index_array(dataset, encoder, metric, encode, path):
+    """Encode an array of images into a new index."""
     count = len(dataset)
     started = time.perf_counter()
-    with tqdm(total=count, unit="image", leave=False, disable=None) as bar:
-        codes = encoder.encode_dataset(dataset, progress=bar.update)
+    codes = np.empty((count, encoder.dim), np.float32)
+    for rows, part, _ in encode(dataset, np.arange(count), encoder):
+        codes[rows] = part
     rate = count / (time.perf_counter() - started)
     labels, location = dataset.labels, dataset.location
     save_index(Index(codes, dataset.ids, labels, None, location, metric, encoder), path)
     info(f"wrote {path}: {count:,} codes of {encoder.dim} numbers, {rate:,.0f} images/s")
 
 
-def index_folder(dataset, index, encoder, metric, args):
+def index_folder(dataset, index, encoder, metric, encode, args):
     """Bring the index of a folder up to date, or make it."""
-    from pyimagesearch.scanning import printable
     from pyimagesearch.syncing import sync
 
-    try:
-        print(sync(dataset, index, encoder, args.index, metric, args.checksum))
-    finally:
-        if args.rejects:
-            with open(args.rejects, "w", encoding="utf-8") as file:
-                for path, reason in dataset.rejects.items():
-                    file.write(f"{printable(path)}\t{reason}\n")
+    with listing_rejects(dataset, args.rejects):
+        print(sync(dataset, index, encoder, args.index, metric, args.checksum, encode))
     info(f"wrote {args.index}")
+
+
+def index_collection(dataset, total, index, encoder, metric, encode, args):
+    """Bring a collection in Milvus up to date, or make it; `total` counts what all shards have."""
+    from pyimagesearch.milvus_sync import prepare_collection, sync_folder, write_array
+
+    if args.rebuild and args.shard:
+        raise ValueError("--rebuild would drop what other shards write: name a new collection")
+    index = prepare_collection(
+        args.index, index, encoder, metric, dataset, args.engine, args.rebuild
+    )
+    if os.path.isdir(dataset.location["name"]):
+        require_same_folder(index, dataset, args.index)
+        shard = args.shard and parse_shard(args.shard)
+        with listing_rejects(dataset, args.rejects):
+            print(sync_folder(dataset, index, args.checksum, shard, encode))
+    else:
+        write_array(dataset, index, total, encode)
+    info(f"wrote {args.index}: {index.count():,} codes of {encoder.dim} numbers")
+
+
+@contextmanager
+def listing_rejects(dataset, path):
+    """When done, or interrupted, list the files that cannot be read in the file `path`, if any."""
+    from pyimagesearch.scanning import printable
+
+    try:
+        yield
+    finally:
+        if path:
+            with open(path, "w", encoding="utf-8") as file:
+                for name, reason in dataset.rejects.items():
+                    file.write(f"{printable(name)}\t{reason}\n")
+
+
+def merge(args):
+    """Join index files to one, or into a collection."""
+    info(f"joining {len(args.merge)} indexes...")
+    if is_milvus(args.index):
+        from pyimagesearch.milvus_sync import merge_into_collection
+
+        count = merge_into_collection(args.merge, args.index, args.engine, args.rebuild)
+    else:
+        count = merge_files(args.merge, args.index)
+        update_engine(args.index, args.engine or "exact", args.recall)
+    info(f"wrote {args.index}: {count:,} codes")
 
 
 def choose_engine(args, index, dim):
     """Return the name of the engine to build: by default that of the index so far."""
-    if args.engine:
-        from pyimagesearch.building import require_engine
+    if args.engine is None:
+        return engine_so_far(args.index) if index else "exact"
+    from pyimagesearch.building import require_engine
 
-        require_engine(args.engine, dim)
-        return args.engine
-    path = engine_path(args.index)
-    return engine_name(path) if index and os.path.exists(path) else "exact"
-
-
-def update_engine(args, name, dataset):
-    """Store an engine for the index just written; exact search needs none.
-
-    An engine of other codes than the index's would be refused by a search, so one that was there
-    is always built again or removed.
-    """
-    path = engine_path(args.index)
-    if name != "exact":
-        from pyimagesearch.building import build_engine
-
-        index = load_index(args.index)
-        info(f"building the engine {name}...")
-        engine = build_engine(index.features, name, index.metric, args.recall)
-        name = engine.name
-        if engine.reason:
-            info(f"auto chose {name}: {engine.reason}")
-        if name != "exact":
-            save_engine(engine, path, index.codes_sha256)
-            print(engine.report)
-            report_engine(engine, index, dataset, args)
-    if name == "exact" and os.path.exists(path):
-        os.unlink(path)
-        info(f"removed {path}: the search is exact")
-
-
-def report_engine(engine, index, dataset, args):
-    """Say where an engine falls short, and draw the clusters of one that has them."""
-    if engine.name.startswith("clusters"):
-        from pyimagesearch.clustering import draw_clusters
-        from pyimagesearch.folders import FolderDataset
-
-        # A folder's dataset also has the files that proved bad, the index has not.
-        gallery = dataset
-        if index.of_folder:
-            gallery = FolderDataset(dataset.folder, index.ids)
-        for path in draw_clusters(engine, gallery, Path(args.index).parent):
-            info(f"wrote {path}")
-    elif not engine.report.reached:
-        warn(
-            f"{engine.name} finds {engine.report.recall_10:.3f} of the true 10 nearest at its "
-            f"widest, not {args.recall}: choose another engine where that matters"
-        )
+    require_engine(args.engine, dim)
+    return args.engine
 
 
 if __name__ == "__main__":

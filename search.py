@@ -32,7 +32,7 @@ def parse_args(argv):
         formatter_class=HelpFormatter,
     )
     add = parser.add_argument_group("what to search").add_argument
-    add("-i", "--index", required=True, help="index made by index_images.py")
+    add("-i", "--index", required=True, help="index made by index_images.py, or where in Milvus")
     add("-m", "--model", help="the index's model: checked, or needed by an index without encoder")
     add("--dataset", help="where the indexed images are now, if they are not where they were")
     group = parser.add_argument_group("what to search for")
@@ -98,6 +98,8 @@ def main(argv=None):
     args = parse_args(argv)
     info(f"loading {args.index}...")
     index = load_index(args.index)
+    if args.evaluate or args.duplicates or args.map:  # for these all codes are needed
+        index = index.in_memory()
     encoder = choose_encoder(index, args.model)
     gallery = open_gallery(index, args.dataset)
     output, for_pipe = args.output, args.json or args.paths or args.evaluate
@@ -185,12 +187,7 @@ def open_gallery(index, moved_to):
     location = index.dataset or {"name": "mnist", "split": "train", "limit": None}
     name = moved_to or location["name"]
     if index.of_folder:
-        from pyimagesearch.folders import FolderDataset
-
-        folder = FolderDataset(name, index.ids)
-        # Known already: to find them again, the names of all files would be read.
-        folder.labels, folder.label_names = index.labels, index.label_names
-        return folder
+        return index.open_folder(name)
     gallery = open_dataset(**{**location, "name": name})
     if len(gallery) != len(index):
         raise ValueError(

@@ -93,6 +93,15 @@ class ArrayDataset:
         """The id of each row, in order."""
         return range(len(self))
 
+    def random_rows(self, count, seed=None):
+        """Return up to `count` random rows, without replacement; the same for the same seed."""
+        return np.random.default_rng(seed).permutation(len(self))[:count].tolist()
+
+    def rows_of(self, ids):
+        """Return those of the ids, as text, that there are as {id: row}."""
+        rows = {str(row): row for row in range(len(self))}
+        return {id: rows[id] for id in ids if id in rows}
+
     def __len__(self):
         return len(self.images if self.labels is None else self.labels)
 

@@ -17,9 +17,13 @@ PIXELS = 2**20
 class Encoder:
     """The half of an autoencoder that a search needs, in a form that travels inside an index.
 
+    It runs on all cores, or as many `threads` as are set before it is first used.
+
     `onnx` is the network as bytes, `spec` the InputSpec of its images, `dim` the number of floats
     in a code; `model` and `model_sha256` name the file it was made from.
     """
+
+    threads = 0  # as many as there are cores
 
     def __init__(self, onnx, spec, dim, model, model_sha256):
         self.onnx, self.spec, self.dim = onnx, spec, dim
@@ -117,6 +121,7 @@ class Encoder:
 
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
+        options.intra_op_num_threads = self.threads
         # Threads that wait by spinning would take the cores from those that decode pictures.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:

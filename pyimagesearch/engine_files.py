@@ -113,11 +113,15 @@ def load_engine(path, codes, metric=None, codes_fingerprint=None):
 
 
 def open_engine(index_path, index, metric=None, probe=None):
-    """Return the engine to search the Index of a file by: the stored one, else exact search.
+    """Return the engine to search an index by: the stored one, else exact search.
 
     `metric` is by default the index's. `probe` replaces the one found when the engine was built.
     Raises as `load_engine` does, and ValueError for a probe of exact search.
     """
+    if index.features is None:  # they are left in a collection
+        from pyimagesearch.milvus_search import MilvusEngine
+
+        return MilvusEngine(index, metric, probe)
     path, metric = engine_path(index_path), metric or index.metric
     if os.path.exists(path):
         engine = load_engine(path, index.features, metric, index.codes_sha256)

@@ -30,6 +30,7 @@ class Engine:
 
     def __init__(self, codes, metric):
         self.codes = as_vectors(codes)
+        self.dim = self.codes.shape[1]
         self.metric = checked_metric(metric)
 
     def __len__(self):
@@ -39,7 +40,7 @@ class Engine:
         """Return queries as float32 (q, d), and k cut to the number of codes."""
         if k < 1:
             raise ValueError(f"expected k of at least 1, received {k}")
-        return as_queries(queries, self.codes.shape[1]), min(int(k), len(self))
+        return as_queries(queries, self.dim), min(int(k), len(self))
 
     def search_within(self, queries, max_distance):
         """Return all codes within `max_distance` of each query, as far as the engine finds them.
@@ -49,7 +50,7 @@ class Engine:
         """
         if not max_distance >= 0:
             raise ValueError(f"expected a distance of at least 0, received {max_distance}")
-        queries = as_queries(queries, self.codes.shape[1])
+        queries = as_queries(queries, self.dim)
         distances, rows = [None] * len(queries), [None] * len(queries)
         open_queries, k = np.arange(len(queries)), 64
         while open_queries.size:

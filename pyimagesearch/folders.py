@@ -13,6 +13,7 @@ import numpy as np
 from pyimagesearch.decoding import read_picture
 from pyimagesearch.scanning import find_pictures, printable
 
+decoders = None  # threads that decode; None for one a core
 PREFETCH = 2
 """Batches that are being decoded while the caller works on one."""
 
@@ -83,7 +84,16 @@ class FolderDataset:
 
     def first(self, limit):
         """Return the dataset of the first `limit` files."""
-        return self._part(np.arange(min(limit, len(self))))
+        return self.part(np.arange(min(limit, len(self))))
+
+    def random_rows(self, count, seed=None):
+        """Return up to `count` random rows, without replacement; the same for the same seed."""
+        return np.random.default_rng(seed).permutation(len(self))[:count].tolist()
+
+    def rows_of(self, ids):
+        """Return those of the ids that there are as {id: row}."""
+        wanted = set(ids)
+        return {id: row for row, id in enumerate(self.ids) if id in wanted}
 
     def path(self, row):
         """Return the absolute path of one file."""
@@ -150,11 +160,12 @@ class FolderDataset:
         chosen = places < validation
         if len(self) > 1:
             chosen[places.argmin()], chosen[places.argmax()] = True, False
-        return self._part(np.flatnonzero(~chosen)), self._part(np.flatnonzero(chosen))
+        return self.part(np.flatnonzero(~chosen)), self.part(np.flatnonzero(chosen))
 
-    def _part(self, rows):
+    def part(self, rows):
+        """Return the dataset of these rows; a label means the same in it."""
         part = FolderDataset(self.folder, [self.ids[row] for row in rows])
-        part.label_names = self.label_names  # so that a label means the same in both parts
+        part.label_names = self.label_names
         if self.sizes is not None:
             part.sizes, part.mtimes_ns = self.sizes[rows], self.mtimes_ns[rows]
         return part
@@ -179,11 +190,21 @@ class FolderDataset:
         return rows[good], images[good], list(new.items())
 
 
+def is_folder(dataset):
+    """Whether a dataset is one of files, with paths as ids."""
+    return isinstance(dataset, FolderDataset)
+
+
+def cores():
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
 @functools.cache
 def _pool():
     """The threads that decode, for all folders. One picture a thread: OpenCV is to start none."""
     cv2.setNumThreads(1)
-    return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="decode")
+    return ThreadPoolExecutor(decoders or cores(), thread_name_prefix="decode")
 
 
 if hasattr(os, "register_at_fork"):  # threads do not survive in a forked child

@@ -1,6 +1,7 @@
 """Indexes: codes, and everything a search needs to know about them, in one file."""
 
 import hashlib
+import os
 import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ import numpy as np
 
 from pyimagesearch.encoders import Encoder
 from pyimagesearch.files import replacing
+from pyimagesearch.milvus import is_milvus
 from pyimagesearch.pickles import load_plain
 
 METRICS = ("euclidean", "cosine")
@@ -50,6 +52,24 @@ class Index:
         """Whether the ids are paths in a folder."""
         return self.files is not None
 
+    def named(self, rows):
+        """Return the ids, a list, and the labels, int64 (k,) or None, of rows."""
+        labels = None if self.labels is None else self.labels[rows]
+        return [self.ids[row] for row in rows], labels
+
+    def open_folder(self, folder):
+        """Return the pictures of the index, now in `folder`, as a dataset with the same rows."""
+        from pyimagesearch.folders import FolderDataset
+
+        dataset = FolderDataset(folder, self.ids)
+        # Known already: to find them again, the names of all files would be read.
+        dataset.labels, dataset.label_names = self.labels, self.label_names
+        return dataset
+
+    def in_memory(self):
+        """Return the index with all of its codes at hand: this one."""
+        return self
+
 
 def save_index(index, path, blocks=None):
     """Write an index: HDF5 for a name ending in .h5 or .hdf5, else a pickle.
@@ -85,11 +105,26 @@ def is_hdf5(path):
     return Path(path).suffix.lower() in HDF5
 
 
+def index_exists(path):
+    """Whether there is an index, a file or a collection, of this name."""
+    if is_milvus(path):
+        from pyimagesearch.milvus_about import collection_exists
+
+        return collection_exists(path)
+    return os.path.exists(path)
+
+
 def load_index(path):
     """Read an index of ours or of the tutorial's, without running anything that is in it.
 
+    The name of a collection in Milvus gives a MilvusIndex, which does the same for a search.
+
     Raises OSError when it cannot be read, ValueError when it is broken, foreign or inconsistent.
     """
+    if is_milvus(path):
+        from pyimagesearch.milvus_about import open_collection
+
+        return open_collection(path)
     try:
         return _checked_index(_load_hdf5(path) if is_hdf5(path) else load_plain(path))
     except FileNotFoundError:

@@ -89,7 +89,7 @@ def _file_query(path, spec, invert):
 def sample_queries(gallery, count, spec, seed=None):
     """Yield `count` random queries, without replacement, from the test images of a dataset."""
     images = gallery.test_images()
-    for row in np.random.default_rng(seed).permutation(len(images))[:count].tolist():
+    for row in images.random_rows(count, seed):
         yield dataset_query(images, row, gallery, spec)
 
 
@@ -98,8 +98,7 @@ def id_queries(ids, gallery, spec):
 
     Raises ValueError for an id that the index does not have.
     """
-    wanted = set(ids)
-    rows = {str(id): row for row, id in enumerate(gallery.ids) if str(id) in wanted}
+    rows = gallery.rows_of(ids)
     for id in ids:
         if id not in rows:
             raise ValueError(f"the index has no picture {id}: give an id as --json prints it")
@@ -108,13 +107,14 @@ def id_queries(ids, gallery, spec):
 
 def dataset_query(images, row, gallery, spec):
     """Return row `row` of the dataset `images` as a query of an index of `gallery`."""
+    own = images is gallery or (same_images(images, gallery) and row < len(gallery))
     label = -1 if images.labels is None else int(images.labels[row])
     return Query(
         images.ids[row],
         images.read([row], spec)[0],
         lambda: images.picture(row),
         label=None if label < 0 else label,
-        rows=(row,) if same_images(images, gallery) and row < len(gallery) else (),
+        rows=(row,) if own else (),
     )
 
 
@@ -167,5 +167,4 @@ def search_queries(queries, index, encoder, engine, k=None, max_distance=None):
             if max_distance is not None:
                 wanted &= distances <= max_distance
             rows, distances = rows[wanted][:k], distances[wanted][:k]
-            labels = None if index.labels is None else index.labels[rows]
-            yield query, Results(rows, distances, [index.ids[row] for row in rows], labels)
+            yield query, Results(rows, distances, *index.named(rows))

@@ -1,19 +1,15 @@
 """Bringing an index up to date with a folder: what is new is encoded, what is known is kept."""
 
-import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
-from tqdm import tqdm
 
-from pyimagesearch.cli import warn
+from pyimagesearch.encoding import digest, encode_rows
 from pyimagesearch.folders import FolderDataset
 from pyimagesearch.indexes import FILES, Index, save_index
 from pyimagesearch.progress import open_progress
-from pyimagesearch.scanning import printable
 
-BATCH = 64  # pictures decoded and encoded at once
 BLOCK = 4096  # codes copied at once
 
 
@@ -32,16 +28,6 @@ class Plan:
     source: np.ndarray
     removed: list
     unseen: list
-
-
-def digest(path):
-    """Return the BLAKE2b hash of a file's content, uint64 (2,); zeros when it cannot be read."""
-    try:
-        with open(path, "rb") as file:
-            content = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16))
-    except OSError:  # it is going to be rejected with the reason when it is decoded
-        return np.zeros(2, "<u8")
-    return np.frombuffer(content.digest(), "<u8")
 
 
 def make_plan(dataset, index, checksum=False):
@@ -99,46 +85,42 @@ def _keep_moved(dataset, plan, index, gone):
             plan.source[row] = gone.pop(path)
 
 
-def sync(dataset, index, encoder, path, metric, checksum=False):
+def sync(dataset, index, encoder, path, metric, checksum=False, encode=encode_rows):
     """Bring the index in the file `path` up to date with a folder; return a line that says how.
 
-    `index` is what is there so far, or None. Files that cannot be read are left out, named in
-    warnings, and stay in `dataset.rejects`. An interrupted run is taken up where it was.
+    `index` is what is there so far, or None; `encode` does as `encode_rows`. Files that cannot be
+    read are left out, named in warnings, and stay in `dataset.rejects`. An interrupted run is taken
+    up where it was.
 
     Raises ValueError when no picture at all could be indexed, OSError when another process is at
     it or the index cannot be written.
     """
     with open_progress(path, encoder) as progress:
         plan = make_plan(dataset, index, checksum)
-        _encode(dataset, plan, encoder, progress)
-        good = np.array([path not in dataset.rejects for path in dataset.ids])
-        if not good.any() and not plan.unseen:
-            raise ValueError(f"none of the {len(good):,} pictures in {dataset.folder} can be read")
-        _write(dataset, plan, good, index, encoder, path, metric, progress)
-    return _summary(dataset, plan, good)
-
-
-def _encode(dataset, plan, encoder, progress):
-    """Encode what has no code yet into `progress`, going on past files that cannot be read."""
-    for path, reason in dataset.rejects.items():
-        warn(f"{printable(path)}: {reason}")
-    rows = [
-        row
-        for row in np.flatnonzero(plan.source < 0)
-        if progress.find(dataset.ids[row], *plan.files[row].tolist()[:2]) is None
-    ]
-    bar = tqdm(total=len(rows), unit="image", leave=False, disable=None)
-    with bar, ThreadPoolExecutor() as pool:
-        for good, images, rejects in dataset.batches(encoder.spec, BATCH, rows):
-            for path, reason in rejects:
-                warn(f"{printable(path)}: {reason}")
-            contents = pool.map(digest, [dataset.path(row) for row in good])
-            codes = encoder.encode(images) if len(good) else []
+        rows = [
+            row
+            for row in np.flatnonzero(plan.source < 0)
+            if progress.find(dataset.ids[row], *plan.files[row].tolist()[:2]) is None
+        ]
+        for good, codes, contents in encode(dataset, rows, encoder):
             for row, code, content in zip(good, codes, contents, strict=True):
                 size, mtime_ns, _ = plan.files[row].tolist()
                 progress.add(dataset.ids[row], size, mtime_ns, content.tobytes(), code)
-            bar.update(len(good) + len(rejects))
-    progress.save()
+        progress.save()
+        good = readable(dataset, plan)
+        _write(dataset, plan, good, index, encoder, path, metric, progress)
+    return summary(dataset, plan, good)
+
+
+def readable(dataset, plan):
+    """Return which files could be read, bool (n,), once all were tried.
+
+    Raises ValueError when none could: then the place is broken, and not empty.
+    """
+    good = np.array([path not in dataset.rejects for path in dataset.ids])
+    if not good.any() and not plan.unseen:
+        raise ValueError(f"none of the {len(good):,} pictures in {dataset.folder} can be read")
+    return good
 
 
 def _write(dataset, plan, good, index, encoder, path, metric, progress):
@@ -173,7 +155,7 @@ def _write(dataset, plan, good, index, encoder, path, metric, progress):
     save_index(Index(None, ids, labels, names, location, metric, encoder, files), path, blocks())
 
 
-def _summary(dataset, plan, good):
+def summary(dataset, plan, good):
     """Return what was done as "added 3, changed 1, removed 2, kept 9,994"."""
     encoded = good & (plan.source < 0)
     moved = np.count_nonzero(good & (plan.source >= 0) & ~plan.known)

@@ -226,9 +226,9 @@ def start_indexing(python, folder, index, slowly):
     code = (
         "import sys, time\n"
         "import index_images\n"
-        "from pyimagesearch import progress, syncing\n"
+        "from pyimagesearch import encoding, progress\n"
         "from pyimagesearch.encoders import Encoder\n"
-        "progress.CHECKPOINT, syncing.BATCH = 0, 1\n"
+        "progress.CHECKPOINT, encoding.FILES_AT_ONCE = 0, 1\n"
         "encode = Encoder.encode\n"
         "def slow(self, images):\n"
         f"    time.sleep({slowly})\n"

@@ -1,0 +1,467 @@
+"""Indexes in Milvus Lite: what the scripts do with a file they do with a collection."""
+
+import json
+import os
+import shutil
+import subprocess
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from scripts import MODEL, ROOT, error_of, run
+
+import index_images
+import search
+from pyimagesearch import milvus, milvus_search, milvus_sync
+from pyimagesearch.datasets import open_dataset
+from pyimagesearch.encoding import encode_rows
+from pyimagesearch.engines import ExactEngine
+from pyimagesearch.indexes import load_index
+from pyimagesearch.milvus import Server, is_milvus, parse_address
+from pyimagesearch.milvus_about import create_collection
+from pyimagesearch.milvus_engines import parse_engine
+from pyimagesearch.milvus_rows import pack_id, unpack_id
+from pyimagesearch.milvus_search import MilvusEngine
+
+lite = pytest.mark.skipif(
+    not (find_spec("pymilvus") and find_spec("milvus_lite")),
+    reason="needs pymilvus and milvus-lite, of requirements-scale.txt",
+)
+
+
+def make_folder(root):
+    """Write forty real digits in a sub-folder for each digit, and a file that is no picture."""
+    digits = open_dataset("mnist", "test")
+    for row in range(40):
+        path = root / "pictures" / f"digit {digits.labels[row]}" / f"{row}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(path), digits.picture(row))
+    (root / "pictures" / "text.png").write_text("hello")
+    return root / "pictures"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return make_folder(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory):
+    """The same folder indexed into a file and into a collection."""
+    root = tmp_path_factory.mktemp("both")
+    folder = make_folder(root)
+    return index(root / "digits.h5", folder), index(f"{root}/milvus.db", folder)
+
+
+@pytest.fixture
+def collection(tmp_path):
+    return f"{tmp_path}/milvus.db/digits"
+
+
+def index(path, folder, *flags):
+    assert run(index_images, "-m", MODEL, "-i", path, "--dataset", folder, *flags) == 0
+    return path
+
+
+def found(capsys, path, *flags):
+    """Return what a search prints, as JSON if it is."""
+    capsys.readouterr()
+    assert run(search, "-i", path, *flags) == 0
+    lines = capsys.readouterr().out.splitlines()
+    return [json.loads(line) for line in lines] if "--json" in flags else lines
+
+
+def assert_same(found, expected):
+    for a, b in zip(found, expected, strict=True):
+        assert (a["query"], a["label"]) == (b["query"], b["label"])
+        assert [(r["id"], r["label"]) for r in a["results"]] == [
+            (r["id"], r["label"]) for r in b["results"]
+        ]
+        distances = [[r["distance"] for r in x["results"]] for x in (a, b)]
+        np.testing.assert_allclose(*distances, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("http://localhost:19530/photos", True),
+        ("https://milvus.example.com/photos", True),
+        ("photos.db", True),
+        ("a/b.db/photos", True),
+        ("photos.h5", False),
+        ("photos.db/index.h5", False),
+        ("output/index.pickle", False),
+        (Path("photos.db"), True),
+    ],
+)
+def test_a_collection_is_told_from_a_file_by_its_name(name, expected):
+    assert is_milvus(name) == expected
+
+
+def test_an_address_has_defaults():
+    assert str(parse_address("http://host/photos")) == "http://host:19530/photos"
+    assert str(parse_address("a.db")) == "a.db/images"
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["http://host:19530", "http://host/a/b", "http://host/a-b", "http:///a", "http://h:x/a"],
+)
+def test_a_bad_address_is_refused(address):
+    with pytest.raises(ValueError, match="expected a collection as http://HOST:PORT/NAME"):
+        parse_address(address)
+
+
+def test_a_token_in_an_address_is_refused_and_not_repeated(capsys):
+    error = error_of(capsys, search, "-i", "http://root:secret@host:19530/photos")
+    assert "MILVUS_TOKEN" in error
+    assert "secret" not in error
+
+
+@pytest.mark.parametrize("name", ["IVF256,PQ5", "HNSW2", "hash:12", "Flat", "clusters", "PQ8"])
+def test_an_engine_that_milvus_has_not_is_refused(name):
+    with pytest.raises(ValueError, match=f"unknown engine {name}"):
+        parse_engine(name, 16)
+
+
+def test_engines_have_the_names_that_they_have_for_files():
+    kinds = {"exact": "FLAT", "HNSW32": "HNSW", "IVF256,Flat": "IVF_FLAT", "IVF64,PQ8": "IVF_PQ"}
+    kinds |= {"IVF8,SQ8": "IVF_SQ8", "clusters:6": "IVF_FLAT", "hash:64": "BIN_IVF_FLAT"}
+    assert {name: parse_engine(name, 16).kind for name in kinds} == kinds
+    assert parse_engine("auto", 16, 1000).kind == "FLAT"
+    assert parse_engine("auto", 16, 10_000_000).name.startswith("IVF")
+
+
+@pytest.mark.parametrize("id", ["a/b.png", "ü.png", os.fsdecode(b"\xff\xfe.png"), "//2f"])
+def test_names_that_are_no_utf_8_come_and_go(id):
+    pack_id(id).encode()
+    if not id.startswith("//"):
+        assert unpack_id(pack_id(id)) == id
+
+
+def test_without_the_client_one_line_says_what_to_install(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(milvus.importlib.util, "find_spec", lambda name: None)
+    error = error_of(capsys, search, "-i", tmp_path / "a.db")
+    assert "pip install -r requirements-scale.txt" in error
+
+
+@lite
+def test_a_dead_server_is_one_line(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("MILVUS_TOKEN", "root:secret")
+    flags = ["-i", "http://127.0.0.1:9/photos"]
+    assert "cannot reach Milvus at http://127.0.0.1:9" in error_of(capsys, search, *flags)
+    assert "secret" not in error_of(capsys, index_images, "-m", MODEL, *flags)
+
+
+@lite
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--sample", 3, "--seed", 1, "--json", "-k", 5],
+        ["--sample", 2, "--seed", 2, "--max-distance", 6, "--json"],
+        ["--query-id", "digit 7/0.png", "--json"],
+        ["--query-id", "digit 7/0.png", "--paths", "-k", 3],
+        ["--query-id", "digit 7/0.png", "digit 2/1.png", "--combine", "--json"],
+        ["--evaluate"],
+        ["--duplicates", "--max-distance", 3],
+        ["--sample", 1, "--seed", 1, "--output", "out", "--map"],
+    ],
+)
+def test_a_search_prints_what_it_does_for_a_file(flags, both, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    file, collection = both
+    expected = found(capsys, file, *flags)
+    received = found(capsys, collection, *flags)
+    assert_same(received, expected) if "--json" in flags else None
+    assert "--json" in flags or received == expected
+
+
+@lite
+def test_an_array_is_searched_as_in_a_file(collection, tmp_path, capsys):
+    for path in (collection, tmp_path / "digits.pickle"):
+        assert run(index_images, "-m", MODEL, "-i", path, "--limit", 500) == 0
+    flags = ["--sample", 2, "--seed", 1, "--json"]
+    received = found(capsys, collection, *flags)
+    assert_same(received, found(capsys, tmp_path / "digits.pickle", *flags))
+    assert run(index_images, "-m", MODEL, "-i", collection, "--limit", 300) == 0
+    assert len(load_index(collection)) == 300
+
+
+@lite
+def test_a_sync_does_what_it_does_for_a_file(folder, collection, tmp_path, capsys):
+    def changes():
+        pictures = sorted(folder.glob("digit */*.png"))
+        pictures[0].unlink()
+        shutil.copy(pictures[1], pictures[2])
+        pictures[3].rename(folder / "moved.png")
+        shutil.copy(pictures[4], folder / "digit 0" / "copy.png")
+        os.utime(pictures[5], (1, 1))
+
+    file = tmp_path / "digits.h5"
+    index(file, folder)
+    index(collection, folder)
+    changes()
+    summaries = []
+    for path in (file, collection, collection):
+        capsys.readouterr()
+        index(path, folder)
+        summaries.append(capsys.readouterr().out)
+    assert "added 1, changed 1, removed 1, kept 37, moved 1, rejected 1" in summaries[0]
+    assert summaries[1] == summaries[0]
+    assert "added 0, changed 0, removed 0, kept 40, rejected 1" in summaries[2]
+    expected, received = load_index(file), load_index(collection).in_memory()
+    assert received.ids == list(expected.ids)
+    np.testing.assert_allclose(received.features, expected.features, atol=1e-5)
+    assert (received.files == expected.files).all()
+    assert received.label_names == expected.label_names
+    assert (received.labels == expected.labels).all()
+
+
+@lite
+def test_an_interrupted_run_is_taken_up(folder, collection, monkeypatch):
+    def interrupted(dataset, rows, encoder):
+        for number, batch in enumerate(encode_rows(dataset, rows, encoder)):
+            if number == 2:
+                raise KeyboardInterrupt
+            yield batch
+
+    monkeypatch.setattr("pyimagesearch.encoding.FILES_AT_ONCE", 8)
+    monkeypatch.setattr(milvus_sync, "ROWS_AT_ONCE", 8)
+    monkeypatch.setattr(index_images, "encode_rows", interrupted)
+    assert run(index_images, "-m", MODEL, "-i", collection, "--dataset", folder) == 130
+    assert load_index(collection).count() == 16
+    monkeypatch.setattr(index_images, "encode_rows", encode_rows)
+    for _ in range(2):
+        index(collection, folder)
+        assert load_index(collection).count() == 40
+
+
+@lite
+def test_another_model_metric_or_folder_is_refused(folder, collection, tmp_path, capsys):
+    index(collection, folder)
+    other, elsewhere = tmp_path / "other.h5", tmp_path / "elsewhere"
+    other.write_bytes(Path(MODEL).read_bytes() + b"\0")
+    elsewhere.mkdir()
+    shutil.copy(next(folder.glob("digit */*.png")), elsewhere / "a.png")
+    capsys.readouterr()
+    for flags, message in [
+        (["-m", other, "--dataset", folder], "encode everything again with --rebuild"),
+        (["-m", MODEL, "--dataset", folder, "--metric", "cosine"], "change it with --rebuild"),
+        (["-m", MODEL, "--dataset", elsewhere], "has none of its pictures"),
+        (["-m", MODEL, "--limit", 10], "is the index of"),
+        (["-m", MODEL, "--rebuild", "--shard", "1/2"], "would drop what other shards write"),
+    ]:
+        assert message in error_of(capsys, index_images, "-i", collection, *flags)
+    assert "leave --model out" in error_of(capsys, search, "-i", collection, "-m", other)
+    assert "another collection" in error_of(capsys, search, "-i", collection, "--metric", "cosine")
+    assert load_index(collection).count() == 40
+    index(collection, folder, "--rebuild", "--metric", "cosine")
+    assert load_index(collection).metric == "cosine"
+
+
+@lite
+def test_a_collection_of_others_is_not_touched(folder, collection, capsys):
+    from pymilvus import MilvusClient
+
+    client = MilvusClient(parse_address(collection).uri)
+    client.create_collection("digits", dimension=16)
+    client.insert("digits", [{"id": 1, "vector": [0.5] * 16}])
+    for flags in ([], ["--rebuild"], ["--shard", "1/2"]):
+        arguments = ["-m", MODEL, "-i", collection, "--dataset", folder, *flags]
+        lines = error_of(capsys, index_images, *arguments)
+        assert "is a collection that index_images.py did not make" in lines
+    assert "did not make" in error_of(capsys, search, "-i", collection)
+    assert client.query("digits", filter="", output_fields=["count(*)"]) == [{"count(*)": 1}]
+
+
+@lite
+def test_shards_fill_one_collection_and_drop_only_their_own(folder, collection, capsys):
+    for shard in ("1/2", "2/2", "1/2"):
+        index(collection, folder, "--shard", shard)
+    assert load_index(collection).count() == 40
+    removed = sorted(folder.glob("digit */*.png"))[:10]
+    for path in removed:
+        path.unlink()
+    index(collection, folder, "--shard", "1/2")
+    assert 30 < load_index(collection).count() < 40
+    index(collection, folder, "--shard", "2/2")
+    assert load_index(collection).count() == 30
+    capsys.readouterr()
+    index(collection, folder)
+    assert "added 0, changed 0, removed 0, kept 30" in capsys.readouterr().out
+
+
+@lite
+def test_index_files_are_joined_into_a_collection(folder, collection, tmp_path, capsys):
+    parts = [index(tmp_path / f"{i}.h5", folder, "--shard", f"{i}/2") for i in (1, 2)]
+    for _ in range(2):
+        assert run(index_images, "--merge", *parts, "-i", collection) == 0
+    file = index(tmp_path / "digits.h5", folder)
+    flags = ["--sample", 2, "--seed", 1, "--json"]
+    assert_same(found(capsys, collection, *flags), found(capsys, file, *flags))
+    index(collection, folder)
+    assert "added 0, changed 0, removed 0, kept 40" in capsys.readouterr().out
+
+
+@lite
+def test_a_graph_is_probed_and_hash_codes_need_a_server(folder, collection, capsys):
+    index(collection, folder)
+    capsys.readouterr()
+    assert "nothing to probe" in error_of(capsys, search, "-i", collection, "--probe", 9)
+    flags = ["--sample", 2, "--seed", 1, "--json", "-k", 5]
+    expected = found(capsys, collection, *flags)
+    assert run(index_images, "-i", collection, "--engine", "HNSW16") == 0
+    assert_same(found(capsys, collection, *flags, "--probe", 99), expected)
+    arguments = ["-m", MODEL, "-i", f"{collection}2", "--dataset", folder, "--engine", "hash:64"]
+    capsys.readouterr()
+    assert "Milvus Lite has no BIN_IVF_FLAT" in error_of(capsys, index_images, *arguments)
+
+
+@pytest.fixture
+def codes(random):
+    codes = random.standard_normal((1500, 4), np.float32)
+    codes[7] = 0
+    codes[9] = codes[8]
+    return codes
+
+
+def collection_of(codes, collection, encoder, metric):
+    dataset = open_dataset("mnist", "train", len(codes))
+    made = create_collection(collection, encoder, metric, dataset)
+    made.upsert(range(len(codes)), range(len(codes)), [""] * len(codes), codes)
+    return made
+
+
+@lite
+@pytest.mark.parametrize("metric", ["euclidean", "cosine"])
+def test_distances_are_those_of_exact_search(metric, codes, collection, stub_encoder, random):
+    engine = MilvusEngine(collection_of(codes, collection, stub_encoder, metric))
+    exact = ExactEngine(codes, metric)
+    queries = np.vstack([random.standard_normal((3, 4), np.float32), codes[7:9]])
+    for k in (1, 225, 9999):
+        expected, (distances, rows) = exact.search(queries, k), engine.search(queries, k)
+        assert (distances.dtype, rows.dtype) == (np.float32, np.int64)
+        assert (np.diff(distances) >= 0).all()
+        np.testing.assert_allclose(distances, expected[0], atol=1e-4)
+    limit = float(expected[0][0, 40]) * 1.0001
+    for a, b in zip(
+        engine.search_within(queries[:3], limit)[1],
+        exact.search_within(queries[:3], limit)[1],
+        strict=True,
+    ):
+        assert set(a) == set(b)
+
+
+@lite
+def test_more_results_than_a_server_gives_come_in_parts(
+    codes, collection, stub_encoder, monkeypatch
+):
+    made = collection_of(codes, collection, stub_encoder, "euclidean")
+    made.server.address = replace(made.server.address, lite=False)
+    monkeypatch.setattr(milvus_search, "LIMIT", 100)
+    monkeypatch.setattr(milvus_search, "MIN_PAGES", 1)
+    distances, rows = MilvusEngine(made).search(codes[:3], 700)
+    expected = ExactEngine(codes).search(codes[:3], 700)
+    np.testing.assert_allclose(distances, expected[0], atol=1e-4)
+    assert [set(row) for row in rows] == [set(row) for row in expected[1]]
+
+
+@lite
+def test_a_page_that_is_full_is_read_again_in_halves(codes, collection, stub_encoder, monkeypatch):
+    made = collection_of(codes, collection, stub_encoder, "euclidean")
+    monkeypatch.setattr("pyimagesearch.milvus_index.PAGE", 70)
+    assert sorted(row for row, _ in made.scan(["id"])) == list(range(1500))
+    assert sorted(row for row, _ in made.scan(["id"], 1400)) == list(range(1400, 1500))
+    monkeypatch.setattr(type(made), "__len__", lambda self: 3)
+    assert sorted(row for row, _ in made.scan(["id"])) == list(range(1500))
+
+
+@lite
+def test_a_damaged_collection_is_one_line(folder, collection, capsys):
+    from pymilvus import MilvusClient
+
+    index(collection, folder)
+    client = MilvusClient(parse_address(collection).uri)
+    state = {"row": 0, "nothing": [0, 0]}
+    for text in ("not json", "[]", json.dumps({"dataset": {}, "engine": "exact", "centre": ""})):
+        client.upsert("digits_about", [{**state, "text": text}])
+        capsys.readouterr()
+        assert "cannot use the index" in error_of(capsys, search, "-i", collection)
+    rows = client.query("digits_about", filter="row > 0", output_fields=["row", "text"])
+    client.upsert("digits_about", [{**rows[0], "text": "AAAA", "nothing": [0, 0]}])
+    assert "its encoder is damaged" in error_of(capsys, search, "-i", collection)
+    index(collection, folder, "--rebuild")
+    assert len(load_index(collection)) == 40
+
+
+class Failing:
+    """A client whose calls fail a number of times."""
+
+    def __init__(self, error, times):
+        self.error, self.times, self.calls = error, times, 0
+
+    def query(self, *arguments, **options):
+        self.calls += 1
+        if self.calls <= self.times:
+            raise self.error
+        return "answer"
+
+
+@pytest.fixture
+def server(monkeypatch):
+    """A Server whose client fails as it is told to."""
+    monkeypatch.setattr(milvus, "PAUSES", (0, 0, 0))
+
+    def make(error, times):
+        server = Server.__new__(Server)
+        server.address, server._token = parse_address("http://host/photos"), "root:secret"
+        server._client = Failing(error, times)
+        return server
+
+    return make
+
+
+@lite
+def test_what_fails_in_passing_is_repeated_and_told(server, capsys):
+    from grpc import StatusCode
+    from pymilvus.exceptions import MilvusException
+
+    passing = MilvusException(StatusCode.UNAVAILABLE, "gone, root:secret")
+    assert server(passing, 2).call("query") == "answer"
+    lines = capsys.readouterr().err
+    assert lines.count("[WARNING] Milvus failed to query, trying again") == 2
+    assert "secret" not in lines
+    dead = server(passing, 99)
+    with pytest.raises(OSError, match="failed to query: gone") as error:
+        dead.call("query")
+    assert dead._client.calls == 4
+    assert "secret" not in str(error.value)
+
+
+@lite
+def test_what_repeating_does_not_mend_is_not_repeated(server):
+    from grpc import StatusCode
+    from pymilvus.exceptions import MilvusException, ParamError
+
+    for error in (MilvusException(StatusCode.UNAUTHENTICATED, "no"), ParamError(1, "bad")):
+        lost = server(error, 9)
+        with pytest.raises(OSError, match="failed to query"):
+            lost.call("query")
+        assert lost._client.calls == 1
+
+
+@lite
+def test_a_search_never_imports_tensorflow(folder, tmp_path, python):
+    path = f"{tmp_path}/other.db"
+    arguments = ["index_images.py", "-m", MODEL, "-i", path, "--dataset", folder]
+    subprocess.run(python(*arguments), cwd=ROOT, check=True, capture_output=True)
+    code = (
+        "import sys, search; assert search.main(sys.argv[1:]) == 0; "
+        "assert not {'tensorflow', 'keras'} & set(sys.modules)"
+    )
+    subprocess.run(
+        python("-c", code, "-i", path, "-s", 1, "--json"), cwd=ROOT, check=True, capture_output=True
+    )
