@@ -9,8 +9,10 @@ MILVUS := .venv-milvus
 
 demo: $(VENV)/installed
 	$(PYTHON) train_autoencoder.py --model $(DEMO)/autoencoder.keras \
-	    --vis $(DEMO)/recon_vis.png --plot $(DEMO)/plot.png --epochs 3
-	$(PYTHON) index_images.py --model $(DEMO)/autoencoder.keras --index $(DEMO)/index.pickle
+	    --vis $(DEMO)/recon_vis.png --plot $(DEMO)/plot.png \
+	    --objective neighbours --schedule fast
+	$(PYTHON) index_images.py --model $(DEMO)/autoencoder.keras --index $(DEMO)/index.pickle \
+	    --metric cosine
 	$(PYTHON) search.py --index $(DEMO)/index.pickle --sample 5 --seed 1 --output $(DEMO)
 	$(PYTHON) search.py --index $(DEMO)/index.pickle --evaluate
 	@echo "Look at the montages in $(DEMO)/, results_0.png to results_4.png."

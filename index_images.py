@@ -158,7 +158,7 @@ def load_encoder(args, index):
             "file, which brings its own"
         )
     else:
-        settings, make, fingerprint = (model,), Encoder.from_keras, sha256_of
+        settings, make, fingerprint = (model,), Encoder.from_file, sha256_of
     if index is None:
         info(f"loading {model}...")
         return make(*settings)

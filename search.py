@@ -166,7 +166,7 @@ def choose_encoder(index, model):
             raise ValueError(
                 "this index carries no encoder: name the model that made it with --model"
             )
-        encoder, dim = Encoder.from_keras(model), index.features.shape[1]
+        encoder, dim = Encoder.from_file(model), index.features.shape[1]
         if encoder.dim != dim:
             raise ValueError(
                 f"{model} gives codes of {encoder.dim} numbers, those of the index have {dim}: "

@@ -22,4 +22,35 @@ def _silenced_stderr():
 with _silenced_stderr():
     import keras
 
-__all__ = ["keras"]
+__all__ = ["devices", "keras", "precision"]
+
+
+@contextmanager
+def devices(strategy=None):
+    """Train on one device, or with "mirrored" on all GPUs of this machine (or all logical CPUs).
+
+    A batch is then divided among them. A GPU's memory is taken as it is needed.
+    """
+    import tensorflow as tf
+
+    for gpu in tf.config.list_physical_devices("GPU"):
+        tf.config.experimental.set_memory_growth(gpu, True)
+    if strategy is None:
+        yield
+        return
+    with tf.distribute.MirroredStrategy().scope():
+        yield
+
+
+@contextmanager
+def precision(mixed):
+    """Compute in bfloat16 where `mixed`, with weights in float32.
+
+    Unlike float16, bfloat16 has the range of float32, so that losses need no scaling.
+    """
+    before = keras.mixed_precision.dtype_policy()
+    keras.mixed_precision.set_dtype_policy("mixed_bfloat16" if mixed else before)
+    try:
+        yield
+    finally:
+        keras.mixed_precision.set_dtype_policy(before)

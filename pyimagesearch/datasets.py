@@ -38,7 +38,7 @@ class ArrayDataset:
                 f"unknown dataset {name}: expected {', '.join(BUILT_IN)}, an .npz file with "
                 "x_train and x_test, or a folder"
             )
-        self.name, self.split, self.limit = name, split, limit
+        self.name, self._split, self.limit = name, split, limit
         self._loading = None
 
     def prefetch(self):
@@ -51,7 +51,7 @@ class ArrayDataset:
         return self._load_images() if self._loading is None else self._loading.result()
 
     def _load_images(self):
-        images = _as_images(self._load(self.name, self.split, "x"), self.name)[: self.limit]
+        images = _as_images(self._load(self.name, self._split, "x"), self.name)[: self.limit]
         if self.labels is not None and len(self.labels) != len(images):
             raise ValueError(f"{self.name}: {len(self.labels)} labels for {len(images)} images")
         return images
@@ -59,13 +59,30 @@ class ArrayDataset:
     @cached_property
     def labels(self):
         """int64 (n,), or None when the source has no labels."""
-        labels = self._load(self.name, self.split, "y")
+        labels = self._load(self.name, self._split, "y")
         return None if labels is None else _as_labels(labels, self.name)[: self.limit]
+
+    def split(self, validation=0.1, seed=0):
+        """Return two datasets of at least one image each, a random part of them for validation.
+
+        Raises ValueError when there is one image only.
+        """
+        order = np.random.default_rng(seed).permutation(len(self))
+        if len(order) < 2:
+            raise ValueError(f"{self.name} has 1 image: training needs 2, to validate on one")
+        count = min(max(1, round(validation * len(order))), len(order) - 1)
+        return self._part(np.sort(order[count:])), self._part(np.sort(order[:count]))
+
+    def _part(self, rows):
+        part = ArrayDataset(self.name, self._split, self.limit)
+        part.images = self.images[rows]
+        part.labels = None if self.labels is None else self.labels[rows]
+        return part
 
     @property
     def location(self):
         """What `open_dataset` needs to open this again, as plain values."""
-        return {"name": self.name, "split": self.split, "limit": self.limit}
+        return {"name": self.name, "split": self._split, "limit": self.limit}
 
     def test_images(self):
         """The dataset to draw queries from: the test split."""

@@ -1,15 +1,15 @@
 """Encoders: images in, codes out. Made from a Keras model once, run by ONNX Runtime ever after."""
 
+import json
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
-from pyimagesearch.files import sha256_of
+from pyimagesearch.files import replacing, sha256_of
 from pyimagesearch.images import InputSpec
-from pyimagesearch.model_files import load_model
+from pyimagesearch.model_files import NOTE, encoder_of, load_model
 
-CODE_LAYERS = ("encoded", "encoder")
 # Encoded at once: a network such as VGG16 needs some 500 bytes of memory a pixel for its layers.
 PIXELS = 2**20
 
@@ -30,6 +30,47 @@ class Encoder:
         self.model, self.model_sha256 = model, model_sha256
 
     @classmethod
+    def from_file(cls, path):
+        """Make an encoder from a model file, .onnx or one of Keras'; see the methods for each."""
+        return (cls.from_onnx if Path(path).suffix.lower() == ".onnx" else cls.from_keras)(path)
+
+    @classmethod
+    def from_onnx(cls, path):
+        """Make an encoder from an ONNX file of images (n, height, width, channels) to (n, dim).
+
+        Raises OSError when the file cannot be read, ValueError when it is something else.
+        """
+        data = Path(path).read_bytes()
+        encoder = cls(data, None, None, Path(path).name, sha256_of(path))
+        inputs, outputs = encoder._session.get_inputs(), encoder._session.get_outputs()
+        shapes = [list(node.shape) for node in (*inputs, *outputs)]
+        if [len(shape) for shape in shapes] != [4, 2]:
+            raise ValueError(
+                f"{path} goes from {shapes[: len(inputs)]} to {shapes[len(inputs) :]}: expected "
+                "one input of images (n, height, width, channels) and one output of codes (n, dim)"
+            )
+        note = encoder._session.get_modelmeta().custom_metadata_map.get(NOTE)
+        try:
+            encoder.spec = InputSpec.from_dict(json.loads(note)) if note else None
+            encoder.spec = encoder.spec or InputSpec(*shapes[0][1:])
+            sample = np.zeros((1, *encoder.spec.shape), np.float32)
+            [codes] = encoder._session.run(None, {inputs[0].name: sample})
+        except Exception as error:  # JSON and ONNX Runtime raise types of their own
+            reason = " ".join(str(error).split())
+            raise ValueError(f"cannot use {path} as an encoder: {reason}") from error
+        encoder.dim = codes.shape[1]
+        return encoder
+
+    def save_onnx(self, path):
+        """Write the encoder as an ONNX file, with a note of how pictures are fitted to it."""
+        import onnx
+
+        model = onnx.load_from_string(self.onnx)
+        onnx.helper.set_model_props(model, {NOTE: json.dumps(self.spec.to_dict())})
+        with replacing(path) as temporary:
+            temporary.write_bytes(model.SerializeToString())
+
+    @classmethod
     def from_keras(cls, path):
         """Make an encoder from a saved autoencoder's layer `encoded`.
 
@@ -37,7 +78,7 @@ class Encoder:
         code of its own to load, or has no such layer.
         """
         model, spec = load_model(path)
-        network = _encoder_network(model, path)
+        network = encoder_of(model, path)
         return cls.from_network(network, spec, Path(path).name, sha256_of(path))
 
     @classmethod
@@ -112,23 +153,6 @@ class Encoder:
             if progress:
                 progress(len(rows))
         return codes
-
-
-def _encoder_network(model, path):
-    """Return the Keras network from a model's images to its flat code."""
-    from pyimagesearch.backend import keras
-
-    names = [layer.name for layer in model.layers]
-    layer = next((name for name in CODE_LAYERS if name in names), None)
-    if layer is None:
-        raise ValueError(
-            f"{path} has no layer named encoded, whose output would be the code; "
-            f"it has {', '.join(names)}"
-        )
-    code = model.get_layer(layer).output
-    if len(code.shape) > 2:
-        code = keras.layers.Flatten()(code)
-    return keras.Model(model.input, code)
 
 
 def _export_onnx(network):

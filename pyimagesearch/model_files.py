@@ -8,6 +8,7 @@ from pyimagesearch.files import replacing
 from pyimagesearch.images import InputSpec
 
 NOTE = "input_spec.json"  # the member of a .keras archive, the attribute of an .h5 file
+CODE_LAYERS = ("encoded", "encoder")
 
 
 def save_model(model, path, spec):
@@ -23,6 +24,16 @@ def save_model(model, path, spec):
         else:
             with zipfile.ZipFile(temporary, "a") as archive:
                 archive.writestr(NOTE, note)
+
+
+def save_encoder(model, path, spec):
+    """Write the half of a model that gives the code; the suffix is .keras, .h5 or .onnx."""
+    if Path(path).suffix.lower() != ".onnx":
+        save_model(encoder_of(model, flat=False), path, spec)
+        return
+    from pyimagesearch.encoders import Encoder  # which imports this module
+
+    Encoder.from_network(encoder_of(model), spec, Path(path).name, "").save_onnx(path)
 
 
 def load_model(path):
@@ -60,3 +71,24 @@ def _read_note(path):
         with h5py.File(path) as file:
             note = file.attrs.get(NOTE)
     return None if note is None else InputSpec.from_dict(json.loads(note))
+
+
+def encoder_of(model, path="the model", flat=True):
+    """Return the network from a model's images to the output of its layer `encoded` or `encoder`.
+
+    With `flat`, that is made (n, d) if it has more axes. Raises ValueError, naming `path`, when
+    there is no such layer.
+    """
+    from pyimagesearch.backend import keras
+
+    names = [layer.name for layer in model.layers]
+    layer = next((name for name in CODE_LAYERS if name in names), None)
+    if layer is None:
+        raise ValueError(
+            f"{path} has no layer named encoded, whose output would be the code; "
+            f"it has {', '.join(names)}"
+        )
+    code = model.get_layer(layer).output
+    if flat and len(code.shape) > 2:
+        code = keras.layers.Flatten()(code)
+    return keras.Model(model.inputs[0], code)

@@ -38,21 +38,40 @@ def reconstruction_sheet(originals, decoded):
     )
 
 
-def plot_losses(path, losses):
-    """Plot the training and validation loss of each epoch to the file `path`."""
+def plot_training(path, history, baselines):
+    """Plot the losses of each epoch to the file `path`; beside them, if measured, the P@10.
+
+    `history` is a list of {"phase", "epoch", "loss", "val_loss"}, perhaps with "P@10". Each phase
+    has a loss of its own, drawn as a line of its own. `baselines` are P@10 by name, drawn across.
+    """
     from matplotlib import style
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
+    measured = "P@10" in history[0]
+    phases = list(dict.fromkeys(row["phase"] for row in history))
     with style.context("ggplot"):
-        figure = Figure()
-        axes = figure.subplots()
-        epochs = range(1, len(losses["loss"]) + 1)
-        axes.plot(epochs, losses["loss"], label="train_loss", marker=".")
-        axes.plot(epochs, losses["val_loss"], label="val_loss", marker=".")
-        axes.set(title="Training loss", xlabel="Epoch", ylabel="Loss (mean squared error)")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.legend(loc="upper right")
+        figure = Figure(figsize=(12.8, 4.8) if measured else (6.4, 4.8), layout="tight")
+        panels = np.atleast_1d(figure.subplots(1, 1 + measured))
+        for number, phase in enumerate(phases):
+            places = [i for i, row in enumerate(history, 1) if row["phase"] == phase]
+            prefix = f"{phase}: " if len(phases) > 1 else ""
+            for name, label, line in (("loss", "train_loss", ":"), ("val_loss", "val_loss", "-")):
+                values = [history[i - 1][name] for i in places]
+                colour = f"C{number}"
+                panels[0].plot(places, values, line, color=colour, label=prefix + label, marker=".")
+        panels[0].set(title="Training loss", xlabel="Epoch", ylabel="Loss (mean squared error)")
+        if len(phases) > 1:  # whose losses are of different kinds
+            panels[0].set(ylabel="Loss of each phase", yscale="log")
+        if measured:
+            values = [row["P@10"] for row in history]
+            panels[1].plot(range(1, len(values) + 1), values, label="codes", marker=".")
+            for i, (name, value) in enumerate(baselines.items(), 1):
+                panels[1].axhline(value, label=name, linestyle="--", color=f"C{i}")
+            panels[1].set(title="Retrieval of validation images", xlabel="Epoch", ylabel="P@10")
+        for axes in panels:
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+            axes.legend()
         with replacing(path) as temporary:
             figure.savefig(temporary)
 

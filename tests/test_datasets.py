@@ -205,3 +205,29 @@ def test_cifar10_is_read_from_keras_cache_as_rgb(no_downloads):
     assert train.images.shape == (10, 32, 32, 3)
     assert test.images[0, 0, 0].tolist() == [200, 0, 0]
     assert test.labels.tolist() == [6, 9]
+
+
+def test_a_split_puts_every_image_with_its_label_into_one_part():
+    dataset = open_dataset("mnist", "train", 200)
+    training, validation = dataset.split(0.1, seed=3)
+    assert (len(training), len(validation)) == (180, 20)
+    parts = np.concatenate([training.images, validation.images])
+    whole = {
+        image.tobytes(): label for image, label in zip(dataset.images, dataset.labels, strict=True)
+    }
+    labels = np.concatenate([training.labels, validation.labels])
+    assert {image.tobytes(): label for image, label in zip(parts, labels, strict=True)} == whole
+    again = dataset.split(0.1, seed=3)[1]
+    np.testing.assert_array_equal(again.images, validation.images)
+    assert (dataset.split(0.1, seed=4)[1].images != validation.images).any()
+    assert validation.location == dataset.location
+
+
+@pytest.mark.parametrize("fraction", [0.001, 0.999])
+def test_no_part_of_a_split_is_empty(fraction):
+    assert all(len(part) for part in open_dataset("mnist", "train", 3).split(fraction))
+
+
+def test_one_image_cannot_be_split():
+    with pytest.raises(ValueError, match="training needs 2"):
+        open_dataset("mnist", "train", 1).split(0.5)

@@ -40,6 +40,28 @@ def test_a_dataset_is_encoded_in_batches_as_at_once():
     )
 
 
+def test_an_encoder_comes_back_from_an_onnx_file_with_its_fit(saved, random, tmp_path):
+    encoder = Encoder.from_keras(saved[1])
+    encoder.spec = InputSpec(12, 8, 3, "crop")
+    encoder.save_onnx(tmp_path / "encoder.onnx")
+    again = Encoder.from_file(str(tmp_path / "encoder.onnx"))
+    assert (again.spec, again.dim, again.model) == (encoder.spec, 5, "encoder.onnx")
+    images = random.random((7, 12, 8, 3), dtype=np.float32)
+    np.testing.assert_array_equal(again.encode(images), encoder.encode(images))
+
+
+def test_an_onnx_file_of_another_kind_is_refused(saved, tmp_path):
+    (tmp_path / "text.onnx").write_text("hello")
+    with pytest.raises(ValueError, match=r"text\.onnx cannot be run"):
+        Encoder.from_file(tmp_path / "text.onnx")
+    saved[0](np.zeros((1, 12, 8, 3), np.float32))  # a model is exported as it was last called
+    saved[0].export(tmp_path / "whole.onnx", format="onnx", verbose=False)
+    with pytest.raises(ValueError, match="one output of codes"):
+        Encoder.from_file(tmp_path / "whole.onnx")
+    with pytest.raises(FileNotFoundError):
+        Encoder.from_file(tmp_path / "none.onnx")
+
+
 def test_an_encoder_comes_back_from_plain_values(saved, random):
     encoder = Encoder.from_keras(saved[1])
     again = Encoder.from_dict(encoder.to_dict())

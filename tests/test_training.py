@@ -1,80 +1,167 @@
+import csv
+import math
+
 import numpy as np
 import pytest
 
 from pyimagesearch import training
 from pyimagesearch.backend import keras
+from pyimagesearch.checkpoints import Checkpoint
 from pyimagesearch.convautoencoder import ConvAutoencoder
 from pyimagesearch.datasets import open_dataset
 from pyimagesearch.images import InputSpec
 from pyimagesearch.model_files import save_model
 
-SPEC = InputSpec(28, 28, 1)
+SPEC = InputSpec(8, 8, 1)
 
 
-def batches(split="train", limit=96, seed=None):
-    return training.Reconstruction(open_dataset("mnist", split, limit), SPEC, 32, seed)
+@pytest.fixture(autouse=True)
+def _eager():
+    """Skip tracing, which takes seconds for each phase; the steps are few."""
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
 
 
-def test_every_image_is_seen_once_an_epoch_in_a_new_order():
-    data = training.Reconstruction(open_dataset("mnist", "train", 70), SPEC, 32, seed=1)
-    orders = []
-    for _ in range(2):
-        assert [len(data[i][0]) for i in range(len(data))] == [32, 32, 6]
-        orders.append(data.order.tolist())
-        data.on_epoch_end()
-    assert sorted(orders[0]) == sorted(orders[1]) == list(range(70))
-    assert orders[0] != orders[1]
+def images(split, limit):
+    return open_dataset("mnist", split, limit)
 
 
-def test_the_target_is_the_input():
-    images, targets = batches()[0]
-    np.testing.assert_array_equal(images, targets)
+def run(folder, **options):
+    """Train a small network; return it, its checkpoint and whether it was finished."""
+    plan = {"epochs": 2, "batch_size": 64, "learning_rate": 1e-2, "seed": 3}
+    keys = training.Plan.__dataclass_fields__.keys() & options.keys()
+    plan = training.Plan(**{**plan, **{key: options.pop(key) for key in keys}})
+    checkpoint = options.pop("checkpoint", None) or Checkpoint(str(folder / "c.npz"), {})
+    keras.utils.set_random_seed(plan.seed)
+    model = ConvAutoencoder.build(8, 8, 1, filters=(4,), latentDim=4)
+    splits = images("train", 128), images("test", 32)
+    finished = training.train(model, *splits, SPEC, plan, checkpoint, **options)
+    return model, checkpoint, finished
 
 
-def test_the_rate_decays_as_the_tutorials_does():
-    rate = training.inverse_time_decay(1e-3, decay=1e-3 / 20)
-    assert float(rate(0)) == pytest.approx(1e-3)
-    assert float(rate(1875)) == pytest.approx(1e-3 / (1 + 1875 * 1e-3 / 20))
+def assert_same_weights(model, other, atol=1e-5):
+    for a, b in zip(model.get_weights(), other.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, atol=atol)
 
 
-def train(seed, epochs=2):
-    keras.utils.set_random_seed(seed)
-    model = ConvAutoencoder.build(28, 28, 1, filters=(4, 8), latentDim=4)
-    losses, finished = training.train(
-        model, batches(seed=seed), batches("test"), epochs, learning_rate=1e-2
-    )
+def test_training_lowers_the_loss_and_the_same_seed_gives_the_same_model(tmp_path):
+    model, checkpoint, finished = run(tmp_path)
     assert finished
-    return model, losses
+    assert checkpoint.history[1]["loss"] < checkpoint.history[0]["loss"]
+    assert_same_weights(model, run(tmp_path)[0])
 
 
-def test_training_lowers_the_loss_and_the_same_seed_gives_the_same_model():
-    model, losses = train(seed=3)
-    assert losses["loss"][1] < losses["loss"][0]
-    again, _ = train(seed=3)
-    for a, b in zip(model.get_weights(), again.get_weights(), strict=True):
-        np.testing.assert_allclose(a, b, atol=1e-5)
+class CrashError(RuntimeError):
+    pass
 
 
-def test_the_epoch_with_the_lowest_validation_loss_is_kept():
-    best = training.BestEpoch()
-    best.set_model(keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)]))
+class CrashingCheck:
+    """A RetrievalCheck that fails on its n-th call, which is before the epoch is written down."""
+
+    def __init__(self, calls=0):
+        self.calls = calls
+
+    def precision(self, encoder):
+        self.calls -= 1
+        if not self.calls:
+            raise CrashError
+        return 0.5
+
+
+@pytest.mark.parametrize(
+    ("objective", "schedule", "crash"),
+    [
+        ("denoising", "tutorial", 2),
+        ("neighbours", "fast", 2),  # at the start of its second phase
+        ("neighbours", "tutorial", 4),  # within its third
+    ],
+)
+def test_a_resumed_training_ends_as_an_uninterrupted_one(tmp_path, objective, schedule, crash):
+    options = {"objective": objective, "schedule": schedule, "augment": ["affine"]}
+    whole, expected, _ = run(tmp_path, check=CrashingCheck(), **options)
+    begun = Checkpoint(str(tmp_path / "begun.npz"), {})
+    with pytest.raises(CrashError):
+        run(tmp_path, checkpoint=begun, check=CrashingCheck(crash), **options)
+    begun = Checkpoint(begun.path, {}).resumed()
+    assert len(begun.history) == crash - 1
+    model, resumed, finished = run(tmp_path, checkpoint=begun, check=CrashingCheck(), **options)
+    assert finished
+    assert_same_weights(model, whole)
+    assert len(resumed.history) == len(expected.history)
+    for row, other in zip(resumed.history, expected.history, strict=True):
+        assert (row["phase"], row["epoch"]) == (other["phase"], other["epoch"])
+        assert row["val_loss"] == pytest.approx(other["val_loss"], rel=1e-4)
+
+
+def keeper(checkpoint, patience=None):
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, name="encoded")])
+    model.compile(loss="mse")
+    result = training.Keeper(model, "reconstruct", patience, checkpoint, {})
+    result.set_model(model)
+    return result
+
+
+def test_the_epoch_with_the_lowest_validation_loss_is_kept(tmp_path):
+    checkpoint = Checkpoint(str(tmp_path / "c.npz"), {})
+    best = keeper(checkpoint)
     for epoch, loss in enumerate([3.0, 1.0, 2.0]):
         best.model.set_weights([np.full((1, 1), epoch), np.zeros(1)])
-        best.on_epoch_end(epoch, {"val_loss": loss})
-    assert (best.loss, best.weights[0].item()) == (1, 1)
+        best.on_epoch_end(epoch, {"loss": 1.0, "val_loss": loss})
+    found = Checkpoint(str(tmp_path / "c.npz"), {}).resumed()
+    assert (found.best, found.arrays["best"][0].item()) == (1, 1)
+    assert found.arrays["weights"][0].item() == 2
+
+
+def test_patience_ends_after_so_many_epochs_without_a_better_one(tmp_path):
+    checkpoint = Checkpoint(str(tmp_path / "c.npz"), {})
+    patient = keeper(checkpoint, patience=2)
+    stops = []
+    for epoch, loss in enumerate([3.0, 1.0, 2.0, math.nan]):
+        patient.on_epoch_end(epoch, {"loss": 1.0, "val_loss": loss})
+        stops.append(patient.model.stop_training)
+    assert stops == [False, False, False, True]
+    # Killed here, it is over when it is resumed too.
+    assert keeper(Checkpoint(str(tmp_path / "c.npz"), {}).resumed(), 2).waited_enough()
+
+
+def test_a_loss_that_is_never_a_number_keeps_some_weights(tmp_path):
+    checkpoint = Checkpoint(str(tmp_path / "c.npz"), {})
+    keeper(checkpoint).on_epoch_end(0, {"loss": math.nan, "val_loss": math.nan})
+    assert "best" in checkpoint.arrays
+    assert not keeper(checkpoint, patience=2).waited_enough()
+
+
+def test_the_log_has_a_line_an_epoch_of_all_phases(tmp_path):
+    log = tmp_path / "log.csv"
+    run(tmp_path, objective="triplet", log=str(log), check=CrashingCheck())
+    with log.open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["phase"] for row in rows] == [*["separate"] * 4, "decode"]
+    assert list(rows[0]) == ["phase", "epoch", "loss", "val_loss", "P@10"]
+
+
+def test_decoding_leaves_the_codes_as_they_are(tmp_path):
+    after_each = []
+
+    class Spy(CrashingCheck):
+        def precision(self, encoder):
+            after_each.append(encoder.predict_on_batch(images("test", 8).read(range(8), SPEC)))
+            return 0.5
+
+    model, checkpoint, _ = run(tmp_path, objective="triplet", check=Spy(), epochs=1)
+    assert [row["phase"] for row in checkpoint.history] == ["separate", "separate", "decode"]
+    np.testing.assert_allclose(*after_each[1:], atol=1e-6)
+    assert all(layer.trainable for layer in model.layers)
 
 
 def test_the_saved_model_carries_no_optimizer(tmp_path):
-    model, _ = train(seed=3, epochs=1)
+    model, _, _ = run(tmp_path, epochs=1)
     save_model(model, tmp_path / "model.h5", SPEC)
     # The tutorial's scripts load it like this; with a compiled MSE this would raise in Keras 3.
     loaded = keras.models.load_model(tmp_path / "model.h5")
     assert not loaded.compiled
-    images, _ = batches("test")[0]
-    np.testing.assert_allclose(loaded(images), model(images), atol=1e-6)
-
-
-def test_the_constant_loss_is_that_of_the_training_mean():
-    """The mean squares about the mean image, as measured for all of MNIST: 0.0673 and 0.0674."""
-    whole = training.constant_loss(batches(limit=None), batches("test", limit=None))
-    assert whole == pytest.approx(0.0674, abs=2e-4)
+    sample = images("test", 8).read(range(8), SPEC)
+    np.testing.assert_allclose(loaded(sample), model(sample), atol=1e-6)

@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import pytest
 
@@ -64,6 +65,16 @@ def test_a_long_caption_is_shortened_to_its_tile():
     assert sheet.shape == (96 + 36, 96, 3)
     assert sheet[96:, 40:].any()  # there is text up to the middle and beyond
     assert not sheet[96:, -2:].any()
+
+
+def test_a_plot_has_a_second_panel_where_retrieval_was_measured(tmp_path):
+    losses = {"phase": "reconstruct", "loss": 0.02, "val_loss": 0.01}
+    rows = [{**losses, "epoch": epoch} for epoch in (1, 2)]
+    visuals.plot_training(tmp_path / "plain.png", rows, {})
+    measured = [{**row, "P@10": 0.9} for row in [*rows, {**rows[0], "phase": "decode"}]]
+    visuals.plot_training(tmp_path / "measured.png", measured, {"raw pixels": 0.8})
+    shapes = [cv2.imread(str(tmp_path / f"{name}.png")).shape for name in ("plain", "measured")]
+    assert shapes == [(480, 640, 3), (480, 1280, 3)]
 
 
 def test_a_reconstruction_sheet_pairs_originals_with_copies():

@@ -1,0 +1,114 @@
+"""Retrieval by what was trained for: each objective, several seeds, as `search.py --evaluate` does.
+
+Trains with train_autoencoder.py into FOLDER (models that are there already are taken as they are),
+measures on the test images and prints a table: mean and, for several seeds, standard deviation.
+Beside them raw pixels, PCA, the untrained network, and the codes as bits: the mAP within the
+5,000 nearest by Hamming distance, for 1,000 queries.
+
+usage: python -m benchmarks.objectives FOLDER [--dataset mnist] [--seeds 1 2 3]
+           [--objectives reconstruction neighbours triplet] [--metric cosine] [--bits 32]
+"""
+
+import argparse
+from pathlib import Path
+
+import faiss
+import numpy as np
+
+import train_autoencoder
+from pyimagesearch.datasets import open_dataset
+from pyimagesearch.encoders import Encoder
+from pyimagesearch.evaluation import flat_pixels, pca_codes
+from pyimagesearch.metrics import evaluate, ranking_scores
+
+SCORES = "P@1", "P@10", "P@225", "mAP"
+DEPTH, QUERIES = 5_000, 1_000
+
+
+def trained(folder, dataset, objective, seed):
+    """Return the encoder of a model, which is trained if its file is not there."""
+    path = folder / f"{dataset}_{objective}_{seed}.h5"
+    if not path.exists():
+        flags = ["--model", path, "--vis", path.with_suffix(".png"), "--dataset", dataset]
+        flags += ["--plot", path.with_suffix(".plot.png"), "--log", path.with_suffix(".csv")]
+        flags += ["--schedule", "fast", "--epochs", 5, "--resume"]
+        flags += ["--objective", objective, "--seed", seed]
+        if train_autoencoder.main([str(flag) for flag in flags]):
+            raise SystemExit(1)
+    return Encoder.from_file(str(path))
+
+
+def untrained(seed):
+    """Return the encoder of a network as it is before it is trained."""
+    from pyimagesearch.autoencoders import build
+    from pyimagesearch.backend import keras
+    from pyimagesearch.images import InputSpec
+    from pyimagesearch.model_files import encoder_of
+
+    spec = InputSpec(28, 28, 1)
+    keras.utils.set_random_seed(seed)
+    return Encoder.from_network(encoder_of(build("conv", spec)), spec, "untrained", "")
+
+
+def hamming_map(gallery, gallery_labels, queries, query_labels, bits):
+    """Return the mAP within the DEPTH nearest by Hamming distance of ITQ codes of so many bits.
+
+    ITQ (Gong and Lazebnik, 2011) is learned from the gallery, without labels. Ties are ordered by
+    row. Average precision is over the relevant among the DEPTH, as hashing papers have it.
+    """
+    dim = gallery.shape[1]
+    # As the engine hash:BITS does: for more bits than numbers, turned at random into more of them.
+    factory = f"RR{bits},ITQ,LSH" if bits > dim else f"ITQ{bits},LSH"
+    hashing = faiss.index_factory(dim, factory)
+    hashing.train(gallery)
+    hashing.add(gallery)
+    rows = np.random.default_rng(0).permutation(len(queries))[:QUERIES]
+    _, found = hashing.search(queries[rows], DEPTH)
+    hits = gallery_labels[found] == query_labels[rows, np.newaxis]
+    return np.mean([ranking_scores(row)[-1] if row.any() else 0.0 for row in hits])
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--dataset", default="mnist")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    names = [name for name in train_autoencoder.OBJECTIVES if name != "denoising"]
+    parser.add_argument("--objectives", nargs="*", default=names)
+    parser.add_argument("--metric", default="cosine")
+    parser.add_argument("--bits", type=int, default=32, help="of the codes as bits")
+    args = parser.parse_args()
+    args.folder.mkdir(parents=True, exist_ok=True)
+    gallery, queries = (open_dataset(args.dataset, split) for split in ("train", "test"))
+    labels = gallery.labels, queries.labels
+
+    def row(name, codes):
+        results = []
+        for database, sought in codes:
+            scores = evaluate(sought, labels[1], database, labels[0], args.metric)
+            scores["bits"] = hamming_map(database, labels[0], sought, labels[1], args.bits)
+            results.append([scores[score] for score in (*SCORES, "bits")])
+        means, spreads = np.mean(results, axis=0), np.std(results, axis=0)
+        cells = [
+            f"{mean:.4f}" + (f" ± {spread:.4f}" if len(results) > 1 else "")
+            for mean, spread in zip(means, spreads, strict=True)
+        ]
+        print(f"| {name} | {' | '.join(cells)} |", flush=True)
+
+    def encoded(encoder):
+        return encoder.encode_dataset(gallery), encoder.encode_dataset(queries)
+
+    print(f"| {args.dataset}, {args.metric} | {' | '.join(SCORES)} | mAP of {args.bits} bits |")
+    print("|---" * (len(SCORES) + 2) + "|")
+    encoder = untrained(args.seeds[0])
+    pixels = flat_pixels(gallery, encoder.spec), flat_pixels(queries, encoder.spec)
+    row("raw pixels", [pixels])
+    row("PCA, 16-d", [[np.ascontiguousarray(codes) for codes in pca_codes(*pixels, 16)]])
+    row("untrained", [encoded(encoder)])
+    for name in args.objectives:
+        models = (trained(args.folder, args.dataset, name, seed) for seed in args.seeds)
+        row(f"{name}, {len(args.seeds)} seeds", [encoded(encoder) for encoder in models])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+import pickle
+
+import numpy as np
+import pytest
+
+from pyimagesearch.checkpoints import Checkpoint
+
+
+def saved(path, **settings):
+    checkpoint = Checkpoint(str(path), {"epochs": 3, **settings}, phase=1, epoch=2, best=0.5)
+    checkpoint.history.append({"phase": "decode", "epoch": 1, "loss": 0.25})
+    checkpoint.arrays = {"weights": [np.eye(2, dtype=np.float32), np.arange(3)], "targets": []}
+    checkpoint.save()
+    return checkpoint
+
+
+def test_a_checkpoint_comes_back_as_it_was(tmp_path):
+    before = saved(tmp_path / "c.npz")
+    after = Checkpoint(before.path, before.settings).resumed()
+    assert (after.phase, after.epoch, after.best, after.history) == (1, 2, 0.5, before.history)
+    assert after.arrays["targets"] == []
+    for a, b in zip(after.arrays["weights"], before.arrays["weights"], strict=True):
+        np.testing.assert_array_equal(a, b)
+        assert a.dtype == b.dtype
+
+
+def test_without_a_file_a_training_begins(tmp_path):
+    fresh = Checkpoint(str(tmp_path / "none.npz"), {})
+    assert fresh.resumed() is fresh
+
+
+def test_other_flags_are_refused_by_name(tmp_path):
+    saved(tmp_path / "c.npz", seed=1)
+    with pytest.raises(ValueError, match="begun with seed 1, received 2"):
+        Checkpoint(str(tmp_path / "c.npz"), {"epochs": 3, "seed": 2}).resumed()
+
+
+@pytest.mark.parametrize("content", [b"", b"text", b"PK\3\4 cut short"])
+def test_a_broken_file_is_refused(tmp_path, content):
+    (tmp_path / "c.npz").write_bytes(content)
+    with pytest.raises(ValueError, match="cannot resume from"):
+        Checkpoint(str(tmp_path / "c.npz"), {}).resumed()
+
+
+def test_a_pickle_in_its_place_is_not_opened(tmp_path):
+    class Exploit:
+        def __reduce__(self):
+            return (tmp_path / "harmed").touch, ()
+
+    (tmp_path / "c.npz").write_bytes(pickle.dumps(Exploit()))
+    with pytest.raises(ValueError, match="cannot resume from"):
+        Checkpoint(str(tmp_path / "c.npz"), {}).resumed()
+    np.savez(tmp_path / "c.npz", state=np.array([Exploit()], object))
+    with pytest.raises(ValueError, match="cannot resume from"):
+        Checkpoint(str(tmp_path / "c.npz"), {}).resumed()
+    assert not (tmp_path / "harmed").exists()
+
+
+def test_a_write_that_fails_leaves_the_one_before(tmp_path, monkeypatch):
+    before = saved(tmp_path / "c.npz")
+
+    def fail_half_way(path, **arrays):
+        path.write_bytes(b"half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(np, "savez", fail_half_way)
+    with pytest.raises(OSError, match="disk full"):
+        before.save()
+    monkeypatch.undo()
+    assert Checkpoint(before.path, before.settings).resumed().epoch == 2
+    before.remove()
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,77 @@
+import numpy as np
+import pytest
+
+import train_autoencoder
+from pyimagesearch.backend import keras
+from pyimagesearch.convautoencoder import ConvAutoencoder
+from pyimagesearch.muon import Muon, orthogonal
+from pyimagesearch.schedules import SCHEDULES, OneCycle, apply_norm_momentum, inverse_time_decay
+
+
+def test_the_script_offers_the_schedules_that_there_are():
+    assert tuple(SCHEDULES) == train_autoencoder.SCHEDULES
+
+
+def test_the_tutorials_recipe_is_as_published():
+    tutorial = SCHEDULES["tutorial"]
+    assert (tutorial.epochs, tutorial.batch_size, tutorial.learning_rate) == (20, 32, 1e-3)
+    assert tutorial.norm_momentum is None
+    assert isinstance(tutorial.optimizer(1e-3, 100, 20), keras.optimizers.Adam)
+
+
+def test_the_rate_decays_as_the_tutorials_does():
+    rate = inverse_time_decay(1e-3, decay=1e-3 / 20)
+    assert float(rate(0)) == pytest.approx(1e-3)
+    assert float(rate(1875)) == pytest.approx(1e-3 / (1 + 1875 * 1e-3 / 20))
+
+
+def test_one_cycle_goes_up_to_its_peak_and_down_to_nearly_nothing():
+    rates = np.array([float(OneCycle(0.5, steps=100)(step)) for step in range(100)])
+    assert rates.argmax() == 24
+    assert rates.max() == pytest.approx(0.5)
+    assert 0 < rates[0] <= 0.02
+    assert rates[-1] == pytest.approx(0.005)
+    assert (np.diff(rates[:25]) > 0).all()
+    assert (np.diff(rates[24:]) < 0).all()
+
+
+@pytest.mark.parametrize("shape", [(60, 16), (16, 60), (7, 7)])
+def test_orthogonal_makes_all_singular_values_about_1_and_keeps_the_directions(random, shape):
+    matrix = random.standard_normal(shape).astype(np.float32)
+    result = np.asarray(orthogonal(keras.ops.convert_to_tensor(matrix)))
+    values = np.linalg.svd(result, compute_uv=False)
+    assert values.max() < 1.3
+    assert np.median(values) > 0.6
+    left, _, right = np.linalg.svd(matrix, full_matrices=False)
+    diagonal = np.diag(left.T @ result @ right.T)
+    np.testing.assert_allclose(sorted(diagonal), sorted(values), atol=1e-3)
+
+
+def test_muon_finds_the_least_squares_solution(random):
+    inputs = np.tile(random.standard_normal((64, 5)), (200, 1)).astype(np.float32)
+    weights, bias = random.standard_normal((5, 3)), np.array([1.0, -2, 3])
+    model = keras.Sequential([keras.Input((5,)), keras.layers.Dense(3)])
+    model.compile(loss="mse", optimizer=Muon(OneCycle(0.3, 200)))
+    model.fit(inputs, inputs @ weights + bias, batch_size=64, shuffle=False, verbose=0)
+    # Its steps do not shrink with the gradient, so it ends about one last step from the solution.
+    np.testing.assert_allclose(model.get_weights()[0], weights, atol=0.15)
+    np.testing.assert_allclose(model.get_weights()[1], bias, atol=0.15)
+
+
+def test_muon_holds_a_mean_square_for_vectors_only():
+    optimizer = Muon()
+    kernel, bias = keras.Variable(np.zeros((3, 3, 2, 4))), keras.Variable(np.zeros(4))
+    optimizer.build([kernel, bias])
+    assert [square is None for square in optimizer.squares] == [True, False]
+    again = Muon.from_config(optimizer.get_config())
+    assert (again.momentum, again.beta_2) == (optimizer.momentum, optimizer.beta_2)
+
+
+def test_fast_training_lets_running_means_follow_faster():
+    model = ConvAutoencoder.build(8, 8, 1, filters=(4,), latentDim=2)
+    momenta = {}
+    for name in ("tutorial", "fast"):
+        apply_norm_momentum(model, SCHEDULES[name])
+        norms = [layer for layer in model.layers if "norm" in layer.name]
+        momenta[name] = {layer.momentum for layer in norms}
+    assert momenta == {"tutorial": {0.99}, "fast": {0.95}}

@@ -1,0 +1,155 @@
+"""train_autoencoder.py as a user runs it: killed, resumed, told nonsense, on two devices."""
+
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import cv2
+import h5py
+import numpy as np
+import pytest
+
+import index_images
+import train_autoencoder
+from pyimagesearch.indexes import load_index
+from pyimagesearch.model_files import load_model
+
+ROOT = Path(__file__).parent.parent
+
+
+def flags(folder, *more, name="model.keras"):
+    """The flags of a small training that writes to `folder`, as strings."""
+    base = ["-m", folder / name, "-v", folder / "v.png", "-p", folder / "p.png", "--limit", 256]
+    return [str(flag) for flag in (*base, *more)]
+
+
+def error_of(capsys, *arguments):
+    """Train with flags that must fail; return the one line of error."""
+    assert train_autoencoder.main([*arguments]) == 1
+    [line] = [line for line in capsys.readouterr().err.splitlines() if "[INFO]" not in line]
+    return line.removeprefix("train_autoencoder.py: error: ")
+
+
+def test_killed_at_any_moment_and_resumed_it_ends_as_if_it_had_not_been(tmp_path, python, capsys):
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    settings = ["--epochs", 4, "--filters", 4, "--seed", 5]
+    assert train_autoencoder.main(flags(whole, *settings, "--log", whole / "log.csv")) == 0
+    command = flags(killed, *settings, "--log", killed / "log.csv", "--resume")
+    with subprocess.Popen(
+        python("train_autoencoder.py", *command), cwd=ROOT, stderr=subprocess.PIPE, text=True
+    ) as training:
+        for line in training.stderr:
+            if "epoch 2 of 4" in line:
+                break
+        time.sleep(0.02)  # into the next epoch, or into the writing after it
+        training.kill()
+    assert training.returncode == -signal.SIGKILL
+    assert not (killed / "model.keras").exists()
+    assert train_autoencoder.main(command) == 0
+    models = [load_model(folder / "model.keras")[0] for folder in (whole, killed)]
+    for a, b in zip(*(model.get_weights() for model in models), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-4)
+    rows = [(folder / "log.csv").read_text().splitlines() for folder in (whole, killed)]
+    assert len(rows[0]) == len(rows[1]) == 5
+    assert sorted(path.name for path in killed.iterdir()) == ["log.csv", "model.keras", *PICTURES]
+
+
+PICTURES = ["p.png", "v.png"]
+
+
+def test_other_flags_than_before_are_refused(tmp_path, capsys):
+    from pyimagesearch.checkpoints import Checkpoint
+
+    Checkpoint(str(tmp_path / "model.keras.checkpoint.npz"), {"seed": 1}).save()
+    message = error_of(capsys, *flags(tmp_path, "--seed", 2, "--resume"))
+    assert "give the same flags, or train anew without --resume" in message
+
+
+def test_neighbours_in_the_fast_schedule_plots_all_phases_and_writes_the_encoder(tmp_path, capsys):
+    more = ["--objective", "neighbours", "--schedule", "fast", "--epochs", 1, "--filters", 4]
+    for suffix in (".h5", ".onnx"):
+        encoder = tmp_path / f"encoder{suffix}"
+        arguments = flags(tmp_path, *more, "--encoder", encoder, "--latent-dim", 4)
+        assert train_autoencoder.main(arguments) == 0
+        index = tmp_path / f"{suffix}.pickle"
+        assert index_images.main(["-m", str(encoder), "-i", str(index), "--limit", "50"]) == 0
+    output = capsys.readouterr().err
+    assert all(f"{phase}: epoch 1 of 1" in output for phase in ("follow", "refine", "decode"))
+    assert "training on 230 images, validating on 26" in output
+    assert cv2.imread(str(tmp_path / "p.png")).shape[1] == 1280  # two panels
+    assert load_index(tmp_path / ".h5.pickle").features.shape == (50, 4)
+    np.testing.assert_allclose(
+        load_index(tmp_path / ".h5.pickle").features,
+        load_index(tmp_path / ".onnx.pickle").features,
+        atol=1e-4,
+    )
+
+
+def test_the_encoder_of_pooling_is_saved_as_published(tmp_path):
+    more = ["--architecture", "pooling", "--epochs", 1, "--encoder", tmp_path / "encoder.h5"]
+    assert train_autoencoder.main(flags(tmp_path, *more)) == 0
+    encoder, _ = load_model(tmp_path / "encoder.h5")
+    assert encoder.layers[-1].name == "encoder"
+    assert encoder.output_shape == (None, 4, 4, 8)
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--architecture", "pooling", "--latent-dim", 8], "pooling has no --latent-dim"),
+        (["--architecture", "deep"], "deep is for sides of 32 to 256"),
+        (["--dataset", ".", "--validation", "test"], "is a folder, which has no test images"),
+        (["--objective", "neighbours", "--limit", 60], "at least 100 images to train on"),
+    ],
+)
+def test_what_does_not_go_together_is_one_line(tmp_path, capsys, more, message):
+    assert message in error_of(capsys, *flags(tmp_path, *more))
+    assert not (tmp_path / "model.keras").exists()
+
+
+def test_triplet_without_labels_is_one_line(tmp_path, capsys):
+    images = np.zeros((20, 28, 28), np.uint8)
+    np.savez(tmp_path / "d.npz", x_train=images, x_test=images)
+    more = ["--dataset", tmp_path / "d.npz", "--objective", "triplet"]
+    assert "needs labels of 2 kinds" in error_of(capsys, *flags(tmp_path, *more))
+
+
+@pytest.mark.parametrize(
+    "more", [["--validation", "1.5"], ["--log", "log.txt"], ["--encoder", "e.npz"]]
+)
+def test_a_wrong_flag_is_refused_by_argparse(tmp_path, more):
+    with pytest.raises(SystemExit) as exit_status:
+        train_autoencoder.main(flags(tmp_path, *more))
+    assert exit_status.value.code == 2
+
+
+def test_mixed_precision_ends_in_a_model_of_float32(tmp_path):
+    more = ["--mixed-precision", "--epochs", 1, "--filters", 4]
+    assert train_autoencoder.main(flags(tmp_path, *more, name="model.h5")) == 0
+    with h5py.File(tmp_path / "model.h5") as file:
+        assert "bfloat16" not in str(file.attrs["model_config"])
+    from pyimagesearch.backend import keras
+
+    assert keras.mixed_precision.dtype_policy().name == "float32"
+
+
+def test_two_devices_share_the_training(tmp_path, python):
+    code = (
+        "import sys, pyimagesearch\n"
+        "from pyimagesearch.backend import keras\n"
+        "import tensorflow as tf, train_autoencoder\n"
+        "[cpu] = tf.config.list_physical_devices('CPU')\n"
+        "two = [tf.config.LogicalDeviceConfiguration()] * 2\n"
+        "tf.config.set_logical_device_configuration(cpu, two)\n"
+        "status = train_autoencoder.main(sys.argv[1:])\n"
+        "assert len(tf.config.list_logical_devices('CPU')) == 2\n"
+        "sys.exit(status)\n"
+    )
+    more = ["--strategy", "mirrored", "--epochs", 2, "--filters", 4, "--schedule", "fast"]
+    command = python("-c", code, *flags(tmp_path, *more, "--log", tmp_path / "log.csv"))
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    losses = np.loadtxt(tmp_path / "log.csv", delimiter=",", skiprows=1, usecols=(2, 3))
+    assert losses.shape == (2, 2)
+    assert losses[1, 0] < losses[0, 0]
+    assert load_model(tmp_path / "model.keras")[0].output_shape == (None, 28, 28, 1)
