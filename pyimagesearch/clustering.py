@@ -91,12 +91,11 @@ def clusters_of(engine):
     return Clusters(ivf.quantizer.reconstruct_n(0, ivf.nlist), assignments)
 
 
-def nearest_to_centres(engine, count=10):
-    """Return for each cluster of an engine its `count` members nearest to the centre, or all.
+def nearest_to_centres(engine, clusters, count=10):
+    """Return for each of the Clusters of an engine its `count` members nearest to the centre.
 
     They come as pairs of rows, int64 (m,), and distances, float32 (m,) ascending.
     """
-    clusters = clusters_of(engine)
     found = []
     for cluster in range(len(clusters.centroids)):
         rows = np.flatnonzero(clusters.assignments == cluster)
@@ -120,8 +119,9 @@ def draw_clusters(engine, gallery, folder):
     from pyimagesearch.visuals import groups_sheet, write_image
 
     paths, reporter = [f"{folder}/clusters.png"], Reporter(gallery)
-    groups = nearest_to_centres(engine)
-    titles = _titles(engine, gallery.labels, reporter.label)
+    clusters = clusters_of(engine)
+    groups = nearest_to_centres(engine, clusters)
+    titles = _titles(clusters, gallery.labels, reporter.label)
     sheet = groups_sheet(groups, titles, gallery.ids, reporter.picture, rows=len(groups))
     write_image(paths[0], sheet)
     if engine.elbow:
@@ -130,9 +130,9 @@ def draw_clusters(engine, gallery, folder):
     return paths
 
 
-def _titles(engine, labels, name_of):
+def _titles(clusters, labels, name_of):
     """Return a line for each cluster: its size and, where labels are known, the most frequent."""
-    clusters, titles = clusters_of(engine), []
+    titles = []
     for cluster in range(len(clusters.centroids)):
         members = clusters.assignments == cluster
         size = np.count_nonzero(members)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pyimagesearch.engines import normalise
+from pyimagesearch.distances import normalise
 from pyimagesearch.indexes import METRICS
 
 BLOCK = 2048  # codes that are compared at once with up to `_width` others

@@ -16,8 +16,6 @@ from pyimagesearch.distances import (
     normalise,
 )
 
-__all__ = ["Engine", "ExactEngine", "normalise"]
-
 WITHIN_BLOCK = 1 << 22  # results held at once by search_within
 
 

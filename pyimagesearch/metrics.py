@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from pyimagesearch.engines import normalise
+from pyimagesearch.distances import normalise
 
 KS = (1, 10, 100, 225)
 BLOCK = 64  # queries ranked at once: 64 x 60,000 keys of 8 bytes are 31 MB

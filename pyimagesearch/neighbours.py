@@ -3,7 +3,7 @@
 import numpy as np
 
 from pyimagesearch.building import build_engine
-from pyimagesearch.engines import normalise
+from pyimagesearch.distances import normalise
 
 K = 20  # neighbours; 10 to 30 gave maps of the same quality
 STEPS = 80  # of the random walk: after fewer, parts of one class are still apart

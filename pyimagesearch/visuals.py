@@ -153,7 +153,7 @@ def query_sheet(title, picture):
     return with_caption(tile(picture, side), [title])
 
 
-def results_sheet(pictures, hits, side, captions, summary, columns=None):
+def results_sheet(pictures, hits, side, captions, summary):
     """Draw the pictures of results as a montage of tiles of `side` pixels over a line of summary.
 
     `hits` tells which are right, or is None: those that are not get a red border. `captions`,
@@ -165,8 +165,7 @@ def results_sheet(pictures, hits, side, captions, summary, columns=None):
     ]
     if captions is not None:
         tiles = [labelled(*pair) for pair in zip(tiles, captions, strict=True)]
-    columns = columns or math.ceil(math.sqrt(len(tiles)))
-    return with_caption(montage(tiles, columns), [summary])
+    return with_caption(montage(tiles, math.ceil(math.sqrt(len(tiles)))), [summary])
 
 
 def groups_sheet(groups, titles, ids, picture_of, rows=20, columns=10):

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from pyimagesearch.building import build_engine, choose_engine
 from pyimagesearch.clustering import clusters_of, find_elbow
-from pyimagesearch.distances import METRICS
+from pyimagesearch.distances import METRICS, normalise
 from pyimagesearch.engine_files import FOOTER, fingerprint, load_engine, save_engine
-from pyimagesearch.engines import ExactEngine, normalise
+from pyimagesearch.engines import ExactEngine
 
 COUNT, DIM = 3000, 16
 # Small ones of every kind; 4-bit parts train in a moment.
