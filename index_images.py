@@ -16,16 +16,18 @@ from contextlib import contextmanager
 import numpy as np
 
 from pyimagesearch.cli import HelpFormatter, command, fraction, info, positive_int
-from pyimagesearch.datasets import SPLITS, open_dataset
-from pyimagesearch.encoders import Encoder
-from pyimagesearch.encoding import encode_rows
-from pyimagesearch.engine_updates import engine_so_far, update_engine
+from pyimagesearch.datasets.array import SPLITS
+from pyimagesearch.datasets.catalog import open_dataset
+from pyimagesearch.datasets.transforms import FITS
 from pyimagesearch.files import require_writable, sha256_of
-from pyimagesearch.images import FITS
-from pyimagesearch.indexes import METRICS, Index, index_exists, load_index, save_index
-from pyimagesearch.milvus import is_milvus
-from pyimagesearch.pretrained import NETWORKS, pretrained_encoder, pretrained_fingerprint
-from pyimagesearch.shards import merge_files, parse_shard, require_same_shard, take_shard
+from pyimagesearch.index.index import Index, index_exists, load_index, save_index
+from pyimagesearch.index.shards import merge_files, parse_shard, require_same_shard, take_shard
+from pyimagesearch.indexing import engine_so_far, update_engine
+from pyimagesearch.metric import METRICS
+from pyimagesearch.milvus.client import is_milvus
+from pyimagesearch.models.encode import encode_rows
+from pyimagesearch.models.encoder import Encoder
+from pyimagesearch.models.pretrained import NETWORKS, pretrained_encoder, pretrained_fingerprint
 
 
 def parse_args(argv):
@@ -129,17 +131,17 @@ def index_so_far(args):
 def choose_images(args, index):
     """Return the location of the images to index: without --model, those that were indexed."""
     start = {"name": "mnist", "split": "train", "limit": None}
-    if not args.model and index.dataset:
-        start = index.dataset
+    if not args.model and index.source:
+        start = index.source
     given = {"name": args.dataset, "split": args.split, "limit": args.limit}
     return {**start, **{name: value for name, value in given.items() if value is not None}}
 
 
 def require_same_folder(index, dataset, path):
     """Raise ValueError where a sync would drop all pictures for those of another place."""
-    if dataset.location["name"] != index.dataset["name"] and not set(index.ids) & set(dataset.ids):
+    if dataset.source["name"] != index.source["name"] and not set(index.ids) & set(dataset.ids):
         raise ValueError(
-            f"{path} is the index of {index.dataset['name']}, and {dataset.location['name']} has "
+            f"{path} is the index of {index.source['name']}, and {dataset.source['name']} has "
             "none of its pictures: name another index, or replace this one with --rebuild"
         )
 
@@ -166,7 +168,7 @@ def load_encoder(args, index):
         made = f"another model, {index.encoder.model}, than {model}"
         if model in NETWORKS and model == index.encoder.model:
             spec = index.encoder.spec
-            made = f"other weights or images of {model} ({spec.height} x {spec.width}, {spec.fit})"
+            made = f"other weights or images of {model} ({spec.height} x {spec.width})"
         raise ValueError(
             f"the index was made with {made}: "
             "codes of two models cannot be compared; encode everything again with --rebuild"
@@ -178,7 +180,7 @@ def choose_encode(args):
     """Return the function that encodes rows: here, or on a Ray cluster."""
     if args.ray is None:
         return encode_rows
-    from pyimagesearch import ray_encoding
+    from pyimagesearch.models import ray_encode as ray_encoding
 
     ray_encoding.connect(args.ray or None)
     return ray_encoding.encode_rows
@@ -192,14 +194,14 @@ def index_array(dataset, encoder, metric, encode, path):
     for rows, part, _ in encode(dataset, np.arange(count), encoder):
         codes[rows] = part
     rate = count / (time.perf_counter() - started)
-    labels, location = dataset.labels, dataset.location
+    labels, location = dataset.labels, dataset.source
     save_index(Index(codes, dataset.ids, labels, None, location, metric, encoder), path)
     info(f"wrote {path}: {count:,} codes of {encoder.dim} numbers, {rate:,.0f} images/s")
 
 
 def index_folder(dataset, index, encoder, metric, encode, args):
     """Bring the index of a folder up to date, or make it."""
-    from pyimagesearch.syncing import sync
+    from pyimagesearch.index.sync import sync
 
     with listing_rejects(dataset, args.rejects):
         print(sync(dataset, index, encoder, args.index, metric, args.checksum, encode))
@@ -208,14 +210,14 @@ def index_folder(dataset, index, encoder, metric, encode, args):
 
 def index_collection(dataset, total, index, encoder, metric, encode, args):
     """Bring a collection in Milvus up to date, or make it; `total` counts what all shards have."""
-    from pyimagesearch.milvus_sync import prepare_collection, sync_folder, write_array
+    from pyimagesearch.milvus.sync import prepare_collection, sync_folder, write_array
 
     if args.rebuild and args.shard:
         raise ValueError("--rebuild would drop what other shards write: name a new collection")
     index = prepare_collection(
         args.index, index, encoder, metric, dataset, args.engine, args.rebuild
     )
-    if os.path.isdir(dataset.location["name"]):
+    if os.path.isdir(dataset.source["name"]):
         require_same_folder(index, dataset, args.index)
         shard = args.shard and parse_shard(args.shard)
         with listing_rejects(dataset, args.rejects):
@@ -228,14 +230,14 @@ def index_collection(dataset, total, index, encoder, metric, encode, args):
 @contextmanager
 def listing_rejects(dataset, path):
     """When done, or interrupted, list the files that cannot be read in the file `path`, if any."""
-    from pyimagesearch.scanning import printable
+    from pyimagesearch.files import printable
 
     try:
         yield
     finally:
         if path:
             with open(path, "w", encoding="utf-8") as file:
-                for name, reason in dataset.rejects.items():
+                for name, reason in dataset.unreadable.items():
                     file.write(f"{printable(name)}\t{reason}\n")
 
 
@@ -243,7 +245,7 @@ def merge(args):
     """Join index files to one, or into a collection."""
     info(f"joining {len(args.merge)} indexes...")
     if is_milvus(args.index):
-        from pyimagesearch.milvus_sync import merge_into_collection
+        from pyimagesearch.milvus.sync import merge_into_collection
 
         count = merge_into_collection(args.merge, args.index, args.engine, args.rebuild)
     else:
@@ -256,7 +258,7 @@ def choose_engine(args, index, dim):
     """Return the name of the engine to build: by default that of the index so far."""
     if args.engine is None:
         return engine_so_far(args.index) if index else "exact"
-    from pyimagesearch.building import require_engine
+    from pyimagesearch.search.factory import require_engine
 
     require_engine(args.engine, dim)
     return args.engine

@@ -10,18 +10,13 @@ import re
 import sys
 
 from pyimagesearch.cli import HelpFormatter, command, info, non_negative_float, positive_int
-from pyimagesearch.datasets import open_dataset
-from pyimagesearch.encoders import Encoder
+from pyimagesearch.datasets.catalog import open_dataset
+from pyimagesearch.display.windows import has_display, show_windows
 from pyimagesearch.files import sha256_of
-from pyimagesearch.indexes import METRICS, load_index
-from pyimagesearch.queries import (
-    combine,
-    file_queries,
-    id_queries,
-    sample_queries,
-    search_queries,
-)
-from pyimagesearch.windows import has_display, show_windows
+from pyimagesearch.index.index import load_index
+from pyimagesearch.metric import METRICS
+from pyimagesearch.models.encoder import Encoder
+from pyimagesearch.queries import combine, file_queries, id_queries, sample_queries, search_queries
 
 MAX_RESULTS = 225  # as many as the tutorial shows
 
@@ -109,9 +104,9 @@ def main(argv=None):
     if output or not for_pipe:
         gallery.prefetch()
     # What else is needed is loaded while the images are: a search should start at once.
-    from pyimagesearch.engine_files import open_engine
-    from pyimagesearch.reports import Reporter
-    from pyimagesearch.visuals import write_image
+    from pyimagesearch.display.montage import write_image
+    from pyimagesearch.display.report import Reporter
+    from pyimagesearch.search.engine_file import open_engine
 
     if args.duplicates:
         return report_duplicates(index, gallery, args.metric or index.metric, output, args)
@@ -128,7 +123,7 @@ def main(argv=None):
     found = search_queries(queries, index, encoder, engine, k, args.max_distance)
     reporter = Reporter(gallery, args.tile, args.strip, args.max_distance)
     if args.map:
-        from pyimagesearch.maps import draw_map
+        from pyimagesearch.display.projection import draw_map
 
         info(f"drawing a map of {len(index):,} codes...")
         found = list(found)
@@ -166,7 +161,7 @@ def choose_encoder(index, model):
             raise ValueError(
                 "this index carries no encoder: name the model that made it with --model"
             )
-        encoder, dim = Encoder.from_file(model), index.features.shape[1]
+        encoder, dim = Encoder.from_file(model), index.codes.shape[1]
         if encoder.dim != dim:
             raise ValueError(
                 f"{model} gives codes of {encoder.dim} numbers, those of the index have {dim}: "
@@ -184,7 +179,7 @@ def choose_encoder(index, model):
 
 def open_gallery(index, moved_to):
     """Open the dataset that was indexed; for an index that does not say, MNIST's training split."""
-    location = index.dataset or {"name": "mnist", "split": "train", "limit": None}
+    location = index.source or {"name": "mnist", "split": "train", "limit": None}
     name = moved_to or location["name"]
     if index.of_folder:
         return index.open_folder(name)
@@ -194,7 +189,7 @@ def open_gallery(index, moved_to):
             f"the index holds {len(index):,} codes, but {name} has {len(gallery):,} images: "
             "name the images that were indexed with --dataset"
         )
-    if index.dataset is None:
+    if index.source is None:
         index.labels = gallery.labels
     return gallery
 
@@ -217,7 +212,7 @@ def choose_queries(args, gallery, encoder):
 
 def print_evaluation(index, encoder, gallery, engine, as_json):
     """Measure retrieval with all test images and print a table, or JSON."""
-    from pyimagesearch.evaluation import evaluate_index, score_table
+    from pyimagesearch.evaluation.evaluate import evaluate_index, score_table
 
     test_images = gallery.test_images()
     info(
@@ -230,14 +225,14 @@ def print_evaluation(index, encoder, gallery, engine, as_json):
 
 def report_duplicates(index, gallery, metric, output, args):
     """Print groups of near-identical images, one a line, as JSON, and draw the largest."""
-    from pyimagesearch.duplicates import default_distance, find_duplicates, group_json
-    from pyimagesearch.reports import Reporter
-    from pyimagesearch.visuals import groups_sheet, write_image
+    from pyimagesearch.display.montage import groups_sheet, write_image
+    from pyimagesearch.display.report import Reporter
+    from pyimagesearch.search.duplicates import default_distance, find_duplicates, group_json
 
     distance = args.max_distance
     if distance is None:
-        distance = default_distance(index.features, metric)
-    groups = find_duplicates(index.features, metric, distance)
+        distance = default_distance(index.codes, metric)
+    groups = find_duplicates(index.codes, metric, distance)
     info(f"{len(groups):,} groups of images within {metric} distance {distance:.4g}")
     for number, group in enumerate(groups):
         print(group_json(number, group, index.ids))

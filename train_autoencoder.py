@@ -11,7 +11,6 @@ import sys
 
 import numpy as np
 
-from pyimagesearch.augmentation import AUGMENTATIONS
 from pyimagesearch.cli import (
     HelpFormatter,
     command,
@@ -22,10 +21,11 @@ from pyimagesearch.cli import (
     positive_int,
     warn,
 )
-from pyimagesearch.datasets import open_dataset
+from pyimagesearch.datasets.catalog import open_dataset
+from pyimagesearch.datasets.transforms import AUGMENTATIONS, FITS, InputSpec
+from pyimagesearch.display.montage import reconstruction_sheet, write_image
+from pyimagesearch.display.plots import plot_training
 from pyimagesearch.files import require_writable
-from pyimagesearch.images import FITS, InputSpec
-from pyimagesearch.visuals import plot_training, reconstruction_sheet, write_image
 
 MODEL = path_ending_in(".keras", ".h5")
 ENCODER = path_ending_in(".keras", ".h5", ".onnx")
@@ -110,11 +110,11 @@ def main(argv=None):
     training_images, validation_images = open_images(args)
 
     # TensorFlow takes seconds to import: only once the flags and the data are known to be good.
-    from pyimagesearch.autoencoders import build
     from pyimagesearch.backend import devices, keras, precision
-    from pyimagesearch.checkpoints import Checkpoint
-    from pyimagesearch.diagnosis import Diagnosis
-    from pyimagesearch.training import make_plan, train
+    from pyimagesearch.models.architectures import build
+    from pyimagesearch.training.checkpoint import Checkpoint
+    from pyimagesearch.training.diagnostics import Diagnosis
+    from pyimagesearch.training.trainer import make_plan, train
 
     spec = choose_input(args, training_images)
     settings = {name: value for name, value in vars(args).items() if name not in NO_SETTINGS}
@@ -175,7 +175,7 @@ def open_images(args):
 
 def choose_input(args, images):
     """Return what the network takes in, its sides rounded up to what its strides need."""
-    from pyimagesearch.autoencoders import stride_of
+    from pyimagesearch.models.architectures import stride_of
 
     height, width, channels = PHOTO if os.path.isdir(args.dataset) else images.images.shape[1:]
     if args.image_size:
@@ -185,13 +185,13 @@ def choose_input(args, images):
             info(f"image size rounded up to {height} {width}, multiples of {stride}")
     spec = InputSpec(height, width, args.channels or channels, args.fit)
     colour = "grey" if spec.channels == 1 else "RGB"
-    info(f"images are {spec.height} x {spec.width}, {colour}, fitted by {spec.fit}")
+    info(f"images are {spec.height} x {spec.width}, {colour}, fitted by {spec.resize_mode}")
     return spec
 
 
 def write_results(args, autoencoder, images, spec):
     """Write the model, its encoder if asked for, and what it makes of ten images."""
-    from pyimagesearch.model_files import save_encoder, save_model
+    from pyimagesearch.models.keras_files import save_encoder, save_model
 
     save_model(autoencoder, args.model, spec)
     info(f"wrote {args.model}")

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pyimagesearch.datasets import open_dataset
-from pyimagesearch.evaluation import pca_codes
+from pyimagesearch.datasets.catalog import open_dataset
+from pyimagesearch.evaluation.baselines import pca_codes
 
 MODEL = Path("output/autoencoder.h5")
 
@@ -14,7 +14,7 @@ def mnist_codes(model=MODEL):
     """Return the codes of MNIST, (60,000, 16) and (10,000, 16) float32, and what made them."""
     splits = [open_dataset("mnist", split) for split in ("train", "test")]
     if Path(model).is_file():
-        from pyimagesearch.encoders import Encoder
+        from pyimagesearch.models.encoder import Encoder
 
         encoder = Encoder.from_keras(str(model))
         gallery, queries = map(encoder.encode_dataset, splits)

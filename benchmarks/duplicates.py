@@ -9,11 +9,11 @@ import tracemalloc
 import cv2
 import numpy as np
 
-from pyimagesearch.datasets import open_dataset
-from pyimagesearch.duplicates import default_distance, find_duplicates
-from pyimagesearch.encoders import Encoder
-from pyimagesearch.images import unit_float
-from pyimagesearch.indexes import METRICS
+from pyimagesearch.datasets.catalog import open_dataset
+from pyimagesearch.datasets.transforms import unit_float
+from pyimagesearch.metric import METRICS
+from pyimagesearch.models.encoder import Encoder
+from pyimagesearch.search.duplicates import default_distance, find_duplicates
 
 COPIES = 1000
 

@@ -9,9 +9,9 @@ import time
 import numpy as np
 
 from pyimagesearch.backend import keras
-from pyimagesearch.datasets import open_dataset
-from pyimagesearch.encoders import Encoder
-from pyimagesearch.model_files import load_model
+from pyimagesearch.datasets.catalog import open_dataset
+from pyimagesearch.models.encoder import Encoder
+from pyimagesearch.models.keras_files import load_model
 
 MODEL = "output/autoencoder.h5"
 

@@ -12,9 +12,9 @@ import numpy as np
 
 import index_images
 from benchmarks.published import perform_search
-from pyimagesearch.datasets import open_dataset
-from pyimagesearch.engines import ExactEngine
-from pyimagesearch.indexes import load_index
+from pyimagesearch.datasets.catalog import open_dataset
+from pyimagesearch.index.index import load_index
+from pyimagesearch.search.exact import ExactEngine
 
 K = 225
 
@@ -35,10 +35,10 @@ def main():
         index_images.main(["-m", "output/autoencoder.h5", "-i", path])
         index = load_index(path)
     queries = index.encoder.encode_dataset(open_dataset("mnist", "test"))
-    data = {"features": index.features}
-    engine = ExactEngine(index.features)
-    flat = faiss.IndexFlatL2(index.features.shape[1])
-    flat.add(index.features)
+    data = {"features": index.codes}
+    engine = ExactEngine(index.codes)
+    flat = faiss.IndexFlatL2(index.codes.shape[1])
+    flat.add(index.codes)
 
     for query in queries[:10]:
         expected = perform_search(query, data, K)

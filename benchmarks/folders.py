@@ -21,10 +21,10 @@ import cv2
 import numpy as np
 from matplotlib import cbook
 
-from pyimagesearch.decoding import read_picture
-from pyimagesearch.encoders import Encoder
-from pyimagesearch.folders import FolderDataset
-from pyimagesearch.indexes import load_index
+from pyimagesearch.datasets.folder import FolderDataset
+from pyimagesearch.datasets.image_io import read_picture
+from pyimagesearch.index.index import load_index
+from pyimagesearch.models.encoder import Encoder
 
 MODEL = "output/autoencoder.h5"
 

@@ -13,10 +13,10 @@ import argparse
 import numpy as np
 
 from benchmarks.codes import MODEL, mnist_codes
-from pyimagesearch.building import build_engine
-from pyimagesearch.datasets import open_dataset
-from pyimagesearch.engines import ExactEngine
-from pyimagesearch.metrics import ranking_scores
+from pyimagesearch.datasets.catalog import open_dataset
+from pyimagesearch.evaluation.metrics import ranking_scores
+from pyimagesearch.search.exact import ExactEngine
+from pyimagesearch.search.factory import build_engine
 
 QUERIES, DEPTH = 1_000, 5_000
 BITS = 16, 24, 32, 64

@@ -16,13 +16,13 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.codes import many_codes, mnist_codes
-from pyimagesearch.datasets import open_dataset
-from pyimagesearch.encoders import Encoder
-from pyimagesearch.engines import ExactEngine
-from pyimagesearch.images import InputSpec
-from pyimagesearch.milvus import parse_address
-from pyimagesearch.milvus_about import create_collection, drop_collection
-from pyimagesearch.milvus_search import MilvusEngine
+from pyimagesearch.datasets.catalog import open_dataset
+from pyimagesearch.datasets.transforms import InputSpec
+from pyimagesearch.milvus.client import parse_address
+from pyimagesearch.milvus.engine import MilvusEngine
+from pyimagesearch.milvus.metadata import create_collection, drop_collection
+from pyimagesearch.models.encoder import Encoder
+from pyimagesearch.search.exact import ExactEngine
 
 K = 225
 QUERIES = 300

@@ -16,10 +16,10 @@ import faiss
 import numpy as np
 
 import train_autoencoder
-from pyimagesearch.datasets import open_dataset
-from pyimagesearch.encoders import Encoder
-from pyimagesearch.evaluation import flat_pixels, pca_codes
-from pyimagesearch.metrics import evaluate, ranking_scores
+from pyimagesearch.datasets.catalog import open_dataset
+from pyimagesearch.evaluation.baselines import flat_pixels, pca_codes
+from pyimagesearch.evaluation.metrics import evaluate, ranking_scores
+from pyimagesearch.models.encoder import Encoder
 
 SCORES = "P@1", "P@10", "P@225", "mAP"
 DEPTH, QUERIES = 5_000, 1_000
@@ -40,10 +40,10 @@ def trained(folder, dataset, objective, seed):
 
 def untrained(seed):
     """Return the encoder of a network as it is before it is trained."""
-    from pyimagesearch.autoencoders import build
     from pyimagesearch.backend import keras
-    from pyimagesearch.images import InputSpec
-    from pyimagesearch.model_files import encoder_of
+    from pyimagesearch.datasets.transforms import InputSpec
+    from pyimagesearch.models.architectures import build
+    from pyimagesearch.models.keras_files import encoder_of
 
     spec = InputSpec(28, 28, 1)
     keras.utils.set_random_seed(seed)

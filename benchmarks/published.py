@@ -30,7 +30,7 @@ def main(model_path, index_path, output, samples=1):
     from imutils import build_montages
     from tensorflow.keras.models import Model, load_model
 
-    from pyimagesearch.datasets import MNIST
+    from pyimagesearch.datasets.builtin import MNIST
 
     print("[INFO] loading MNIST dataset...")
     with np.load(MNIST) as arrays:

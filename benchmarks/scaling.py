@@ -20,12 +20,12 @@ import time
 import numpy as np
 
 from benchmarks.codes import many_codes
-from pyimagesearch.building import build_engine, list_count
-from pyimagesearch.encoders import Encoder
-from pyimagesearch.engine_files import engine_path, open_engine, save_engine
-from pyimagesearch.engines import ExactEngine
-from pyimagesearch.files import replacing
-from pyimagesearch.indexes import FILES, Index, load_index, save_index
+from pyimagesearch.files import atomic_write
+from pyimagesearch.index.index import FILE_STATS, Index, load_index, save_index
+from pyimagesearch.models.encoder import Encoder
+from pyimagesearch.search.engine_file import engine_path, open_engine, save_engine
+from pyimagesearch.search.exact import ExactEngine
+from pyimagesearch.search.factory import build_engine, list_count
 
 K = 10
 PLOT = "output/scaling.png"
@@ -58,9 +58,14 @@ def write_index(codes, path):
     """Write an index of codes as that of a folder, without the pictures."""
     encoder = Encoder.from_keras("output/autoencoder.h5")
     ids = [f"photos/{row:08}.jpg" for row in range(len(codes))]
-    files, location = np.zeros(len(codes), FILES), {"name": "/", "split": "train", "limit": None}
+    files, location = (
+        np.zeros(len(codes), FILE_STATS),
+        {"name": "/", "split": "train", "limit": None},
+    )
     labels = np.zeros(len(codes), np.int64)
-    save_index(Index(codes, ids, labels, ["photos"], location, encoder=encoder, files=files), path)
+    save_index(
+        Index(codes, ids, labels, ["photos"], location, encoder=encoder, file_stats=files), path
+    )
 
 
 def recall(distances, truth):
@@ -128,7 +133,7 @@ def plot(rows, path=PLOT):
         size_axes.loglog(counts, [row["open_s"] for row in rows], "o-", label="open and query (s)")
         size_axes.set(xlabel="Codes")
         size_axes.legend()
-        with replacing(path) as temporary:
+        with atomic_write(path) as temporary:
             figure.savefig(temporary)
 
 

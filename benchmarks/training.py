@@ -11,12 +11,12 @@ import argparse
 import time
 
 from pyimagesearch.backend import keras
-from pyimagesearch.checkpoints import Checkpoint
 from pyimagesearch.convautoencoder import ConvAutoencoder
-from pyimagesearch.datasets import open_dataset
-from pyimagesearch.images import InputSpec
-from pyimagesearch.schedules import SCHEDULES
-from pyimagesearch.training import Plan, train
+from pyimagesearch.datasets.catalog import open_dataset
+from pyimagesearch.datasets.transforms import InputSpec
+from pyimagesearch.training.checkpoint import Checkpoint
+from pyimagesearch.training.optimizers import SCHEDULES
+from pyimagesearch.training.trainer import Plan, train
 
 TARGET = 0.0068  # what the published recipe comes to after its 20 epochs
 SPEC = InputSpec(28, 28, 1)

@@ -2,9 +2,13 @@
 
 import argparse
 import functools
+import logging
 import os
 import sys
 from pathlib import Path
+
+logger = logging.getLogger("pyimagesearch")
+info, warn = logger.info, logger.warning
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
@@ -14,14 +18,18 @@ class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
         return action.help if action.default in (None, False) else super()._get_help_string(action)
 
 
-def info(message):
-    """Print a status line to standard error, so that results can be piped."""
-    print(f"[INFO] {message}", file=sys.stderr, flush=True)
+class _StatusHandler(logging.Handler):
+    """Writes "[INFO] ..." and "[WARNING] ..." lines to standard error, so results can be piped."""
+
+    def emit(self, record):
+        print(f"[{record.levelname}] {record.getMessage()}", file=sys.stderr, flush=True)
 
 
-def warn(message):
-    """Print a warning line to standard error."""
-    print(f"[WARNING] {message}", file=sys.stderr, flush=True)
+def _show_status_lines():
+    if not logger.handlers:
+        logger.addHandler(_StatusHandler())
+        logger.setLevel(logging.INFO)
+        logger.propagate = False
 
 
 def command(main):
@@ -34,6 +42,7 @@ def command(main):
 
     @functools.wraps(main)
     def run(argv=None):
+        _show_status_lines()
         try:
             main(argv)
         except BrokenPipeError:

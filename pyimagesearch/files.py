@@ -1,13 +1,15 @@
-"""Files that appear whole or not at all, and fingerprints of files."""
+"""Files: atomic writes, checksums, names fit for messages, and pickles of plain data."""
 
 import hashlib
+import importlib
 import os
+import pickle
 from contextlib import contextmanager
 from pathlib import Path
 
 
 @contextmanager
-def replacing(path):
+def atomic_write(path):
     """Yield a temporary path beside `path`; on success it takes the place of `path`.
 
     The temporary name keeps the suffix, by which writers such as Keras choose a format. On an
@@ -42,3 +44,50 @@ def sha256_of(path):
     """Return the SHA-256 of a file's content as 64 hexadecimal digits."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def printable(path):
+    """Return a path as text that fits on one line and in any UTF-8 stream, for messages.
+
+    Bytes of a name that are not UTF-8, which Python holds as lone surrogates, become `\\xNN`, and
+    so do control characters. To write the name itself, use `os.fsencode`.
+    """
+    text = os.fsencode(path).decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+# What an array of plain numbers needs to come back to life, under its old and new module names;
+# nothing here opens a file, imports a module or starts a process.
+ALLOWED = {
+    ("numpy", "ndarray"),
+    ("numpy", "dtype"),
+    ("numpy.core.multiarray", "_reconstruct"),
+    ("numpy._core.multiarray", "_reconstruct"),
+    ("numpy.core.numeric", "_frombuffer"),
+    ("numpy._core.numeric", "_frombuffer"),
+}
+
+
+class _PlainUnpickler(pickle.Unpickler):
+    def find_class(self, module, name):
+        if (module, name) not in ALLOWED:
+            raise pickle.UnpicklingError(
+                f"it asks for {module}.{name}, which plain data never needs: it may be an attack"
+            )
+        return getattr(importlib.import_module(module.replace("numpy.core", "numpy._core")), name)
+
+
+def load_plain(path, encoding="ASCII"):
+    """Return the plain containers and NumPy arrays pickled in the file `path`.
+
+    Raises OSError when it cannot be read and ValueError when it is no pickle, is cut short, or
+    asks for anything but plain data. `encoding` is that of `pickle.load`.
+    """
+    with open(path, "rb") as file:
+        try:
+            return _PlainUnpickler(file, encoding=encoding).load()
+        except OSError:
+            raise
+        # A hostile or broken stream can make the unpickler raise nearly anything.
+        except Exception as error:
+            raise ValueError(f"{path} is no whole pickle of plain data: {error}") from error

@@ -1,5 +1,6 @@
 """Queries: the pictures to search for, and what was found for each."""
 
+import logging
 import os
 import re
 from collections.abc import Callable
@@ -8,9 +9,10 @@ from itertools import islice
 
 import numpy as np
 
-from pyimagesearch.cli import warn
-from pyimagesearch.datasets import same_images
-from pyimagesearch.decoding import read_picture
+from pyimagesearch.datasets.array import same_images
+from pyimagesearch.datasets.image_io import read_picture
+
+logger = logging.getLogger(__name__)
 
 BATCH = 64  # queries encoded and searched at once
 
@@ -64,14 +66,14 @@ def file_queries(paths, spec, invert=False):
         if not os.path.isdir(path):
             yield _file_query(path, spec, invert)
             continue
-        from pyimagesearch.folders import FolderDataset
+        from pyimagesearch.datasets.folder import FolderDataset
 
         folder = FolderDataset(path)
         for row in range(len(folder)):
             try:
                 yield _file_query(folder.path(row), spec, invert)
             except (ValueError, OSError) as error:
-                warn(str(error))
+                logger.warning(str(error))
 
 
 def _file_query(path, spec, invert):

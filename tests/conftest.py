@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import index_images
-from pyimagesearch.encoders import Encoder
-from pyimagesearch.images import InputSpec
+from pyimagesearch.datasets.transforms import InputSpec
+from pyimagesearch.models.encoder import Encoder
 from tests.scripts import MODEL
 
 

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from pyimagesearch.decoding import read_picture
+from pyimagesearch.datasets.image_io import read_picture
 
 # A smooth picture whose corners differ: red, green, blue and nearly white.
 CORNERS = np.array([[[230, 20, 20], [20, 230, 20]], [[20, 20, 230], [250, 250, 240]]], np.uint8)
@@ -14,7 +14,7 @@ PICTURE = cv2.resize(CORNERS, (48, 32), interpolation=cv2.INTER_LINEAR)
 GREY = cv2.cvtColor(PICTURE, cv2.COLOR_RGB2GRAY)
 
 # name: (Pillow mode, format, options, largest error)
-FILES = {
+FILE_STATS = {
     "jpg": ("RGB", "JPEG", {"quality": 95, "subsampling": 0}, 6),
     "progressive.jpg": ("RGB", "JPEG", {"quality": 95, "progressive": True}, 30),
     "grey.jpg": ("L", "JPEG", {"quality": 95}, 6),
@@ -39,7 +39,7 @@ FILES = {
 
 
 def encode(name):
-    mode, format, options, _ = FILES[name]
+    mode, format, options, _ = FILE_STATS[name]
     buffer = io.BytesIO()
     if mode == "P":
         image = Image.fromarray(PICTURE).quantize(256, method=Image.Quantize.MEDIANCUT)
@@ -49,7 +49,7 @@ def encode(name):
     return buffer.getvalue()
 
 
-ENCODED = {name: encode(name) for name in FILES}
+ENCODED = {name: encode(name) for name in FILE_STATS}
 
 
 def write(path, data):

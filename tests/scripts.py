@@ -4,7 +4,7 @@ from pathlib import Path
 
 import cv2
 
-from pyimagesearch.datasets import open_dataset
+from pyimagesearch.datasets.catalog import open_dataset
 
 ROOT = Path(__file__).parent.parent
 MODEL = ROOT / "output" / "autoencoder.h5"

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pyimagesearch.augmentation import augment
+from pyimagesearch.datasets.transforms import augment
 
 
 def test_flip_mirrors_about_half_of_the_images(random):

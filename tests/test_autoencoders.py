@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 import train_autoencoder
-from pyimagesearch.autoencoders import ARCHITECTURES, build, stride_of
-from pyimagesearch.images import InputSpec
-from pyimagesearch.model_files import encoder_of
+from pyimagesearch.datasets.transforms import InputSpec
+from pyimagesearch.models.architectures import ARCHITECTURES, build, stride_of
+from pyimagesearch.models.keras_files import encoder_of
 
 
 def test_the_script_offers_the_architectures_that_there_are():

@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from picture_files import ENCODED, FILES, read_or_reason, write
+from picture_files import ENCODED, FILE_STATS, read_or_reason, write
 
-from pyimagesearch import decoding
-from pyimagesearch.decoding import MAX_PIXELS, read_picture
+from pyimagesearch.datasets import image_io as decoding
+from pyimagesearch.datasets.image_io import MAX_PIXELS, read_picture
 
 # pytest records warnings before the filters that keep them from the terminal; see the last test.
 pytestmark = pytest.mark.filterwarnings("ignore:::PIL")
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", FILE_STATS)
 def test_a_file_that_is_cut_short_is_refused_unless_nothing_of_the_picture_is_missing(
     name, tmp_path, capfd
 ):
@@ -179,7 +179,7 @@ def test_pillow_warns_nobody_and_is_imported_when_it_is_needed(tmp_path):
     cut = ENCODED["lzw.tiff"]
     path = write(tmp_path / "cut.tiff", cut[: len(cut) - 30])
     code = (
-        "import sys; from pyimagesearch.decoding import read_picture\n"
+        "import sys; from pyimagesearch.datasets.image_io import read_picture\n"
         "assert 'PIL' not in sys.modules\n"
         f"try: read_picture({str(path)!r})\nexcept ValueError as error: print(error)"
     )

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from pyimagesearch.batches import Batches, encode_rows
-from pyimagesearch.datasets import open_dataset
-from pyimagesearch.images import InputSpec
+from pyimagesearch.datasets.catalog import open_dataset
+from pyimagesearch.datasets.transforms import InputSpec
+from pyimagesearch.training.batches import Batches, encode_rows
 
 SPEC = InputSpec(28, 28, 1)
 

@@ -3,7 +3,7 @@ import pickle
 import numpy as np
 import pytest
 
-from pyimagesearch.checkpoints import Checkpoint
+from pyimagesearch.training.checkpoint import Checkpoint
 
 
 def saved(path, **settings):

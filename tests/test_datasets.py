@@ -5,9 +5,10 @@ import struct
 import numpy as np
 import pytest
 
-from pyimagesearch import datasets
-from pyimagesearch.datasets import open_dataset, read_idx
-from pyimagesearch.images import InputSpec
+from pyimagesearch.datasets import array as datasets
+from pyimagesearch.datasets.builtin import read_idx
+from pyimagesearch.datasets.catalog import open_dataset
+from pyimagesearch.datasets.transforms import InputSpec
 
 GREY = InputSpec(28, 28, 1)
 
@@ -46,7 +47,7 @@ def test_limit_keeps_the_first_rows():
 
 def test_a_location_opens_the_same_rows_again():
     dataset = open_dataset("mnist", "test", limit=3)
-    again = open_dataset(**dataset.location)
+    again = open_dataset(**dataset.source)
     np.testing.assert_array_equal(again.images, dataset.images)
 
 
@@ -220,7 +221,7 @@ def test_a_split_puts_every_image_with_its_label_into_one_part():
     again = dataset.split(0.1, seed=3)[1]
     np.testing.assert_array_equal(again.images, validation.images)
     assert (dataset.split(0.1, seed=4)[1].images != validation.images).any()
-    assert validation.location == dataset.location
+    assert validation.source == dataset.source
 
 
 @pytest.mark.parametrize("fraction", [0.001, 0.999])

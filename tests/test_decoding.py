@@ -1,10 +1,10 @@
 import cv2
 import numpy as np
 import pytest
-from picture_files import CORNERS, ENCODED, FILES, GREY, PICTURE, error_of, write
+from picture_files import CORNERS, ENCODED, FILE_STATS, GREY, PICTURE, error_of, write
 from PIL import Image, ImageOps
 
-from pyimagesearch.decoding import picture_format, read_picture
+from pyimagesearch.datasets.image_io import picture_format, read_picture
 
 ALPHA = np.tile(np.linspace(0, 255, 48).astype(np.uint8), (32, 1))
 
@@ -18,13 +18,13 @@ def as_rgb(grey):
     return np.repeat(grey[..., np.newaxis], 3, axis=2)
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", FILE_STATS)
 def test_every_format_gives_its_colours_whatever_its_suffix(name, tmp_path, capfd):
     picture = read_picture(write(tmp_path / "picture.dat", ENCODED[name]))
     assert (picture.shape, picture.dtype) == ((32, 48, 3), np.uint8)
-    expected = as_rgb(GREY) if FILES[name][0] == "L" else PICTURE
-    assert error_of(picture, expected) <= FILES[name][3]
-    assert picture_format(ENCODED[name][:64]) == FILES[name][1]
+    expected = as_rgb(GREY) if FILE_STATS[name][0] == "L" else PICTURE
+    assert error_of(picture, expected) <= FILE_STATS[name][3]
+    assert picture_format(ENCODED[name][:64]) == FILE_STATS[name][1]
     assert "".join(capfd.readouterr()) == ""
 
 

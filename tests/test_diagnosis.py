@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
-from pyimagesearch import diagnosis
 from pyimagesearch.backend import keras
 from pyimagesearch.convautoencoder import ConvAutoencoder
-from pyimagesearch.datasets import open_dataset
-from pyimagesearch.images import InputSpec
+from pyimagesearch.datasets.catalog import open_dataset
+from pyimagesearch.datasets.transforms import InputSpec
+from pyimagesearch.training import diagnostics as diagnosis
 
 SPEC = InputSpec(28, 28, 1)
 

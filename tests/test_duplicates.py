@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pyimagesearch import duplicates
-from pyimagesearch.datasets import open_dataset
-from pyimagesearch.duplicates import default_distance, find_duplicates, group_json
-from pyimagesearch.images import unit_float
-from pyimagesearch.indexes import load_index
+from pyimagesearch.datasets.catalog import open_dataset
+from pyimagesearch.datasets.transforms import unit_float
+from pyimagesearch.index.index import load_index
+from pyimagesearch.search import duplicates
+from pyimagesearch.search.duplicates import default_distance, find_duplicates, group_json
 
 
 def rows_of(groups):

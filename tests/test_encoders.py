@@ -3,10 +3,10 @@ import pytest
 
 from pyimagesearch.backend import keras
 from pyimagesearch.convautoencoder import ConvAutoencoder
-from pyimagesearch.datasets import open_dataset
-from pyimagesearch.encoders import Encoder
+from pyimagesearch.datasets.catalog import open_dataset
+from pyimagesearch.datasets.transforms import InputSpec
 from pyimagesearch.files import sha256_of
-from pyimagesearch.images import InputSpec
+from pyimagesearch.models.encoder import Encoder
 
 
 @pytest.fixture(params=[".keras", ".h5"])

@@ -9,8 +9,8 @@ import pytest
 
 import index_images
 import search
-from pyimagesearch import tuning
-from pyimagesearch.datasets import open_dataset
+from pyimagesearch.datasets.catalog import open_dataset
+from pyimagesearch.search import tuning
 from tests.scripts import MODEL, digit_file, error_of, run
 
 

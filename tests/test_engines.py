@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pyimagesearch.building import build_engine, choose_engine
-from pyimagesearch.clustering import clusters_of, find_elbow
-from pyimagesearch.distances import METRICS, normalise
-from pyimagesearch.engine_files import FOOTER, fingerprint, load_engine, save_engine
-from pyimagesearch.engines import ExactEngine
+from pyimagesearch.metric import METRICS, normalise
+from pyimagesearch.search.engine_file import FOOTER, fingerprint, load_engine, save_engine
+from pyimagesearch.search.exact import ExactEngine
+from pyimagesearch.search.factory import build_engine, choose_engine
+from pyimagesearch.search.kmeans import clusters_of, find_elbow
 
 COUNT, DIM = 3000, 16
 # Small ones of every kind; 4-bit parts train in a moment.
@@ -156,7 +156,7 @@ def test_every_engine_finds_what_exact_search_finds(engine, codes, queries):
 
 def test_a_large_batch_is_searched_in_blocks(engine, queries, monkeypatch):
     expected = engine.search(queries, 10)
-    monkeypatch.setattr("pyimagesearch.approximate.HELD", 5000)
+    monkeypatch.setattr("pyimagesearch.search.faiss_engine.HELD", 5000)
     for whole, parts in zip(expected, engine.search(queries, 10), strict=True):
         assert np.array_equal(whole, parts)
 
@@ -380,7 +380,7 @@ def test_an_engine_file_of_other_codes_or_metric_is_refused(codes, tmp_path):
 
 
 def test_large_codes_are_told_apart_by_a_sample(monkeypatch, codes):
-    monkeypatch.setattr("pyimagesearch.engine_files.WHOLE", 1000)
+    monkeypatch.setattr("pyimagesearch.search.engine_file.WHOLE", 1000)
     assert fingerprint(codes) == fingerprint(codes.copy())
     assert len({fingerprint(c) for c in (codes, codes[::-1], codes[:-1], codes + 1)}) == 4
 

@@ -5,12 +5,12 @@ import subprocess
 
 import pytest
 
-from pyimagesearch.files import replacing, require_writable, sha256_of
+from pyimagesearch.files import atomic_write, require_writable, sha256_of
 
 
 def test_a_file_is_replaced_when_the_block_ends(tmp_path):
     path = tmp_path / "sub" / "file.txt"
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text("new")
         assert not path.exists()
     assert path.read_text() == "new"
@@ -20,7 +20,7 @@ def test_a_file_is_replaced_when_the_block_ends(tmp_path):
 def test_an_error_leaves_the_old_file_and_no_other(tmp_path):
     path = tmp_path / "file.txt"
     path.write_text("old")
-    with pytest.raises(RuntimeError), replacing(path) as temporary:
+    with pytest.raises(RuntimeError), atomic_write(path) as temporary:
         temporary.write_text("half")
         raise RuntimeError
     assert path.read_text() == "old"
@@ -32,8 +32,8 @@ def test_a_killed_writer_leaves_the_old_file(tmp_path, python):
     path.write_text("old")
     code = (
         "import sys, time\n"
-        "from pyimagesearch.files import replacing\n"
-        "with replacing(sys.argv[1]) as temporary:\n"
+        "from pyimagesearch.files import atomic_write\n"
+        "with atomic_write(sys.argv[1]) as temporary:\n"
         "    temporary.write_text('half')\n"
         "    print('writing', flush=True)\n"
         "    time.sleep(60)\n"

@@ -12,8 +12,8 @@ import pytest
 import index_images
 import search
 import train_autoencoder
-from pyimagesearch.datasets import open_dataset
-from pyimagesearch.indexes import load_index
+from pyimagesearch.datasets.catalog import open_dataset
+from pyimagesearch.index.index import load_index
 from tests.scripts import MODEL, ROOT, run
 
 
@@ -53,7 +53,7 @@ def test_train_index_and_search_a_folder(folder, tmp_path, capsys):
     assert errors.count("empty.jpg") == errors.count("text.png") == 1
     assert run(index_images, "-m", model, "-i", path, "--dataset", folder) == 0
     encoder = load_index(path).encoder
-    assert (encoder.spec.shape, encoder.spec.fit, encoder.dim) == ((32, 36, 3), "crop", 512)
+    assert (encoder.spec.shape, encoder.spec.resize_mode, encoder.dim) == ((32, 36, 3), "crop", 512)
     assert run(search, "-i", path, "-s", 1, "--output", tmp_path) == 0
 
 
@@ -62,7 +62,7 @@ def test_training_memory_does_not_grow_with_epochs(folder, tmp_path, python):
 
     code = (
         "import resource, sys, train_autoencoder\n"
-        "from pyimagesearch import training\n"
+        "from pyimagesearch.training import trainer as training\n"
         "peaks = []\n"
         "class Peaks(training.EpochLines):\n"
         "    def on_epoch_end(self, epoch, logs=None):\n"

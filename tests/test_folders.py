@@ -6,9 +6,9 @@ import pytest
 from picture_files import ENCODED, fill
 from PIL import Image
 
-from pyimagesearch import folders
-from pyimagesearch.folders import PREFETCH, FolderDataset
-from pyimagesearch.images import InputSpec
+from pyimagesearch.datasets import folder as folders
+from pyimagesearch.datasets.folder import PREFETCH, FolderDataset
+from pyimagesearch.datasets.transforms import InputSpec
 
 SPEC = InputSpec(8, 12, 3)
 
@@ -81,7 +81,7 @@ def test_bad_files_are_reported_once_and_keep_their_rows(tmp_path, capfd):
     assert images.shape == (2, *SPEC.shape)
     assert [path for path, _ in rejects] == sorted(REASONS)
     assert all(reason.startswith(REASONS[path]) for path, reason in rejects)
-    assert dataset.rejects == dict(rejects)
+    assert dataset.unreadable == dict(rejects)
 
     rows_again, images_again, rejects_again = dataset.read_good(range(7), SPEC)
     assert np.array_equal(rows, rows_again)
@@ -186,7 +186,7 @@ def test_a_part_that_is_none_or_all_is_refused(validation, tmp_path):
 def test_a_dataset_opens_again_from_its_location_and_ids_without_a_scan(tmp_path, monkeypatch):
     dataset = shades(tmp_path, 10)
     monkeypatch.setattr(folders, "find_pictures", None)
-    again = FolderDataset(dataset.location["name"], paths=dataset.ids)
+    again = FolderDataset(dataset.source["name"], paths=dataset.ids)
     assert np.array_equal(again.read([4, 2], SPEC), dataset.read([4, 2], SPEC))
     assert np.array_equal(again.labels, dataset.labels)
     assert again.path(4) == str(tmp_path / dataset.ids[4])

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pyimagesearch.images import FITS, InputSpec
+from pyimagesearch.datasets.transforms import FITS, InputSpec
 
 
 def bars(h, w):

@@ -3,7 +3,7 @@ import pickle
 import numpy as np
 import pytest
 
-from pyimagesearch.indexes import Index, load_index, save_index
+from pyimagesearch.index.index import Index, load_index, save_index
 
 
 @pytest.fixture
@@ -17,10 +17,10 @@ def index(stub_encoder, random):
 def test_everything_comes_back(tmp_path, index):
     save_index(index, tmp_path / "index.pickle")
     loaded = load_index(tmp_path / "index.pickle")
-    np.testing.assert_array_equal(loaded.features, index.features)
+    np.testing.assert_array_equal(loaded.codes, index.codes)
     assert loaded.ids == [0, 1, 2]
     assert loaded.labels.tolist() == [5, 0, 4]
-    assert (loaded.dataset, loaded.metric) == (index.dataset, "cosine")
+    assert (loaded.source, loaded.metric) == (index.source, "cosine")
     assert loaded.encoder.to_dict() == index.encoder.to_dict()
 
 
@@ -39,7 +39,7 @@ def test_the_tutorials_index_can_be_read(tmp_path):
     (tmp_path / "index.pickle").write_bytes(pickle.dumps(data))
     index = load_index(tmp_path / "index.pickle")
     assert (index.ids, index.encoder, index.labels) == ([0, 1], None, None)
-    np.testing.assert_array_equal(index.features, data["features"])
+    np.testing.assert_array_equal(index.codes, data["features"])
 
 
 @pytest.mark.parametrize(
@@ -91,9 +91,9 @@ def test_a_missing_index_names_the_script_that_makes_it(tmp_path):
 def test_the_hash_of_the_codes_tells_them_from_others(tmp_path, index, name):
     save_index(index, tmp_path / name)
     first = load_index(tmp_path / name).codes_sha256
-    blocks = [index.features[:1], index.features[1:]]
+    blocks = [index.codes[:1], index.codes[1:]]
     save_index(index, tmp_path / name, blocks)
     assert load_index(tmp_path / name).codes_sha256 == first
-    index.features[1, 2] += 1e-3
+    index.codes[1, 2] += 1e-3
     save_index(index, tmp_path / name)
     assert load_index(tmp_path / name).codes_sha256 != first

@@ -3,7 +3,7 @@ import sys
 import numpy as np
 import pytest
 
-from pyimagesearch import maps
+from pyimagesearch.display import projection as maps
 
 
 def test_principal_components_are_the_axes_of_most_variance():

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pyimagesearch.metrics import evaluate, rank, ranking_scores
+from pyimagesearch.evaluation.metrics import evaluate, rank, ranking_scores
 
 
 def test_scores_of_a_ranking_worked_by_hand():

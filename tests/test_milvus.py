@@ -15,16 +15,18 @@ from scripts import MODEL, ROOT, error_of, run
 
 import index_images
 import search
-from pyimagesearch import milvus, milvus_search, milvus_sync
-from pyimagesearch.datasets import open_dataset
-from pyimagesearch.encoding import encode_rows
-from pyimagesearch.engines import ExactEngine
-from pyimagesearch.indexes import load_index
-from pyimagesearch.milvus import Server, is_milvus, parse_address
-from pyimagesearch.milvus_about import create_collection
-from pyimagesearch.milvus_engines import parse_engine
-from pyimagesearch.milvus_rows import pack_id, unpack_id
-from pyimagesearch.milvus_search import MilvusEngine
+from pyimagesearch.datasets.catalog import open_dataset
+from pyimagesearch.index.index import load_index
+from pyimagesearch.milvus import client as milvus
+from pyimagesearch.milvus import engine as milvus_search
+from pyimagesearch.milvus import sync as milvus_sync
+from pyimagesearch.milvus.client import Server, is_milvus, parse_address
+from pyimagesearch.milvus.engine import MilvusEngine
+from pyimagesearch.milvus.metadata import create_collection
+from pyimagesearch.milvus.rows import pack_id, unpack_id
+from pyimagesearch.milvus.schema import parse_engine
+from pyimagesearch.models.encode import encode_rows
+from pyimagesearch.search.exact import ExactEngine
 
 lite = pytest.mark.skipif(
     not (find_spec("pymilvus") and find_spec("milvus_lite")),
@@ -214,7 +216,7 @@ def test_a_sync_does_what_it_does_for_a_file(folder, collection, tmp_path, capsy
     assert "added 0, changed 0, removed 0, kept 40, rejected 1" in summaries[2]
     expected, received = load_index(file), load_index(collection).in_memory()
     assert received.ids == list(expected.ids)
-    np.testing.assert_allclose(received.features, expected.features, atol=1e-5)
+    np.testing.assert_allclose(received.codes, expected.codes, atol=1e-5)
     assert (received.files == expected.files).all()
     assert received.label_names == expected.label_names
     assert (received.labels == expected.labels).all()
@@ -228,7 +230,7 @@ def test_an_interrupted_run_is_taken_up(folder, collection, monkeypatch):
                 raise KeyboardInterrupt
             yield batch
 
-    monkeypatch.setattr("pyimagesearch.encoding.FILES_AT_ONCE", 8)
+    monkeypatch.setattr("pyimagesearch.models.encode.FILES_AT_ONCE", 8)
     monkeypatch.setattr(milvus_sync, "ROWS_AT_ONCE", 8)
     monkeypatch.setattr(index_images, "encode_rows", interrupted)
     assert run(index_images, "-m", MODEL, "-i", collection, "--dataset", folder) == 130
@@ -372,7 +374,7 @@ def test_more_results_than_a_server_gives_come_in_parts(
 @lite
 def test_a_page_that_is_full_is_read_again_in_halves(codes, collection, stub_encoder, monkeypatch):
     made = collection_of(codes, collection, stub_encoder, "euclidean")
-    monkeypatch.setattr("pyimagesearch.milvus_index.PAGE", 70)
+    monkeypatch.setattr("pyimagesearch.milvus.index.PAGE", 70)
     assert sorted(row for row, _ in made.scan(["id"])) == list(range(1500))
     assert sorted(row for row, _ in made.scan(["id"], 1400)) == list(range(1400, 1500))
     monkeypatch.setattr(type(made), "__len__", lambda self: 3)

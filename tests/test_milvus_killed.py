@@ -11,10 +11,11 @@ from test_milvus import index, make_folder
 
 import index_images
 import search
-from pyimagesearch import milvus, milvus_sync
-from pyimagesearch.datasets import open_dataset
-from pyimagesearch.encoding import encode_rows
-from pyimagesearch.milvus_about import create_collection
+from pyimagesearch.datasets.catalog import open_dataset
+from pyimagesearch.milvus import client as milvus
+from pyimagesearch.milvus import sync as milvus_sync
+from pyimagesearch.milvus.metadata import create_collection
+from pyimagesearch.models.encode import encode_rows
 
 needs_client = None if find_spec("pymilvus") else "needs pymilvus, of requirements-scale.txt"
 

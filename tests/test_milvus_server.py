@@ -9,9 +9,9 @@ from scripts import run
 from test_milvus import assert_same, found, index, make_folder
 
 import index_images
-from pyimagesearch.engines import ExactEngine
-from pyimagesearch.indexes import load_index
-from pyimagesearch.milvus_search import MilvusEngine
+from pyimagesearch.index.index import load_index
+from pyimagesearch.milvus.engine import MilvusEngine
+from pyimagesearch.search.exact import ExactEngine
 
 reason = why_not() if find_spec("pymilvus") else "needs pymilvus, of requirements-scale.txt"
 pytestmark = pytest.mark.skipif(reason is not None, reason=str(reason))
@@ -63,7 +63,7 @@ def test_engines_find_the_nearest_at_their_true_distances(server, engine, least,
     name = "".join(c if c.isalnum() else "_" for c in engine)
     collection = merged(small_index, f"{server.uri}/{name}", "--engine", engine)
     assert collection.count() == 2000
-    codes = load_index(small_index).features
+    codes = load_index(small_index).codes
     distances, rows = MilvusEngine(collection).search(codes[:50], 100)
     expected = ExactEngine(codes).search(codes[:50], 100)[1]
     assert recall(rows, expected) >= least
@@ -76,7 +76,7 @@ def test_more_results_than_the_server_gives_at_once(server, mnist_index):
     collection = merged(mnist_index, f"{server.uri}/mnist")
     merged(mnist_index, f"{server.uri}/mnist")
     assert collection.count() == 60_000
-    codes = load_index(mnist_index).features
+    codes = load_index(mnist_index).codes
     distances, rows = MilvusEngine(collection).search(codes[:2], 20_000)
     expected = ExactEngine(codes).search(codes[:2], 20_000)
     np.testing.assert_allclose(distances, expected[0], atol=1e-4)

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from pyimagesearch.convautoencoder import ConvAutoencoder
-from pyimagesearch.images import InputSpec
-from pyimagesearch.model_files import load_model, save_model
+from pyimagesearch.datasets.transforms import InputSpec
+from pyimagesearch.models.keras_files import load_model, save_model
 
 
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])

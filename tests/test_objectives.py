@@ -4,12 +4,17 @@ import pytest
 import train_autoencoder
 from pyimagesearch.backend import keras
 from pyimagesearch.convautoencoder import ConvAutoencoder
-from pyimagesearch.datasets import open_dataset
-from pyimagesearch.encoders import Encoder
-from pyimagesearch.images import InputSpec
-from pyimagesearch.metrics import evaluate
-from pyimagesearch.model_files import encoder_of
-from pyimagesearch.objectives import OBJECTIVES, follow, phase_targets, supervised_contrast
+from pyimagesearch.datasets.catalog import open_dataset
+from pyimagesearch.datasets.transforms import InputSpec
+from pyimagesearch.evaluation.metrics import evaluate
+from pyimagesearch.models.encoder import Encoder
+from pyimagesearch.models.keras_files import encoder_of
+from pyimagesearch.training.objectives import (
+    OBJECTIVES,
+    normalized_mse,
+    phase_targets,
+    supervised_contrast,
+)
 
 SPEC = InputSpec(8, 8, 1)
 
@@ -27,8 +32,8 @@ def test_every_objective_ends_with_a_decoder_that_fits_its_code():
 def test_following_is_measured_in_the_length_of_the_points():
     points = np.array([[3.0, 4], [0, 2]], np.float32)
     codes = np.array([[3.0, 4], [0, 0]], np.float32)
-    np.testing.assert_allclose(follow(points, codes), [0, 1])
-    np.testing.assert_allclose(follow(10 * points, 10 * codes), [0, 1])
+    np.testing.assert_allclose(normalized_mse(points, codes), [0, 1])
+    np.testing.assert_allclose(normalized_mse(10 * points, 10 * codes), [0, 1])
 
 
 def test_supervised_contrast_of_a_batch_worked_by_hand():

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pyimagesearch.pickles import load_plain
+from pyimagesearch.files import load_plain
 
 
 class Exploit:

@@ -12,12 +12,8 @@ from picture_files import fill
 import index_images
 import search
 from pyimagesearch.backend import keras
-from pyimagesearch.indexes import load_index
-from pyimagesearch.pretrained import (
-    NETWORKS,
-    pretrained_encoder,
-    pretrained_fingerprint,
-)
+from pyimagesearch.index.index import load_index
+from pyimagesearch.models.pretrained import NETWORKS, pretrained_encoder, pretrained_fingerprint
 
 ROOT = Path(__file__).parent.parent
 SIDE = 32  # the smallest that all of them take
@@ -177,7 +173,7 @@ def test_grey_arrays_are_encoded_as_rgb_at_the_size_and_fit_asked_for(tmp_path, 
     arguments += ["--image-size", 32, 64, "--fit", "crop"]
     assert index_images.main(list(map(str, arguments))) == 0
     spec = load_index(index).encoder.spec
-    assert (spec.shape, spec.fit) == ((32, 64, 3), "crop")
+    assert (spec.shape, spec.resize_mode) == ((32, 64, 3), "crop")
 
 
 @pytest.mark.parametrize("flag", [["--weights", "w.h5"], ["--image-size", 8, 8], ["--fit", "crop"]])

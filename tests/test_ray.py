@@ -9,11 +9,11 @@ import pytest
 from scripts import MODEL, error_of, run
 
 import index_images
-from pyimagesearch import ray_encoding
-from pyimagesearch.datasets import open_dataset
-from pyimagesearch.encoders import Encoder
-from pyimagesearch.folders import FolderDataset
-from pyimagesearch.indexes import load_index
+from pyimagesearch.datasets.catalog import open_dataset
+from pyimagesearch.datasets.folder import FolderDataset
+from pyimagesearch.index.index import load_index
+from pyimagesearch.models import ray_encode as ray_encoding
+from pyimagesearch.models.encoder import Encoder
 from tests.picture_files import ENCODED, fill
 
 ray_needed = pytest.mark.skipif(not find_spec("ray"), reason="needs Ray: make test-scale")
@@ -70,7 +70,7 @@ def test_no_picture_is_lost_with_a_node(cluster, folder):
     killer.join()
     good = [row for row, id in enumerate(dataset.ids) if id != "text.png"]
     assert sorted(seen) == good
-    assert list(dataset.rejects) == ["text.png"]
+    assert list(dataset.unreadable) == ["text.png"]
     expected = encoder.encode(dataset.read(good[:50], encoder.spec))
     np.testing.assert_allclose(codes[good[:50]], expected, atol=1e-4)
 
@@ -85,7 +85,7 @@ def test_an_index_made_on_ray_is_the_one_made_here(cluster, folder, tmp_path, ca
     here, there = load_index(tmp_path / "here.h5"), load_index(tmp_path / "ray.h5")
     assert list(here.ids) == list(there.ids)
     assert (here.files == there.files).all()
-    np.testing.assert_allclose(there.features, here.features, atol=1e-4)
+    np.testing.assert_allclose(there.codes, here.codes, atol=1e-4)
 
 
 @ray_needed

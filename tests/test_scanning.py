@@ -8,10 +8,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from picture_files import ENCODED, fill
 
-from pyimagesearch import scanning
-from pyimagesearch.folders import FolderDataset
-from pyimagesearch.images import InputSpec
-from pyimagesearch.scanning import printable
+from pyimagesearch.datasets import scanning
+from pyimagesearch.datasets.folder import FolderDataset
+from pyimagesearch.datasets.transforms import InputSpec
+from pyimagesearch.files import printable
 
 
 def test_pictures_are_found_at_any_depth_and_sorted_by_path(tmp_path):
@@ -96,7 +96,7 @@ def test_a_folder_that_cannot_be_listed_is_rejected_and_the_others_are_read(tmp_
     monkeypatch.setattr(scanning.os, "scandir", deny)  # root may list everything
     dataset = FolderDataset(tmp_path)
     assert dataset.ids == ["open/b.png"]
-    assert dataset.rejects == {"closed/": "Permission denied"}
+    assert dataset.unreadable == {"closed/": "Permission denied"}
 
 
 @pytest.mark.skipif(sys.platform == "darwin", reason="its file names are always UTF-8")

@@ -4,8 +4,14 @@ import pytest
 import train_autoencoder
 from pyimagesearch.backend import keras
 from pyimagesearch.convautoencoder import ConvAutoencoder
-from pyimagesearch.muon import Muon, orthogonal
-from pyimagesearch.schedules import SCHEDULES, OneCycle, apply_norm_momentum, inverse_time_decay
+from pyimagesearch.training.optimizers import (
+    SCHEDULES,
+    Muon,
+    OneCycle,
+    apply_norm_momentum,
+    inverse_time_decay,
+    orthogonal,
+)
 
 
 def test_the_script_offers_the_schedules_that_there_are():

@@ -15,8 +15,8 @@ import pytest
 import index_images
 import search
 import train_autoencoder
-from pyimagesearch.datasets import open_dataset
-from pyimagesearch.indexes import load_index
+from pyimagesearch.datasets.catalog import open_dataset
+from pyimagesearch.index.index import load_index
 from tests.scripts import MODEL, ROOT, digit_file, error_of, run
 
 # --- train_autoencoder.py
@@ -99,19 +99,19 @@ def test_a_wrong_flag_is_refused_by_argparse(capsys, arguments):
 
 def test_an_index_holds_all_digits_their_labels_and_their_encoder(mnist_index):
     index = load_index(mnist_index)
-    assert index.features.shape == (60000, 16)
+    assert index.codes.shape == (60000, 16)
     assert index.labels[:5].tolist() == [5, 0, 4, 1, 9]
-    assert index.dataset == {"name": "mnist", "split": "train", "limit": None}
+    assert index.source == {"name": "mnist", "split": "train", "limit": None}
     rows = [0, 30000, 59999]
     images = open_dataset("mnist", "train").read(rows, index.encoder.spec)
-    np.testing.assert_allclose(index.encoder.encode(images), index.features[rows], atol=1e-4)
+    np.testing.assert_allclose(index.encoder.encode(images), index.codes[rows], atol=1e-4)
 
 
 def test_the_same_command_gives_the_same_bytes(small_index, tmp_path):
     again = tmp_path / "again.pickle"
     assert run(index_images, "-m", MODEL, "-i", again, "--limit", 2000) == 0
     first, second = load_index(small_index), load_index(again)
-    np.testing.assert_array_equal(first.features, second.features)
+    np.testing.assert_array_equal(first.codes, second.codes)
     assert first.encoder.model_sha256 == second.encoder.model_sha256
 
 
@@ -228,7 +228,7 @@ def test_search_needs_neither_tensorflow_nor_matplotlib(mnist_index, tmp_path, p
 
 
 def test_only_the_sampled_queries_are_encoded(small_index, monkeypatch):
-    from pyimagesearch.encoders import Encoder
+    from pyimagesearch.models.encoder import Encoder
 
     encoded = []
     encode = Encoder.encode

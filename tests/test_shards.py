@@ -10,8 +10,8 @@ from scripts import MODEL, error_of, run
 
 import index_images
 import search
-from pyimagesearch.indexes import load_index
-from pyimagesearch.shards import parse_shard, shard_range, shard_rows, stable_hash
+from pyimagesearch.index.index import load_index
+from pyimagesearch.index.shards import parse_shard, shard_range, shard_rows, stable_hash
 from tests.picture_files import fill
 
 
@@ -73,7 +73,7 @@ def test_shards_of_a_folder_join_to_its_index(folder, tmp_path, suffix):
     assert run(index_images, "--merge", *parts, "-i", tmp_path / f"all{suffix}") == 0
     joined = load_index(tmp_path / f"all{suffix}")
     assert list(joined.ids) == list(whole.ids)
-    np.testing.assert_allclose(joined.features, whole.features, atol=1e-5)
+    np.testing.assert_allclose(joined.codes, whole.codes, atol=1e-5)
     assert (joined.files == whole.files).all()
     assert (joined.labels == whole.labels).all()
     assert (joined.label_names, joined.dataset) == (whole.label_names, whole.dataset)
@@ -88,7 +88,7 @@ def test_shards_of_an_array_join_to_its_index(tmp_path, capsys):
     assert run(index_images, "--merge", *parts, "-i", tmp_path / "all.h5") == 0
     whole, joined = (load_index(tmp_path / name) for name in ("whole.h5", "all.h5"))
     assert [str(id) for id in joined.ids] == [str(id) for id in whole.ids]
-    np.testing.assert_allclose(joined.features, whole.features, atol=1e-5)
+    np.testing.assert_allclose(joined.codes, whole.codes, atol=1e-5)
     assert (joined.labels == whole.labels).all()
     capsys.readouterr()
     assert run(search, "-i", tmp_path / "all.h5", "-s", 2, "--seed", 1, "--json") == 0

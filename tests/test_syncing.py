@@ -14,11 +14,11 @@ import pytest
 from PIL import Image
 
 import index_images
-from pyimagesearch.encoders import Encoder
-from pyimagesearch.folders import FolderDataset
-from pyimagesearch.indexes import load_index
-from pyimagesearch.progress import open_progress
-from pyimagesearch.syncing import sync
+from pyimagesearch.datasets.folder import FolderDataset
+from pyimagesearch.index.index import load_index
+from pyimagesearch.index.journal import open_journal
+from pyimagesearch.index.sync import sync
+from pyimagesearch.models.encoder import Encoder
 
 ROOT = Path(__file__).parent.parent
 MODEL = str(ROOT / "output" / "autoencoder.h5")
@@ -73,7 +73,7 @@ def check(index_path, folder, encoder):
     assert ids == sorted(ids)
     dataset = FolderDataset(folder, ids)
     images = dataset.read(np.arange(len(ids)), encoder.spec)
-    np.testing.assert_allclose(index.features, encoder.encode(images), atol=1e-4)
+    np.testing.assert_allclose(index.codes, encoder.encode(images), atol=1e-4)
     np.testing.assert_array_equal(index.labels, dataset.labels)
     return index
 
@@ -163,7 +163,7 @@ def test_pictures_of_a_folder_that_cannot_be_listed_now_are_kept(run, folder, in
     status = [(folder / path).stat() for path in dataset.ids]
     dataset.sizes = np.array([s.st_size for s in status])
     dataset.mtimes_ns = np.array([s.st_mtime_ns for s in status])
-    dataset.rejects["b/"] = "Permission denied"
+    dataset.unreadable["b/"] = "Permission denied"
     summary = sync(dataset, load_index(index_path), encoder, index_path, "euclidean")
     assert summary == "added 0, changed 0, removed 0, kept 10, rejected 1"
     check(index_path, folder, encoder)
@@ -198,7 +198,7 @@ def test_hdf5_is_open_to_plain_h5py(folder, tmp_path, encoder):
 
 def test_hdf5_features_are_mapped_not_read(folder, tmp_path, encoder):
     sync(FolderDataset(folder), None, encoder, tmp_path / "index.h5", "cosine")
-    features = load_index(tmp_path / "index.h5").features
+    features = load_index(tmp_path / "index.h5").codes
     while not isinstance(features, np.memmap):  # a view of the map, perhaps
         features = features.base
     assert features.filename.name == "index.h5"
@@ -226,9 +226,10 @@ def start_indexing(python, folder, index, slowly):
     code = (
         "import sys, time\n"
         "import index_images\n"
-        "from pyimagesearch import encoding, progress\n"
-        "from pyimagesearch.encoders import Encoder\n"
-        "progress.CHECKPOINT, encoding.FILES_AT_ONCE = 0, 1\n"
+        "from pyimagesearch.models import encode as encoding\n"
+        "from pyimagesearch.index import journal\n"
+        "from pyimagesearch.models.encoder import Encoder\n"
+        "journal.CHECKPOINT, encoding.FILES_AT_ONCE = 0, 1\n"
         "encode = Encoder.encode\n"
         "def slow(self, images):\n"
         f"    time.sleep({slowly})\n"
@@ -264,7 +265,7 @@ def test_kills_leave_the_index_whole_and_the_next_run_goes_on(
         process.communicate()
         assert index_path.read_bytes() == before
         load_index(index_path)
-    with open_progress(index_path, encoder) as progress:
+    with open_journal(index_path, encoder) as progress:
         done = len(progress)
         progress_left = index_path.with_name(index_path.name + ".progress")
         shutil.copy(progress_left, progress_left.with_suffix(".copy"))
@@ -352,13 +353,13 @@ def test_a_broken_progress_file_is_dropped(run, index_path):
 
 
 def test_progress_of_another_model_is_dropped(tmp_path, stub_encoder, encoder):
-    with pytest.raises(RuntimeError), open_progress(tmp_path / "i", encoder) as progress:
+    with pytest.raises(RuntimeError), open_journal(tmp_path / "i", encoder) as progress:
         progress.add("a", 1, 2, b"digest", np.zeros(16, np.float32))
         raise RuntimeError
-    with pytest.raises(RuntimeError), open_progress(tmp_path / "i", encoder) as progress:
+    with pytest.raises(RuntimeError), open_journal(tmp_path / "i", encoder) as progress:
         digest, code = progress.find("a", 1, 2)
         assert (digest, code.tolist()) == (b"digest", [0] * 16)
         assert progress.find("a", 1, 3) is None
         raise RuntimeError
-    with open_progress(tmp_path / "i", stub_encoder) as progress:
+    with open_journal(tmp_path / "i", stub_encoder) as progress:
         assert len(progress) == 0

@@ -4,13 +4,13 @@ import math
 import numpy as np
 import pytest
 
-from pyimagesearch import training
 from pyimagesearch.backend import keras
-from pyimagesearch.checkpoints import Checkpoint
 from pyimagesearch.convautoencoder import ConvAutoencoder
-from pyimagesearch.datasets import open_dataset
-from pyimagesearch.images import InputSpec
-from pyimagesearch.model_files import save_model
+from pyimagesearch.datasets.catalog import open_dataset
+from pyimagesearch.datasets.transforms import InputSpec
+from pyimagesearch.models.keras_files import save_model
+from pyimagesearch.training import trainer as training
+from pyimagesearch.training.checkpoint import Checkpoint
 
 SPEC = InputSpec(8, 8, 1)
 
@@ -99,7 +99,7 @@ def test_a_resumed_training_ends_as_an_uninterrupted_one(tmp_path, objective, sc
 def keeper(checkpoint, patience=None):
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, name="encoded")])
     model.compile(loss="mse")
-    result = training.Keeper(model, "reconstruct", patience, checkpoint, {})
+    result = training.CheckpointCallback(model, "reconstruct", patience, checkpoint, {})
     result.set_model(model)
     return result
 

@@ -12,8 +12,8 @@ import pytest
 
 import index_images
 import train_autoencoder
-from pyimagesearch.indexes import load_index
-from pyimagesearch.model_files import load_model
+from pyimagesearch.index.index import load_index
+from pyimagesearch.models.keras_files import load_model
 
 ROOT = Path(__file__).parent.parent
 
@@ -59,7 +59,7 @@ PICTURES = ["p.png", "v.png"]
 
 
 def test_other_flags_than_before_are_refused(tmp_path, capsys):
-    from pyimagesearch.checkpoints import Checkpoint
+    from pyimagesearch.training.checkpoint import Checkpoint
 
     Checkpoint(str(tmp_path / "model.keras.checkpoint.npz"), {"seed": 1}).save()
     message = error_of(capsys, *flags(tmp_path, "--seed", 2, "--resume"))
@@ -78,10 +78,10 @@ def test_neighbours_in_the_fast_schedule_plots_all_phases_and_writes_the_encoder
     assert all(f"{phase}: epoch 1 of 1" in output for phase in ("follow", "refine", "decode"))
     assert "training on 230 images, validating on 26" in output
     assert cv2.imread(str(tmp_path / "p.png")).shape[1] == 1280  # two panels
-    assert load_index(tmp_path / ".h5.pickle").features.shape == (50, 4)
+    assert load_index(tmp_path / ".h5.pickle").codes.shape == (50, 4)
     np.testing.assert_allclose(
-        load_index(tmp_path / ".h5.pickle").features,
-        load_index(tmp_path / ".onnx.pickle").features,
+        load_index(tmp_path / ".h5.pickle").codes,
+        load_index(tmp_path / ".onnx.pickle").codes,
         atol=1e-4,
     )
 

@@ -2,8 +2,9 @@ import cv2
 import numpy as np
 import pytest
 
-from pyimagesearch import visuals, windows
-from pyimagesearch.duplicates import Group
+from pyimagesearch.display import montage as visuals
+from pyimagesearch.display import windows
+from pyimagesearch.search.duplicates import Group
 
 
 def digit(value=255):

@@ -1,0 +1,99 @@
+"""Loaders of the built-in datasets and of .npz files: arrays of images and labels by split."""
+
+import gzip
+import os
+from pathlib import Path
+
+import numpy as np
+
+from pyimagesearch.files import load_plain
+
+MNIST = Path(__file__).parent.parent / "data" / "mnist.npz"
+DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
+
+
+def load_npz(path, split, kind):
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"no such dataset file: {path}")
+    try:
+        # Arrays of objects would need pickle, which can run code.
+        with np.load(path, allow_pickle=False) as arrays:
+            key = f"{kind}_{split}"
+            if key in arrays:
+                return arrays[key]
+            if kind == "y":
+                return None
+            raise ValueError(f"it has no array {key}, only {', '.join(arrays) or 'none'}")
+    except Exception as error:  # zip, zlib and NumPy each raise their own
+        raise ValueError(f"cannot use {path} as an .npz dataset: {error}") from error
+
+
+def _load_mnist(_, split, kind):
+    return load_npz(MNIST, split, kind)
+
+
+def _load_fashion_mnist(name, split, kind):
+    part = "train" if split == "train" else "t10k"
+    file = f"{part}-images-idx3-ubyte.gz" if kind == "x" else f"{part}-labels-idx1-ubyte.gz"
+    folder = _keras_datasets() / "fashion-mnist"
+    if not (folder / file).is_file():
+        if not (DEBIAN_FASHION_MNIST / file).is_file():
+            _download(name, folder, "the four *-ubyte.gz files")
+        else:
+            folder = DEBIAN_FASHION_MNIST
+    return read_idx(folder / file)
+
+
+def _load_cifar10(name, split, kind):
+    folder = _keras_datasets() / "cifar-10-batches-py-target" / "cifar-10-batches-py"
+    names = [f"data_batch_{i}" for i in range(1, 6)] if split == "train" else ["test_batch"]
+    if not all((folder / file).is_file() for file in names):
+        _download(name, folder, "data_batch_1 to 5 and test_batch")
+    batches = [load_plain(folder / file, encoding="bytes") for file in names]
+    if kind == "y":
+        return np.concatenate([batch[b"labels"] for batch in batches])
+    return (
+        np.concatenate([batch[b"data"] for batch in batches])
+        .reshape(-1, 3, 32, 32)
+        .transpose(0, 2, 3, 1)
+    )
+
+
+BUILT_IN = {"mnist": _load_mnist, "fashion_mnist": _load_fashion_mnist, "cifar10": _load_cifar10}
+
+
+def _keras_datasets():
+    """Keras' download cache, found without importing Keras."""
+    return Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "datasets"
+
+
+def _download(name, folder, files):
+    from pyimagesearch.backend import keras
+
+    try:
+        getattr(keras.datasets, name).load_data()
+    except Exception as error:  # urllib's errors come wrapped in a bare Exception
+        raise OSError(
+            f"{name} is not on this machine and could not be downloaded ({error}); "
+            f"put {files} into {folder}"
+        ) from error
+
+
+def read_idx(path):
+    """Return the uint8 array of an IDX file, gzipped or not: the format of the original MNIST.
+
+    Raises ValueError when the file is cut short or is something else.
+    """
+    path = Path(path)
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
+            data = file.read()
+    except (EOFError, gzip.BadGzipFile) as error:
+        raise ValueError(f"{path} is not a whole gzip file: {error}") from error
+    # Two zero bytes, the type (8 is uint8), the number of axes, then each axis as big-endian int32.
+    axes = data[3] if len(data) >= 4 else 0
+    header = 4 + 4 * axes
+    shape = tuple(np.frombuffer(data[4:header], ">u4").tolist()) if len(data) >= header else ()
+    if data[:3] != b"\0\0\x08" or not shape or len(data) - header != np.prod(shape):
+        raise ValueError(f"{path} is not a whole IDX file of bytes")
+    return np.frombuffer(data, np.uint8, offset=header).reshape(shape)

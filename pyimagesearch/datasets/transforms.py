@@ -1,0 +1,135 @@
+"""Image transforms: resizing to the input of an encoder, and random augmentation."""
+
+from dataclasses import asdict, dataclass
+
+import cv2
+import numpy as np
+
+FITS = ("letterbox", "crop", "stretch")
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """The images an encoder takes in: `height`, `width`, and `channels`: 1 (grey), 3 (RGB).
+
+    `resize_mode` says how a picture of other proportions gets there: "letterbox" shows all of it,
+    centred on black; "crop" fills the image with its middle; "stretch" gives up its proportions.
+    """
+
+    height: int
+    width: int
+    channels: int
+    resize_mode: str = "letterbox"
+
+    def __post_init__(self):
+        sides = self.height, self.width
+        if not all(isinstance(n, int) and n > 0 for n in sides) or self.channels not in (1, 3):
+            raise ValueError(
+                "expected height, width and channels, whole numbers above 0, the last 1 or 3, "
+                f"received {self.shape}"
+            )
+        if self.resize_mode not in FITS:
+            raise ValueError(f"expected fit to be {', '.join(FITS)}, received {self.resize_mode}")
+
+    @property
+    def shape(self):
+        """(height, width, channels)"""
+        return self.height, self.width, self.channels
+
+    def prepare(self, picture):
+        """Fit one picture, unsigned or float in [0, 1], (h, w, 1 or 3) RGB, to this input.
+
+        Returns float32 in [0, 1], (height, width, channels).
+        """
+        if picture.dtype != np.uint8:  # which is resized as it is, four times smaller than float
+            picture = unit_float(picture)
+        if self.resize_mode == "crop":
+            picture = _middle(picture, self.height, self.width)
+        if picture.shape[2] != self.channels:
+            code = cv2.COLOR_RGB2GRAY if self.channels == 1 else cv2.COLOR_GRAY2RGB
+            picture = cv2.cvtColor(np.ascontiguousarray(picture), code)
+        height, width = self.height, self.width
+        if self.resize_mode == "letterbox":
+            h, w = picture.shape[:2]
+            scale = min(height / h, width / w)
+            height, width = max(1, round(h * scale)), max(1, round(w * scale))
+        picture = unit_float(_resize(picture, height, width))
+        if (height, width) == self.shape[:2]:
+            return picture.reshape(self.shape)
+        top, left = (self.height - height) // 2, (self.width - width) // 2
+        canvas = np.zeros(self.shape, np.float32)
+        canvas[top : top + height, left : left + width] = picture.reshape(height, width, -1)
+        return canvas
+
+    def to_dict(self):
+        """Everything as plain values; the key of `resize_mode` is "fit", as in files so far."""
+        values = asdict(self)
+        values["fit"] = values.pop("resize_mode")
+        return values
+
+    @classmethod
+    def from_dict(cls, values):
+        """The inverse of `to_dict`; raises ValueError for anything else."""
+        try:
+            return cls(**{{"fit": "resize_mode"}.get(key, key): v for key, v in values.items()})
+        except (AttributeError, TypeError):  # no mapping, or other names
+            raise ValueError(
+                f"expected height, width and channels, and perhaps fit, received {values}"
+            ) from None
+
+
+def _middle(picture, height, width):
+    """Return the largest centred part of a picture that has the proportions height : width."""
+    h, w = picture.shape[:2]
+    part_h = max(1, min(h, round(w * height / width)))
+    part_w = max(1, min(w, round(h * width / height)))
+    top, left = (h - part_h) // 2, (w - part_w) // 2
+    return picture[top : top + part_h, left : left + part_w]
+
+
+def _resize(picture, height, width):
+    # INTER_AREA averages every source pixel, so that nothing aliases, but only where it shrinks
+    # both sides; a side that grows is left to INTER_LINEAR.
+    h, w = picture.shape[:2]
+    smaller = min(w, width), min(h, height)
+    if smaller != (w, h):
+        picture = cv2.resize(picture, smaller, interpolation=cv2.INTER_AREA)
+    if smaller != (width, height):
+        picture = cv2.resize(picture, (width, height), interpolation=cv2.INTER_LINEAR)
+    return picture
+
+
+def unit_float(images):
+    """Return images as float32 in [0, 1]; integers are divided by their type's largest value."""
+    if images.dtype.kind == "u":
+        return np.multiply(images, 1 / np.iinfo(images.dtype).max, dtype=np.float32)
+    return images.astype(np.float32, copy=False)
+
+
+def flip(image, random):
+    """Mirror an image left to right, every other time."""
+    return image[:, ::-1] if random.random() < 0.5 else image
+
+
+def affine(image, random):
+    """Turn an image by up to 10 degrees, scale it by up to 10 % and shift it by up to 5 %."""
+    height, width = image.shape[:2]
+    turn = cv2.getRotationMatrix2D(
+        (width / 2, height / 2), random.uniform(-10, 10), random.uniform(0.9, 1.1)
+    )
+    turn[:, 2] += random.uniform(-0.05, 0.05, 2) * (width, height)
+    # What comes in at the edges repeats the edge: black would be a shape of its own to learn.
+    moved = cv2.warpAffine(
+        np.ascontiguousarray(image), turn, (width, height), borderMode=cv2.BORDER_REPLICATE
+    )
+    return moved.reshape(image.shape)
+
+
+AUGMENTATIONS = {"flip": flip, "affine": affine}
+
+
+def augment(images, names, random):
+    """Return float32 images (n, h, w, c), each changed by the augmentations of these names."""
+    for name in names:
+        images = np.stack([AUGMENTATIONS[name](image, random) for image in images])
+    return images

@@ -1,0 +1,176 @@
+"""Pictures of what happens: loss plots, reconstructions, montages."""
+
+import math
+
+import cv2
+import numpy as np
+from imutils import build_montages
+
+from pyimagesearch.files import atomic_write, printable
+
+SHOWN = 225  # results in a montage, as many as fit a screen
+PHOTO_SIDE = 160  # pixels of a photograph's tile
+READABLE = 96  # pixels of a tile that has room for a caption
+FONT, FONT_SCALE, SMALL = cv2.FONT_HERSHEY_SIMPLEX, 0.45, 0.36
+RED, WHITE, GREY = (0, 0, 255), (255, 255, 255), (90, 90, 90)  # BGR
+
+
+def write_image(path, image):
+    """Write a uint8 BGR picture; the suffix of `path` chooses the format."""
+    with atomic_write(path) as temporary:
+        if not cv2.imwrite(str(temporary), image):
+            raise OSError("OpenCV failed to")
+
+
+def to_bgr(picture):
+    """Return an image, uint8 or float in [0, 1], (h, w, 1 or 3) RGB, as uint8 BGR for OpenCV."""
+    if picture.dtype != np.uint8:
+        picture = np.round(np.clip(picture, 0, 1) * 255).astype(np.uint8)
+    code = cv2.COLOR_GRAY2BGR if picture.shape[2] == 1 else cv2.COLOR_RGB2BGR
+    return cv2.cvtColor(picture, code)
+
+
+def reconstruction_sheet(originals, decoded):
+    """Stack original | reconstruction pairs; both are float in [0, 1], (n, h, w, c)."""
+    return np.vstack(
+        [np.hstack([to_bgr(a), to_bgr(b)]) for a, b in zip(originals, decoded, strict=True)]
+    )
+
+
+def tile_side(picture):
+    """Return the side, in pixels, at which to show pictures like this one in a montage."""
+    side = max(picture.shape[:2])
+    # Thumbnails of digits are doubled: at their own 28 pixels a wrong result is hard to see.
+    return 2 * side if side <= 64 else PHOTO_SIDE
+
+
+def tile(picture, side, colour=None):
+    """Fit a picture into a square of `side` pixels, on black, with a border of `colour` if given.
+
+    None, a picture that cannot be read any more, is shown as a crossed-out square.
+    """
+    square = np.zeros((side, side, 3), np.uint8)
+    if picture is None:
+        cv2.line(square, (0, 0), (side, side), GREY, 1, cv2.LINE_AA)
+        cv2.line(square, (0, side), (side, 0), GREY, 1, cv2.LINE_AA)
+    else:
+        image = to_bgr(picture)
+        scale = side / max(image.shape[:2])
+        size = [max(1, round(length * scale)) for length in image.shape[1::-1]]
+        # Whole pixels show what the encoder saw; photographs are averaged down.
+        method = cv2.INTER_NEAREST if scale > 1 else cv2.INTER_AREA
+        image = cv2.resize(image, size, interpolation=method)
+        top, left = (side - image.shape[0]) // 2, (side - image.shape[1]) // 2
+        square[top : top + image.shape[0], left : left + image.shape[1]] = image
+    if colour is not None:
+        cv2.rectangle(square, (0, 0), (side - 1, side - 1), colour, thickness=max(2, side // 28))
+    return square
+
+
+def montage(tiles, columns):
+    """Lay tiles of one size out in rows of `columns`, black where there are none left."""
+    height, width = tiles[0].shape[:2]
+    rows = -(-len(tiles) // columns)
+    [sheet] = build_montages(tiles, (width, height), (columns, rows))
+    return sheet
+
+
+def with_caption(image, lines):
+    """Put lines of text under an image, which is widened with black where a line needs it."""
+    sizes = [cv2.getTextSize(line, FONT, FONT_SCALE, 1)[0] for line in lines]
+    width = max(image.shape[1], *(size[0] + 16 for size in sizes))
+    sheet = np.zeros((image.shape[0] + 22 * len(lines) + 6, width, 3), np.uint8)
+    left = (width - image.shape[1]) // 2
+    sheet[: image.shape[0], left : left + image.shape[1]] = image
+    for i, line in enumerate(lines):
+        origin = 8, image.shape[0] + 22 * i + 18
+        cv2.putText(sheet, line, origin, FONT, FONT_SCALE, WHITE, 1, cv2.LINE_AA)
+    return sheet
+
+
+def labelled(image, lines):
+    """Put lines of text under a tile, each shortened in its middle to the tile's width."""
+    sheet = np.zeros((image.shape[0] + 15 * len(lines) + 6, *image.shape[1:]), np.uint8)
+    sheet[: image.shape[0]] = image
+    for i, line in enumerate(lines):
+        text, origin = shorten(line, image.shape[1] - 4), (2, image.shape[0] + 15 * i + 12)
+        cv2.putText(sheet, text, origin, FONT, SMALL, WHITE, 1, cv2.LINE_AA)
+    return sheet
+
+
+def shorten(text, width):
+    """Cut the middle out of a text that would be drawn wider than `width` pixels."""
+    text = printable(text)  # OpenCV ends the process over bytes that are no UTF-8
+    short, kept = text, len(text)
+    while kept and cv2.getTextSize(short, FONT, SMALL, 1)[0][0] > width:
+        kept -= 1
+        short = text[: kept // 2] + "..." + text[len(text) - (kept - kept // 2) :]
+    return short
+
+
+def query_sheet(title, picture):
+    """Draw a query's picture, or None, over its title."""
+    side = 140 if picture is None else max(140, tile_side(picture))
+    return with_caption(tile(picture, side), [title])
+
+
+def results_sheet(pictures, hits, side, captions, summary):
+    """Draw the pictures of results as a montage of tiles of `side` pixels over a line of summary.
+
+    `hits` tells which are right, or is None: those that are not get a red border. `captions`,
+    lines of text for each picture, or None, stand under the tiles.
+    """
+    tiles = [
+        tile(picture, side, RED if hits is not None and not hits[i] else None)
+        for i, picture in enumerate(pictures)
+    ]
+    if captions is not None:
+        tiles = [labelled(*pair) for pair in zip(tiles, captions, strict=True)]
+    return with_caption(montage(tiles, math.ceil(math.sqrt(len(tiles)))), [summary])
+
+
+def groups_sheet(groups, titles, ids, picture_of, rows=20, columns=10):
+    """Draw groups of pictures, a group a row under its title.
+
+    `groups` are pairs of rows of the index, int64 (m,), and distances, float (m,); `ids` holds the
+    id of every row of the index, and `picture_of(row)` gives its picture, (h, w, 1 or 3). Under
+    each stand its id and its distance. What goes beyond `rows` groups and `columns` pictures is
+    counted only.
+
+    Raises ValueError when there are no groups.
+    """
+    if not groups:
+        raise ValueError("no groups to draw: nothing was found within the distance")
+    gap = np.zeros((16, 1, 3), np.uint8)
+    strips = [
+        np.vstack(_padded([_line(title), _group_strip(*group, ids, picture_of, columns), gap]))
+        for title, group in zip(titles[:rows], groups[:rows], strict=True)
+    ]
+    if len(groups) > rows:
+        strips.append(_line(f"... and {len(groups) - rows:,} more groups"))
+    return np.vstack(_padded(strips))
+
+
+def _group_strip(rows, distances, ids, picture_of, columns):
+    """Draw the first members of a group side by side, and say how many more there are."""
+    more, rows = len(rows) - columns, rows[:columns].tolist()
+    pictures = [picture_of(row) for row in rows]
+    sides = [tile_side(picture) for picture in pictures if picture is not None]
+    side = max([READABLE, *sides])
+    tiles = [
+        labelled(tile(picture, side), [str(ids[row]), f"{distance:.4g}"])
+        for row, picture, distance in zip(rows, pictures, distances, strict=False)
+    ]
+    if more > 0:
+        tiles.append(labelled(np.zeros((side, side, 3), np.uint8), ["...", f"and {more:,} more"]))
+    return np.hstack(tiles)
+
+
+def _line(text):
+    return with_caption(np.zeros((0, 1, 3), np.uint8), [text])
+
+
+def _padded(images):
+    """Widen images with black on the right to the width of the widest."""
+    width = max(image.shape[1] for image in images)
+    return [np.pad(image, ((0, 0), (0, width - image.shape[1]), (0, 0))) for image in images]

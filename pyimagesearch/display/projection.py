@@ -1,0 +1,137 @@
+"""Maps: a whole index as points in a plane, with queries and their results marked."""
+
+import cv2
+import numpy as np
+
+from pyimagesearch.display.montage import with_caption
+from pyimagesearch.metric import normalise
+from pyimagesearch.search.kmeans import clusters_of
+
+SHOWN = {"pca": 200_000, "tsne": 5_000, "umap": 20_000}  # points: the latter two take minutes
+COLOURS = 20  # that can be told apart
+WIDTH, HEIGHT = 1100, 850  # pixels
+BLACK, RED = (0, 0, 0), (0, 0, 255)  # BGR
+
+
+class Map:
+    """The codes of an index as points in a plane, coloured by group.
+
+    Codes near each other become points near each other, as far as two dimensions allow.
+    """
+
+    def __init__(self, codes, queries, results, groups=None, metric="euclidean", method="pca"):
+        """Lay out float32 `codes` (n, d), of many a random part, and `queries` (q, d).
+
+        `results` are the rows found for each query, which are always among the points. `groups`
+        tells the name of each row's group, a list of n, or None.
+        """
+        rng = np.random.default_rng(0)
+        rows = rng.choice(len(codes), min(SHOWN[method], len(codes)), replace=False)
+        self.rows = np.unique(np.concatenate([rows, *results]).astype(np.int64))
+        self.results = results
+        points = np.concatenate([codes[self.rows], queries])
+        points = PROJECTIONS[method](normalise(points) if metric == "cosine" else points)
+        names = None if groups is None else [groups[row] for row in self.rows]
+        self._image, pixels = _scatter(points[: len(self.rows)], names, points)
+        self._points, self._queries = pixels[: len(self.rows)], pixels[len(self.rows) :]
+
+    def sheet(self, number, title):
+        """Return the map, uint8 BGR, with query `number` as a star and its results as rings."""
+        image = self._image.copy()
+        for place in np.searchsorted(self.rows, self.results[number]):
+            cv2.circle(image, self._points[place].tolist(), 4, BLACK, 1, cv2.LINE_AA)
+        for colour, thickness in ((BLACK, 5), (RED, 2)):
+            where = self._queries[number].tolist()
+            cv2.drawMarker(image, where, colour, cv2.MARKER_STAR, 26, thickness, cv2.LINE_AA)
+        return with_caption(image, [f"star: {title}; rings: its results"])
+
+
+def draw_map(found, index, engine, name_of, method):
+    """Return the Map of an index, coloured by label or, where it has none, by cluster.
+
+    `found` is a list of pairs of a Query and its Results, `name_of(label)` the name of a label.
+    """
+    groups = None
+    if index.labels is not None:
+        groups = [str(name_of(label)) for label in index.labels.tolist()]
+    elif engine.name.startswith("clusters"):
+        groups = [f"cluster {number}" for number in clusters_of(engine).assignments]
+    codes = np.stack([query.code for query, _ in found])
+    rows = [results.rows for _, results in found]
+    return Map(index.codes, codes, rows, groups, engine.metric, method)
+
+
+def principal_components(points):
+    """Project float32 points (n, d) on their first two principal components, (n, 2)."""
+    centred = points - points.mean(axis=0)
+    _, vectors = np.linalg.eigh(centred.T @ centred)  # ascending eigenvalues
+    return np.pad(centred @ vectors[:, :-3:-1], ((0, 0), (0, max(0, 2 - points.shape[1]))))
+
+
+def tsne(points):
+    """Lay out points by t-SNE (van der Maaten and Hinton, 2008); needs scikit-learn."""
+    try:
+        from sklearn.manifold import TSNE
+    except ImportError as error:
+        raise ImportError("a t-SNE map needs: pip install scikit-learn") from error
+    perplexity = min(30, (len(points) - 1) / 3)
+    return TSNE(perplexity=perplexity, random_state=0).fit_transform(points)
+
+
+def umap(points):
+    """Lay out points by UMAP (McInnes et al., 2018); needs umap-learn."""
+    try:
+        from umap import UMAP
+    except ImportError as error:
+        raise ImportError("a UMAP map needs: pip install umap-learn") from error
+    return UMAP(random_state=0).fit_transform(points)
+
+
+PROJECTIONS = {"pca": principal_components, "tsne": tsne, "umap": umap}
+
+
+def _scatter(points, names, framed):
+    """Draw points; return the image, uint8 BGR, and where the `framed` points are in it, int."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(WIDTH / 100, HEIGHT / 100), dpi=100)
+    axes = figure.add_axes((0.01, 0.01, 0.84 if names else 0.98, 0.98))
+    axes.set(xticks=[], yticks=[])
+    low, high = framed.min(axis=0), framed.max(axis=0)
+    margin = 0.03 * (high - low) + 1e-6
+    axes.set(xlim=(low[0] - margin[0], high[0] + margin[0]))
+    axes.set(ylim=(low[1] - margin[1], high[1] + margin[1]))
+    colours = np.empty((len(points), 3))
+    for name, colour, chosen in _groups(names, len(points)):
+        colours[chosen] = colour
+        axes.scatter([], [], 40, color=[colour], label=name)
+    # In no order: the group drawn last would hide the others.
+    order = np.random.default_rng(0).permutation(len(points))
+    size = float(np.clip(150_000 / len(points), 2.5, 40))
+    axes.scatter(*points[order].T, size, color=colours[order], linewidths=0, alpha=0.7)
+    if names:
+        axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    pixels = axes.transData.transform(framed)
+    pixels[:, 1] = HEIGHT - pixels[:, 1]  # matplotlib counts from below
+    image = cv2.cvtColor(np.asarray(canvas.buffer_rgba()), cv2.COLOR_RGBA2BGR)
+    return image, np.round(pixels).astype(int)
+
+
+def _groups(names, count):
+    """Yield the name, colour and places of each group; the smallest of many become one."""
+    from matplotlib import colormaps
+
+    if names is None:
+        yield None, colormaps["tab10"].colors[0], np.arange(count)
+        return
+    values, inverse, counts = np.unique(names, return_inverse=True, return_counts=True)
+    colours = colormaps["tab10" if len(values) <= 10 else "tab20"].colors
+    kept = np.sort(np.argsort(-counts, kind="stable")[: COLOURS - (len(values) > COLOURS)])
+    for colour, group in zip(colours, kept, strict=False):
+        yield str(values[group]), colour, np.flatnonzero(inverse == group)
+    if len(values) > COLOURS:
+        others = np.flatnonzero(~np.isin(inverse, kept))
+        yield f"{len(values) - len(kept)} others", (0.8, 0.8, 0.8), others

@@ -1,0 +1,134 @@
+"""What is shown of a query and its results: a line, a JSON object, pictures."""
+
+import json
+import logging
+
+import numpy as np
+
+from pyimagesearch.display.montage import (
+    PHOTO_SIDE,
+    READABLE,
+    RED,
+    SHOWN,
+    WHITE,
+    labelled,
+    query_sheet,
+    results_sheet,
+    tile,
+    tile_side,
+    with_caption,
+)
+from pyimagesearch.files import printable
+
+logger = logging.getLogger(__name__)
+
+PARTS = 10  # pictures of a combined query that are shown
+
+
+class Reporter:
+    """Describes queries and results of the index of the dataset `gallery`.
+
+    `side` is that of the tiles in pixels, by default chosen by the pictures; with `strip` the
+    query and its results are drawn in one row; `max_distance` is named where nothing was found.
+    """
+
+    def __init__(self, gallery, side=None, strip=False, max_distance=None):
+        self.gallery, self.side, self.strip = gallery, side, strip
+        self.max_distance = max_distance
+
+    def label(self, label):
+        """Return a label as people know it: the name of its folder, or its number."""
+        names = self.gallery.label_names
+        return None if label is None or label < 0 else names[label] if names else int(label)
+
+    def title(self, query):
+        """Return what a query is called in a line of text."""
+        label = self.label(query.label)
+        return f"query {printable(str(query.id))}" + ("" if label is None else f" ({label})")
+
+    def _nothing(self):
+        within = "" if self.max_distance is None else f" within {self.max_distance:g}"
+        return f"no match{within}"
+
+    def line(self, query, results):
+        """Return the line that the terminal shows for a query."""
+        distances = results.distances
+        if not len(distances):
+            return f"{self.title(query)}: {self._nothing()}"
+        text = f"{self.title(query)}: distances " + " ".join(f"{d:.3f}" for d in distances[:5])
+        if len(distances) > 5:
+            text += f" ... {distances[-1]:.3f}"
+        hits = results.hits(query)
+        return text if hits is None else f"{text}, precision@{len(hits)} {hits.mean():.3f}"
+
+    def json(self, query, results):
+        """Return a query and its results as one JSON object on one line."""
+        labels = [None] * len(results.ids) if results.labels is None else results.labels
+        rows = zip(results.ids, results.distances.tolist(), labels, strict=True)
+        found = [{"id": i, "distance": d, "label": self.label(label)} for i, d, label in rows]
+        return json.dumps({"query": query.id, "label": self.label(query.label), "results": found})
+
+    def sheets(self, query, results):
+        """Return the pictures of the windows "Query" and "Results" by their titles."""
+        sheet = self._query_sheet(query)
+        if not len(results.rows):
+            return {"Query": sheet, "Results": query_sheet(self._nothing(), None)}
+        pictures = [self.picture(row) for row in results.rows[:SHOWN]]
+        first = next((picture for picture in pictures if picture is not None), None)
+        side = self.side or (PHOTO_SIDE if first is None else tile_side(first))
+        captions = None
+        if self.strip or isinstance(results.ids[0], str):
+            captions = self._captions(results, len(pictures))
+            side = self.side or max(side, READABLE)
+        draw = self._strip if self.strip else self._montage
+        return {"Query": sheet, "Results": draw(query, results, pictures, side, captions)}
+
+    def _query_sheet(self, query):
+        if not query.parts:
+            return query_sheet(self.title(query), query.picture())
+        return with_caption(np.hstack(self._parts(query, PHOTO_SIDE)), [self.title(query)])
+
+    def _parts(self, query, side):
+        """Draw what a query is combined of, or itself, as labelled tiles in white borders."""
+        parts = query.parts[:PARTS] or [(None, query)]
+        return [
+            labelled(
+                tile(part.picture(), side, WHITE),
+                [str(part.id), "query" if weight is None else f"query, weight {weight:g}"],
+            )
+            for weight, part in parts
+        ]
+
+    def _montage(self, query, results, pictures, side, captions):
+        hits = results.hits(query)
+        return results_sheet(pictures, hits, side, captions, self._summary(query, results))
+
+    def _strip(self, query, results, pictures, side, captions):
+        """Draw the query, in a white border, before its results, all in one row."""
+        hits = results.hits(query)
+        right = np.ones(len(pictures), bool) if hits is None else hits[: len(pictures)]
+        drawn = zip(pictures, right, captions, strict=True)
+        tiles = [labelled(tile(one, side, None if hit else RED), text) for one, hit, text in drawn]
+        return np.hstack(self._parts(query, side) + tiles)
+
+    def _captions(self, results, count):
+        pairs = zip(results.ids[:count], results.distances[:count], strict=True)
+        return [[str(name), f"{distance:.3f}"] for name, distance in pairs]
+
+    def _summary(self, query, results):
+        count, distances, hits = len(results.rows), results.distances, results.hits(query)
+        text = f"{count:,} results, distance {distances[0]:.3f} to {distances[-1]:.3f}"
+        if count > SHOWN:
+            text += f", first {SHOWN} shown"
+        if hits is not None:
+            text += f", {np.count_nonzero(hits):,} of {count:,} are {self.label(query.label)}"
+        return text
+
+    def picture(self, row):
+        """Return an indexed picture, or None, with a warning, when it cannot be read any more."""
+        size = (self.side or PHOTO_SIDE,) * 2
+        try:
+            return self.gallery.picture(row, size)
+        except (ValueError, OSError) as error:
+            logger.warning(str(error))
+            return None

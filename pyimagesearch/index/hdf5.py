@@ -1,0 +1,93 @@
+"""Indexes as HDF5 files: `features`, `names`, `labels` and attributes, read lazily."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+
+import h5py
+import numpy as np
+
+from pyimagesearch.files import atomic_write
+
+BLOCK = 65536  # rows written or read at once
+
+
+class Names(Sequence):
+    """The ids of an index, read from its file when they are asked for."""
+
+    def __init__(self, dataset):
+        self._dataset = dataset
+
+    def __len__(self):
+        return len(self._dataset)
+
+    def __getitem__(self, row):
+        return _text(self._dataset[row])
+
+    def __iter__(self):
+        for start in range(0, len(self), BLOCK):
+            yield from map(_text, self._dataset[start : start + BLOCK])
+
+
+def _text(name):
+    # The bytes of a name that are no UTF-8 come and go as Python's file functions have them.
+    return name.decode("utf-8", "surrogateescape")
+
+
+def write_hdf5(path, data, ids, blocks):
+    """Write an index whole or not at all.
+
+    `data` maps names to arrays, which become datasets, and to plain values, which become one JSON
+    attribute; `ids` are strings; `blocks` yields the features, float32 (m, d) each.
+    """
+    with atomic_write(path) as temporary:
+        try:
+            with h5py.File(temporary, "w") as file:
+                for name, value in data.items():
+                    if isinstance(value, np.ndarray):
+                        file[name] = value
+                plain = {k: v for k, v in data.items() if not isinstance(v, np.ndarray)}
+                file.attrs["pyimagesearch"] = json.dumps(plain)
+                names = file.create_dataset("names", len(ids), h5py.string_dtype())
+                features = file.create_dataset("features", (len(ids), data["code_size"]), "f4")
+                for start in range(0, len(ids), BLOCK):
+                    part = ids[start : start + BLOCK]
+                    names[start : start + BLOCK] = [
+                        name.encode("utf-8", "surrogateescape") for name in part
+                    ]
+                start, digest = 0, hashlib.sha256()
+                for block in blocks:
+                    features[start : start + len(block)] = block
+                    start += len(block)
+                    digest.update(np.ascontiguousarray(block))
+                file.attrs["codes_sha256"] = digest.hexdigest()
+        except RuntimeError as error:  # what h5py makes of some failed writes
+            raise OSError("HDF5 failed to; is the disk full?") from error
+
+
+def read_hdf5(path):
+    """Return the datasets and plain values of an index; all but the plain values stay in the file.
+
+    Datasets are arrays mapped into memory, `indexes` a sequence of names. Raises ValueError for
+    a file that is not an index.
+    """
+    try:
+        file = h5py.File(path)
+        data = json.loads(file.attrs.get("pyimagesearch", "{}"))
+        for name, dataset in file.items():
+            if name != "names":
+                data[name] = _mapped(path, dataset)
+        codes_sha256 = file.attrs.get("codes_sha256")
+        return {**data, "codes_sha256": codes_sha256, "indexes": Names(file["names"])}
+    except FileNotFoundError:
+        raise
+    except (OSError, KeyError, RuntimeError, TypeError, AttributeError) as error:
+        raise ValueError(f"it is no whole HDF5 index ({error})") from error
+
+
+def _mapped(path, dataset):
+    """Return a dataset as an array over the file, where it lies in one piece, or else a copy."""
+    offset = dataset.id.get_offset()
+    if offset is None or dataset.dtype.hasobject or not dataset.size:
+        return dataset[()]
+    return np.memmap(path, dataset.dtype, "r", offset, dataset.shape)

@@ -1,0 +1,61 @@
+"""Distance metrics: a new one is one entry of METRICS.
+
+Every metric is computed as a squared Euclidean distance between prepared codes, so that one engine
+serves them all.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+
+def normalise(codes):
+    """Scale each row of codes (n, d) to length 1; a row of zeros stays as it is."""
+    lengths = np.linalg.norm(codes, axis=1, keepdims=True)
+    return codes / np.where(lengths == 0, 1, lengths)
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A distance metric.
+
+    `prepare(codes)` returns points, float (n, d), whose Euclidean distances rank as the metric
+    does; None where the codes are those points. `from_squares` and `to_squares` convert between
+    the squared Euclidean distance of points and the metric. `zero_square` is the squared distance
+    of a code of zeros from every code, where `prepare` cannot give it; else None.
+    """
+
+    name: str
+    from_squares: Callable
+    to_squares: Callable
+    prepare: Callable | None = None
+    zero_square: float | None = None
+
+    def points(self, codes):
+        """Return codes (n, d) as points whose Euclidean distances rank as this metric does."""
+        return codes if self.prepare is None else self.prepare(codes)
+
+
+METRICS = {
+    metric.name: metric
+    for metric in (
+        Metric("euclidean", from_squares=np.sqrt, to_squares=np.square),
+        # For a and b of length 1, 1 - cos(a, b) = ||a - b||^2 / 2. Zeros have no direction: their
+        # cosine with anything counts as 0, so their distance is 1.
+        Metric(
+            "cosine",
+            from_squares=lambda squares: squares / 2,
+            to_squares=lambda distances: 2 * distances,
+            prepare=normalise,
+            zero_square=2.0,
+        ),
+    )
+}
+
+
+def get_metric(name):
+    """Return the Metric called `name`, or raise ValueError."""
+    if name not in METRICS:
+        raise ValueError(f"unknown metric {name}: expected {' or '.join(METRICS)}")
+    return METRICS[name]

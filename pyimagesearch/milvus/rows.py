@@ -1,0 +1,140 @@
+"""Rows of a collection as the rest of the package knows them: ids, labels, files, and checks.
+
+Nothing that comes from a server is trusted.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from pyimagesearch.datasets.folder import FolderDataset
+from pyimagesearch.index.index import FILE_STATS, Index
+
+BYTES_NAME = "//"  # begins a path that is no UTF-8; no relative path does
+NAMED = ["id", "label"]
+RECORD = ["size", "mtime_ns", "digest"]
+
+
+def pack_id(id):
+    """Return an id as text that is valid UTF-8; `unpack_id` is the inverse."""
+    text = str(id)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return BYTES_NAME + text.encode("utf-8", "surrogateescape").hex()
+    return text
+
+
+def unpack_id(text):
+    """Return the id that `pack_id` made this of; raises ValueError if it did not."""
+    if text.startswith(BYTES_NAME):
+        return bytes.fromhex(text.removeprefix(BYTES_NAME)).decode("utf-8", "surrogateescape")
+    return text
+
+
+def as_text(value):
+    """Return text as it is, or raise ValueError."""
+    if not isinstance(value, str):
+        raise ValueError(f"expected text from the server, received {type(value).__name__}")
+    return value
+
+
+def as_whole(value):
+    """Return a whole number, or text of one, as int, or raise ValueError."""
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise ValueError(f"expected a number from the server, received {type(value).__name__}")
+    return int(value)
+
+
+def file_record(entity):
+    """Return (size, mtime_ns, digest) of what the server says of a file, as FILE_STATS has them."""
+    digest = bytes.fromhex(as_text(entity.get("digest")))
+    if len(digest) != 16:
+        raise ValueError(f"expected digests of 16 bytes, received {len(digest)}")
+    numbers = tuple(np.frombuffer(digest, "<u8").tolist())
+    return as_whole(entity.get("size")), as_whole(entity.get("mtime_ns")), numbers
+
+
+def finite_codes(codes):
+    """Return codes as they are, or raise ValueError."""
+    if not np.isfinite(codes).all():
+        raise ValueError("the collection holds codes with NaN or infinity: index again")
+    return codes
+
+
+def download(source):
+    """Return a MilvusIndex as an Index in memory, with rows from 0 in the order of the ids."""
+    fields = ["code", "label", *([*["id"], *RECORD] if source.of_folder else [])]
+    found = []
+    for row, entity in source.scan(fields):
+        code = np.array(entity["code"], np.float32)
+        if code.shape != (source.encoder.dim,):
+            raise ValueError(f"expected codes of {source.encoder.dim}, received {code.shape}")
+        id = unpack_id(as_text(entity.get("id"))) if source.of_folder else row
+        record = file_record(entity) if source.of_folder else None
+        found.append((id, as_text(entity.get("label")), record, code))
+    if not found:
+        raise ValueError(f"{source.server.address} holds no codes: index some images first")
+    found.sort(key=lambda item: item[0])
+    ids, labels, files, codes = map(list, zip(*found, strict=True))
+    index = Index(finite_codes(np.stack(codes)), ids, None, None, source.source, source.metric)
+    index.encoder = source.encoder
+    if source.of_folder:
+        index.file_stats = np.array(files, FILE_STATS)
+        folder = FolderDataset(source.source["name"], ids)
+        index.labels, index.label_names = folder.labels, folder.label_names
+    elif all(labels):
+        index.labels = np.array([as_whole(label) for label in labels], np.int64)
+    return index
+
+
+class Ids(Sequence):
+    """The ids of an index by row; in order of the ids when they are gone through."""
+
+    def __init__(self, index):
+        self._index = index
+
+    def __len__(self):
+        return len(self._index)
+
+    def __getitem__(self, row):
+        if not self._index.of_folder:
+            return int(row)
+        return self._index.named([row])[0][0]
+
+    def __iter__(self):
+        if not self._index.of_folder:
+            return iter(range(len(self)))
+        return iter(self._index.listing()[1].ids)
+
+
+class Labels:
+    """The labels of an index by row or rows; -1 where there is none."""
+
+    def __init__(self, index):
+        self._index = index
+
+    def __getitem__(self, rows):
+        labels = self._index.named(np.atleast_1d(rows))[1]
+        return labels if np.ndim(rows) else labels[0]
+
+
+class CollectionFolder(FolderDataset):
+    """The pictures of a collection in a folder; a row is the one that the collection gives it."""
+
+    def __init__(self, folder, index):
+        super().__init__(folder, index.ids)
+        self.label_names, self.labels = index.label_names, index.labels
+        self._index = index
+
+    def random_rows(self, count, seed=None):
+        """Return random rows; for a seed the same pictures as of an index file."""
+        rows, _ = self._index.listing()
+        return rows[np.random.default_rng(seed).permutation(len(rows))[:count]].tolist()
+
+    def rows_of(self, ids):
+        """Return those of the ids that are indexed as {id: row}."""
+        rows = {self._index.row_of(id): id for id in ids}
+        found = self._index.get(list(rows), NAMED)
+        self._index.remember(found)
+        return {rows[row]: row for row, _ in found if row in rows}

@@ -1,0 +1,249 @@
+"""Duplicates: groups of codes that lie nearly on one another, found in bounded memory."""
+
+import json
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from pyimagesearch.metric import METRICS, normalise
+
+BLOCK = 2048  # codes that are compared at once with up to `_width` others
+SAMPLE = 500  # codes by which the default distance is chosen
+NEIGHBOUR = 10  # so many copies of everything do not mislead it
+FRACTION = 0.12  # of the typical distance to that neighbour, within which lie duplicates
+EPSILON = np.finfo(np.float32).eps
+
+
+class Group(NamedTuple):
+    """Rows of near-identical codes, int64 (m,) ascending, and each one's distance to the first."""
+
+    rows: np.ndarray
+    distances: np.ndarray
+
+
+def find_duplicates(codes, metric, max_distance):
+    """Return the Groups of near-identical codes: largest first, of one size the tightest first.
+
+    `codes` are floats (n, d), in memory or mapped; `metric` is "euclidean" or "cosine", the latter
+    half the squared distance of the codes scaled to length 1 (a code of zeros stays one). A group
+    is a connected component of the pairs at most `max_distance` apart: a chain of small steps is
+    one group, and its ends may lie further apart. Memory beyond the codes: some 100 bytes a code,
+    and blocks of one size, however many pairs there are.
+
+    Raises ValueError for another metric, a negative or infinite distance, or codes not finite.
+    """
+    if not 0 <= max_distance < np.inf:  # so written that NaN fails too
+        raise ValueError(f"expected a distance of 0 or more, received {max_distance}")
+    space, first, copy_of = _prepare(codes, metric)
+    labels = _components(space, first, max_distance)[copy_of]
+    sizes = np.bincount(labels)
+    order = np.argsort(labels, kind="stable")
+    order, sizes = order[sizes[labels[order]] > 1], sizes[sizes > 1]
+    groups = [
+        Group(rows, space.distances(rows[0], rows))
+        for rows in np.split(order, np.cumsum(sizes)[:-1])
+        if len(rows)  # what is split without any groups is one part of nothing
+    ]
+    return sorted(
+        groups, key=lambda group: (-len(group.rows), group.distances.max(), group.rows[0])
+    )
+
+
+def default_distance(codes, metric):
+    """Return a distance within which codes may be called duplicates, chosen from the codes.
+
+    It is FRACTION of the median distance from a code to its NEIGHBOURth nearest among those that
+    are not identical, over SAMPLE of them. Pictures that merely look alike are hardly ever that
+    near: the share of neighbours within a fraction f falls like f to the power of the intrinsic
+    dimension. The tenth neighbour stands in for the nearest because that may be a duplicate
+    itself. If most pictures have ten near copies or more, it comes out too small; in codes of
+    two or three dimensions, too large. For cosine the fraction is that of the scaled codes'.
+
+    Arguments and errors are those of `find_duplicates`; 0 when there is but one distinct code.
+    """
+    space, rows, _ = _prepare(codes, metric)
+    if len(rows) < 2:
+        return 0.0
+    sample = np.sort(np.random.default_rng(0).permutation(rows)[:SAMPLE])
+    neighbours = _neighbours(space, rows, sample, min(NEIGHBOUR, len(rows) - 1))
+    distances = [space.distances(a, [b]) for a, b in zip(sample, neighbours, strict=True)]
+    # A cosine distance is half the square of the distance the fraction is meant for.
+    fraction = FRACTION**2 if metric == "cosine" else FRACTION
+    return fraction * float(np.median(distances))
+
+
+def group_json(number, group, ids):
+    """Return a group as one JSON object on one line; `ids` holds the id of every row."""
+    pairs = zip(group.rows.tolist(), group.distances.tolist(), strict=True)
+    members = [{"id": ids[row], "distance": distance} for row, distance in pairs]
+    return json.dumps({"group": number, "members": members})
+
+
+@dataclass
+class _Space:
+    """Codes seen in two ways: roughly, for comparing many, and exactly, for measuring few."""
+
+    codes: np.ndarray
+    metric: str
+    centre: np.ndarray | float = 0.0
+    scale: float = 1.0
+
+    @property
+    def width(self):
+        """How many codes to hold at once: at most 32 MB of float64, for codes up to 16,384 wide."""
+        return max(256, min(4096, 2**22 // self.codes.shape[1]))
+
+    def parts(self, rows):
+        """Split rows into parts of at most `width`."""
+        return (rows[i : i + self.width] for i in range(0, len(rows), self.width))
+
+    def exact(self, rows):
+        """Return the codes of these rows as float64, of length 1 for cosine."""
+        codes = np.asarray(self.codes[rows], np.float64)
+        return normalise(codes) if self.metric == "cosine" else codes
+
+    def rough(self, rows):
+        """Return them as float32 about their centre, none longer than 1."""
+        return ((self.exact(rows) - self.centre) / self.scale).astype(np.float32)
+
+    def distances(self, row, others):
+        """Return the distances, float64 (m,), from one row to others.
+
+        By difference: ||a||^2 - 2ab + ||b||^2 would cancel where codes are nearly the same.
+        """
+        one, squares = self.exact([row]), np.empty(len(others))
+        for start in range(0, len(others), self.width):
+            part = slice(start, start + self.width)
+            difference = self.exact(others[part]) - one
+            squares[part] = np.einsum("ij,ij->i", difference, difference)
+        return squares / 2 if self.metric == "cosine" else np.sqrt(squares)
+
+
+def _prepare(codes, metric):
+    """Return codes as a _Space, its distinct rows (m,), and for each row its place there (n,)."""
+    if metric not in METRICS:
+        raise ValueError(f"expected the metric {' or '.join(METRICS)}, received {metric}")
+    if codes.ndim != 2 or codes.dtype.kind != "f" or not codes.size:
+        raise ValueError(
+            f"expected codes as floats of shape (n, d), received {codes.dtype} {codes.shape}"
+        )
+    space = _Space(codes, metric)
+    first, copy_of = _distinct(space)
+    centre = sum(space.exact(rows).sum(axis=0) for rows in space.parts(first)) / len(first)
+    space.scale = max(
+        np.linalg.norm(space.exact(rows) - centre, axis=1).max() for rows in space.parts(first)
+    )
+    space.centre, space.scale = centre, space.scale or 1.0
+    return space, first, copy_of
+
+
+def _distinct(space):
+    """Return the first row of each distinct code, and for every row its place among them."""
+    codes, rows = space.codes, np.arange(len(space.codes))
+    multipliers = np.random.default_rng(0).integers(2**64, size=codes.shape[1], dtype=np.uint64) | 1
+    hashes = []
+    for part in space.parts(rows):
+        block = np.asarray(codes[part], np.float64) + 0.0  # -0 becomes 0
+        if not np.isfinite(block).all():
+            raise ValueError("the codes hold NaN or infinity: make the index again")
+        hashes.append((block.view(np.uint64) * multipliers).sum(axis=1))
+    _, first, copy_of = np.unique(np.concatenate(hashes), return_index=True, return_inverse=True)
+    # Hashes may agree by chance: only equal codes are copies.
+    other = np.concatenate(
+        [
+            part[(codes[part] != codes[first[copy_of[part]]]).any(axis=1)]
+            for part in space.parts(rows)
+        ]
+    )
+    copy_of[other] = len(first) + np.arange(len(other))
+    return np.concatenate([first, other]), copy_of
+
+
+def _components(space, rows, max_distance):
+    """Return labels, int64 (m,), equal for rows that are joined by pairs within the distance.
+
+    A projection never lengthens a distance. So rows are sorted along the direction in which they
+    differ most, and each block is compared only with what lies in its reach on that line.
+    """
+    radius = np.sqrt(2 * max_distance) if space.metric == "cosine" else max_distance
+    radius *= 1 + 1e-9  # what is just out of reach by rounding is measured all the same
+    line = _project(space, rows)
+    order = np.argsort(line, kind="stable")
+    rows, line = rows[order], line[order]
+    forest = np.arange(len(rows))
+    for start in range(0, len(rows), BLOCK):
+        block = np.arange(start, min(start + BLOCK, len(rows)))
+        end = np.searchsorted(line, line[block[-1]] + radius + 1e-9 * space.scale, "right")
+        for others in space.parts(np.arange(start, end)):
+            roots = _roots(forest, block), _roots(forest, others)
+            if len(np.unique(np.concatenate(roots))) == 1:
+                continue
+            near = _near(space.rough(rows[block]), space.rough(rows[others]), radius / space.scale)
+            _, i, j = np.intersect1d(block, others, return_indices=True)
+            near[i, j] = False  # every code is near itself
+            _join(forest, roots, near, space, rows[block], rows[others], max_distance)
+    labels = np.empty_like(order)
+    labels[order] = _roots(forest, np.arange(len(rows)))
+    return labels
+
+
+def _project(space, rows):
+    """Return the place of each row along the first principal direction of a sample."""
+    sample = space.rough(np.random.default_rng(0).permutation(rows)[:SAMPLE])
+    direction = np.linalg.svd(sample.astype(np.float64), full_matrices=False)[2][0]
+    return np.concatenate(
+        [(space.exact(part) - space.centre) @ direction for part in space.parts(rows)]
+    )
+
+
+def _near(a, b, radius):
+    """Return bool (len(a), len(b)): what may be within the radius; what is not marked is not.
+
+    Squared distances come from one matrix product. Rounding errors, at most d + 16 units in the
+    last place of ||a||^2 + ||b||^2, are given away. All codes are within 1 of 0: 3 reaches all.
+    """
+    slack = 1 - (a.shape[1] + 16) * EPSILON
+    squares_a, squares_b = (slack * np.einsum("ij,ij->i", x, x)[:, np.newaxis] for x in (a, b))
+    left = np.hstack([-2 * a, squares_a, np.ones_like(squares_a)])
+    right = np.hstack([b, np.ones_like(squares_b), squares_b])
+    return left @ right.T <= np.float32(min(radius, 3) ** 2 * (1 + 4 * EPSILON))
+
+
+def _join(forest, roots, near, space, rows, others, max_distance):
+    """Measure the pairs marked as near that are not joined yet, and join those within."""
+    row_roots, other_roots = roots
+    for i in np.flatnonzero(near.any(axis=1)):
+        candidates = np.flatnonzero(near[i] & (other_roots != row_roots[i]))
+        if not len(candidates):
+            continue
+        within = candidates[space.distances(rows[i], others[candidates]) <= max_distance]
+        joined = np.unique(np.append(other_roots[within], row_roots[i]))
+        forest[joined] = joined[0]
+        for known in roots:
+            known[np.isin(known, joined)] = joined[0]
+
+
+def _roots(forest, places):
+    """Return the root of each place, and let the places point to it from now on."""
+    roots = forest[places]
+    while (above := forest[roots]).tobytes() != roots.tobytes():
+        roots = above
+    forest[places] = roots
+    return roots
+
+
+def _neighbours(space, rows, sample, k):
+    """Return the row of the k-th nearest neighbour of each sampled row, itself not counted."""
+    queries = space.rough(sample)
+    squares, found = np.empty((len(sample), 0), np.float32), np.empty((len(sample), 0), np.int64)
+    for part in space.parts(rows):
+        codes = space.rough(part)
+        new = np.einsum("ij,ij->i", codes, codes) - 2 * queries @ codes.T
+        new[sample[:, np.newaxis] == part] = np.inf
+        squares = np.hstack([squares, new])
+        found = np.hstack([found, np.broadcast_to(part, new.shape)])
+        if squares.shape[1] > k:
+            best = np.argpartition(squares, k - 1, axis=1)[:, :k]
+            squares, found = (np.take_along_axis(x, best, 1) for x in (squares, found))
+    return np.take_along_axis(found, squares.argmax(axis=1)[:, np.newaxis], 1)[:, 0]
