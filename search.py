@@ -10,13 +10,12 @@ import re
 import sys
 
 from pyimagesearch.cli import HelpFormatter, command, info, non_negative_float, positive_int
-from pyimagesearch.datasets.catalog import open_dataset
 from pyimagesearch.display.windows import has_display, show_windows
 from pyimagesearch.files import sha256_of
-from pyimagesearch.index.index import load_index
 from pyimagesearch.metric import METRICS
 from pyimagesearch.models.encoder import Encoder
 from pyimagesearch.queries import combine, file_queries, id_queries, sample_queries, search_queries
+from pyimagesearch.stores import open_store
 
 MAX_RESULTS = 225  # as many as the tutorial shows
 
@@ -92,11 +91,11 @@ def parse_args(argv):
 def main(argv=None):
     args = parse_args(argv)
     info(f"loading {args.index}...")
-    index = load_index(args.index)
-    if args.evaluate or args.duplicates or args.map:  # for these all codes are needed
-        index = index.in_memory()
+    index = open_store(args.index).open()
     encoder = choose_encoder(index, args.model)
-    gallery = open_gallery(index, args.dataset)
+    # For these all codes are needed; the engine that is measured is the index's own all the same.
+    loaded = index.load() if args.evaluate or args.duplicates or args.map else index
+    gallery = (loaded if args.evaluate or args.duplicates else index).gallery(args.dataset)
     output, for_pipe = args.output, args.json or args.paths or args.evaluate
     if not output and not for_pipe and not has_display():
         output = "output"
@@ -106,16 +105,15 @@ def main(argv=None):
     # What else is needed is loaded while the images are: a search should start at once.
     from pyimagesearch.display.montage import write_image
     from pyimagesearch.display.report import Reporter
-    from pyimagesearch.search.engine_file import open_engine
 
     if args.duplicates:
-        return report_duplicates(index, gallery, args.metric or index.metric, output, args)
-    engine = open_engine(args.index, index, args.metric, args.probe)
+        return report_duplicates(loaded, gallery, args.metric or index.metric, output, args)
+    engine = index.engine(args.metric, args.probe)
     if engine.name != "exact":
         info(f"searching by {engine.name}, probe {engine.probe}")
     if args.evaluate:
-        return print_evaluation(index, encoder, gallery, engine, args.json)
-    if args.paths and not index.of_folder:
+        return print_evaluation(loaded, encoder, gallery, engine, args.json)
+    if args.paths and not index.has_files:
         raise ValueError("--paths needs the index of a folder: other images have no paths")
 
     k = args.max_results or (MAX_RESULTS if args.max_distance is None else None)
@@ -127,7 +125,7 @@ def main(argv=None):
 
         info(f"drawing a map of {len(index):,} codes...")
         found = list(found)
-        chart = draw_map(found, index, engine, reporter.label, args.map)
+        chart = draw_map(found, loaded, engine, reporter.label, args.map)
     for number, (query, results) in enumerate(found):
         print_results(query, results, reporter, args)
         if for_pipe and not output:
@@ -177,23 +175,6 @@ def choose_encoder(index, model):
     return index.encoder
 
 
-def open_gallery(index, moved_to):
-    """Open the dataset that was indexed; for an index that does not say, MNIST's training split."""
-    location = index.source or {"name": "mnist", "split": "train", "limit": None}
-    name = moved_to or location["name"]
-    if index.of_folder:
-        return index.open_folder(name)
-    gallery = open_dataset(**{**location, "name": name})
-    if len(gallery) != len(index):
-        raise ValueError(
-            f"the index holds {len(index):,} codes, but {name} has {len(gallery):,} images: "
-            "name the images that were indexed with --dataset"
-        )
-    if index.source is None:
-        index.labels = gallery.labels
-    return gallery
-
-
 def choose_queries(args, gallery, encoder):
     """Return the queries that the flags ask for, read as they are needed."""
     names, spec = args.query or args.query_id, encoder.spec
@@ -219,7 +200,7 @@ def print_evaluation(index, encoder, gallery, engine, as_json):
         f"searching {len(index):,} images for {len(test_images):,} test images "
         f"by {engine.metric} distance..."
     )
-    scores = evaluate_index(index, encoder, gallery, test_images, engine)
+    scores = evaluate_index(index.codes, encoder, gallery, test_images, engine, index.rows)
     print(json.dumps(scores) if as_json else score_table(scores))
 
 

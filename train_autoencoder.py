@@ -22,7 +22,7 @@ from pyimagesearch.cli import (
     warn,
 )
 from pyimagesearch.datasets.catalog import open_dataset
-from pyimagesearch.datasets.transforms import AUGMENTATIONS, FITS, InputSpec
+from pyimagesearch.datasets.transforms import AUGMENTATIONS, RESIZE_MODES, InputSpec
 from pyimagesearch.display.montage import reconstruction_sheet, write_image
 from pyimagesearch.display.plots import plot_training
 from pyimagesearch.files import require_writable
@@ -62,7 +62,7 @@ def parse_args(argv):
         help="height and width in (default: the images' own; for a folder 64 64)",
     )
     add("--channels", type=int, choices=(1, 3), help="grey or RGB (default: as --image-size)")
-    add("--fit", choices=FITS, default="letterbox", help="how pictures get to that size")
+    add("--fit", choices=RESIZE_MODES, default="letterbox", help="how pictures get to that size")
     add(
         "--validation",
         type=part_or_test,

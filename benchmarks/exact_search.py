@@ -13,7 +13,7 @@ import numpy as np
 import index_images
 from benchmarks.published import perform_search
 from pyimagesearch.datasets.catalog import open_dataset
-from pyimagesearch.index.index import load_index
+from pyimagesearch.index.index_file import load_index
 from pyimagesearch.search.exact import ExactEngine
 
 K = 225

@@ -23,7 +23,7 @@ from matplotlib import cbook
 
 from pyimagesearch.datasets.folder import FolderDataset
 from pyimagesearch.datasets.image_io import read_picture
-from pyimagesearch.index.index import load_index
+from pyimagesearch.index.index_file import load_index
 from pyimagesearch.models.encoder import Encoder
 
 MODEL = "output/autoencoder.h5"

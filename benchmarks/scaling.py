@@ -20,8 +20,10 @@ import time
 import numpy as np
 
 from benchmarks.codes import many_codes
+from pyimagesearch.datasets.dataset import FILE_STATS
 from pyimagesearch.files import atomic_write
-from pyimagesearch.index.index import FILE_STATS, Index, load_index, save_index
+from pyimagesearch.index.index import Index
+from pyimagesearch.index.index_file import load_index, save_index
 from pyimagesearch.models.encoder import Encoder
 from pyimagesearch.search.engine_file import engine_path, open_engine, save_engine
 from pyimagesearch.search.exact import ExactEngine

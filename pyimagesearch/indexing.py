@@ -1,61 +1,86 @@
-"""The engine of an index that was just written: built again, or removed, so that none is stale."""
+"""Choosing what to index: the index so far, the source of the images, and the encoder."""
 
-import logging
-import os
-from pathlib import Path
+from pyimagesearch.files import sha256_of
+from pyimagesearch.models.encoder import Encoder
+from pyimagesearch.models.pretrained import NETWORKS, pretrained_encoder, pretrained_fingerprint
 
-from pyimagesearch.datasets.catalog import open_dataset
-from pyimagesearch.index.index import load_index
-from pyimagesearch.search.engine_file import engine_name, engine_path, save_engine
-
-logger = logging.getLogger(__name__)
+DEFAULT_SOURCE = {"name": "mnist", "split": "train", "limit": None}
 
 
-def engine_so_far(index_path):
-    """Return the name of the engine that is stored with an index."""
-    path = engine_path(index_path)
-    return engine_name(path) if os.path.exists(path) else "exact"
+def index_so_far(store, model=None, rebuild=False):
+    """Return the index of a store that is to be brought up to date, or None to make a new one.
 
-
-def update_engine(index_path, name, recall):
-    """Build an engine for the index in a file, tuned to `recall`; exact search needs none.
-
-    Prints what the engine was measured to do. An engine of other codes than the index's would be
-    refused by a search, so where the search is exact now, one that was there is removed.
+    `model` names the model, None for that of the index. Raises ValueError when there is neither.
     """
-    path = engine_path(index_path)
-    if name != "exact":
-        from pyimagesearch.search.factory import build_engine
-
-        index = load_index(index_path)
-        logger.info(f"building the engine {name}...")
-        engine = build_engine(index.codes, name, index.metric, recall)
-        name = engine.name
-        if engine.reason:
-            logger.info(f"auto chose {name}: {engine.reason}")
-        if name != "exact":
-            save_engine(engine, path, index.codes_sha256)
-            print(engine.report)
-            _report(engine, index, Path(index_path).parent)
-    if name == "exact" and os.path.exists(path):
-        os.unlink(path)
-        logger.info(f"removed {path}: the search is exact")
+    if model and rebuild:
+        return None
+    if not store.exists():
+        if model:
+            return None
+        raise ValueError(f"no index at {store} yet: name the model to make it with --model")
+    try:
+        index = store.open()
+    except ValueError as error:
+        raise ValueError(f"{error}, with --model and --rebuild") from error
+    if model is None and index.encoder is None:
+        raise ValueError(f"{store} carries no model: name the one that made it with --model")
+    return index if model is None or index.has_files or store.updates_arrays else None
 
 
-def _report(engine, index, folder):
-    """Say where an engine falls short, and draw the clusters of one that has them."""
-    if not engine.name.startswith("clusters"):
-        report = engine.report
-        if not report.reached:
-            logger.warning(
-                f"{engine.name} finds {report.recall_10:.3f} of the true 10 nearest at its widest, "
-                f"not {report.target:g}: choose another engine where that matters"
-            )
-        return
-    from pyimagesearch.display.clusters import draw_clusters
+def choose_source(index, model=None, name=None, split=None, limit=None):
+    """Return the arguments of `open_dataset` for the images to index.
 
-    location = index.source
-    images = index.open_folder(location["name"]) if index.of_folder else open_dataset(**location)
-    if len(images) == len(index):  # a shard of an array is only a part of it
-        for path in draw_clusters(engine, images, folder):
-            logger.info(f"wrote {path}")
+    What is not given comes from the index so far if no model is named, else it is MNIST's training
+    split.
+    """
+    start = DEFAULT_SOURCE if model or not index.source else index.source
+    given = {"name": name, "split": split, "limit": limit}
+    return {**start, **{key: value for key, value in given.items() if value is not None}}
+
+
+def choose_encoder(index, model=None, weights=None, image_size=None, resize_mode=None):
+    """Return the encoder of the index so far, if it is that of the model, or else a new one.
+
+    `model` is a model file or one of NETWORKS, to which the other arguments apply. Raises
+    ValueError when the index was made with another model, OSError when a file cannot be read.
+    """
+    if model is None:
+        return index.encoder
+    if model in NETWORKS:
+        arguments = model, weights, image_size, resize_mode or "letterbox"
+        make, fingerprint = pretrained_encoder, pretrained_fingerprint
+    elif weights or image_size or resize_mode:
+        raise ValueError(
+            f"--weights, --image-size and --fit are for {', '.join(NETWORKS)}: {model} is a model "
+            "file, which brings its own"
+        )
+    else:
+        arguments, make, fingerprint = (model,), Encoder.from_file, sha256_of
+    if index is None:
+        return make(*arguments)
+    if fingerprint(*arguments) != index.encoder.model_sha256:
+        made = f"another model, {index.encoder.model}, than {model}"
+        if model in NETWORKS and model == index.encoder.model:
+            spec = index.encoder.spec
+            size = f"{spec.height} x {spec.width}, {spec.resize_mode}"
+            made = f"other weights or images of {model} ({size})"
+        raise ValueError(
+            f"the index was made with {made}: "
+            "codes of two models cannot be compared; encode everything again with --rebuild"
+        )
+    return index.encoder  # as ONNX, so that nothing waits for TensorFlow
+
+
+def choose_encode(ray=None):
+    """Return the function that encodes rows: here, or on the Ray cluster at an address.
+
+    `ray` is None for this process, an empty string for a cluster on this host.
+    """
+    if ray is None:
+        from pyimagesearch.models.encode import encode_rows
+
+        return encode_rows
+    from pyimagesearch.models import ray_encode
+
+    ray_encode.connect(ray or None)
+    return ray_encode.encode_on_cluster

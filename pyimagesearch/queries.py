@@ -9,7 +9,7 @@ from itertools import islice
 
 import numpy as np
 
-from pyimagesearch.datasets.array import same_images
+from pyimagesearch.datasets.dataset import same_images
 from pyimagesearch.datasets.image_io import read_picture
 
 logger = logging.getLogger(__name__)

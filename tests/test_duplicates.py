@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pyimagesearch.datasets.catalog import open_dataset
 from pyimagesearch.datasets.transforms import unit_float
-from pyimagesearch.index.index import load_index
+from pyimagesearch.index.index_file import load_index
 from pyimagesearch.search import duplicates
 from pyimagesearch.search.duplicates import default_distance, find_duplicates, group_json
 

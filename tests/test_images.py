@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pyimagesearch.datasets.transforms import FITS, InputSpec
+from pyimagesearch.datasets.transforms import RESIZE_MODES, InputSpec
 
 
 def bars(h, w):
@@ -11,7 +11,7 @@ def bars(h, w):
     return picture
 
 
-@pytest.mark.parametrize("fit", FITS)
+@pytest.mark.parametrize("fit", RESIZE_MODES)
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("size", [(1, 1), (1, 500), (500, 1), (8, 8), (37, 91), (300, 200)])
 def test_any_picture_becomes_float32_in_0_1_of_the_asked_shape(fit, channels, size):

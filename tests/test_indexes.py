@@ -3,7 +3,8 @@ import pickle
 import numpy as np
 import pytest
 
-from pyimagesearch.index.index import Index, load_index, save_index
+from pyimagesearch.index.index import Index
+from pyimagesearch.index.index_file import load_index, save_index
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from scripts import MODEL, ROOT, error_of, run
 import index_images
 import search
 from pyimagesearch.datasets.catalog import open_dataset
-from pyimagesearch.index.index import load_index
+from pyimagesearch.index.index_file import load_index
 from pyimagesearch.milvus import client as milvus
 from pyimagesearch.milvus import engine as milvus_search
 from pyimagesearch.milvus import sync as milvus_sync

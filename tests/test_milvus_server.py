@@ -9,7 +9,7 @@ from scripts import run
 from test_milvus import assert_same, found, index, make_folder
 
 import index_images
-from pyimagesearch.index.index import load_index
+from pyimagesearch.index.index_file import load_index
 from pyimagesearch.milvus.engine import MilvusEngine
 from pyimagesearch.search.exact import ExactEngine
 

@@ -12,7 +12,7 @@ from picture_files import fill
 import index_images
 import search
 from pyimagesearch.backend import keras
-from pyimagesearch.index.index import load_index
+from pyimagesearch.index.index_file import load_index
 from pyimagesearch.models.pretrained import NETWORKS, pretrained_encoder, pretrained_fingerprint
 
 ROOT = Path(__file__).parent.parent

@@ -11,7 +11,7 @@ from scripts import MODEL, error_of, run
 import index_images
 from pyimagesearch.datasets.catalog import open_dataset
 from pyimagesearch.datasets.folder import FolderDataset
-from pyimagesearch.index.index import load_index
+from pyimagesearch.index.index_file import load_index
 from pyimagesearch.models import ray_encode as ray_encoding
 from pyimagesearch.models.encoder import Encoder
 from tests.picture_files import ENCODED, fill

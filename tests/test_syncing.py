@@ -15,7 +15,7 @@ from PIL import Image
 
 import index_images
 from pyimagesearch.datasets.folder import FolderDataset
-from pyimagesearch.index.index import load_index
+from pyimagesearch.index.index_file import load_index
 from pyimagesearch.index.journal import open_journal
 from pyimagesearch.index.sync import sync
 from pyimagesearch.models.encoder import Encoder

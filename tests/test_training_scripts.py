@@ -12,7 +12,7 @@ import pytest
 
 import index_images
 import train_autoencoder
-from pyimagesearch.index.index import load_index
+from pyimagesearch.index.index_file import load_index
 from pyimagesearch.models.keras_files import load_model
 
 ROOT = Path(__file__).parent.parent

@@ -1,4 +1,4 @@
-"""Datasets: named images that can be read by row."""
+"""Images in arrays: the built-in datasets and .npz files."""
 
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -7,19 +7,19 @@ from functools import cached_property
 import numpy as np
 
 from pyimagesearch.datasets.builtin import BUILT_IN, load_npz
+from pyimagesearch.datasets.dataset import Batch, Dataset, RowIds
 from pyimagesearch.datasets.transforms import unit_float
 
 SPLITS = ("train", "test")
+ROWS_PER_BATCH = 256
 
 
-class ArrayDataset:
-    """One split of images that lie in an array, with integer labels where they are known.
+class ArrayDataset(Dataset):
+    """One split of images in an array, with integer labels where they are known.
 
-    Rows are numbered from 0, and a row's number is its id. Images are loaded when they are first
-    asked for: a search needs the pictures of a few rows, but an index already holds all labels.
+    The id of a row is its number as text. Images are loaded when they are first needed: a search
+    shows a few of them, and an index already holds all labels.
     """
-
-    label_names = None
 
     def __init__(self, name, split="train", limit=None):
         """Open `name`, one of `BUILT_IN` or an .npz file; `limit` keeps its first rows only."""
@@ -34,7 +34,8 @@ class ArrayDataset:
                 f"unknown dataset {name}: expected {', '.join(BUILT_IN)}, an .npz file with "
                 "x_train and x_test, or a folder"
             )
-        self.name, self._split, self.limit = name, split, limit
+        self.source = {"name": name, "split": split, "limit": limit}
+        self.unreadable = {}
         self._loading = None
 
     def prefetch(self):
@@ -43,20 +44,36 @@ class ArrayDataset:
 
     @cached_property
     def images(self):
-        """All images, (n, height, width, 1 or 3): uint8, or float in [0, 1]."""
+        """All images, (n, height, width, 1 or 3): unsigned integers, or floats in [0, 1]."""
         return self._load_images() if self._loading is None else self._loading.result()
 
     def _load_images(self):
-        images = _as_images(self._load(self.name, self._split, "x"), self.name)[: self.limit]
+        name, split, limit = self.source.values()
+        images = _as_images(self._load(name, split, "x"), name)[:limit]
         if self.labels is not None and len(self.labels) != len(images):
-            raise ValueError(f"{self.name}: {len(self.labels)} labels for {len(images)} images")
+            raise ValueError(f"{name}: {len(self.labels)} labels for {len(images)} images")
         return images
 
     @cached_property
     def labels(self):
         """int64 (n,), or None when the source has no labels."""
-        labels = self._load(self.name, self._split, "y")
-        return None if labels is None else _as_labels(labels, self.name)[: self.limit]
+        name, split, limit = self.source.values()
+        labels = self._load(name, split, "y")
+        return None if labels is None else _as_labels(labels, name)[:limit]
+
+    @cached_property
+    def ids(self):
+        """The id of each row, in order."""
+        return RowIds(len(self.images if self.labels is None else self.labels))
+
+    @property
+    def default_shape(self):
+        """(height, width, channels) to train with unless others are asked for: the images' own."""
+        return self.images.shape[1:]
+
+    def test_split(self, limit=None):
+        """Return the dataset of test images."""
+        return ArrayDataset(self.source["name"], "test", limit)
 
     def split(self, validation=0.1, seed=0):
         """Return two datasets of at least one image each, a random part of them for validation.
@@ -65,56 +82,58 @@ class ArrayDataset:
         """
         order = np.random.default_rng(seed).permutation(len(self))
         if len(order) < 2:
-            raise ValueError(f"{self.name} has 1 image: training needs 2, to validate on one")
+            name = self.source["name"]
+            raise ValueError(f"{name} has 1 image: training needs 2, to validate on one")
         count = min(max(1, round(validation * len(order))), len(order) - 1)
-        return self._part(np.sort(order[count:])), self._part(np.sort(order[:count]))
+        return self.subset(np.sort(order[count:])), self.subset(np.sort(order[:count]))
 
-    def _part(self, rows):
-        part = ArrayDataset(self.name, self._split, self.limit)
-        part.images = self.images[rows]
-        part.labels = None if self.labels is None else self.labels[rows]
-        return part
+    def subset(self, rows):
+        """Return the dataset of these rows, int64 (m,), under the ids that they have here."""
+        return ArraySubset(self, rows)
 
-    @property
-    def source(self):
-        """What `open_dataset` needs to open this again, as plain values."""
-        return {"name": self.name, "split": self._split, "limit": self.limit}
+    def with_ids(self, ids):
+        """Return the dataset with these ids, in their order.
 
-    def test_images(self):
-        """The dataset to draw queries from: the test split."""
-        return ArrayDataset(self.name, "test")
-
-    @property
-    def ids(self):
-        """The id of each row, in order."""
-        return range(len(self))
-
-    def random_rows(self, count, seed=None):
-        """Return up to `count` random rows, without replacement; the same for the same seed."""
-        return np.random.default_rng(seed).permutation(len(self))[:count].tolist()
-
-    def rows_of(self, ids):
-        """Return those of the ids, as text, that there are as {id: row}."""
-        rows = {str(row): row for row in range(len(self))}
-        return {id: rows[id] for id in ids if id in rows}
-
-    def __len__(self):
-        return len(self.images if self.labels is None else self.labels)
-
-    def read(self, rows, spec):
-        """Return the rows as float32 in [0, 1], shaped (len(rows), *spec.shape)."""
-        images = self.images[rows]
-        if images.shape[1:] == spec.shape:
-            return unit_float(images)
-        return np.stack([spec.prepare(image) for image in images])
+        Raises ValueError when there is no such image.
+        """
+        rows = np.array([int(id) for id in ids], np.int64)
+        if len(rows) and not 0 <= rows.min() <= rows.max() < len(self):
+            raise ValueError(
+                f"{self.source['name']} has {len(self):,} images, the index has one of number "
+                f"{rows.max():,}: name the images that were indexed with --dataset"
+            )
+        return self if np.array_equal(rows, np.arange(len(self))) else self.subset(rows)
 
     def read_good(self, rows, spec):
-        """Return the rows, their images, and no unreadable files."""
-        return rows, self.read(rows, spec), []
+        """Return (rows, images, []), images float32 in [0, 1] shaped (len(rows), *spec.shape)."""
+        images = self.images[rows]
+        if images.shape[1:] == spec.shape:
+            return rows, unit_float(images), []
+        return rows, np.stack([spec.prepare(image) for image in images]), []
+
+    def batches(self, spec, batch_size=None, rows=None):
+        """Yield a Batch of `batch_size` rows after another, of `rows` or else of all."""
+        rows = np.arange(len(self)) if rows is None else rows
+        batch_size = batch_size or ROWS_PER_BATCH
+        for start in range(0, len(rows), batch_size):
+            yield Batch(*self.read_good(rows[start : start + batch_size], spec))
 
     def picture(self, row, size=None):
         """Return one image as it is stored, whatever the `size` to show it at."""
         return self.images[row]
+
+
+class ArraySubset(ArrayDataset):
+    """Rows of an ArrayDataset, under the ids that they have there."""
+
+    def __init__(self, dataset, rows):
+        super().__init__(**dataset.source)
+        self._dataset, self._rows = dataset, rows
+        self.ids = [dataset.ids[row] for row in rows]
+        self.labels = None if dataset.labels is None else dataset.labels[rows]
+
+    def _load_images(self):
+        return self._dataset.images[self._rows]
 
 
 def _as_images(images, name):
@@ -146,8 +165,3 @@ def _as_labels(labels, name):
             f"received {labels.dtype} of shape {labels.shape}"
         )
     return labels.reshape(-1).astype(np.int64)
-
-
-def same_images(a, b):
-    """Whether row i of two datasets is the same image, for the rows that both have."""
-    return {**a.source, "limit": None} == {**b.source, "limit": None}

@@ -13,6 +13,10 @@ DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 
 
 def load_npz(path, split, kind):
+    """Return an array of an .npz file: `kind` "x" or "y" of a split; None without labels.
+
+    Raises OSError when there is no such file, ValueError when it has no such array.
+    """
     if not Path(path).is_file():
         raise FileNotFoundError(f"no such dataset file: {path}")
     try:

@@ -1,35 +1,41 @@
 """Folders of pictures: finding the files, and reading them batch by batch in bounded memory."""
 
 import functools
+import hashlib
 import os
-from array import array
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from hashlib import blake2b
 
 import cv2
 import numpy as np
 
-from pyimagesearch.datasets.image_io import read_picture
+from pyimagesearch.datasets.dataset import FILE_STATS, Batch, Dataset
+from pyimagesearch.datasets.image_io import decode, open_picture, read_picture
 from pyimagesearch.datasets.scanning import find_pictures
 from pyimagesearch.files import printable
 
-decoders = None  # threads that decode; None for one a core
-PREFETCH = 2
-"""Batches that are being decoded while the caller works on one."""
+DEFAULT_SHAPE = 64, 64, 3  # height, width, channels
+FILES_PER_BATCH = 64
+PREFETCHED_BATCHES = 2  # decoded while the caller works on one
+decoder_threads = None  # None for one a core
 
 
-class FolderDataset:
+class FolderDataset(Dataset):
     """The picture files in a folder and below it, decoded each time they are read.
 
     A row's id is the file's path relative to the folder, with "/" between its parts; rows are in
-    the order of their ids. `sizes` (bytes) and `mtimes_ns` are int64 (n,), -1 for a file that
-    cannot be asked; None when `paths` were given.
+    the order of their ids. The first sub-folder of a picture is its label. `file_stats` has sizes
+    in bytes and times of change, -1 for a file without access, and digests of 0 until the files
+    are read; it is None when `paths` were given.
 
-    Any file may prove bad when it is read. `unreadable` maps the paths of those that did so far,
-    and of sub-folders that could not be listed (these end in "/"), to the reason. Rows never
-    shift: an unreadable file keeps its row, but is not tried again.
+    Any file may prove unreadable when it is decoded. `unreadable` also names sub-folders that
+    could not be listed; these end in "/". Rows never shift: an unreadable file keeps its row, but
+    is not tried again.
     """
+
+    shows_names = True
+    reader_threads = 2
+    default_shape = DEFAULT_SHAPE
 
     def __init__(self, folder, paths=None):
         """Look for pictures in `folder`, or take the relative `paths`, such as an index's ids.
@@ -37,25 +43,24 @@ class FolderDataset:
         Raises OSError when there is no such folder, ValueError when there are no pictures in it.
         """
         self.folder = os.path.abspath(folder)
+        self.source = {"name": self.folder, "split": "train", "limit": None}
         self.unreadable = {}
         if paths is not None:
-            self.ids, self.sizes, self.mtimes_ns = paths, None, None
+            self.ids = paths
             return
         if not os.path.isdir(folder):
             raise NotADirectoryError(f"no such folder: {printable(folder)}")
-        self.ids, sizes, mtimes_ns = [], array("q"), array("q")
-        for path, size, mtime_ns in find_pictures(self.folder, self.unreadable):
-            self.ids.append(path)
-            sizes.append(size)
-            mtimes_ns.append(mtime_ns)
-        if not self.ids:
+        found = list(find_pictures(self.folder, self.unreadable))
+        if not found:
             reasons = (f"; {printable(path)}: {why}" for path, why in self.unreadable.items())
             raise ValueError(f"no pictures in {printable(folder)} or below it{''.join(reasons)}")
-        self.sizes, self.mtimes_ns = np.array(sizes), np.array(mtimes_ns)
+        self.ids, sizes, times = map(list, zip(*found, strict=True))
+        self.file_stats = np.zeros(len(found), FILE_STATS)
+        self.file_stats["size"], self.file_stats["mtime_ns"] = sizes, times
 
     @functools.cached_property
     def label_names(self):
-        """The names of the first sub-folders, sorted; a label is a place in this list."""
+        """The names of the first sub-folders, sorted; a label is an index into this list."""
         return sorted({path.partition("/")[0] for path in self.ids if "/" in path})
 
     @functools.cached_property
@@ -63,38 +68,10 @@ class FolderDataset:
         """int64 (n,), or None without sub-folders; -1 for a picture beside sub-folders."""
         if not self.label_names:
             return None
-        places = {name: place for place, name in enumerate(self.label_names)}
+        numbers = {name: number for number, name in enumerate(self.label_names)}
         firsts = (path.partition("/") for path in self.ids)
-        labels = (places[name] if slash else -1 for name, slash, _ in firsts)
+        labels = (numbers[name] if slash else -1 for name, slash, _ in firsts)
         return np.fromiter(labels, np.int64, len(self))
-
-    @property
-    def source(self):
-        """What is needed to open this again, as plain values; with the ids, the very same rows."""
-        return {"name": self.folder, "split": "train", "limit": None}
-
-    def test_images(self):
-        """The dataset to draw queries from: a folder has no pictures but its own."""
-        return self
-
-    def prefetch(self):
-        """Do nothing: pictures are read one by one."""
-
-    def __len__(self):
-        return len(self.ids)
-
-    def first(self, limit):
-        """Return the dataset of the first `limit` files."""
-        return self.part(np.arange(min(limit, len(self))))
-
-    def random_rows(self, count, seed=None):
-        """Return up to `count` random rows, without replacement; the same for the same seed."""
-        return np.random.default_rng(seed).permutation(len(self))[:count].tolist()
-
-    def rows_of(self, ids):
-        """Return those of the ids that there are as {id: row}."""
-        wanted = set(ids)
-        return {id: row for row, id in enumerate(self.ids) if id in wanted}
 
     def path(self, row):
         """Return the absolute path of one file."""
@@ -111,36 +88,33 @@ class FolderDataset:
             raise type(error)(f"{printable(self.ids[row])}: {error}") from error
 
     def read(self, rows, spec):
-        """Return the rows as float32 in [0, 1], shaped (len(rows), *spec.shape).
-
-        Raises ValueError with the path and the reason when one of them cannot be read, so that
-        image and row always match; `read_good` and `batches` go on without it.
-        """
-        good, images, _ = self.read_good(rows, spec)
-        if len(good) < len(rows):
-            path = next(self.ids[row] for row in rows if self.ids[row] in self.unreadable)
-            raise ValueError(f"{printable(path)}: {self.unreadable[path]}")
-        return images
+        """As Dataset.read, with the path made printable in the message."""
+        try:
+            return super().read(rows, spec)
+        except ValueError as error:
+            raise ValueError(printable(str(error))) from None
 
     def read_good(self, rows, spec):
-        """Return those of the rows that can be read, their images, and the newly unreadable files.
+        """Return those of the rows that can be read, their images, and the newly unreadable ones.
 
         These are int64 (k,), float32 in [0, 1] (k, *spec.shape) with k <= len(rows), and a list of
-        (path, reason). A file is reported once: rows that are in `unreadable` already are left out.
+        (path, reason). Rows that are in `unreadable` already are left out of all three.
         """
-        return self._finish(*self._start(rows, spec))
+        return self._finish(*self._start(rows, spec))[:3]
 
-    def batches(self, spec, batch_size, rows=None):
-        """Yield `read_good` of `rows`, by default all in order, `batch_size` files at a time.
+    def batches(self, spec, batch_size=None, rows=None):
+        """Yield `rows`, by default all in order, as a Batch of `batch_size` files after another.
 
-        The next batches are decoded while the caller works on one; a handful are in memory at once.
+        The next batches are decoded while the caller works on one; memory is bounded. A digest is
+        computed from the same open file as the image, so that both are of the same content.
         """
         rows = np.arange(len(self)) if rows is None else rows
+        batch_size = batch_size or FILES_PER_BATCH
         pending = deque()
         try:
             for start in range(0, len(rows), batch_size):
-                pending.append(self._start(rows[start : start + batch_size], spec))
-                if len(pending) > PREFETCH:
+                pending.append(self._start(rows[start : start + batch_size], spec, hashed=True))
+                if len(pending) > PREFETCHED_BATCHES:
                     yield self._finish(*pending.popleft())
             while pending:
                 yield self._finish(*pending.popleft())
@@ -152,48 +126,60 @@ class FolderDataset:
     def split(self, validation=0.1, seed=0):
         """Return two datasets, for training and for validation.
 
-        A hash of the seed and its path puts a file into either part, so files that are added or
-        removed later leave the others where they are. Of two or more files, both parts get one.
+        A hash of the seed and the path assigns a file to one of them, so that files that are added
+        or removed later leave the others where they are. Of two or more files, each gets one.
         """
         if not 0 < validation < 1:
             raise ValueError(f"expected a validation part between 0 and 1, received {validation}")
-        places = np.fromiter((_place(path, seed) for path in self.ids), np.float64, len(self))
-        chosen = places < validation
+        values = np.fromiter((_unit_hash(path, seed) for path in self.ids), np.float64, len(self))
+        chosen = values < validation
         if len(self) > 1:
-            chosen[places.argmin()], chosen[places.argmax()] = True, False
-        return self.part(np.flatnonzero(~chosen)), self.part(np.flatnonzero(chosen))
+            chosen[values.argmin()], chosen[values.argmax()] = True, False
+        return self.subset(np.flatnonzero(~chosen)), self.subset(np.flatnonzero(chosen))
 
-    def part(self, rows):
+    def subset(self, rows):
         """Return the dataset of these rows; a label means the same in it."""
         part = FolderDataset(self.folder, [self.ids[row] for row in rows])
         part.label_names = self.label_names
-        if self.sizes is not None:
-            part.sizes, part.mtimes_ns = self.sizes[rows], self.mtimes_ns[rows]
+        part.unreadable = self.unreadable  # shared: a file is unreadable in every part
+        if self.file_stats is not None:
+            part.file_stats = self.file_stats[rows]
         return part
 
-    def _start(self, rows, spec):
+    def with_ids(self, ids):
+        """Return the dataset of these paths, without looking whether the files exist."""
+        return FolderDataset(self.folder, ids)
+
+    def _start(self, rows, spec, hashed=False):
+        """Start decoding rows; return what `_finish` takes."""
         rows = np.array([row for row in rows if self.ids[row] not in self.unreadable], np.int64)
         images = np.empty((len(rows), *spec.shape), np.float32)
+        digests = np.zeros((len(rows), 2), "<u8") if hashed else None
         futures = [
-            _pool().submit(_read_into, images[i], self.path(row), spec)
+            _pool().submit(
+                _read_into, images[i], digests[i] if hashed else None, self.path(row), spec
+            )
             for i, row in enumerate(rows)
         ]
-        return rows, images, futures
+        return rows, images, digests, futures
 
-    def _finish(self, rows, images, futures):
+    def _finish(self, rows, images, digests, futures):
+        """Wait for the decoders; return a Batch."""
         reasons = [future.result() for future in futures]
         bad = [(self.ids[row], why) for row, why in zip(rows, reasons, strict=True) if why]
         if not bad:
-            return rows, images, []
+            return Batch(rows, images, [], digests)
         good = np.array([why is None for why in reasons])
         new = {path: why for path, why in bad if path not in self.unreadable}
         self.unreadable |= new
-        return rows[good], images[good], list(new.items())
+        digests = None if digests is None else digests[good]
+        return Batch(rows[good], images[good], list(new.items()), digests)
 
 
-def is_folder(dataset):
-    """Whether a dataset is one of files, with paths as ids."""
-    return isinstance(dataset, FolderDataset)
+def content_digest(file):
+    """Return the BLAKE2b hash of an open file's content, uint64 (2,)."""
+    content = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16))
+    return np.frombuffer(content.digest(), "<u8")
 
 
 def cores():
@@ -205,22 +191,26 @@ def cores():
 def _pool():
     """The threads that decode, for all folders. One picture a thread: OpenCV is to start none."""
     cv2.setNumThreads(1)
-    return ThreadPoolExecutor(decoders or cores(), thread_name_prefix="decode")
+    return ThreadPoolExecutor(decoder_threads or cores(), thread_name_prefix="decode")
 
 
 if hasattr(os, "register_at_fork"):  # threads do not survive in a forked child
     os.register_at_fork(after_in_child=_pool.cache_clear)
 
 
-def _read_into(image, path, spec):
-    """Read a file into `image`; return None, or the reason why it cannot be read."""
+def _read_into(image, digest, path, spec):
+    """Read a file into `image`, and its hash into `digest`; return None, or why it cannot be."""
     try:
-        image[:] = spec.prepare(read_picture(path, spec.shape[:2]))
+        with open_picture(path) as file:
+            if digest is not None:
+                digest[:] = content_digest(file)
+                file.seek(0)
+            image[:] = spec.prepare(decode(file, spec.shape[:2]))
     except (ValueError, OSError) as error:
         return str(error)
 
 
-def _place(path, seed):
+def _unit_hash(path, seed):
     """Return a number in [0, 1) that depends on the seed and the path only."""
-    digest = blake2b(f"{seed}/".encode() + path.encode("utf-8", "surrogateescape"), digest_size=6)
-    return int.from_bytes(digest.digest()) / 2**48
+    text = f"{seed}/".encode() + path.encode("utf-8", "surrogateescape")
+    return int.from_bytes(hashlib.blake2b(text, digest_size=6).digest()) / 2**48

@@ -72,11 +72,12 @@ def read_picture(path, size=None):
     Raises OSError for a path that cannot be read and ValueError for content that is not a whole
     picture of a known format. The message is the reason alone, without the path.
     """
-    with _open(path) as file:
-        return _decode(file, size)
+    with open_picture(path) as file:
+        return decode(file, size)
 
 
-def _open(path):
+def open_picture(path):
+    """Open a regular file for reading; raise OSError with the reason alone otherwise."""
     try:
         mode = os.stat(path).st_mode
         if stat.S_ISREG(mode):  # opening a FIFO would wait for its writer
@@ -86,7 +87,8 @@ def _open(path):
     raise OSError(f"a {'folder' if stat.S_ISDIR(mode) else 'device or pipe'}, not a picture file")
 
 
-def _decode(file, size):
+def decode(file, size=None):
+    """Decode an open picture file; see `read_picture`."""
     head = file.read(HEAD_SIZE)
     if not head:
         raise ValueError("empty: 0 bytes")
@@ -116,7 +118,8 @@ def _load(image, size):
     if image.format == "JPEG2000" and image.mode != "I;16" and _is_deep(image.fp):
         raise ValueError("colours of more than 8 bits would come out wrong: save it as PNG")
     image.load()
-    return _orient(_to_rgb(image), _orientation(image))
+    _apply_exif_orientation(image)
+    return _to_rgb(image)
 
 
 def _plugin(name):
@@ -171,21 +174,8 @@ def _to_8_bits(grey):
     return (np.multiply(grey, 255 / top, dtype=np.float32) + 0.5).astype(np.uint8)
 
 
-def _orientation(image):
-    """Return the EXIF orientation, 1 to 8; 1, upright, where there is none that makes sense."""
-    try:
-        value = image.getexif().get(0x0112)
-    except Exception:  # damaged EXIF data does not spoil the picture
-        return 1
-    return value if value in range(1, 9) else 1
+def _apply_exif_orientation(image):
+    from PIL import ImageOps
 
-
-def _orient(picture, orientation):
-    """Turn a picture upright: orientations 5 to 8 are transposed, and each may be mirrored."""
-    if orientation >= 5:
-        picture = picture.transpose(1, 0, 2)
-    if orientation in (2, 3, 6, 7):
-        picture = picture[:, ::-1]
-    if orientation in (3, 4, 7, 8):
-        picture = picture[::-1]
-    return np.ascontiguousarray(picture)
+    with contextlib.suppress(Exception):  # damaged EXIF data does not spoil the picture
+        ImageOps.exif_transpose(image, in_place=True)

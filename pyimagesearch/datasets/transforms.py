@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 import cv2
 import numpy as np
 
-FITS = ("letterbox", "crop", "stretch")
+RESIZE_MODES = ("letterbox", "crop", "stretch")
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,10 @@ class InputSpec:
                 "expected height, width and channels, whole numbers above 0, the last 1 or 3, "
                 f"received {self.shape}"
             )
-        if self.resize_mode not in FITS:
-            raise ValueError(f"expected fit to be {', '.join(FITS)}, received {self.resize_mode}")
+        if self.resize_mode not in RESIZE_MODES:
+            raise ValueError(
+                f"expected fit to be {', '.join(RESIZE_MODES)}, received {self.resize_mode}"
+            )
 
     @property
     def shape(self):

@@ -57,7 +57,7 @@ def draw_map(found, index, engine, name_of, method):
     elif engine.name.startswith("clusters"):
         groups = [f"cluster {number}" for number in clusters_of(engine).assignments]
     codes = np.stack([query.code for query, _ in found])
-    rows = [results.rows for _, results in found]
+    rows = [index.places(results.rows) for _, results in found]
     return Map(index.codes, codes, rows, groups, engine.metric, method)
 
 

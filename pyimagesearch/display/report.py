@@ -77,7 +77,7 @@ class Reporter:
         first = next((picture for picture in pictures if picture is not None), None)
         side = self.side or (PHOTO_SIDE if first is None else tile_side(first))
         captions = None
-        if self.strip or isinstance(results.ids[0], str):
+        if self.strip or self.gallery.shows_names:
             captions = self._captions(results, len(pictures))
             side = self.side or max(side, READABLE)
         draw = self._strip if self.strip else self._montage

@@ -5,7 +5,7 @@ import math
 
 from tqdm import tqdm
 
-from pyimagesearch.datasets.array import same_images
+from pyimagesearch.datasets.dataset import same_images
 from pyimagesearch.evaluation.baselines import flat_pixels, pca_codes
 from pyimagesearch.evaluation.metrics import KS, evaluate
 
@@ -14,20 +14,22 @@ logger = logging.getLogger(__name__)
 PIXELS = 200_000_000  # numbers of raw pixels that are held for the baselines
 
 
-def evaluate_index(index, encoder, gallery, test_images, engine):
-    """Measure the codes of `index`, and two baselines: raw pixels, and PCA of the same dimension.
+def evaluate_index(codes, encoder, gallery, test_images, engine, rows=None):
+    """Measure codes, and two baselines: raw pixels, and PCA of the same dimension.
 
-    `gallery` is the dataset that was indexed, `test_images` the dataset of the queries; relevant is
-    what has the query's label. A query that is indexed is left out of its own results. Returns the
-    scores of `metrics.evaluate` by the name of the code, for rankings by true distance in the
-    metric of the `engine`; how near that comes to them is under "engine" where it is not exact.
+    `codes` float32 (n, d) are those of the dataset `gallery`, `test_images` is the dataset of the
+    queries; relevant is an image with the query's label. A query that is indexed is left out of
+    its own results. Returns the scores of `metrics.evaluate` by the name of the code, for rankings
+    by true distance in the metric of the `engine`; under "engine", for one that is not exact, how
+    many of the nearest it finds. `rows` int64 (n,) are its row numbers of the codes, by default 0
+    to n - 1.
     """
-    if index.labels is None or test_images.labels is None:
+    if gallery.labels is None or test_images.labels is None:
         raise ValueError(f"{gallery.source['name']} has no labels to measure retrieval by")
     same = same_images(gallery, test_images)
-    codes = index.codes if test_images is gallery else encoder.encode_dataset(test_images)
+    queries = codes if test_images is gallery else encoder.encode_dataset(test_images)
     dim = codes.shape[1]
-    candidates = {f"code, {dim}-d": (index.codes, codes)}
+    candidates = {f"code, {dim}-d": (codes, queries)}
     p = math.prod(encoder.spec.shape)
     if len(gallery) * p <= PIXELS:
         pixels = flat_pixels(gallery, encoder.spec), flat_pixels(test_images, encoder.spec)
@@ -35,34 +37,35 @@ def evaluate_index(index, encoder, gallery, test_images, engine):
         candidates[f"PCA, {dim}-d"] = pca_codes(*pixels, dim)
     else:
         logger.info(f"no baselines: the pixels of {len(gallery):,} images would not fit in memory")
-    with tqdm(total=len(candidates) * len(codes), unit="query", leave=False, disable=None) as bar:
+    with tqdm(total=len(candidates) * len(queries), unit="query", leave=False, disable=None) as bar:
         scores = {
             name: evaluate(
-                queries,
+                points,
                 test_images.labels,
                 database,
-                index.labels,
+                gallery.labels,
                 engine.metric,
                 skip_own_row=same,
                 progress=bar.update,
             )
-            for name, (database, queries) in candidates.items()
+            for name, (database, points) in candidates.items()
         }
     if engine.name != "exact":
-        scores["engine"] = engine_scores(engine, None if same else codes)
+        scores["engine"] = engine_scores(engine, codes, None if same else queries, rows)
     return scores
 
 
-def engine_scores(engine, queries):
-    """Return how much of what exact search finds for `queries`, float32 (q, d), an engine finds.
+def engine_scores(engine, codes, queries=None, rows=None):
+    """Return how many of the nearest codes, by exact search, an engine finds, and how fast.
 
-    Without queries, codes of its own are, each left out of its results. The result holds its
+    `codes` are float32 (n, d), `queries` (q, d), by default codes that are each left out of their
+    results; `rows` int64 (n,) are the engine's row numbers of the codes. The result holds its
     `name`, `probe`, `recall@10` and `recall@225`, and the median milliseconds of one query by it,
     `ms`, and by exact search, `exact_ms`.
     """
     from pyimagesearch.search.tuning import QuerySample
 
-    sample = QuerySample(engine.codes, engine.metric, queries=queries)
+    sample = QuerySample(codes, engine.metric, queries=queries, rows=rows)
     return {
         "name": engine.name,
         "probe": engine.probe,

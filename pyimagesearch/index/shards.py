@@ -9,7 +9,10 @@ from itertools import pairwise
 
 import numpy as np
 
-from pyimagesearch.index.index import FILE_STATS, Index, load_index, save_index
+from pyimagesearch.datasets.catalog import open_source
+from pyimagesearch.datasets.dataset import FILE_STATS
+from pyimagesearch.index.index import Index
+from pyimagesearch.index.index_file import load_index, save_index
 
 BITS = 63  # of a hash: as many as a signed 64-bit integer has for numbers from 0
 BLOCK = 65536  # codes copied at once when files are joined
@@ -46,22 +49,6 @@ def shard_rows(ids, shard):
     return np.flatnonzero((hashes >= start) & (hashes <= end - 1))
 
 
-class Subset:
-    """Rows of an ArrayDataset as a dataset; their ids are their rows there."""
-
-    def __init__(self, dataset, rows):
-        self._dataset, self._rows = dataset, rows
-        self.ids, self.source = rows.tolist(), dataset.source
-        self.labels = None if dataset.labels is None else dataset.labels[rows]
-
-    def __len__(self):
-        return len(self.ids)
-
-    def read(self, rows, spec):
-        """Return the rows as float32 in [0, 1], (len(rows), *spec.shape)."""
-        return self._dataset.read(self._rows[rows], spec)
-
-
 def take_shard(dataset, shard):
     """Return the part of a dataset in a shard, (number, count), or raise ValueError if none is."""
     rows = shard_rows(dataset.ids, shard)
@@ -70,11 +57,7 @@ def take_shard(dataset, shard):
         raise ValueError(
             f"none of the {len(dataset):,} images is in shard {number or count}/{count}: use fewer"
         )
-    if isinstance(dataset.ids, range):
-        return Subset(dataset, rows)
-    part = dataset.part(rows)
-    part.unreadable |= dataset.unreadable  # what cannot be listed is not gone
-    return part
+    return dataset.subset(rows)
 
 
 def require_same_shard(index, shard, path):
@@ -97,10 +80,9 @@ def merge_files(paths, target):
     parts = [load_index(path) for path in paths]
     for path, part in zip(paths, parts, strict=True):
         require_alike(parts[0], paths[0], part, path)
-    # The ids of an array are numbers, which HDF5 files hold as text.
-    kind = str if parts[0].of_folder else int
-    ids = [kind(id) for part in parts for id in part.ids]
-    order = sorted(range(len(ids)), key=ids.__getitem__)
+    ids = [id for part in parts for id in part.ids]
+    keys = ids if parts[0].has_files else [int(id) for id in ids]  # row numbers
+    order = sorted(range(len(ids)), key=keys.__getitem__)
     ids = [ids[i] for i in order]
     twice = sorted({a for a, b in pairwise(ids) if a == b})
     if twice:
@@ -121,7 +103,7 @@ def require_alike(first, first_path, part, path):
             f"{path} was made with another encoder, {made.model}, than {first_path}, "
             f"{other.model}: their codes cannot be compared"
         )
-    for name in ("metric", "dataset", "of_folder"):
+    for name in ("metric", "source", "has_files"):
         a, b = getattr(first, name), getattr(part, name)
         if a != b:
             raise ValueError(f"{path} has another {name} than {first_path}: {b}, not {a}")
@@ -129,11 +111,9 @@ def require_alike(first, first_path, part, path):
 
 def _joined(parts, ids, order):
     first, labels, names, files = parts[0], None, None, None
-    if first.of_folder:
-        from pyimagesearch.datasets.folder import FolderDataset
-
+    if first.has_files:
         files = np.concatenate([part.file_stats for part in parts]).astype(FILE_STATS)[order]
-        folder = FolderDataset(first.source["name"], ids)
+        folder = open_source(first.source, True).with_ids(ids)
         labels, names = folder.labels, folder.label_names
     elif all(part.labels is not None for part in parts):
         labels = np.concatenate([part.labels for part in parts])[order]

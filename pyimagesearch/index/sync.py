@@ -1,173 +1,162 @@
-"""Bringing an index up to date with a folder: what is new is encoded, what is known is kept."""
+"""Synchronising an index with its dataset: new images are encoded, known codes are kept."""
 
+import logging
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 
-from pyimagesearch.datasets.folder import FolderDataset
-from pyimagesearch.index.index import FILE_STATS, Index, save_index
-from pyimagesearch.index.journal import open_journal
-from pyimagesearch.models.encode import digest, encode_rows
+from pyimagesearch.datasets.dataset import FILE_STATS
+from pyimagesearch.datasets.folder import content_digest
+from pyimagesearch.datasets.image_io import open_picture
 
-BLOCK = 4096  # codes copied at once
+logger = logging.getLogger(__name__)
 
 
 @dataclass
-class Plan:
-    """What becomes of each file of a folder, and of each row of its index so far.
+class SyncPlan:
+    """How an index changes to match a dataset.
 
-    `files` (n,) are the records of the files; `known` bool (n,) tells whether the index has their
-    path; `source` int64 (n,) is the row of the index whose code is kept for a file, or -1 where it
-    has to be encoded. `removed` are the rows whose files are gone, and `unseen` those in folders
-    that cannot be listed now.
+    For each row of the dataset: `file_stats` (n,) of type FILE_STATS; `known` bool (n,), whether
+    the index has its id; `kept_row` int64 (n,), the row of the index whose code is kept, or -1
+    where the image must be encoded. Of the index: `removed` rows, whose files no longer exist, and
+    `unlisted` rows, in folders that cannot be listed now.
     """
 
-    files: np.ndarray
+    file_stats: np.ndarray
     known: np.ndarray
-    source: np.ndarray
+    kept_row: np.ndarray
     removed: list
-    unseen: list
+    unlisted: list
+
+    @property
+    def to_encode(self):
+        """The rows that must be encoded, int64 (m,)."""
+        return np.flatnonzero(self.kept_row < 0)
 
 
-def make_plan(dataset, index, checksum=False):
-    """Compare a folder with its index so far, or None; return a Plan.
+def plan_sync(dataset, index=None, checksum=False):
+    """Compare a dataset with its index so far; return a SyncPlan.
 
-    A file is the one that was encoded if its path, size and time of change are; with `checksum`,
-    or when only its path is, its content decides. Content also tells a new file that was moved or
-    renamed from a removed one.
+    Images that are not files are all encoded. A file is unchanged if its path, size and time of
+    change are; with `checksum`, or when only the path is the same, its content decides. Content
+    also identifies a file that was moved or renamed.
     """
     n = len(dataset)
-    files = np.zeros(n, FILE_STATS)
-    files["size"], files["mtime_ns"] = dataset.sizes, dataset.mtimes_ns
-    plan = Plan(files, np.zeros(n, bool), np.full(n, -1), [], [])
-    if index is None:
+    stats = np.zeros(n, FILE_STATS) if dataset.file_stats is None else dataset.file_stats.copy()
+    plan = SyncPlan(stats, np.zeros(n, bool), np.full(n, -1), [], [])
+    if index is None or dataset.file_stats is None:
         return plan
-    gone = {path: row for row, path in enumerate(index.ids)}
-    old = np.array([gone.pop(path, -1) for path in dataset.ids])
+    unmatched = {path: row for row, path in enumerate(index.ids)}
+    old = np.array([unmatched.pop(path, -1) for path in dataset.ids])
     plan.known = old >= 0
     same = plan.known.copy()
     for name in ("size", "mtime_ns"):
-        same &= files[name] == index.file_stats[name][old]
+        same &= stats[name] == index.file_stats[name][old]
     if checksum:
         same[:] = False
-    plan.source[same] = old[same]
+    plan.kept_row[same] = old[same]
     _keep_same_content(dataset, plan, index, np.flatnonzero(plan.known & ~same), old)
-    _keep_moved(dataset, plan, index, gone)
+    _keep_moved(dataset, plan, index, unmatched)
     unlisted = tuple(path for path in dataset.unreadable if path.endswith("/"))
-    for path, row in gone.items():
-        (plan.unseen if path.startswith(unlisted) else plan.removed).append(row)
-    kept = plan.source >= 0
-    files["digest"][kept] = index.file_stats["digest"][plan.source[kept]]
+    for path, row in unmatched.items():
+        (plan.unlisted if path.startswith(unlisted) else plan.removed).append(row)
+    kept = plan.kept_row >= 0
+    stats["digest"][kept] = index.file_stats["digest"][plan.kept_row[kept]]
     return plan
+
+
+def _digest(path):
+    """Return the hash of a file's content, uint64 (2,); zeros when it cannot be read."""
+    try:
+        with open_picture(path) as file:
+            return content_digest(file)
+    except OSError:  # decoding it is going to report the reason
+        return np.zeros(2, "<u8")
 
 
 def _digests(dataset, rows):
     with ThreadPoolExecutor() as pool:
-        return list(pool.map(digest, [dataset.path(row) for row in rows]))
+        return list(pool.map(_digest, [dataset.path(row) for row in rows]))
 
 
 def _keep_same_content(dataset, plan, index, rows, old):
     """Keep the codes of those of the rows whose content is that of their `old` row."""
-    for row, content in zip(rows, _digests(dataset, rows), strict=True):
-        if (content == index.file_stats["digest"][old[row]]).all():
-            plan.source[row] = old[row]
+    for row, digest in zip(rows, _digests(dataset, rows), strict=True):
+        if (digest == index.file_stats["digest"][old[row]]).all():
+            plan.kept_row[row] = old[row]
 
 
-def _keep_moved(dataset, plan, index, gone):
-    """Keep the codes of new files whose content is that of a file that is `gone`."""
-    sizes = {int(index.file_stats["size"][row]) for row in gone.values()}
-    rows = [
-        row for row in np.flatnonzero(~plan.known) if int(plan.file_stats["size"][row]) in sizes
-    ]
-    paths = {index.file_stats["digest"][row].tobytes(): path for path, row in gone.items()}
-    for row, content in zip(rows, _digests(dataset, rows), strict=True):
-        path = paths.pop(content.tobytes(), None)
+def _keep_moved(dataset, plan, index, unmatched):
+    """Keep the codes of new files whose content is that of an unmatched one of the index."""
+    sizes = {int(index.file_stats["size"][row]) for row in unmatched.values()}
+    new = np.flatnonzero(~plan.known)
+    rows = [row for row in new if int(plan.file_stats["size"][row]) in sizes]
+    paths = {index.file_stats["digest"][row].tobytes(): path for path, row in unmatched.items()}
+    for row, digest in zip(rows, _digests(dataset, rows), strict=True):
+        path = paths.pop(digest.tobytes(), None)
         if path is not None:
-            plan.source[row] = gone.pop(path)
+            plan.kept_row[row] = unmatched.pop(path)
 
 
-def sync(dataset, index, encoder, path, metric, checksum=False, encode=encode_rows):
-    """Bring the index in the file `path` up to date with a folder; return a line that says how.
+def encode_into(sink, dataset, rows, encoder, encode):
+    """Encode rows of a dataset into a sink, whatever the dataset and wherever codes are stored.
 
-    `index` is what is there so far, or None; `encode` does as `encode_rows`. Files that cannot be
-    read are left out, named in warnings, and stay in `dataset.unreadable`. An interrupted run is
-    continued.
-
-    Raises ValueError when no picture at all could be indexed, OSError when another process is at
-    it or the index cannot be written.
+    `encode` is `encode_rows`, or does the same elsewhere; `sink.add(rows, codes, digests)` takes
+    each of its batches.
     """
-    with open_journal(path, encoder) as progress:
-        plan = make_plan(dataset, index, checksum)
-        rows = [
-            row
-            for row in np.flatnonzero(plan.source < 0)
-            if progress.find(dataset.ids[row], *plan.file_stats[row].tolist()[:2]) is None
-        ]
-        for good, codes, contents in encode(dataset, rows, encoder):
-            for row, code, content in zip(good, codes, contents, strict=True):
-                size, mtime_ns, _ = plan.file_stats[row].tolist()
-                progress.add(dataset.ids[row], size, mtime_ns, content.tobytes(), code)
-        progress.save()
-        good = readable(dataset, plan)
-        _write(dataset, plan, good, index, encoder, path, metric, progress)
-    return summary(dataset, plan, good)
+    started, count = time.perf_counter(), 0
+    for good, codes, digests in encode(dataset, rows, encoder):
+        sink.add(good, codes, digests)
+        count += len(good)
+    if count:
+        rate = count / (time.perf_counter() - started)
+        logger.info(f"encoded {count:,} images, {rate:,.0f} images/s")
 
 
-def readable(dataset, plan):
-    """Return which files could be read, bool (n,), once all were tried.
+def readable_rows(dataset, plan):
+    """Return which rows could be read, bool (n,), once all were tried.
 
-    Raises ValueError when none could: then the place is broken, and not empty.
+    Raises ValueError when none could: then the folder is inaccessible rather than empty.
     """
-    good = np.array([path not in dataset.unreadable for path in dataset.ids])
-    if not good.any() and not plan.unseen:
-        raise ValueError(f"none of the {len(good):,} pictures in {dataset.folder} can be read")
+    if not dataset.unreadable:
+        return np.ones(len(dataset), bool)
+    good = np.array([id not in dataset.unreadable for id in dataset.ids])
+    if not good.any() and not plan.unlisted:
+        name = dataset.source["name"]
+        raise ValueError(f"none of the {len(good):,} pictures in {name} can be read")
     return good
 
 
-def _write(dataset, plan, good, index, encoder, path, metric, progress):
-    """Write the new index: kept codes from the one so far, new ones from `progress`."""
-    rows = np.flatnonzero(good)
-    ids = [dataset.ids[row] for row in rows] + [index.ids[row] for row in plan.unseen]
-    order = sorted(range(len(ids)), key=ids.__getitem__)
-    ids = [ids[i] for i in order]
-    source = np.append(plan.source[rows], np.array(plan.unseen, np.int64))[order]
-    unseen = index.file_stats[plan.unseen] if plan.unseen else np.empty(0, FILE_STATS)
-    files = np.append(plan.file_stats[rows], unseen)[order]
-
-    def found(row):
-        return progress.find(ids[row], *files[row].tolist()[:2])
-
-    for row in np.flatnonzero(source < 0):
-        files["digest"][row] = np.frombuffer(found(row)[0], "<u8")
-
-    def blocks():
-        for start in range(0, len(ids), BLOCK):
-            part = source[start : start + BLOCK]
-            codes = np.empty((len(part), encoder.dim), np.float32)
-            if (part >= 0).any():
-                codes[part >= 0] = index.codes[part[part >= 0]]
-            for i in np.flatnonzero(part < 0):
-                codes[i] = found(start + i)[1]
-            yield codes
-
-    folder = FolderDataset(dataset.folder, ids)
-    location = dataset.source
-    labels, names = folder.labels, folder.label_names
-    save_index(Index(None, ids, labels, names, location, metric, encoder, files), path, blocks())
-
-
-def summary(dataset, plan, good):
-    """Return what was done as "added 3, changed 1, removed 2, kept 9,994"."""
-    encoded = good & (plan.source < 0)
-    moved = np.count_nonzero(good & (plan.source >= 0) & ~plan.known)
+def sync_summary(dataset, plan, good):
+    """Return the changes as text, such as "added 3, changed 1, removed 2, kept 9,994"."""
+    encoded = good & (plan.kept_row < 0)
+    moved = np.count_nonzero(good & (plan.kept_row >= 0) & ~plan.known)
     counts = {
         "added": np.count_nonzero(encoded & ~plan.known),
         "changed": np.count_nonzero(encoded & plan.known),
         "removed": len(plan.removed) + np.count_nonzero(plan.known & ~good),
-        "kept": np.count_nonzero(good & (plan.source >= 0)) - moved + len(plan.unseen),
+        "kept": np.count_nonzero(good & (plan.kept_row >= 0)) - moved + len(plan.unlisted),
         "moved": moved,
         "rejected": len(dataset.unreadable),
     }
     rare = ("moved", "rejected")
     return ", ".join(f"{name} {n:,}" for name, n in counts.items() if n or name not in rare)
+
+
+def require_same_source(index, dataset, name):
+    """Raise ValueError where a sync would drop all images of an index for those of another source.
+
+    `name` is that of the index.
+    """
+    source, new = index.source or {}, dataset.source
+    if not index.has_files or dataset.file_stats is None:
+        same = all(source.get(key) == new[key] for key in ("name", "split"))
+    else:
+        same = source.get("name") == new["name"] or not set(index.ids).isdisjoint(dataset.ids)
+    if not same:
+        raise ValueError(
+            f"{name} is the index of {source.get('name')}, and {new['name']} has none of its "
+            "pictures: name another index, or replace this one with --rebuild"
+        )

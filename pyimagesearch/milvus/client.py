@@ -80,7 +80,7 @@ def parse_address(index):
     return Address(f"{parts.scheme}://{host}:{port}", name, False)
 
 
-class Server:
+class MilvusConnection:
     """A connection to Milvus. What fails in passing is repeated, at most len(PAUSES) times.
 
     Everything sent through it may be sent twice: upserts and deletes come to the same, and the

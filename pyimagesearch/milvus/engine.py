@@ -30,15 +30,15 @@ class MilvusEngine(Engine):
         """
         if metric not in (None, index.metric):
             raise ValueError(
-                f"{index.server.address} ranks by {index.metric} distance, not {metric}: leave "
+                f"{index.connection.address} ranks by {index.metric} distance, not {metric}: leave "
                 f"--metric out, or make another collection with --metric {get_metric(metric).name}"
             )
         self.index, self.metric, self.dim = index, index.metric, index.encoder.dim
-        self.spec, self.name = index.engine, index.engine.name
+        self.spec, self.name = index.engine_spec, index.engine_spec.name
         self._probe = min(PROBES.get(self.spec.kind, self.probe_limit // 8 or 1), self.probe_limit)
         self._count = len(index)
         if not self._count:
-            raise ValueError(f"{index.server.address} holds no codes: index some images first")
+            raise ValueError(f"{index.connection.address} holds no codes: index some images first")
         if probe is not None:
             self.probe = probe
 
@@ -61,7 +61,7 @@ class MilvusEngine(Engine):
             raise ValueError(f"expected a probe of at least 1, received {probe}")
         if self.spec.kind == "FLAT":
             raise ValueError(
-                f"{self.index.server.address} is searched exactly, which has nothing to probe"
+                f"{self.index.connection.address} is searched exactly, which has nothing to probe"
             )
         self._probe = min(int(probe), self.probe_limit)
 
@@ -98,7 +98,7 @@ class MilvusEngine(Engine):
         A range that fills its page may have more that is near enough; then there have to be more
         ranges.
         """
-        if wanted <= LIMIT or self.index.server.address.lite:
+        if wanted <= LIMIT or self.index.connection.address.lite:
             return self._ask(queries, wanted, probe)
         pages = max(MIN_PAGES, 2 * wanted // LIMIT)
         while True:
@@ -122,7 +122,7 @@ class MilvusEngine(Engine):
             data = [hashed.tobytes() for hashed in hashes]
         params = {"nprobe": probe, "ef": min(MAX_EF, max(probe, wanted))}
         keys = {"HNSW": ("ef",), "FLAT": ()}.get(self.spec.kind, ("nprobe",))
-        answers = self.index.server.call(
+        answers = self.index.connection.call(
             "search",
             self.index.name,
             data=data,

@@ -9,7 +9,9 @@ import time
 
 import numpy as np
 
-from pyimagesearch.index.index import FILE_STATS, Index
+from pyimagesearch.datasets.catalog import open_source
+from pyimagesearch.datasets.dataset import FILE_STATS
+from pyimagesearch.index.index import Index
 from pyimagesearch.index.shards import BITS, stable_hash
 from pyimagesearch.milvus.metadata import as_centre, write_state
 from pyimagesearch.milvus.rows import (
@@ -39,22 +41,22 @@ LAST_ROW = 2**BITS - 1
 
 
 class MilvusIndex:
-    """As `indexes.Index`, with codes, ids and labels left on the server until they are needed.
+    """An index whose codes, ids and labels stay on the server until they are needed.
 
-    `features` is None and `files` too: see `in_memory`, `listing` and `codes_of`. A row is a number
-    of up to 63 bits; `ids[row]` and `labels[rows]` look up what is not known yet.
+    It has the methods of Index. A row is a number of up to 63 bits; `ids[row]` and `labels[rows]`
+    query the server for rows that are not known yet. `load` fetches everything.
     """
 
-    features = files = codes_sha256 = None
+    record_type = FILE_STATS
 
-    def __init__(self, server, description, state, encoder):
-        self.server, self.encoder, self.state = server, encoder, state
-        self.name, self.metric = server.address.name, description["metric"]
-        self.of_folder = description["of_folder"]
+    def __init__(self, connection, description, state, encoder):
+        self.connection, self.encoder, self.state = connection, encoder, state
+        self.name, self.metric = connection.address.name, description["metric"]
+        self.has_files = description["of_folder"]
         self.source = state["dataset"]
-        self.engine = parse_engine(state["engine"], encoder.dim)
+        self.engine_spec = parse_engine(state["engine"], encoder.dim)
         self.centre = as_centre(state["centre"])  # of hash codes
-        self.label_names = [] if self.of_folder else None
+        self.label_names = [] if self.has_files else None
         self.ids, self.labels = Ids(self), Labels(self)
         self._names = {}
         self._count = None
@@ -68,7 +70,7 @@ class MilvusIndex:
 
     def count(self):
         """Return the number of rows now."""
-        [answer] = self.server.call(
+        [answer] = self.connection.call(
             "query",
             self.name,
             filter="",
@@ -79,7 +81,7 @@ class MilvusIndex:
 
     def row_of(self, id):
         """Return the row that an id has if it is indexed."""
-        return stable_hash(id) if self.of_folder else int(id)
+        return stable_hash(id) if self.has_files else int(id)
 
     def named(self, rows):
         """Return the ids, a list, and the labels, int64 (k,), of rows; -1 stands for no label."""
@@ -89,7 +91,7 @@ class MilvusIndex:
             self.remember(self.get(part, NAMED))
         names = [self._names.get(int(row)) for row in rows]
         if None in names:
-            raise ValueError(f"{self.server.address} was changed meanwhile: search again")
+            raise ValueError(f"{self.connection.address} was changed meanwhile: search again")
         return [id for id, _ in names], np.array([label for _, label in names], np.int64)
 
     def remember(self, found):
@@ -98,23 +100,38 @@ class MilvusIndex:
             self._names.clear()
         for row, entity in found:
             id, label = as_text(entity.get("id")), as_text(entity.get("label"))
-            self._names[row] = (unpack_id(id) if self.of_folder else row, self._label(label))
+            self._names[row] = (unpack_id(id) if self.has_files else str(row), self._label(label))
 
     def _label(self, text):
         if not text:
             return -1
-        if not self.of_folder:
+        if not self.has_files:
             return as_whole(text)
         if text not in self.label_names:
             self.label_names.append(text)
         return self.label_names.index(text)
 
-    def open_folder(self, folder):
-        """Return the pictures, now in `folder`, as a dataset with the rows of this index."""
-        return CollectionFolder(folder, self)
+    def gallery(self, moved_to=None):
+        """Return the dataset of the indexed images, with the rows of this index; see Index."""
+        name = moved_to or self.source["name"]
+        if self.has_files:
+            return CollectionFolder(name, self)
+        dataset = open_source({**self.source, "name": name}, False)
+        if len(dataset) != len(self):
+            raise ValueError(
+                f"the index holds {len(self):,} codes, but {name} has {len(dataset):,} images: "
+                "name the images that were indexed with --dataset"
+            )
+        return dataset
+
+    def engine(self, metric=None, probe=None):
+        """Return the engine of the collection; see MilvusEngine."""
+        from pyimagesearch.milvus.engine import MilvusEngine
+
+        return MilvusEngine(self, metric, probe)
 
     def get(self, rows, fields, level="Eventually"):
-        found = self.server.call(
+        found = self.connection.call(
             "query",
             self.name,
             ids=rows,
@@ -132,7 +149,7 @@ class MilvusIndex:
         ranges = self.ranges(2 * len(self) // PAGE + 1, first, last)
         while ranges:
             start, end = ranges.pop()
-            page = self.server.call(
+            page = self.connection.call(
                 "query",
                 self.name,
                 filter=f"row >= {start} and row <= {end}",
@@ -148,7 +165,7 @@ class MilvusIndex:
 
     def ranges(self, count, first=0, last=LAST_ROW):
         """Cut the rows from `first` to `last` into ranges (first, last), `count` if it is all."""
-        full = LAST_ROW if self.of_folder else len(self)
+        full = LAST_ROW if self.has_files else len(self)
         starts = range(first, max(first, min(full, last)) + 1, full // count + 1)
         return [*zip(starts, [*(start - 1 for start in starts[1:]), last], strict=True)]
 
@@ -173,12 +190,12 @@ class MilvusIndex:
             found = dict(self.get(part, ["code"], "Strong"))
             for i, row in enumerate(part, start):
                 if row not in found:
-                    raise ValueError(f"{self.server.address} was changed meanwhile: run again")
+                    raise ValueError(f"{self.connection.address} was changed meanwhile: run again")
                 codes[i] = found[row]["code"]
         return finite_codes(codes)
 
-    def in_memory(self):
-        """Return all of it as an Index in memory, with rows from 0 in the order of the ids."""
+    def load(self):
+        """Fetch everything; return an Index in memory, in the order of the ids."""
         logger.info(f"fetching {len(self):,} codes...")
         return download(self)
 
@@ -189,7 +206,7 @@ class MilvusIndex:
         acknowledged them all.
         """
         files = np.zeros(len(rows), FILE_STATS) if files is None else files
-        vectors = self.engine.vectors(codes, self.centre)
+        vectors = self.engine_spec.vectors(codes, self.centre)
         step = max(1, min(ROWS_AT_ONCE, BYTES_AT_ONCE // (4 * self.encoder.dim + 300)))
         for start in range(0, len(rows), step):
             part = range(start, min(start + step, len(rows)))
@@ -205,14 +222,14 @@ class MilvusIndex:
                 }
                 for i in part
             ]
-            self.server.call("upsert", self.name, data)
+            self.connection.call("upsert", self.name, data)
         self._count = None
 
     def delete(self, rows):
         """Delete rows; those that are not there are no error."""
         for start in range(0, len(rows), ROWS_AT_ONCE):
             part = [int(row) for row in rows[start : start + ROWS_AT_ONCE]]
-            self.server.call("delete", self.name, ids=part)
+            self.connection.call("delete", self.name, ids=part)
         self._count = None
 
     def delete_from(self, row):
@@ -226,13 +243,14 @@ class MilvusIndex:
 
         Until that is built Milvus makes do with a rougher one.
         """
-        self.server.call("flush", self.name)
-        field, *_ = self.engine.index(self.metric)
+        self.connection.call("flush", self.name)
+        field, *_ = self.engine_spec.index(self.metric)
         until = time.monotonic() + WAIT
-        while self.server.call("describe_index", self.name, field).get("pending_index_rows"):
+        while self.connection.call("describe_index", self.name, field).get("pending_index_rows"):
             if time.monotonic() > until:
                 logger.info(
-                    f"Milvus goes on building {self.engine.name}; until then a search finds less"
+                    f"Milvus is still building {self.engine_spec.name}: "
+                    "until it is ready, searches find less"
                 )
                 break
             time.sleep(1)
@@ -243,4 +261,4 @@ class MilvusIndex:
             return
         self.state = {**self.state, **values}
         self.source = self.state["dataset"]
-        write_state(self.server, self.state)
+        write_state(self.connection, self.state)

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from pyimagesearch.datasets.dataset import FILE_STATS
 from pyimagesearch.datasets.folder import FolderDataset
-from pyimagesearch.index.index import FILE_STATS, Index
+from pyimagesearch.index.index import Index
 
 BYTES_NAME = "//"  # begins a path that is no UTF-8; no relative path does
 NAMED = ["id", "label"]
@@ -64,22 +65,22 @@ def finite_codes(codes):
 
 def download(source):
     """Return a MilvusIndex as an Index in memory, with rows from 0 in the order of the ids."""
-    fields = ["code", "label", *([*["id"], *RECORD] if source.of_folder else [])]
+    fields = ["code", "label", *([*["id"], *RECORD] if source.has_files else [])]
     found = []
     for row, entity in source.scan(fields):
         code = np.array(entity["code"], np.float32)
         if code.shape != (source.encoder.dim,):
             raise ValueError(f"expected codes of {source.encoder.dim}, received {code.shape}")
-        id = unpack_id(as_text(entity.get("id"))) if source.of_folder else row
-        record = file_record(entity) if source.of_folder else None
-        found.append((id, as_text(entity.get("label")), record, code))
+        id = unpack_id(as_text(entity.get("id"))) if source.has_files else str(row)
+        record = file_record(entity) if source.has_files else None
+        found.append((id, row, as_text(entity.get("label")), record, code))
     if not found:
-        raise ValueError(f"{source.server.address} holds no codes: index some images first")
-    found.sort(key=lambda item: item[0])
-    ids, labels, files, codes = map(list, zip(*found, strict=True))
+        raise ValueError(f"{source.connection.address} holds no codes: index some images first")
+    found.sort(key=lambda item: item[0] if source.has_files else item[1])
+    ids, rows, labels, files, codes = map(list, zip(*found, strict=True))
     index = Index(finite_codes(np.stack(codes)), ids, None, None, source.source, source.metric)
-    index.encoder = source.encoder
-    if source.of_folder:
+    index.encoder, index.rows = source.encoder, np.array(rows, np.int64)
+    if source.has_files:
         index.file_stats = np.array(files, FILE_STATS)
         folder = FolderDataset(source.source["name"], ids)
         index.labels, index.label_names = folder.labels, folder.label_names
@@ -98,13 +99,13 @@ class Ids(Sequence):
         return len(self._index)
 
     def __getitem__(self, row):
-        if not self._index.of_folder:
-            return int(row)
+        if not self._index.has_files:
+            return str(int(row))
         return self._index.named([row])[0][0]
 
     def __iter__(self):
-        if not self._index.of_folder:
-            return iter(range(len(self)))
+        if not self._index.has_files:
+            return map(str, range(len(self)))
         return iter(self._index.listing()[1].ids)
 
 

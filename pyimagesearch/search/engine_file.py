@@ -112,19 +112,15 @@ def load_engine(path, codes, metric=None, codes_fingerprint=None):
     return engine
 
 
-def open_engine(index_path, index, metric=None, probe=None):
-    """Return the engine to search an index by: the stored one, else exact search.
+def open_engine(index_path, codes, metric, codes_sha256=None, probe=None):
+    """Return the engine to search an index file by: the stored one, else exact search.
 
-    `metric` is by default the index's. `probe` replaces the one found when the engine was built.
-    Raises as `load_engine` does, and ValueError for a probe of exact search.
+    `codes` are float32 (n, d), `codes_sha256` identifies them. `probe` replaces the one found when
+    the engine was built. Raises as `load_engine` does, and ValueError for a probe of exact search.
     """
-    if index.codes is None:  # they are left in a collection
-        from pyimagesearch.milvus.engine import MilvusEngine
-
-        return MilvusEngine(index, metric, probe)
-    path, metric = engine_path(index_path), metric or index.metric
+    path = engine_path(index_path)
     if os.path.exists(path):
-        engine = load_engine(path, index.codes, metric, index.codes_sha256)
+        engine = load_engine(path, codes, metric, codes_sha256)
         if probe is not None:
             engine.probe = probe
         return engine
@@ -133,7 +129,7 @@ def open_engine(index_path, index, metric=None, probe=None):
             f"{index_path} is searched exactly, which has nothing to probe: give it another engine "
             f"with: python index_images.py --index {index_path} --engine NAME"
         )
-    return ExactEngine(index.codes, metric)
+    return ExactEngine(codes, metric)
 
 
 def engine_name(path):

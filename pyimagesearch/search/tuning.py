@@ -53,23 +53,31 @@ class QuerySample:
     They are drawn from the codes, each to be left out of its own results, unless some are given.
     """
 
-    def __init__(self, codes, metric, seed=0, depth=TOP, queries=None):
-        rng = np.random.default_rng(seed)
+    def __init__(self, codes, metric, seed=0, depth=TOP, queries=None, rows=None):
+        """Sample from float32 `codes` (n, d), or from `queries` (q, d) that are not among them.
+
+        `rows` int64 (n,) are the row numbers of the codes in the engines that are going to be
+        measured, by default 0 to n - 1.
+        """
+        random = np.random.default_rng(seed)
         if queries is None:
-            rows = rng.choice(len(codes), min(QUERIES, len(codes)), replace=False)
-            self.rows = np.sort(rows)
-            self.queries = np.ascontiguousarray(codes[self.rows])
+            places = np.sort(random.choice(len(codes), min(QUERIES, len(codes)), replace=False))
+            self.queries = np.ascontiguousarray(codes[places])
+            self._own_rows = places if rows is None else rows[places]
         else:
-            self.queries = rng.permutation(queries)[:QUERIES]
-            self.rows = np.full(len(self.queries), -1)
+            self.queries = random.permutation(queries)[:QUERIES]
+            places = self._own_rows = np.full(len(self.queries), -1)
         self.exact = ExactEngine(codes, metric)
         self.k = min(max(TOP, depth), len(codes) - 1)
-        self.truth = self._others(self.exact, self.k) if self.k else None
+        self.truth = self._others(self.exact, self.k, places) if self.k else None
 
-    def _others(self, engine, k):
+    def _others(self, engine, k, own_rows):
         """Return the distances, float32 (q, k), found by `engine`, without the query itself."""
         distances, rows = engine.search(self.queries, k + 1)
-        own = rows == self.rows[:, np.newaxis]
+        if missing := k + 1 - rows.shape[1]:  # of a collection that changes meanwhile
+            distances = np.pad(distances, ((0, 0), (0, missing)), constant_values=np.inf)
+            rows = np.pad(rows, ((0, 0), (0, missing)), constant_values=-2)
+        own = rows == own_rows[:, np.newaxis]
         own[:, -1] |= ~own.any(axis=1)
         return distances[~own].reshape(len(rows), k)
 
@@ -79,7 +87,7 @@ class QuerySample:
         if not k:
             return 1.0
         furthest = self.truth[:, k - 1 : k] * (1 + 1e-5)
-        return float((self._others(engine, k) <= furthest).mean())
+        return float((self._others(engine, k, self._own_rows) <= furthest).mean())
 
     def milliseconds(self, engine):
         """Return the median time of a search for the k nearest of one query."""

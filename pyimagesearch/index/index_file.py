@@ -1,0 +1,156 @@
+"""Index files: a pickle that the tutorial's own search can read, or HDF5."""
+
+import hashlib
+import pickle
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from pyimagesearch.datasets.dataset import FILE_STATS, RowIds
+from pyimagesearch.files import atomic_write, load_plain
+from pyimagesearch.index.index import Index
+from pyimagesearch.metric import METRICS
+from pyimagesearch.models.encoder import Encoder
+
+HDF5_SUFFIXES = (".h5", ".hdf5")
+# Codes up to this many values are all checked for NaN on loading; more would slow down opening.
+MAX_CHECKED_VALUES = 50_000_000
+SOURCE_KEYS = {"name", "split", "limit"}
+
+
+def save_index(index, path, blocks=None):
+    """Write an index: HDF5 for a name ending in .h5 or .hdf5, else a pickle.
+
+    `indexes` and `features` in the pickle are those of the tutorial's own index. `blocks` yields
+    the features in parts, float32 (m, d), where there are more than memory holds at once.
+    """
+    data = {
+        "labels": index.labels,
+        "label_names": index.label_names,
+        "dataset": index.source,
+        "code_size": index.encoder.dim,
+        "metric": index.metric,
+        "model_sha256": index.encoder.model_sha256,
+        "encoder": index.encoder.to_dict(),
+        "files": index.file_stats,
+    }
+    blocks = [index.codes] if blocks is None else blocks
+    if is_hdf5(path):
+        from pyimagesearch.index.hdf5 import write_hdf5
+
+        data["onnx"] = np.frombuffer(data["encoder"].pop("onnx"), np.uint8)
+        return write_hdf5(path, data, list(index.ids), blocks)
+    features = np.ascontiguousarray(np.concatenate(list(blocks)))
+    # Row numbers are integers in the pickle, as in the tutorial's own.
+    ids = list(index.ids) if index.has_files else [int(id) for id in index.ids]
+    data |= {"indexes": ids, "features": features}
+    data["codes_sha256"] = hashlib.sha256(features).hexdigest()
+    with atomic_write(path) as temporary, open(temporary, "wb") as file:
+        pickle.dump(data, file, protocol=4)
+
+
+def is_hdf5(path):
+    """Whether an index of this name is an HDF5 file."""
+    return Path(path).suffix.lower() in HDF5_SUFFIXES
+
+
+def load_index(path):
+    """Read an index of ours or of the tutorial's, without running anything that is in it.
+
+    Raises OSError when it cannot be read, ValueError when it is broken, foreign or inconsistent.
+    """
+    try:
+        index = _checked_index(_load_hdf5(path) if is_hdf5(path) else load_plain(path))
+    except FileNotFoundError:
+        raise FileNotFoundError(f"no such index: {path}; make it with index_images.py") from None
+    except ValueError as error:
+        raise ValueError(
+            f"cannot use the index {path}: {error}; make it again with index_images.py"
+        ) from error
+    index.path = str(path)
+    return index
+
+
+def _load_hdf5(path):
+    from pyimagesearch.index.hdf5 import read_hdf5
+
+    data = read_hdf5(path)
+    if isinstance(data.get("encoder"), dict) and isinstance(data.get("onnx"), np.ndarray):
+        data["encoder"]["onnx"] = data["onnx"].tobytes()
+    return data
+
+
+def _checked_index(data):
+    """Return unpickled data of any shape as an Index, or raise ValueError."""
+    if not isinstance(data, dict) or not {"indexes", "features"} <= data.keys():
+        raise ValueError("it is not an index: it has no indexes and features")
+    codes = _checked_codes(data["features"])
+    n, dim = codes.shape
+    labels, file_stats, names = (data.get(key) for key in ("labels", "files", "label_names"))
+    source, codes_sha256 = data.get("dataset"), data.get("codes_sha256")
+    metric = data.get("metric", "euclidean")
+    _require(
+        labels is None or (_is_array(labels, (n,)) and labels.dtype.kind in "iu"),
+        f"expected {n:,} labels as whole numbers, one per code",
+    )
+    _require(
+        file_stats is None or (_is_array(file_stats, (n,)) and file_stats.dtype == FILE_STATS),
+        f"expected {n:,} file records, one per code",
+    )
+    _require(names is None or isinstance(names, list), "expected a list of label names")
+    _require(
+        source is None or (isinstance(source, dict) and set(source) == SOURCE_KEYS),
+        f"expected the dataset as {', '.join(sorted(SOURCE_KEYS))}",
+    )
+    _require(isinstance(metric, str) and metric in METRICS, f"unknown metric {metric}")
+    _require(codes_sha256 is None or isinstance(codes_sha256, str), "expected a hash as text")
+    encoder = None if data.get("encoder") is None else Encoder.from_dict(data["encoder"])
+    _require(
+        encoder is None or encoder.dim == dim,
+        f"its codes have {dim} dimensions, those of its encoder {encoder and encoder.dim}",
+    )
+    ids = _checked_ids(data["indexes"], n, file_stats is not None)
+    return Index(codes, ids, labels, names, source, metric, encoder, file_stats, codes_sha256)
+
+
+def _checked_ids(ids, count, files):
+    """Return ids as a sequence of str, or raise ValueError; those of an array are row numbers."""
+    _require(
+        isinstance(ids, Sequence) and not isinstance(ids, str | bytes) and len(ids) == count,
+        f"expected a list of {count:,} indexes, one per code",
+    )
+    if not isinstance(ids, list):  # text that stays in an HDF5 file
+        return ids
+    kind = str if files else int
+    _require(all(type(id) is kind for id in ids), f"expected indexes of the type {kind.__name__}")
+    if files:
+        return ids
+    return RowIds(count) if ids == list(range(count)) else [str(id) for id in ids]
+
+
+def _is_array(value, shape):
+    return isinstance(value, np.ndarray) and value.shape == shape
+
+
+def _require(condition, message):
+    if not condition:
+        raise ValueError(message)
+
+
+def _checked_codes(features):
+    """Return the features of an index as finite float32 (n, d), or raise ValueError."""
+    if not isinstance(features, np.ndarray) or features.dtype.kind != "f" or features.ndim != 2:
+        kind = getattr(features, "dtype", type(features).__name__)
+        raise ValueError(
+            "expected features as floats of shape (n, d), "
+            f"received {kind} {getattr(features, 'shape', '')}"
+        )
+    if not features.size:
+        raise ValueError("it holds no codes")
+    if features.size > MAX_CHECKED_VALUES:
+        return features
+    bad = len(features) - np.count_nonzero(np.isfinite(features).all(axis=1))
+    if bad:
+        raise ValueError(f"{bad:,} of its {len(features):,} codes hold NaN or infinity")
+    return np.asarray(features, np.float32)
