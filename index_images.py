@@ -26,7 +26,7 @@ from pyimagesearch.indexing import engine_so_far, update_engine
 from pyimagesearch.metric import METRICS
 from pyimagesearch.milvus.client import is_milvus
 from pyimagesearch.models.encode import encode_rows
-from pyimagesearch.models.encoder import Encoder
+from pyimagesearch.models.export import open_encoder
 from pyimagesearch.models.pretrained import NETWORKS, pretrained_encoder, pretrained_fingerprint
 
 
@@ -160,7 +160,7 @@ def load_encoder(args, index):
             "file, which brings its own"
         )
     else:
-        settings, make, fingerprint = (model,), Encoder.from_file, sha256_of
+        settings, make, fingerprint = (model,), open_encoder, sha256_of
     if index is None:
         info(f"loading {model}...")
         return make(*settings)

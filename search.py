@@ -15,7 +15,6 @@ from pyimagesearch.display.windows import has_display, show_windows
 from pyimagesearch.files import sha256_of
 from pyimagesearch.index.index import load_index
 from pyimagesearch.metric import METRICS
-from pyimagesearch.models.encoder import Encoder
 from pyimagesearch.queries import combine, file_queries, id_queries, sample_queries, search_queries
 
 MAX_RESULTS = 225  # as many as the tutorial shows
@@ -161,7 +160,9 @@ def choose_encoder(index, model):
             raise ValueError(
                 "this index carries no encoder: name the model that made it with --model"
             )
-        encoder, dim = Encoder.from_file(model), index.codes.shape[1]
+        from pyimagesearch.models.export import open_encoder
+
+        encoder, dim = open_encoder(model), index.codes.shape[1]
         if encoder.dim != dim:
             raise ValueError(
                 f"{model} gives codes of {encoder.dim} numbers, those of the index have {dim}: "

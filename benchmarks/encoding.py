@@ -10,7 +10,7 @@ import numpy as np
 
 from pyimagesearch.backend import keras
 from pyimagesearch.datasets.catalog import open_dataset
-from pyimagesearch.models.encoder import Encoder
+from pyimagesearch.models.export import encoder_from_keras
 from pyimagesearch.models.keras_files import load_model
 
 MODEL = "output/autoencoder.h5"
@@ -28,7 +28,7 @@ def main():
     images = dataset.images.astype("float32") / 255
     model, _ = load_model(MODEL)
     network = keras.Model(model.input, model.get_layer("encoded").output)
-    encoder = Encoder.from_keras(MODEL)
+    encoder = encoder_from_keras(MODEL)
     encoder.encode_dataset(open_dataset("mnist", "test"))
     network.predict(images[:1000], verbose=0)
     pairs = []

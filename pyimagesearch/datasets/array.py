@@ -20,6 +20,7 @@ class ArrayDataset:
     """
 
     label_names = None
+    reader_threads = 0  # for Keras' PyDataset: reading an array needs none
 
     def __init__(self, name, split="train", limit=None):
         """Open `name`, one of `BUILT_IN` or an .npz file; `limit` keeps its first rows only."""
@@ -83,6 +84,15 @@ class ArrayDataset:
     def test_images(self):
         """The dataset to draw queries from: the test split."""
         return ArrayDataset(self.name, "test")
+
+    def test_split(self, limit=None):
+        """Return the dataset of the test images, or the first `limit` of them."""
+        return ArrayDataset(self.name, "test", limit)
+
+    @property
+    def default_shape(self):
+        """The (height, width, channels) of the images."""
+        return self.images.shape[1:]
 
     @property
     def ids(self):

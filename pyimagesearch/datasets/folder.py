@@ -31,6 +31,9 @@ class FolderDataset:
     shift: an unreadable file keeps its row, but is not tried again.
     """
 
+    default_shape = 64, 64, 3  # (height, width, channels)
+    reader_threads = 2  # for Keras' PyDataset: files are read while a step is computed
+
     def __init__(self, folder, paths=None):
         """Look for pictures in `folder`, or take the relative `paths`, such as an index's ids.
 
@@ -76,6 +79,10 @@ class FolderDataset:
     def test_images(self):
         """The dataset to draw queries from: a folder has no pictures but its own."""
         return self
+
+    def test_split(self, limit=None):
+        """Return None: a folder has no test images."""
+        return None
 
     def prefetch(self):
         """Do nothing: pictures are read one by one."""
