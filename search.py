@@ -13,7 +13,6 @@ from pyimagesearch.cli import HelpFormatter, command, info, non_negative_float, 
 from pyimagesearch.display.windows import has_display, show_windows
 from pyimagesearch.files import sha256_of
 from pyimagesearch.metric import METRICS
-from pyimagesearch.models.encoder import Encoder
 from pyimagesearch.queries import combine, file_queries, id_queries, sample_queries, search_queries
 from pyimagesearch.stores import open_store
 
@@ -159,7 +158,9 @@ def choose_encoder(index, model):
             raise ValueError(
                 "this index carries no encoder: name the model that made it with --model"
             )
-        encoder, dim = Encoder.from_file(model), index.codes.shape[1]
+        from pyimagesearch.models.export import open_encoder
+
+        encoder, dim = open_encoder(model), index.codes.shape[1]
         if encoder.dim != dim:
             raise ValueError(
                 f"{model} gives codes of {encoder.dim} numbers, those of the index have {dim}: "

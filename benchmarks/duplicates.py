@@ -12,7 +12,7 @@ import numpy as np
 from pyimagesearch.datasets.catalog import open_dataset
 from pyimagesearch.datasets.transforms import unit_float
 from pyimagesearch.metric import METRICS
-from pyimagesearch.models.encoder import Encoder
+from pyimagesearch.models.export import encoder_from_keras
 from pyimagesearch.search.duplicates import default_distance, find_duplicates
 
 COPIES = 1000
@@ -56,7 +56,7 @@ def measured(function, *arguments):
 
 
 def main():
-    encoder, dataset = Encoder.from_keras("output/autoencoder.h5"), open_dataset("mnist")
+    encoder, dataset = encoder_from_keras("output/autoencoder.h5"), open_dataset("mnist")
     originals, n = encoder.encode_dataset(dataset), len(dataset)
     sources = np.random.default_rng(0).permutation(n)[:COPIES]
     for metric in METRICS:

@@ -1,4 +1,4 @@
-"""Encoding 60,000 digits: Keras' predict as the tutorial calls it, and ours.
+"""Encoding 60,000 digits: Keras' `predict` as the tutorial calls it, and our Encoder.
 
 usage: python -m benchmarks.encoding
 """
@@ -10,14 +10,14 @@ import numpy as np
 
 from pyimagesearch.backend import keras
 from pyimagesearch.datasets.catalog import open_dataset
-from pyimagesearch.models.encoder import Encoder
+from pyimagesearch.models.export import encoder_from_keras
 from pyimagesearch.models.keras_files import load_model
 
 MODEL = "output/autoencoder.h5"
 
 
 def rate(encode, count):
-    """Return images a second."""
+    """Return the images encoded a second by one call of `encode` for `count` images."""
     started = time.perf_counter()
     encode()
     return count / (time.perf_counter() - started)
@@ -28,7 +28,7 @@ def main():
     images = dataset.images.astype("float32") / 255
     model, _ = load_model(MODEL)
     network = keras.Model(model.input, model.get_layer("encoded").output)
-    encoder = Encoder.from_keras(MODEL)
+    encoder = encoder_from_keras(MODEL)
     encoder.encode_dataset(open_dataset("mnist", "test"))
     network.predict(images[:1000], verbose=0)
     pairs = []
@@ -38,7 +38,7 @@ def main():
     difference = np.abs(network.predict(images, verbose=0) - encoder.encode_dataset(dataset)).max()
     print(f"encoding 60,000 digits; codes agree to {difference:.1e}")
     print(f"Keras predict, batch 32   {statistics.median(a for a, _ in pairs):8,.0f} images/s")
-    print(f"ours                      {statistics.median(b for _, b in pairs):8,.0f} images/s")
+    print(f"Encoder, ONNX Runtime     {statistics.median(b for _, b in pairs):8,.0f} images/s")
     print(f"ratio                     {statistics.median(b / a for a, b in pairs):8.2f}")
 
 

@@ -24,7 +24,7 @@ from matplotlib import cbook
 from pyimagesearch.datasets.folder import FolderDataset
 from pyimagesearch.datasets.image_io import read_picture
 from pyimagesearch.index.index_file import load_index
-from pyimagesearch.models.encoder import Encoder
+from pyimagesearch.models.export import encoder_from_keras
 
 MODEL = "output/autoencoder.h5"
 
@@ -84,7 +84,7 @@ def rate(count=20_000):
     """Indexing against the bare loop, in turns over slices of the files."""
     with tempfile.TemporaryDirectory() as folder:
         make_photos(folder, count, 640, 480)
-        dataset, encoder = FolderDataset(folder), Encoder.from_keras(MODEL)
+        dataset, encoder = FolderDataset(folder), encoder_from_keras(MODEL)
         bare = ours = 0
         for rows in np.array_split(np.arange(count), 10):
             paths = [dataset.path(row) for row in rows]
@@ -110,7 +110,7 @@ def large(count=60):
     """12-megapixel JPEGs: decoding at reduced scale against full decoding, and their codes."""
     with tempfile.TemporaryDirectory() as folder:
         make_photos(folder, count, 4000, 3000)
-        dataset, encoder = FolderDataset(folder), Encoder.from_keras(MODEL)
+        dataset, encoder = FolderDataset(folder), encoder_from_keras(MODEL)
         paths = [dataset.path(row) for row in range(count)]
         full_seconds = seconds(lambda: bare_loop(paths, encoder.spec))
         ours = seconds(lambda: encode(dataset, encoder, np.arange(count)))

@@ -1,12 +1,12 @@
-"""Retrieval by what was trained for: each objective, several seeds, as `search.py --evaluate` does.
+"""Retrieval by training objective, as `search.py --evaluate` measures it, for several seeds.
 
-Trains with train_autoencoder.py into FOLDER (models that are there already are taken as they are),
-measures on the test images and prints a table: mean and, for several seeds, standard deviation.
-Beside them raw pixels, PCA, the untrained network, and the codes as bits: the mAP within the
-5,000 nearest by Hamming distance, for 1,000 queries.
+Trains models with train_autoencoder.py into FOLDER, unless they exist there, and prints a table of
+means and, for several seeds, standard deviations over the test images. Baselines are raw pixels,
+PCA and the untrained network. The last column is the mAP of the codes as bits within the 5,000
+nearest by Hamming distance, for 1,000 queries.
 
 usage: python -m benchmarks.objectives FOLDER [--dataset mnist] [--seeds 1 2 3]
-           [--objectives reconstruction neighbours triplet] [--metric cosine] [--bits 32]
+           [--objectives reconstruction neighbours supcon] [--metric cosine] [--bits 32]
 """
 
 import argparse
@@ -19,14 +19,15 @@ import train_autoencoder
 from pyimagesearch.datasets.catalog import open_dataset
 from pyimagesearch.evaluation.baselines import flat_pixels, pca_codes
 from pyimagesearch.evaluation.metrics import evaluate, ranking_scores
-from pyimagesearch.models.encoder import Encoder
+from pyimagesearch.models.export import encoder_from_network, open_encoder
+from pyimagesearch.training.plan import OBJECTIVES
 
 SCORES = "P@1", "P@10", "P@225", "mAP"
 DEPTH, QUERIES = 5_000, 1_000
 
 
 def trained(folder, dataset, objective, seed):
-    """Return the encoder of a model, which is trained if its file is not there."""
+    """Return the encoder of a model; train it if its file does not exist."""
     path = folder / f"{dataset}_{objective}_{seed}.h5"
     if not path.exists():
         flags = ["--model", path, "--vis", path.with_suffix(".png"), "--dataset", dataset]
@@ -35,11 +36,11 @@ def trained(folder, dataset, objective, seed):
         flags += ["--objective", objective, "--seed", seed]
         if train_autoencoder.main([str(flag) for flag in flags]):
             raise SystemExit(1)
-    return Encoder.from_file(str(path))
+    return open_encoder(str(path))
 
 
 def untrained(seed):
-    """Return the encoder of a network as it is before it is trained."""
+    """Return the encoder of an untrained network."""
     from pyimagesearch.backend import keras
     from pyimagesearch.datasets.transforms import InputSpec
     from pyimagesearch.models.architectures import build
@@ -47,17 +48,17 @@ def untrained(seed):
 
     spec = InputSpec(28, 28, 1)
     keras.utils.set_random_seed(seed)
-    return Encoder.from_network(encoder_of(build("conv", spec)), spec, "untrained", "")
+    return encoder_from_network(encoder_of(build("conv", spec)), spec, "untrained", "")
 
 
 def hamming_map(gallery, gallery_labels, queries, query_labels, bits):
-    """Return the mAP within the DEPTH nearest by Hamming distance of ITQ codes of so many bits.
+    """Return the mAP within the DEPTH nearest by Hamming distance of ITQ codes of `bits` bits.
 
     ITQ (Gong and Lazebnik, 2011) is learned from the gallery, without labels. Ties are ordered by
-    row. Average precision is over the relevant among the DEPTH, as hashing papers have it.
+    row. Average precision is over the relevant among the DEPTH, as usual in papers on hashing.
     """
     dim = gallery.shape[1]
-    # As the engine hash:BITS does: for more bits than numbers, turned at random into more of them.
+    # As in the engine hash:BITS: with more bits than dimensions, a random rotation adds dimensions.
     factory = f"RR{bits},ITQ,LSH" if bits > dim else f"ITQ{bits},LSH"
     hashing = faiss.index_factory(dim, factory)
     hashing.train(gallery)
@@ -73,7 +74,7 @@ def main():
     parser.add_argument("folder", type=Path)
     parser.add_argument("--dataset", default="mnist")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
-    names = [name for name in train_autoencoder.OBJECTIVES if name != "denoising"]
+    names = [name for name in OBJECTIVES if name != "denoising"]
     parser.add_argument("--objectives", nargs="*", default=names)
     parser.add_argument("--metric", default="cosine")
     parser.add_argument("--bits", type=int, default=32, help="of the codes as bits")

@@ -24,7 +24,7 @@ from pyimagesearch.datasets.dataset import FILE_STATS
 from pyimagesearch.files import atomic_write
 from pyimagesearch.index.index import Index
 from pyimagesearch.index.index_file import load_index, save_index
-from pyimagesearch.models.encoder import Encoder
+from pyimagesearch.models.export import encoder_from_keras
 from pyimagesearch.search.engine_file import engine_path, open_engine, save_engine
 from pyimagesearch.search.exact import ExactEngine
 from pyimagesearch.search.factory import build_engine, list_count
@@ -58,7 +58,7 @@ def drop_cached(path):
 
 def write_index(codes, path):
     """Write an index of codes as that of a folder, without the pictures."""
-    encoder = Encoder.from_keras("output/autoencoder.h5")
+    encoder = encoder_from_keras("output/autoencoder.h5")
     ids = [f"photos/{row:08}.jpg" for row in range(len(codes))]
     files, location = (
         np.zeros(len(codes), FILE_STATS),

@@ -1,8 +1,8 @@
-"""CPU time until the tutorial's network is as good as its published recipe makes it, twice.
+"""CPU time to train the tutorial's network, by its published recipe and by the fast schedule.
 
-Both schedules train on the 60,000 MNIST digits and validate on the 10,000 test digits, as it does.
-What counts is the processor time of all threads, validating included: of the whole recipe, and of
-the fast schedule until an epoch ends with a validation MSE of TARGET or less.
+Both train on the 60,000 MNIST digits and validate on the 10,000 test digits. The time is that of
+all threads, validation included: for the whole published recipe, and for the fast schedule until an
+epoch ends with a validation MSE of TARGET or less.
 
 usage: python -m benchmarks.training [--epochs TUTORIAL FAST] [--one-epoch]
 """
@@ -15,18 +15,18 @@ from pyimagesearch.convautoencoder import ConvAutoencoder
 from pyimagesearch.datasets.catalog import open_dataset
 from pyimagesearch.datasets.transforms import InputSpec
 from pyimagesearch.training.checkpoint import Checkpoint
-from pyimagesearch.training.optimizers import SCHEDULES
-from pyimagesearch.training.trainer import Plan, train
+from pyimagesearch.training.plan import SCHEDULES, make_plan
+from pyimagesearch.training.trainer import train
 
-TARGET = 0.0068  # what the published recipe comes to after its 20 epochs
+TARGET = 0.0068  # validation MSE of the published recipe after its 20 epochs
 SPEC = InputSpec(28, 28, 1)
 
 
 class Clock(Checkpoint):
-    """Notes the processor time at the end of each epoch instead of writing a file."""
+    """Records the CPU time at the end of each epoch instead of writing a file."""
 
     def save(self):
-        """Note the time, and what the epoch came to."""
+        """Record the time and print the validation MSE."""
         if len(self.history) > len(self.settings["seconds"]):
             self.settings["seconds"].append(time.process_time())
             mse, spent = self.history[-1]["val_loss"], time.process_time() - self.settings["start"]
@@ -34,21 +34,19 @@ class Clock(Checkpoint):
 
 
 def measure(schedule, epochs, splits, seed=42):
-    """Train once; return the validation MSE and the processor time in s at each epoch's end."""
+    """Train once; return the validation MSE and the CPU time in s at the end of each epoch."""
     keras.utils.set_random_seed(seed)
     model = ConvAutoencoder.build(28, 28, 1)
-    row = SCHEDULES[schedule]
-    plan = Plan(schedule=schedule, batch_size=row.batch_size, seed=seed)
-    plan.epochs, plan.learning_rate = epochs, row.learning_rate
+    plan = make_plan(schedule=schedule, epochs=epochs, seed=seed)
     clock = Clock("", {"start": time.process_time(), "seconds": []})
-    print(f"{schedule}, {epochs} epochs of batches of {row.batch_size}:", flush=True)
+    print(f"{schedule}, {epochs} epochs of batches of {plan.batch_size}:", flush=True)
     train(model, *splits, SPEC, plan, clock)
     seconds = [second - clock.settings["start"] for second in clock.settings["seconds"]]
     return [epoch["val_loss"] for epoch in clock.history], seconds
 
 
 def first_reaching(losses, seconds):
-    """Return the seconds after which the target was reached, None if it never was."""
+    """Return the seconds until the loss was TARGET or less, or None."""
     reached = (second for loss, second in zip(losses, seconds, strict=True) if loss <= TARGET)
     return next(reached, None)
 
@@ -58,14 +56,14 @@ def main():
     defaults = [SCHEDULES[name].epochs for name in ("tutorial", "fast")]
     parser.add_argument("--epochs", type=int, nargs=2, default=defaults)
     parser.add_argument(
-        "--one-epoch", action="store_true", help="take 20 times one epoch of the published recipe"
+        "--one-epoch", action="store_true", help="estimate the recipe as 20 times one epoch"
     )
     args = parser.parse_args()
     splits = open_dataset("mnist", "train"), open_dataset("mnist", "test")
     losses, seconds = measure("fast", args.epochs[1], splits)
     fast = first_reaching(losses, seconds)
     if args.one_epoch:
-        # The first run of steps in a process compiles them: two epochs, of which the second counts.
+        # The first epoch includes the compilation, so the second is measured.
         _, (first, second) = measure("tutorial", 2, splits)
         recipe, reached = args.epochs[0] * (second - first), None
     else:

@@ -1,4 +1,4 @@
-"""Keras, imported without the start-up chatter of TensorFlow."""
+"""Keras, imported without TensorFlow's start-up messages, and its devices and precision."""
 
 import os
 import sys
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def _silenced_stderr():
-    """Send what C++ code writes to standard error nowhere; Python exceptions pass as ever."""
+    """Discard what C++ code writes to standard error; Python exceptions are raised as usual."""
     sys.stderr.flush()
     saved = os.dup(2)
     try:
@@ -29,7 +29,7 @@ __all__ = ["devices", "keras", "precision"]
 def devices(strategy=None):
     """Train on one device, or with "mirrored" on all GPUs of this machine (or all logical CPUs).
 
-    A batch is then divided among them. A GPU's memory is taken as it is needed.
+    "mirrored" divides each batch among the devices. GPU memory is allocated as it is needed.
     """
     import tensorflow as tf
 
@@ -44,7 +44,7 @@ def devices(strategy=None):
 
 @contextmanager
 def precision(mixed):
-    """Compute in bfloat16 where `mixed`, with weights in float32.
+    """Compute in bfloat16 if `mixed`, with weights in float32.
 
     Unlike float16, bfloat16 has the range of float32, so that losses need no scaling.
     """

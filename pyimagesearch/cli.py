@@ -1,4 +1,4 @@
-"""What the scripts share: status lines, error lines and argument types."""
+"""Code shared by the scripts: status lines, error lines and argument types."""
 
 import argparse
 import functools
@@ -19,13 +19,15 @@ class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
 
 
 class _StatusHandler(logging.Handler):
-    """Writes "[INFO] ..." and "[WARNING] ..." lines to standard error, so results can be piped."""
+    """Writes lines such as "[INFO] ..." to standard error; standard output is for results."""
 
     def emit(self, record):
+        """Write one record. Standard error is looked up each time, as tests replace it."""
         print(f"[{record.levelname}] {record.getMessage()}", file=sys.stderr, flush=True)
 
 
 def _show_status_lines():
+    """Configure the package's logger, once a process."""
     if not logger.handlers:
         logger.addHandler(_StatusHandler())
         logger.setLevel(logging.INFO)
@@ -33,11 +35,11 @@ def _show_status_lines():
 
 
 def command(main):
-    """Make a script's `main(argv)` return an exit status and show errors as one line.
+    """Decorate a script's `main(argv)`: it shows status lines and returns an exit status.
 
-    The package raises ValueError, OSError, ImportError or MemoryError with what was wrong and what
-    to do; those become `script.py: error: ...` and status 1. Anything else is a bug and keeps
-    its traceback.
+    ValueError, OSError, ImportError and MemoryError, which the package raises with the reason and
+    the remedy, become a line `script.py: error: ...` and status 1; Ctrl-C becomes status 130. Any
+    other exception is a bug and keeps its traceback.
     """
 
     @functools.wraps(main)
@@ -46,8 +48,8 @@ def command(main):
         try:
             main(argv)
         except BrokenPipeError:
-            # The reader (head, less) closed the pipe: not an error, but Python would print one
-            # while flushing standard output at exit.
+            # The reader, such as head, closed the pipe. That is not an error, but Python would
+            # report one when it flushes standard output at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         except (ValueError, OSError, ImportError, MemoryError) as error:
             script = Path(main.__code__.co_filename).name
@@ -87,7 +89,7 @@ def non_negative_float(text):
 
 
 def fraction(text):
-    """argparse type: a number between 0 and 1, neither included."""
+    """argparse type: a number between 0 and 1, both excluded."""
     value = float(text)
     if not 0 < value < 1:
         raise argparse.ArgumentTypeError(f"expected a number between 0 and 1, received {text}")
@@ -95,7 +97,7 @@ def fraction(text):
 
 
 def path_ending_in(*suffixes):
-    """Return an argparse type: the path of a file to write, in a format that its suffix names."""
+    """Return an argparse type: the path of a file to write, with one of `suffixes`."""
 
     def path(text):
         if Path(text).suffix.lower() not in suffixes:

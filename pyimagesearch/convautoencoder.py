@@ -8,17 +8,18 @@ layers = keras.layers
 
 
 class ConvAutoencoder:
-    """Strided convolutions down to a short code and transposed convolutions back."""
+    """Strided convolutions to a code, and transposed convolutions to a reconstruction."""
 
     @staticmethod
     def build(width, height, depth, filters=(32, 64), latentDim=16):
-        """Return the network as one model named `autoencoder`, images in [0, 1] in and out.
+        """Return the network as one model named `autoencoder`.
 
-        Its layer `encoded` gives the (n, latentDim) codes, its layer `decoded` the (n, height,
-        width, depth) reconstructions. Each entry of `filters` halves the sides.
+        Its input and its output, the layer `decoded`, are images in [0, 1], (n, height, width,
+        depth); the output of its layer `encoded` are the codes, (n, latentDim). Each entry of
+        `filters` is a convolution with that number of filters, which halves the sides.
 
-        Raises ValueError when the sides cannot be halved that often without a remainder: the
-        decoder would give back another size.
+        Raises ValueError when the sides are not divisible by 2 to the power of the number of
+        filters, because reconstructions would have another size than the images.
         """
         stride = 2 ** len(filters)
         if width % stride or height % stride:

@@ -1,7 +1,7 @@
 """Choosing what to index: the index so far, the source of the images, and the encoder."""
 
 from pyimagesearch.files import sha256_of
-from pyimagesearch.models.encoder import Encoder
+from pyimagesearch.models.export import open_encoder
 from pyimagesearch.models.pretrained import NETWORKS, pretrained_encoder, pretrained_fingerprint
 
 DEFAULT_SOURCE = {"name": "mnist", "split": "train", "limit": None}
@@ -55,7 +55,7 @@ def choose_encoder(index, model=None, weights=None, image_size=None, resize_mode
             "file, which brings its own"
         )
     else:
-        arguments, make, fingerprint = (model,), Encoder.from_file, sha256_of
+        arguments, make, fingerprint = (model,), open_encoder, sha256_of
     if index is None:
         return make(*arguments)
     if fingerprint(*arguments) != index.encoder.model_sha256:

@@ -13,7 +13,7 @@ from pyimagesearch.datasets.catalog import open_dataset
 from pyimagesearch.datasets.folder import FolderDataset
 from pyimagesearch.index.index_file import load_index
 from pyimagesearch.models import ray_encode as ray_encoding
-from pyimagesearch.models.encoder import Encoder
+from pyimagesearch.models.export import encoder_from_keras
 from tests.picture_files import ENCODED, fill
 
 ray_needed = pytest.mark.skipif(not find_spec("ray"), reason="needs Ray: make test-scale")
@@ -55,7 +55,7 @@ def test_no_picture_is_lost_with_a_node(cluster, folder):
     node = cluster.add_node(num_cpus=1)
     cluster.wait_for_nodes()
     ray_encoding.connect(cluster.address)
-    dataset, encoder = FolderDataset(folder), Encoder.from_keras(MODEL)
+    dataset, encoder = FolderDataset(folder), encoder_from_keras(MODEL)
     killer = threading.Thread(
         target=cluster.remove_node, args=(node,), kwargs={"allow_graceful": False}
     )
@@ -91,7 +91,7 @@ def test_an_index_made_on_ray_is_the_one_made_here(cluster, folder, tmp_path, ca
 @ray_needed
 def test_an_array_is_encoded_on_ray(cluster):
     ray_encoding.connect(cluster.address)
-    dataset, encoder = open_dataset("mnist", "test", 100), Encoder.from_keras(MODEL)
+    dataset, encoder = open_dataset("mnist", "test", 100), encoder_from_keras(MODEL)
     codes = np.full((100, encoder.dim), np.nan, np.float32)
     for rows, part, _ in ray_encoding.encode_rows(dataset, np.arange(100), encoder):
         codes[rows] = part

@@ -19,6 +19,7 @@ from pyimagesearch.index.index_file import load_index
 from pyimagesearch.index.journal import open_journal
 from pyimagesearch.index.sync import sync
 from pyimagesearch.models.encoder import Encoder
+from pyimagesearch.models.export import encoder_from_keras
 
 ROOT = Path(__file__).parent.parent
 MODEL = str(ROOT / "output" / "autoencoder.h5")
@@ -26,7 +27,7 @@ MODEL = str(ROOT / "output" / "autoencoder.h5")
 
 @pytest.fixture(scope="session")
 def encoder():
-    return Encoder.from_keras(MODEL)
+    return encoder_from_keras(MODEL)
 
 
 def draw(path, seed):

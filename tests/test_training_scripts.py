@@ -1,4 +1,4 @@
-"""train_autoencoder.py as a user runs it: killed, resumed, told nonsense, on two devices."""
+"""train_autoencoder.py as a user runs it: killed, resumed, with wrong flags, on two devices."""
 
 import signal
 import subprocess
@@ -31,7 +31,9 @@ def error_of(capsys, *arguments):
     return line.removeprefix("train_autoencoder.py: error: ")
 
 
-def test_killed_at_any_moment_and_resumed_it_ends_as_if_it_had_not_been(tmp_path, python, capsys):
+def test_killed_and_resumed_it_ends_with_the_model_of_an_uninterrupted_run(
+    tmp_path, python, capsys
+):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     settings = ["--epochs", 4, "--filters", 4, "--seed", 5]
     assert train_autoencoder.main(flags(whole, *settings, "--log", whole / "log.csv")) == 0
@@ -58,12 +60,12 @@ def test_killed_at_any_moment_and_resumed_it_ends_as_if_it_had_not_been(tmp_path
 PICTURES = ["p.png", "v.png"]
 
 
-def test_other_flags_than_before_are_refused(tmp_path, capsys):
+def test_resuming_with_other_flags_is_refused(tmp_path, capsys):
     from pyimagesearch.training.checkpoint import Checkpoint
 
     Checkpoint(str(tmp_path / "model.keras.checkpoint.npz"), {"seed": 1}).save()
     message = error_of(capsys, *flags(tmp_path, "--seed", 2, "--resume"))
-    assert "give the same flags, or train anew without --resume" in message
+    assert "give the same flags, or start again without --resume" in message
 
 
 def test_neighbours_in_the_fast_schedule_plots_all_phases_and_writes_the_encoder(tmp_path, capsys):
@@ -99,20 +101,47 @@ def test_the_encoder_of_pooling_is_saved_as_published(tmp_path):
     [
         (["--architecture", "pooling", "--latent-dim", 8], "pooling has no --latent-dim"),
         (["--architecture", "deep"], "deep is for sides of 32 to 256"),
-        (["--dataset", ".", "--validation", "test"], "is a folder, which has no test images"),
+        (
+            ["--dataset", ".", "--validation", "test"],
+            "has no test images",
+        ),
         (["--objective", "neighbours", "--limit", 60], "at least 100 images to train on"),
     ],
 )
-def test_what_does_not_go_together_is_one_line(tmp_path, capsys, more, message):
+def test_flags_that_contradict_each_other_are_one_line(tmp_path, capsys, more, message):
     assert message in error_of(capsys, *flags(tmp_path, *more))
     assert not (tmp_path / "model.keras").exists()
 
 
-def test_triplet_without_labels_is_one_line(tmp_path, capsys):
+def test_supcon_without_labels_is_one_line(tmp_path, capsys):
     images = np.zeros((20, 28, 28), np.uint8)
     np.savez(tmp_path / "d.npz", x_train=images, x_test=images)
-    more = ["--dataset", tmp_path / "d.npz", "--objective", "triplet"]
+    more = ["--dataset", tmp_path / "d.npz", "--objective", "supcon"]
     assert "needs labels of 2 kinds" in error_of(capsys, *flags(tmp_path, *more))
+
+
+def test_triplet_is_accepted_as_the_former_name_of_supcon(tmp_path, capsys):
+    assert train_autoencoder.parse_args(flags(tmp_path, "--objective", "triplet")).objective == (
+        "supcon"
+    )
+    with pytest.raises(SystemExit):
+        train_autoencoder.main(["--help"])
+    assert "{reconstruction,denoising,neighbours,supcon}" in capsys.readouterr().out
+
+
+def test_help_and_wrong_flags_do_not_import_tensorflow(tmp_path, python):
+    code = (
+        "import sys, train_autoencoder\n"
+        "assert train_autoencoder.main(sys.argv[1:]) == 1\n"
+        "heavy = {'tensorflow', 'keras'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    more = ["--dataset", ".", "--validation", "test"]
+    done = subprocess.run(
+        python("-c", code, *flags(tmp_path, *more)), cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "has no test images" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -1,24 +1,28 @@
-"""The architectures by name: an autoencoder whose layer `encoded` or `encoder` gives the code."""
+"""Autoencoder architectures by name. The layer `encoded` or `encoder` gives the code.
 
+Keras is imported only to build one, so that names and sizes can be checked without it.
+"""
+
+import logging
 import math
 from collections.abc import Callable
 from typing import NamedTuple
 
-from pyimagesearch.backend import keras
-from pyimagesearch.convautoencoder import ConvAutoencoder
+from pyimagesearch.datasets.transforms import InputSpec
 
-layers = keras.layers
+logger = logging.getLogger(__name__)
 
-DEEP_SIDES = 32, 256
+DEEP_SIDES = 32, 256  # pixels
 DEEP_FILTERS = 32, 64, 128, 256, 256, 256
 
 
 class Architecture(NamedTuple):
-    """A row of ARCHITECTURES.
+    """An entry of ARCHITECTURES.
 
-    `build(width, height, channels, filters, latent_dim)` returns the model; `filters(height,
-    width)` and `latent_dim` are what it has by default, None where it has no such choice; `stride`
-    is what the sides have to be multiples of, None for 2 to the number of filters.
+    `build(width, height, channels, filters, latent_dim)` returns the Keras model.
+    `filters(height, width)` returns the default number of filters of each layer and `latent_dim` is
+    the default dimension of the code; None where the architecture fixes them. The sides of the
+    images must be multiples of `stride`, or with None of 2 to the power of the number of filters.
     """
 
     build: Callable
@@ -27,20 +31,32 @@ class Architecture(NamedTuple):
     stride: int | None = None
 
 
+def build_conv(width, height, channels, filters, latent_dim):
+    """Return the tutorial's network; see ConvAutoencoder.build."""
+    from pyimagesearch.convautoencoder import ConvAutoencoder
+
+    return ConvAutoencoder.build(width, height, channels, filters, latent_dim)
+
+
 def build_pooling(width, height, channels, filters=None, latent_dim=None):
     """Return the network of "Unsupervised Image Retrieval" (Hubens): 4,385 weights for MNIST.
 
-    Convolutions of 16, 8 and 8 filters, each followed by pooling: the last gives the code,
-    (height / 8, width / 8, 8), rounded up. The way back enlarges three times.
+    The encoder has convolutions of 16, 8 and 8 filters, each followed by max pooling; the code is
+    (ceil(height / 8), ceil(width / 8), 8). The decoder upsamples three times. `filters` and
+    `latent_dim` are not used.
 
-    Raises ValueError when that does not end at the size it began with.
+    Raises ValueError for sides that the decoder would not restore.
     """
+    from pyimagesearch.backend import keras
+
     if width % 4 or height % 4 or width % 8 != height % 8:
         raise ValueError(
             "the architecture pooling needs sides that are both multiples of 8, or both 4 more, "
             f"such as 28; received {width}x{height} (width x height): give another --image-size"
         )
-    # Pooling rounds 7 up to 4 (of 28, 14, 7), so on the way back 16 has to lose 2 to become 14.
+    layers = keras.layers
+    # The third pooling rounds 3.5 up to 4 (28, 14, 7, 4), so the decoder has to lose 2 of 16 pixels
+    # to return to 14.
     padding = "valid" if width % 8 else "same"
     x = inputs = layers.Input(shape=(height, width, channels))
     for i, count in enumerate((16, 8, 8)):
@@ -57,56 +73,55 @@ def build_pooling(width, height, channels, filters=None, latent_dim=None):
 
 
 def build_deep(width, height, channels, filters, latent_dim):
-    """Return a network for photographs, sides 32 to 256: `latent_dim` numbers, 512 by default.
+    """Return a network for photographs with sides of 32 to 256 pixels.
 
-    Each entry of `filters` halves the sides by two convolutions on the way in; on the way back one
-    doubles them. Kernels of 4 divide by the stride, so that no chequers show (Odena et al.,
-    "Deconvolution and checkerboard artifacts", 2016).
+    Each entry of `filters` halves the sides by two convolutions in the encoder and doubles them by
+    one in the decoder. The decoder's kernels of 4 are divisible by the stride, which avoids
+    checkerboard artifacts (Odena et al., "Deconvolution and checkerboard artifacts", 2016).
 
-    Raises ValueError when the sides are of other lengths or cannot be halved that often.
+    Raises ValueError when the sides are shorter or longer, or cannot be halved that often.
     """
+    from pyimagesearch.backend import keras
+
     low, high = DEEP_SIDES
     if not all(low <= side <= high for side in (width, height)):
         raise ValueError(
             f"the architecture deep is for sides of {low} to {high} pixels, received "
             f"{width}x{height} (width x height): give another --image-size, or use conv"
         )
-    _require_halves(width, height, filters)
-    x = inputs = layers.Input(shape=(height, width, channels))
-    for count in filters:
-        x = _step(layers.Conv2D(count, 3, strides=2, padding="same", use_bias=False), x)
-        if count != filters[0]:  # at full size a second one would cost more than all the others
-            x = _step(layers.Conv2D(count, 3, padding="same", use_bias=False), x)
-    volume = x.shape[1:]
-    x = layers.Dense(latent_dim, name="encoded")(layers.Flatten()(x))
-    x = layers.Reshape(volume)(layers.Dense(math.prod(volume))(x))
-    for count in reversed(filters):
-        x = _step(layers.Conv2DTranspose(count, 4, strides=2, padding="same", use_bias=False), x)
-    outputs = layers.Conv2D(channels, 3, padding="same", activation="sigmoid", name="decoded")(x)
-    return keras.Model(inputs, outputs, name="autoencoder")
-
-
-def _step(convolution, x):
-    return layers.LeakyReLU(negative_slope=0.2)(layers.BatchNormalization()(convolution(x)))
-
-
-def _require_halves(width, height, filters):
     stride = 2 ** len(filters)
     if width % stride or height % stride:
         raise ValueError(
             f"{len(filters)} filters need sides divisible by {stride}; "
             f"received {width}x{height} (width x height): resize, or use fewer filters"
         )
+    layers = keras.layers
+
+    def step(convolution, x):
+        return layers.LeakyReLU(negative_slope=0.2)(layers.BatchNormalization()(convolution(x)))
+
+    x = inputs = layers.Input(shape=(height, width, channels))
+    for count in filters:
+        x = step(layers.Conv2D(count, 3, strides=2, padding="same", use_bias=False), x)
+        if count != filters[0]:  # at full size a second one would cost more than all the others
+            x = step(layers.Conv2D(count, 3, padding="same", use_bias=False), x)
+    volume = x.shape[1:]
+    x = layers.Dense(latent_dim, name="encoded")(layers.Flatten()(x))
+    x = layers.Reshape(volume)(layers.Dense(math.prod(volume))(x))
+    for count in reversed(filters):
+        x = step(layers.Conv2DTranspose(count, 4, strides=2, padding="same", use_bias=False), x)
+    outputs = layers.Conv2D(channels, 3, padding="same", activation="sigmoid", name="decoded")(x)
+    return keras.Model(inputs, outputs, name="autoencoder")
 
 
 def _deep_filters(height, width):
-    # Halved until 4 to 7 pixels are left: fewer say nothing of where, more need more weights.
+    # Halved until 4 to 7 pixels are left: fewer lose the position, more need more weights.
     halvings = math.floor(math.log2(max(height, width, DEEP_SIDES[0]) / 4))
     return DEEP_FILTERS[: min(halvings, len(DEEP_FILTERS))]
 
 
 ARCHITECTURES = {
-    "conv": Architecture(ConvAutoencoder.build, lambda height, width: (32, 64), 16),
+    "conv": Architecture(build_conv, lambda height, width: (32, 64), 16),
     "pooling": Architecture(build_pooling, None, None, stride=4),
     "deep": Architecture(build_deep, _deep_filters, 512),
 }
@@ -115,8 +130,8 @@ ARCHITECTURES = {
 def build(name, spec, filters=None, latent_dim=None):
     """Return the autoencoder called `name` for the images of an InputSpec.
 
-    `filters` and `latent_dim` are the architecture's own where None is given. Raises ValueError
-    for a choice that it does not have, or a size that it cannot take.
+    None for `filters` or `latent_dim` means the architecture's default. Raises ValueError for a
+    setting that the architecture does not have, or a size that it cannot take.
     """
     architecture = ARCHITECTURES[name]
     filters = _filters(name, spec.height, spec.width, filters)
@@ -126,13 +141,34 @@ def build(name, spec, filters=None, latent_dim=None):
     return architecture.build(spec.width, spec.height, spec.channels, filters, latent_dim)
 
 
+def choose_input_spec(
+    name, default_shape, image_size=None, channels=None, resize_mode="letterbox", filters=None
+):
+    """Return the InputSpec of the autoencoder called `name`.
+
+    `default_shape` is the (height, width, channels) used where `image_size`, (height, width) in
+    pixels, or `channels` is None. A given size is rounded up to multiples of the network's stride,
+    which `filters` may change.
+    """
+    height, width, default_channels = default_shape
+    if image_size:
+        stride = stride_of(name, *image_size, filters)
+        height, width = (-(-side // stride) * stride for side in image_size)
+        if (height, width) != tuple(image_size):
+            logger.info(f"image size rounded up to {height} {width}, multiples of {stride}")
+    spec = InputSpec(height, width, channels or default_channels, resize_mode)
+    colour = "grey" if spec.channels == 1 else "RGB"
+    logger.info(f"images are {spec.height} x {spec.width}, {colour}, fitted by {spec.resize_mode}")
+    return spec
+
+
 def stride_of(name, height, width, filters=None):
-    """Return what the sides of an architecture's images have to be multiples of."""
+    """Return the number of pixels that the sides of an architecture's images are multiples of."""
     return ARCHITECTURES[name].stride or 2 ** len(_filters(name, height, width, filters))
 
 
 def _filters(name, height, width, filters):
-    own = ARCHITECTURES[name].filters
-    if filters and not own:
+    default = ARCHITECTURES[name].filters
+    if filters and not default:
         raise ValueError(f"the architecture {name} has no --filters: leave it out, or use conv")
-    return filters or (own and own(height, width))
+    return filters or (default and default(height, width))

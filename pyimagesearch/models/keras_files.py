@@ -1,4 +1,4 @@
-"""Model files: Keras' own formats, with a note of how pictures are fitted to the model's input."""
+"""Keras model files, which also store the InputSpec of the model's images."""
 
 import json
 import zipfile
@@ -6,78 +6,74 @@ from pathlib import Path
 
 from pyimagesearch.datasets.transforms import InputSpec
 from pyimagesearch.files import atomic_write
+from pyimagesearch.models.encoder import INPUT_SPEC_KEY
 
-NOTE = "input_spec.json"  # the member of a .keras archive, the attribute of an .h5 file
-CODE_LAYERS = ("encoded", "encoder")
+CODE_LAYERS = ("encoded", "encoder")  # names of the layer whose output is the code
 
 
 def save_model(model, path, spec):
     """Write a Keras model and its InputSpec; the suffix, .keras or .h5, chooses the format."""
-    note = json.dumps(spec.to_dict())
+    text = json.dumps(spec.to_dict())
     with atomic_write(path) as temporary:
         model.save(temporary)
         if temporary.suffix == ".h5":
             import h5py
 
             with h5py.File(temporary, "a") as file:
-                file.attrs[NOTE] = note
+                file.attrs[INPUT_SPEC_KEY] = text
         else:
             with zipfile.ZipFile(temporary, "a") as archive:
-                archive.writestr(NOTE, note)
-
-
-def save_encoder(model, path, spec):
-    """Write the half of a model that gives the code; the suffix is .keras, .h5 or .onnx."""
-    if Path(path).suffix.lower() != ".onnx":
-        save_model(encoder_of(model, flat=False), path, spec)
-        return
-    from pyimagesearch.models.encoder import Encoder  # which imports this module
-
-    Encoder.from_network(encoder_of(model), spec, Path(path).name, "").save_onnx(path)
+                archive.writestr(INPUT_SPEC_KEY, text)
 
 
 def load_model(path):
-    """Load a Keras model that needs no code but Keras' own; return it and its InputSpec.
+    """Load a Keras model that needs no custom code; return the model and its InputSpec.
 
-    A model without a note, such as the tutorial's, takes pictures letterboxed. Raises
-    FileNotFoundError, or ValueError saying what the file is not.
+    The input of a model that stores no InputSpec, such as the tutorial's, is letterboxed. Raises
+    FileNotFoundError, or ValueError when the file is not a model of images of one size.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"no such model file: {path}; make it with train_autoencoder.py")
     from pyimagesearch.backend import keras
 
     try:
-        # Safe mode refuses lambdas, which could run anything; a search needs no optimizer or loss.
+        # Safe mode refuses lambdas, which could run any code. The optimizer and the loss, which
+        # compile=True would restore, are for training only.
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
-        note = _read_note(path)
+        stored = _read_spec(path)
     except Exception as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ValueError(f"cannot load {path} as a Keras model: {reason}") from error
     if len(model.input_shape) != 4 or None in model.input_shape[1:]:
-        raise ValueError(f"{path} takes {model.input_shape}: expected images of one fixed size")
+        raise ValueError(
+            f"expected {path} to take images (n, height, width, channels) of one size, received "
+            f"the input shape {model.input_shape}"
+        )
     spec = InputSpec(*model.input_shape[1:])
-    if note is not None and note.shape == spec.shape:
-        spec = note
+    if stored is not None and stored.shape == spec.shape:
+        spec = stored
     return model, spec
 
 
-def _read_note(path):
+def _read_spec(path):
+    """Return the InputSpec that a model file stores, or None."""
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
-            note = archive.read(NOTE) if NOTE in archive.namelist() else None
+            stored = INPUT_SPEC_KEY in archive.namelist()
+            text = archive.read(INPUT_SPEC_KEY) if stored else None
     else:
         import h5py
 
         with h5py.File(path) as file:
-            note = file.attrs.get(NOTE)
-    return None if note is None else InputSpec.from_dict(json.loads(note))
+            text = file.attrs.get(INPUT_SPEC_KEY)
+    return None if text is None else InputSpec.from_dict(json.loads(text))
 
 
 def encoder_of(model, path="the model", flat=True):
     """Return the network from a model's images to the output of its layer `encoded` or `encoder`.
 
-    With `flat`, that is made (n, d) if it has more axes. Raises ValueError, naming `path`, when
-    there is no such layer.
+    With `flat`, the codes are (n, dim) even if the layer's output has more axes. Raises ValueError,
+    which names `path`, when there is no such layer.
     """
     from pyimagesearch.backend import keras
 
@@ -85,8 +81,8 @@ def encoder_of(model, path="the model", flat=True):
     layer = next((name for name in CODE_LAYERS if name in names), None)
     if layer is None:
         raise ValueError(
-            f"{path} has no layer named encoded, whose output would be the code; "
-            f"it has {', '.join(names)}"
+            f"{path} has no layer named {' or '.join(CODE_LAYERS)}, whose output would be the "
+            f"code; its layers are {', '.join(names)}"
         )
     code = model.get_layer(layer).output
     if flat and len(code.shape) > 2:

@@ -1,4 +1,4 @@
-"""Encoders made from networks that were trained on ImageNet, those of keras.applications."""
+"""Encoders from the networks of keras.applications, trained on ImageNet."""
 
 import contextlib
 import hashlib
@@ -11,15 +11,16 @@ from typing import NamedTuple
 
 from pyimagesearch.datasets.transforms import InputSpec
 from pyimagesearch.files import sha256_of
-from pyimagesearch.models.encoder import Encoder
+from pyimagesearch.models.export import encoder_from_network
 
 
 class Network(NamedTuple):
     """A network of keras.applications without its classifier.
 
-    `side` is the size of the square images it was trained with, in pixels, `weights` the name of
-    its file in Keras' cache. `entry` names the layer that follows the network's own preprocessing,
-    if it has any: ours takes the place of it.
+    `constructor` is its function in keras.applications, `preprocessing` a key of PREPROCESSING,
+    `side` the height and width in pixels of the images it was trained with, and `weights` the name
+    of its file in Keras' cache. `entry` names the first layer after the network's own
+    preprocessing, if it has any: PREPROCESSING replaces the layers before it.
     """
 
     constructor: str
@@ -45,8 +46,8 @@ NETWORKS = {
     ),
 }
 
-# The three modes of keras.applications' preprocess_input, from RGB in [0, 1] instead of [0, 255]:
-# order of the channels, then scale and offset of each.
+# The three modes of keras.applications' preprocess_input, for RGB in [0, 1] instead of [0, 255]:
+# the order of the channels, then the scale and the offset of each.
 PREPROCESSING = {
     "caffe": ("BGR", (255.0, 255.0, 255.0), (-103.939, -116.779, -123.68)),
     "tf": ("RGB", (2.0, 2.0, 2.0), (-1.0, -1.0, -1.0)),
@@ -58,44 +59,45 @@ PREPROCESSING = {
 }
 
 
-def pretrained_encoder(name, weights=None, size=None, fit="letterbox"):
-    """Make an encoder from a network in NETWORKS: its last features, averaged, of length 1.
+def pretrained_encoder(name, weights=None, size=None, resize_mode="letterbox"):
+    """Return the encoder of a network in NETWORKS: its last features, averaged, of length 1.
 
     `weights` is a weights file of the network, `.h5` or `.weights.h5`; None means ImageNet's, from
-    Keras' cache or else downloaded. `size` (height, width) of the images is the network's own
-    unless given, `fit` says how pictures of other proportions get there (see InputSpec).
+    Keras' cache or downloaded. `size` is the (height, width) of the images, by default those the
+    network was trained with; `resize_mode` is that of InputSpec.
 
-    Raises OSError when there are no weights, and ValueError when they are not this network's or
-    the images are too small for it.
+    Raises OSError when there are no weights, and ValueError when they belong to another network or
+    the images are too small for this one.
     """
-    spec = _input_spec(name, size, fit)
+    spec = _input_spec(name, size, resize_mode)
     path = weights_file(name, weights)
-    fingerprint = pretrained_fingerprint(name, path, size, fit)
-    return Encoder.from_network(build_network(name, path, spec), spec, name, fingerprint)
+    fingerprint = pretrained_fingerprint(name, path, size, resize_mode)
+    return encoder_from_network(build_network(name, path, spec), spec, name, fingerprint)
 
 
-def pretrained_fingerprint(name, weights=None, size=None, fit="letterbox"):
-    """Return the `model_sha256` of such an encoder, found without Keras where the weights are here.
+def pretrained_fingerprint(name, weights=None, size=None, resize_mode="letterbox"):
+    """Return the `model_sha256` of the encoder that `pretrained_encoder` returns.
 
-    It differs with the network, the content of the weights file and the preprocessing.
+    It depends on the network, the content of the weights file and the preprocessing. Keras is
+    imported only to download weights.
     """
     row = NETWORKS[name]
     content = sha256_of(weights_file(name, weights))
-    spec = _input_spec(name, size, fit).to_dict()
+    spec = _input_spec(name, size, resize_mode).to_dict()
     identity = [row.constructor, PREPROCESSING[row.preprocessing], content, spec]
     return hashlib.sha256(json.dumps(identity).encode()).hexdigest()
 
 
-def _input_spec(name, size, fit):
+def _input_spec(name, size, resize_mode):
     side = NETWORKS[name].side
-    return InputSpec(*(size or (side, side)), channels=3, resize_mode=fit)
+    return InputSpec(*(size or (side, side)), channels=3, resize_mode=resize_mode)
 
 
 def weights_file(name, weights=None):
-    """Return the path of a network's weights: `weights` itself, or ImageNet's in Keras' cache.
+    """Return the path of a network's weights: `weights`, or ImageNet's in Keras' cache.
 
-    What the cache lacks is downloaded. Raises OSError, naming the file and its place, when it can
-    be had neither way.
+    Weights that are not in the cache are downloaded. Raises OSError, which names the file and the
+    folder to put it into, when that fails.
     """
     if weights is not None:
         if not Path(weights).is_file():
@@ -108,28 +110,28 @@ def weights_file(name, weights=None):
         if not file.is_file():
             raise OSError(
                 f"the ImageNet weights of {name} are not on this machine and could not be "
-                f"downloaded ({reason}); put {file.name} into {folder}, or name a file of weights "
+                f"downloaded ({reason}): put {file.name} into {folder}, or give a weights file "
                 "with --weights"
             )
     return file
 
 
 def _download(name):
-    """Have Keras download a network's ImageNet weights to its cache; return why not, if so."""
+    """Download a network's ImageNet weights to Keras' cache; return the reason for a failure."""
     from pyimagesearch.backend import keras
 
     try:
-        with contextlib.redirect_stdout(sys.stderr):  # Keras' progress bar is no result
+        with contextlib.redirect_stdout(sys.stderr):  # standard output is for results
             getattr(keras.applications, NETWORKS[name].constructor)(include_top=False)
-    except Exception as error:  # urllib's errors come wrapped in a bare Exception
+    except Exception as error:  # Keras wraps urllib's errors in a bare Exception
         return str(error)
-    return "Keras cannot write there"
+    return "Keras cannot write to its cache"
 
 
 def build_network(name, weights, spec):
     """Return a Keras network from images in [0, 1], (n, *spec.shape), to codes of length 1.
 
-    Raises ValueError when the file `weights` does not hold this network's.
+    Raises ValueError when the file `weights` does not hold the weights of this network.
     """
     from pyimagesearch.backend import keras
 
@@ -139,14 +141,14 @@ def build_network(name, weights, spec):
     )
     try:
         with warnings.catch_warnings():
-            # Keras warns of layers that stay random when a file has nothing for them.
+            # Keras only warns when a file has no weights for a layer, which then stays random.
             warnings.simplefilter("error", UserWarning)
             network.load_weights(weights)
-    except Exception as error:  # h5py and Keras raise whatever they stumble over
+    except Exception as error:  # h5py and Keras raise errors of many types
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise ValueError(f"{weights} does not hold the weights of {name}: {reason}") from error
     if row.entry:
-        # Its own normalization holds constants that tf2onnx would turn into inputs, and
+        # The network's own normalization holds constants that tf2onnx would turn into inputs, and
         # EfficientNetB0 lacks a part of it unless Keras itself loads ImageNet's weights.
         network = keras.Model(network.get_layer(row.entry).input, network.output)
     order, scale, offset = PREPROCESSING[row.preprocessing]

@@ -1,4 +1,4 @@
-"""Batches of a dataset, as Keras trains on them."""
+"""Batches of a dataset for Keras, and codes of a dataset by a Keras network."""
 
 import logging
 
@@ -10,28 +10,21 @@ from pyimagesearch.files import printable
 
 logger = logging.getLogger(__name__)
 
+QUEUED_BATCHES = 8  # read ahead by the threads of a dataset that has any
+
 
 class Batches(keras.utils.PyDataset):
-    """Batches (images, targets): the targets are the images themselves unless others are given."""
+    """Batches (images, targets); without `targets`, the targets are the augmented images."""
 
     def __init__(
-        self,
-        dataset,
-        spec,
-        batch_size,
-        seed=None,
-        augmentations=(),
-        targets=None,
-        noise=0.0,
-        **options,
+        self, dataset, spec, batch_size, seed=None, augmentations=(), targets=None, noise=0.0
     ):
-        """Read `dataset` in order, or in an order reshuffled each epoch when `seed` is given.
+        """Read `dataset` in order, or with a `seed` in an order that is shuffled each epoch.
 
         `augmentations` are names of AUGMENTATIONS. `targets` has an entry a row of the dataset.
-        `noise` is the standard deviation of what is added to the images, not to the targets.
-        `options` are those of keras' PyDataset.
+        `noise` is the standard deviation of noise that is added to the images, not to the targets.
         """
-        super().__init__(**options)
+        super().__init__(workers=dataset.reader_threads, max_queue_size=QUEUED_BATCHES)
         self.dataset, self.spec, self.batch_size = dataset, spec, batch_size
         self.augmentations, self.targets, self.noise = augmentations, targets, noise
         self.seed, self.epoch = seed, 0
@@ -42,7 +35,7 @@ class Batches(keras.utils.PyDataset):
         return -(-len(self.order) // self.batch_size)
 
     def __getitem__(self, batch):
-        rows, images = self.images(batch)
+        rows, images = self.read(batch)
         random = np.random.default_rng([self.seed or 0, self.epoch, batch])
         if self.augmentations:
             images = augment(images, self.augmentations, random)
@@ -52,16 +45,16 @@ class Batches(keras.utils.PyDataset):
             images = np.clip(images + noise, 0, 1)
         return images, targets
 
-    def images(self, batch):
-        """Return the rows of a batch and their images as they are, at least one."""
+    def read(self, batch):
+        """Return the rows of a batch that can be read and their unchanged images, at least one."""
         rows = self.order[batch * self.batch_size : (batch + 1) * self.batch_size]
-        good, images, rejects = self.dataset.read_good(rows, self.spec)
-        for path, reason in rejects:
+        good, images, unreadable = self.dataset.read_good(rows, self.spec)
+        for path, reason in unreadable:
             logger.warning(f"{printable(path)}: {reason}")
-        return (good, images) if len(good) else self._some()
+        return (good, images) if len(good) else self._first_readable()
 
-    def _some(self):
-        """Return one row that can be read, for a batch in which none can."""
+    def _first_readable(self):
+        """Return one row, in place of a batch of which none can be read."""
         for row in self.order:
             good, images, _ = self.dataset.read_good([row], self.spec)
             if len(good):
@@ -75,22 +68,23 @@ class Batches(keras.utils.PyDataset):
             np.random.default_rng([self.seed, self.epoch]).shuffle(self.order)
 
     def skip_epochs(self, count):
-        """Go on as if `count` epochs were over."""
+        """Continue as after `count` epochs."""
         for _ in range(count):
             self.on_epoch_end()
 
 
-def encode_rows(network, dataset, spec, rows, batch_size=256):
-    """Encode rows of a dataset with a Keras network that gives flat codes.
+def encode_with_network(network, dataset, spec, rows, batch_size=256):
+    """Encode rows of a dataset with a Keras network whose codes are (n, d).
 
-    Returns the rows that could be read, int64 (k,), and their codes, float32 (k, d).
+    Returns the rows that could be read, int64 (k,), and their codes, float32 (k, d). Raises
+    ValueError when none can be read.
     """
     good, codes = [], []
     for start in range(0, len(rows), batch_size):
         read, images, _ = dataset.read_good(rows[start : start + batch_size], spec)
         if len(read):
             good.append(read)
-            # Not predict: of a model on several devices that returns the batch once for each.
+            # Not `predict`: for a model on several devices it returns the batch once for each.
             codes.append(np.asarray(network(images, training=False), np.float32))
     if not good:
         raise ValueError("none of the pictures can be read")

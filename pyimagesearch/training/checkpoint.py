@@ -1,4 +1,4 @@
-"""Checkpoints: all that a training needs to go on after a kill as if nothing had happened."""
+"""Checkpoints: the complete state of a training after an epoch, so that it can be resumed."""
 
 import json
 from dataclasses import dataclass, field
@@ -7,16 +7,18 @@ from pathlib import Path
 import numpy as np
 
 from pyimagesearch.files import atomic_write
+from pyimagesearch.training.plan import objective_name
 
 
 @dataclass
 class Checkpoint:
     """The state of a training after an epoch; `path` is its file, .npz.
 
-    `settings` are the flags it was started with, `phase` the number of the phase, `epoch` how many
-    of that phase's epochs are done, `history` a dict for each epoch of all phases, `best` the
-    lowest validation loss of the phase. `arrays` has lists of arrays by name: the weights of the
-    model, those of its best epoch, the optimizer's variables, and the targets of the phase.
+    `settings` are the flags of the training, `phase` is the number of the phase from 0, `epoch` the
+    number of its finished epochs, `history` a list of {"phase", "epoch", "loss", ...}, an entry for
+    each epoch of all phases, and `best` the lowest validation loss of the phase. `arrays` maps
+    names to lists of arrays: "weights" of the model and "best" of its best epoch, the variables of
+    the "optimizer", and the "targets" of the phase.
     """
 
     path: str
@@ -28,7 +30,7 @@ class Checkpoint:
     arrays: dict = field(default_factory=dict)
 
     def save(self):
-        """Write the file whole, or leave the one before."""
+        """Write the file; on an error the previous file stays as it was."""
         plain = {
             "settings": self.settings,
             "phase": self.phase,
@@ -45,10 +47,16 @@ class Checkpoint:
         with atomic_write(self.path) as temporary:
             np.savez(temporary, state=np.array(json.dumps(plain)), **numbered)
 
-    def resumed(self):
-        """Return what the file holds, or this one when there is no file.
+    def start_next_phase(self, weights):
+        """Write the state before the first epoch of the next phase; `weights` are the model's."""
+        self.phase, self.epoch, self.best = self.phase + 1, 0, float("inf")
+        self.arrays = {"weights": weights}
+        self.save()
 
-        Raises ValueError when the file is none of ours, or of a training with other settings.
+    def resumed(self):
+        """Return the checkpoint in the file, or this one when there is no file.
+
+        Raises ValueError when the file is not a checkpoint, or one of other settings.
         """
         if not Path(self.path).exists():
             return self
@@ -60,19 +68,21 @@ class Checkpoint:
                     for name, count in plain.pop("counts").items()
                 }
             found = Checkpoint(self.path, arrays=arrays, **plain)
+            if "objective" in found.settings:
+                found.settings["objective"] = objective_name(found.settings["objective"])
         except Exception as error:  # zip, JSON and NumPy each raise their own
             raise ValueError(
-                f"cannot resume from {self.path} ({error}): train anew without --resume"
+                f"cannot resume from {self.path} ({error}): start again without --resume"
             ) from error
         for name in sorted({*self.settings, *found.settings}):
             before, now = found.settings.get(name), self.settings.get(name)
             if before != now:
                 raise ValueError(
-                    f"{self.path} was begun with {name} {before}, received {now}: "
-                    "give the same flags, or train anew without --resume"
+                    f"cannot resume from {self.path}: it was started with {name} {before}, "
+                    f"received {now}; give the same flags, or start again without --resume"
                 )
         return found
 
     def remove(self):
-        """Delete the file, once the training is over."""
+        """Delete the file, once the training has ended."""
         Path(self.path).unlink(missing_ok=True)

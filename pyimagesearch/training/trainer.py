@@ -1,113 +1,138 @@
-"""Training: phase after phase, a checkpoint after each epoch, the best epoch of each phase kept."""
+"""Training by phases, with a checkpoint after each epoch; each phase keeps its best epoch."""
 
 import csv
 import logging
 import math
 import sys
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
-from pyimagesearch.backend import keras
+from pyimagesearch.backend import devices, keras, precision
 from pyimagesearch.files import atomic_write
 from pyimagesearch.models.keras_files import encoder_of
 from pyimagesearch.training.batches import Batches
-from pyimagesearch.training.objectives import AUGMENTED, OBJECTIVES, phase_targets
-from pyimagesearch.training.optimizers import SCHEDULES, apply_norm_momentum
+from pyimagesearch.training.diagnostics import RetrievalCheck, make_retrieval_check
+from pyimagesearch.training.objectives import LOSSES, phase_targets
+from pyimagesearch.training.optimizers import apply_norm_momentum, make_optimizer
+from pyimagesearch.training.plan import OBJECTIVES, SCHEDULES
 
 logger = logging.getLogger(__name__)
 
 VALIDATION_BATCH = 256
 
 
-@dataclass
-class Plan:
-    """How to train: names of OBJECTIVES and SCHEDULES, and the numbers of the flags."""
+class TrainingResult(NamedTuple):
+    """A trained Keras model, whether it was finished, and its RetrievalCheck, if there are labels.
 
-    objective: str = "reconstruction"
-    schedule: str = "tutorial"
-    epochs: int = 20
-    batch_size: int = 32
-    learning_rate: float = 1e-3
-    augment: tuple = ()
-    patience: int | None = None
-    seed: int = 42
-
-
-def make_plan(args):
-    """Return the Plan of the flags, with the defaults of its schedule and its objective."""
-    schedule = SCHEDULES[args.schedule]
-    augment = AUGMENTED.get(args.objective, []) if args.augment is None else args.augment
-    return Plan(
-        args.objective,
-        args.schedule,
-        args.epochs or schedule.epochs,
-        args.batch_size or schedule.batch_size,
-        args.learning_rate or schedule.learning_rate,
-        augment,
-        args.patience,
-        args.seed,
-    )
-
-
-def train(autoencoder, training, validation, spec, plan, checkpoint, **options):
-    """Train `autoencoder` in place on the dataset `training`, phase by phase.
-
-    Each phase ends with the weights of the epoch with the lowest loss on `validation`.
-    `checkpoint` is where to begin; it is brought up to date, and written, after each epoch, and
-    holds the history. `options`: `log`, the path of a CSV file, `check`, a RetrievalCheck, and
-    `reading`, a dict for keras' PyDataset. Returns whether Ctrl-C did not end it early.
+    `finished` is False when Ctrl-C ended the training early.
     """
-    phases = OBJECTIVES[plan.objective]
+
+    autoencoder: keras.Model
+    finished: bool
+    check: RetrievalCheck | None
+
+
+def build_and_train(
+    build,
+    training,
+    validation,
+    spec,
+    plan,
+    checkpoint,
+    *,
+    log=None,
+    strategy=None,
+    mixed_precision=False,
+):
+    """Train the Keras model that `build()` returns; return a TrainingResult.
+
+    `strategy` is that of `devices`, and `mixed_precision` computes in bfloat16; the model returned
+    is float32. The other arguments are those of `train`. Raises what `build` and `train` raise.
+    """
+    logger.info("building autoencoder...")
+    keras.utils.set_random_seed(plan.seed)
+    with devices(strategy), precision(mixed_precision):
+        autoencoder = build()
+        untrained = encoder_of(autoencoder)
+        check = make_retrieval_check(training, validation, spec, plan.seed, untrained)
+        logger.info(f"training on {len(training):,} images, validating on {len(validation):,}...")
+        finished = train(
+            autoencoder, training, validation, spec, plan, checkpoint, check=check, log=log
+        )
+    if mixed_precision:
+        weights, autoencoder = autoencoder.get_weights(), build()
+        autoencoder.set_weights(weights)
+    return TrainingResult(autoencoder, finished, check)
+
+
+def train(autoencoder, training, validation, spec, plan, checkpoint, *, check=None, log=None):
+    """Train a Keras model in place on the dataset `training`, phase by phase.
+
+    Each phase ends with the weights of its epoch with the lowest loss on the dataset `validation`.
+    `spec` is the InputSpec of the model and `plan` a TrainingPlan. The training continues from
+    `checkpoint`, which is updated and written after each epoch and holds the history. `check`, a
+    RetrievalCheck, measures P@10 after each epoch; `log` is the path of a CSV file of the history.
+
+    Returns False when Ctrl-C ended it early, else True.
+    """
     apply_norm_momentum(autoencoder, SCHEDULES[plan.schedule])
     if checkpoint.arrays:
         autoencoder.set_weights(checkpoint.arrays["weights"])
     try:
-        for phase in phases[checkpoint.phase :]:
-            _train_phase(autoencoder, training, validation, spec, plan, phase, checkpoint, options)
-            checkpoint.phase, checkpoint.epoch, checkpoint.best = checkpoint.phase + 1, 0, math.inf
-            checkpoint.arrays = {"weights": autoencoder.get_weights()}
-            checkpoint.save()
+        for phase in OBJECTIVES[plan.objective][checkpoint.phase :]:
+            callback = CheckpointCallback(
+                autoencoder, phase.name, plan.patience, checkpoint, check=check, log=log
+            )
+            _train_phase(autoencoder, training, validation, spec, plan, phase, callback)
+            checkpoint.start_next_phase(autoencoder.get_weights())
     except KeyboardInterrupt:
         kept = checkpoint.arrays.get("best" if checkpoint.epoch else "weights")
         if kept:
             autoencoder.set_weights(kept)
+        count = len(checkpoint.history)
+        logger.warning(
+            f"interrupted after {count} epochs: keeping "
+            f"{'the best of them' if count else 'the first, unfinished epoch'}; "
+            "continue with --resume"
+        )
         return False
     return True
 
 
-def _train_phase(autoencoder, training, validation, spec, plan, phase, checkpoint, options):
-    """Train one phase from the epoch of the checkpoint on, and keep its best weights."""
-    arrays, reading = checkpoint.arrays, options.get("reading", {})
+def _train_phase(autoencoder, training, validation, spec, plan, phase, callback):
+    """Train one phase from the epoch of the callback's checkpoint on, and keep its best weights."""
+    checkpoint, arrays = callback.checkpoint, callback.checkpoint.arrays
     if "targets" not in arrays:
-        encoder = encoder_of(autoencoder)
-        targets = phase_targets(phase, encoder, training, validation, spec)
+        targets = phase_targets(phase, encoder_of(autoencoder), training, validation, spec)
         arrays["targets"] = [] if targets[0] is None else list(targets)
-    targets = arrays["targets"] or (None, None)
-    changes = {"augmentations": plan.augment, "noise": phase.noise}
+    training_targets, validation_targets = arrays["targets"] or (None, None)
     batches = Batches(
-        training, spec, plan.batch_size, plan.seed, targets=targets[0], **changes, **reading
+        training,
+        spec,
+        plan.batch_size,
+        plan.seed,
+        augmentations=plan.augmentations,
+        targets=training_targets,
+        noise=phase.noise,
     )
     batches.skip_epochs(checkpoint.epoch)
     epochs = max(1, round(phase.epoch_scale * plan.epochs))
-    trainer = _trainer(autoencoder, phase, plan, epochs, len(batches))
+    model = _compiled(autoencoder, phase, plan, epochs, len(batches))
     if checkpoint.epoch:
-        trainer.optimizer.build(trainer.trainable_variables)
-        for variable, value in zip(trainer.optimizer.variables, arrays["optimizer"], strict=True):
-            variable.assign(value)
-    keeper = CheckpointCallback(autoencoder, phase.name, plan.patience, checkpoint, options)
+        _restore(model, arrays["optimizer"])
     try:
-        if not keeper.waited_enough():
-            trainer.fit(
+        if not callback.is_out_of_patience():
+            model.fit(
                 batches,
                 validation_data=Batches(
-                    validation, spec, VALIDATION_BATCH, targets=targets[1], **reading
+                    validation, spec, VALIDATION_BATCH, targets=validation_targets
                 ),
                 epochs=epochs,
                 initial_epoch=checkpoint.epoch,
                 verbose=0,
-                shuffle=False,  # the batches are: by a seed that a resumed training knows, too
-                callbacks=[keeper, _progress(phase.name)],
+                shuffle=False,  # Batches shuffles by the seed, so that a resumed run sees the same
+                callbacks=[callback, _progress(phase.name)],
             )
     finally:
         for layer in autoencoder.layers:
@@ -115,42 +140,51 @@ def _train_phase(autoencoder, training, validation, spec, plan, phase, checkpoin
     autoencoder.set_weights(arrays["best"])
 
 
-def _trainer(autoencoder, phase, plan, epochs, steps):
-    """Return a second model over the same layers, compiled: the saved one has no optimizer.
+def _compiled(autoencoder, phase, plan, epochs, steps):
+    """Return a compiled model that shares the layers which the phase trains; others are frozen.
 
-    `steps` are those of an epoch. What the phase does not train is frozen.
+    `steps` is the number of steps an epoch. The autoencoder itself is not compiled, so that it is
+    saved without an optimizer.
     """
     encoder = encoder_of(autoencoder)
     outputs = encoder.output if phase.trains == "encoder" else autoencoder.output
     for layer in encoder.layers if phase.trains == "decoder" else []:
         layer.trainable = False
-    trainer, schedule = keras.Model(autoencoder.input, outputs), SCHEDULES[plan.schedule]
-    trainer.compile(
-        loss=phase.loss,
-        optimizer=schedule.optimizer(plan.learning_rate, epochs * steps, epochs),
-        # XLA takes a tenth off a step on a CPU, once it has compiled for half a minute.
-        jit_compile=epochs * steps >= schedule.compiled_from,
+    model = keras.Model(autoencoder.input, outputs)
+    model.compile(
+        loss=LOSSES[phase.loss],
+        optimizer=make_optimizer(plan, epochs * steps, epochs),
+        jit_compile=epochs * steps >= SCHEDULES[plan.schedule].min_compiled_steps,
     )
-    return trainer
+    return model
+
+
+def _restore(model, variables):
+    """Set the variables of a compiled model's optimizer to the arrays of a checkpoint."""
+    model.optimizer.build(model.trainable_variables)
+    for variable, value in zip(model.optimizer.variables, variables, strict=True):
+        variable.assign(value)
 
 
 class CheckpointCallback(keras.callbacks.Callback):
-    """After each epoch: measures retrieval, remembers the best weights, writes all that down."""
+    """Measures retrieval after each epoch, keeps the best weights, and writes the checkpoint."""
 
-    def __init__(self, autoencoder, phase, patience, checkpoint, options):
+    def __init__(self, autoencoder, phase, patience, checkpoint, check=None, log=None):
+        """`phase` is the name of the phase; the other arguments are those of `train`."""
         super().__init__()
         self.autoencoder, self.phase, self.patience = autoencoder, phase, patience
         self.checkpoint, self.encoder = checkpoint, encoder_of(autoencoder)
-        self.check, self.log = options.get("check"), options.get("log")
+        self.check, self.log = check, log
 
     def on_epoch_end(self, epoch, logs=None):
+        """Update and write the checkpoint, and stop the training when patience has run out."""
         checkpoint, arrays = self.checkpoint, self.checkpoint.arrays
         if self.check:
             logs["P@10"] = self.check.precision(self.encoder)
         checkpoint.history.append({"phase": self.phase, "epoch": epoch + 1, **logs})
         checkpoint.epoch = epoch + 1
         arrays["weights"] = self.autoencoder.get_weights()
-        # A loss that is NaN from the start is lower than nothing, but there must be some weights.
+        # If all losses are NaN, none is the lowest, but some weights must be kept.
         if logs["val_loss"] < checkpoint.best or "best" not in arrays:
             checkpoint.best, arrays["best"] = logs["val_loss"], arrays["weights"]
         variables = self.model.optimizer.variables
@@ -158,10 +192,10 @@ class CheckpointCallback(keras.callbacks.Callback):
         checkpoint.save()
         if self.log:
             write_log(self.log, checkpoint.history)
-        self.model.stop_training = self.waited_enough()
+        self.model.stop_training = self.is_out_of_patience()
 
-    def waited_enough(self):
-        """Whether no epoch of this phase was the best one for as many as `patience`."""
+    def is_out_of_patience(self):
+        """Whether the last `patience` epochs of this phase, or more, did not lower its loss."""
         rows = self.checkpoint.history
         losses = [row["val_loss"] for row in rows if row["phase"] == self.phase]
         if not losses or self.patience is None:
@@ -170,25 +204,27 @@ class CheckpointCallback(keras.callbacks.Callback):
 
 
 class EpochLines(keras.callbacks.Callback):
-    """Prints a line an epoch: for logs, where a progress bar would leave thousands."""
+    """Logs a line an epoch, for output to a file, where a progress bar would leave thousands."""
 
     def __init__(self, phase):
+        """`phase` is the name of the phase."""
         super().__init__()
         self.phase = phase
 
     def on_epoch_end(self, epoch, logs=None):
+        """Log the losses of the epoch."""
         terms = ", ".join(f"{name} {value:.4f}" for name, value in logs.items())
         logger.info(f"{self.phase}: epoch {epoch + 1} of {self.params['epochs']}: {terms}")
 
 
 def _progress(phase):
-    from tqdm.keras import TqdmCallback  # it imports Keras, which backend does more quietly
+    from tqdm.keras import TqdmCallback  # imports Keras, which `backend` has done without output
 
     return TqdmCallback(verbose=1, desc=phase) if sys.stderr.isatty() else EpochLines(phase)
 
 
 def write_log(path, history):
-    """Write the rows of a history as a CSV file, all of them each time: a kill leaves no half."""
+    """Write a history as a CSV file. It is replaced as a whole, so a kill leaves no partial row."""
     names = list(dict.fromkeys(name for row in history for name in row))
     with (
         atomic_write(path) as temporary,

@@ -7,6 +7,7 @@ from pyimagesearch.datasets.catalog import open_dataset
 from pyimagesearch.datasets.transforms import InputSpec
 from pyimagesearch.files import sha256_of
 from pyimagesearch.models.encoder import Encoder
+from pyimagesearch.models.export import encoder_from_keras, open_encoder
 
 
 @pytest.fixture(params=[".keras", ".h5"])
@@ -19,7 +20,7 @@ def saved(request, tmp_path):
 
 def test_an_encoder_gives_the_codes_that_keras_gives(saved, random):
     model, path = saved
-    encoder = Encoder.from_keras(path)
+    encoder = encoder_from_keras(path)
     images = random.random((7, 12, 8, 3), dtype=np.float32)
     network = keras.Model(model.input, model.get_layer("encoded").output)
     codes = encoder.encode(images)
@@ -31,7 +32,7 @@ def test_an_encoder_gives_the_codes_that_keras_gives(saved, random):
 
 def test_a_dataset_is_encoded_in_batches_as_at_once():
     dataset = open_dataset("mnist", "test", limit=10)
-    encoder = Encoder.from_keras("output/autoencoder.h5")
+    encoder = encoder_from_keras("output/autoencoder.h5")
     done = []
     batched = encoder.encode_dataset(dataset, batch_size=4, progress=done.append)
     assert done == [4, 4, 2]
@@ -41,10 +42,10 @@ def test_a_dataset_is_encoded_in_batches_as_at_once():
 
 
 def test_an_encoder_comes_back_from_an_onnx_file_with_its_fit(saved, random, tmp_path):
-    encoder = Encoder.from_keras(saved[1])
+    encoder = encoder_from_keras(saved[1])
     encoder.spec = InputSpec(12, 8, 3, "crop")
     encoder.save_onnx(tmp_path / "encoder.onnx")
-    again = Encoder.from_file(str(tmp_path / "encoder.onnx"))
+    again = open_encoder(str(tmp_path / "encoder.onnx"))
     assert (again.spec, again.dim, again.model) == (encoder.spec, 5, "encoder.onnx")
     images = random.random((7, 12, 8, 3), dtype=np.float32)
     np.testing.assert_array_equal(again.encode(images), encoder.encode(images))
@@ -53,17 +54,17 @@ def test_an_encoder_comes_back_from_an_onnx_file_with_its_fit(saved, random, tmp
 def test_an_onnx_file_of_another_kind_is_refused(saved, tmp_path):
     (tmp_path / "text.onnx").write_text("hello")
     with pytest.raises(ValueError, match=r"text\.onnx cannot be run"):
-        Encoder.from_file(tmp_path / "text.onnx")
+        open_encoder(tmp_path / "text.onnx")
     saved[0](np.zeros((1, 12, 8, 3), np.float32))  # a model is exported as it was last called
     saved[0].export(tmp_path / "whole.onnx", format="onnx", verbose=False)
     with pytest.raises(ValueError, match="one output of codes"):
-        Encoder.from_file(tmp_path / "whole.onnx")
+        open_encoder(tmp_path / "whole.onnx")
     with pytest.raises(FileNotFoundError):
-        Encoder.from_file(tmp_path / "none.onnx")
+        open_encoder(tmp_path / "none.onnx")
 
 
 def test_an_encoder_comes_back_from_plain_values(saved, random):
-    encoder = Encoder.from_keras(saved[1])
+    encoder = encoder_from_keras(saved[1])
     again = Encoder.from_dict(encoder.to_dict())
     images = random.random((2, 12, 8, 3), dtype=np.float32)
     np.testing.assert_array_equal(again.encode(images), encoder.encode(images))
@@ -73,15 +74,15 @@ def test_a_code_with_axes_is_flattened(tmp_path):
     images = keras.Input((8, 8, 1))
     code = keras.layers.MaxPooling2D(2, name="encoder")(images)
     keras.Model(images, keras.layers.UpSampling2D(2)(code)).save(tmp_path / "pool.keras")
-    assert Encoder.from_keras(tmp_path / "pool.keras").dim == 16
+    assert encoder_from_keras(tmp_path / "pool.keras").dim == 16
 
 
 def test_a_model_without_a_code_layer_is_refused_with_its_layers(tmp_path):
     keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten(name="flat")]).save(
         tmp_path / "model.keras"
     )
-    with pytest.raises(ValueError, match=r"no layer named encoded.*it has flat"):
-        Encoder.from_keras(tmp_path / "model.keras")
+    with pytest.raises(ValueError, match=r"no layer named encoded or encoder.*its layers are flat"):
+        encoder_from_keras(tmp_path / "model.keras")
 
 
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])
@@ -99,7 +100,7 @@ def test_a_model_with_code_of_its_own_is_refused_and_does_not_run(tmp_path, suff
     keras.Model(images, code).save(tmp_path / f"model{suffix}")
     target.unlink()
     with pytest.raises(ValueError, match=r"cannot load .*model\."):
-        Encoder.from_keras(tmp_path / f"model{suffix}")
+        encoder_from_keras(tmp_path / f"model{suffix}")
     assert not target.exists()
 
 
@@ -107,12 +108,12 @@ def test_a_model_with_code_of_its_own_is_refused_and_does_not_run(tmp_path, suff
 def test_a_file_that_is_no_model_is_refused_by_name(tmp_path, name):
     (tmp_path / name).write_text("hello")
     with pytest.raises(ValueError, match=f"cannot load .*{name}"):
-        Encoder.from_keras(tmp_path / name)
+        encoder_from_keras(tmp_path / name)
 
 
 def test_a_missing_model_names_the_script_that_makes_it(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"none\.h5; make it with train_autoencoder\.py"):
-        Encoder.from_keras(tmp_path / "none.h5")
+        encoder_from_keras(tmp_path / "none.h5")
 
 
 def test_a_broken_network_in_an_index_is_an_error_that_names_the_model(stub_encoder):

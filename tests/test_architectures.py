@@ -1,14 +1,9 @@
 import numpy as np
 import pytest
 
-import train_autoencoder
 from pyimagesearch.datasets.transforms import InputSpec
-from pyimagesearch.models.architectures import ARCHITECTURES, build, stride_of
+from pyimagesearch.models.architectures import build, choose_input_spec, stride_of
 from pyimagesearch.models.keras_files import encoder_of
-
-
-def test_the_script_offers_the_architectures_that_there_are():
-    assert tuple(ARCHITECTURES) == train_autoencoder.ARCHITECTURES
 
 
 def test_pooling_is_the_published_network():
@@ -29,7 +24,7 @@ def test_pooling_is_the_published_network():
         ("deep", (96, 64), 3, 512),
     ],
 )
-def test_what_comes_out_has_the_shape_of_what_went_in(name, size, channels, code):
+def test_reconstructions_have_the_shape_of_the_images(name, size, channels, code):
     spec = InputSpec(*size, channels)
     model = build(name, spec)
     images = np.random.default_rng(0).random((2, *spec.shape), np.float32)
@@ -40,11 +35,23 @@ def test_what_comes_out_has_the_shape_of_what_went_in(name, size, channels, code
     assert encoder_of(model)(images).shape == (2, code)
 
 
-def test_deep_takes_256_pixels_and_keeps_its_weights_in_bounds():
+def test_deep_takes_256_pixels_with_fewer_than_15_million_weights():
     assert build("deep", InputSpec(256, 256, 3)).count_params() < 15e6
 
 
-def test_sizes_are_rounded_up_to_what_the_network_needs():
+def test_the_images_own_shape_is_the_default_input():
+    assert choose_input_spec("conv", (28, 28, 1)) == InputSpec(28, 28, 1, "letterbox")
+    assert choose_input_spec("conv", (28, 28, 1), channels=3, resize_mode="crop") == InputSpec(
+        28, 28, 3, "crop"
+    )
+
+
+def test_a_size_asked_for_is_rounded_up_to_multiples_of_the_stride():
+    assert choose_input_spec("conv", (28, 28, 1), [30, 33]) == InputSpec(32, 36, 1)
+    assert choose_input_spec("conv", (64, 64, 3), (30, 30), filters=[8, 8, 8]).shape == (32, 32, 3)
+
+
+def test_the_stride_is_2_to_the_power_of_the_number_of_filters():
     assert stride_of("conv", 30, 30) == 4
     assert stride_of("conv", 30, 30, [8, 8, 8]) == 8
     assert stride_of("pooling", 30, 30) == 4
@@ -64,6 +71,6 @@ def test_sizes_are_rounded_up_to_what_the_network_needs():
         (("conv", InputSpec(30, 30, 1)), "2 filters need sides divisible by 4"),
     ],
 )
-def test_what_does_not_go_together_is_an_error(arguments, message):
+def test_settings_that_an_architecture_cannot_have_are_an_error(arguments, message):
     with pytest.raises(ValueError, match=message):
         build(*arguments)

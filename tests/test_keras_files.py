@@ -8,7 +8,7 @@ from pyimagesearch.models.keras_files import load_model, save_model
 
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])
 @pytest.mark.parametrize("fit", ["letterbox", "crop", "stretch"])
-def test_a_model_comes_back_with_how_pictures_are_fitted(tmp_path, random, suffix, fit):
+def test_a_model_is_read_with_the_input_spec_it_was_saved_with(tmp_path, random, suffix, fit):
     model = ConvAutoencoder.build(width=8, height=12, depth=3, filters=(2,), latentDim=2)
     path = tmp_path / f"model{suffix}"
     save_model(model, path, InputSpec(12, 8, 3, fit))

@@ -14,7 +14,7 @@ def saved(path, **settings):
     return checkpoint
 
 
-def test_a_checkpoint_comes_back_as_it_was(tmp_path):
+def test_a_checkpoint_is_read_as_it_was_saved(tmp_path):
     before = saved(tmp_path / "c.npz")
     after = Checkpoint(before.path, before.settings).resumed()
     assert (after.phase, after.epoch, after.best, after.history) == (1, 2, 0.5, before.history)
@@ -24,15 +24,32 @@ def test_a_checkpoint_comes_back_as_it_was(tmp_path):
         assert a.dtype == b.dtype
 
 
-def test_without_a_file_a_training_begins(tmp_path):
+def test_without_a_file_a_training_starts_from_the_beginning(tmp_path):
     fresh = Checkpoint(str(tmp_path / "none.npz"), {})
     assert fresh.resumed() is fresh
 
 
-def test_other_flags_are_refused_by_name(tmp_path):
+def test_other_settings_are_refused_by_name(tmp_path):
     saved(tmp_path / "c.npz", seed=1)
-    with pytest.raises(ValueError, match="begun with seed 1, received 2"):
+    with pytest.raises(ValueError, match="started with seed 1, received 2"):
         Checkpoint(str(tmp_path / "c.npz"), {"epochs": 3, "seed": 2}).resumed()
+
+
+def test_a_checkpoint_of_an_objective_under_its_former_name_is_resumed(tmp_path):
+    saved(tmp_path / "c.npz", objective="triplet")
+    settings = {"epochs": 3, "objective": "supcon"}
+    assert Checkpoint(str(tmp_path / "c.npz"), settings).resumed().epoch == 2
+    with pytest.raises(ValueError, match="started with objective supcon, received neighbours"):
+        Checkpoint(str(tmp_path / "c.npz"), {"epochs": 3, "objective": "neighbours"}).resumed()
+
+
+def test_the_next_phase_starts_at_epoch_0_with_nothing_but_the_weights(tmp_path):
+    checkpoint = saved(tmp_path / "c.npz")
+    checkpoint.start_next_phase([np.ones(2)])
+    found = Checkpoint(checkpoint.path, checkpoint.settings).resumed()
+    assert (found.phase, found.epoch, found.best) == (2, 0, float("inf"))
+    assert found.history == checkpoint.history
+    assert list(found.arrays) == ["weights"]
 
 
 @pytest.mark.parametrize("content", [b"", b"text", b"PK\3\4 cut short"])
@@ -56,7 +73,7 @@ def test_a_pickle_in_its_place_is_not_opened(tmp_path):
     assert not (tmp_path / "harmed").exists()
 
 
-def test_a_write_that_fails_leaves_the_one_before(tmp_path, monkeypatch):
+def test_a_failed_write_leaves_the_previous_checkpoint(tmp_path, monkeypatch):
     before = saved(tmp_path / "c.npz")
 
     def fail_half_way(path, **arrays):

@@ -1,37 +1,45 @@
 import numpy as np
 import pytest
 
-import train_autoencoder
 from pyimagesearch.backend import keras
 from pyimagesearch.convautoencoder import ConvAutoencoder
 from pyimagesearch.training.optimizers import (
-    SCHEDULES,
+    OPTIMIZERS,
     Muon,
     OneCycle,
     apply_norm_momentum,
     inverse_time_decay,
+    make_optimizer,
     orthogonal,
 )
+from pyimagesearch.training.plan import SCHEDULES, make_plan
 
 
-def test_the_script_offers_the_schedules_that_there_are():
-    assert tuple(SCHEDULES) == train_autoencoder.SCHEDULES
+def test_every_schedule_has_an_optimizer():
+    assert {schedule.optimizer for schedule in SCHEDULES.values()} == set(OPTIMIZERS)
 
 
-def test_the_tutorials_recipe_is_as_published():
-    tutorial = SCHEDULES["tutorial"]
-    assert (tutorial.epochs, tutorial.batch_size, tutorial.learning_rate) == (20, 32, 1e-3)
-    assert tutorial.norm_momentum is None
-    assert isinstance(tutorial.optimizer(1e-3, 100, 20), keras.optimizers.Adam)
+def test_the_tutorials_optimizer_is_adam_whose_rate_decays_by_a_twentieth_of_itself():
+    optimizer = make_optimizer(make_plan(), steps=100, epochs=20)
+    assert isinstance(optimizer, keras.optimizers.Adam)
+    decay = optimizer._learning_rate
+    assert (decay.initial_learning_rate, decay.decay_rate) == (1e-3, 1e-3 / 20)
 
 
-def test_the_rate_decays_as_the_tutorials_does():
+def test_the_fast_optimizer_is_muon_in_one_cycle():
+    optimizer = make_optimizer(make_plan(schedule="fast"), steps=100, epochs=20)
+    assert isinstance(optimizer, Muon)
+    cycle = optimizer._learning_rate
+    assert (cycle.peak, cycle.steps) == (1.5e-2, 100)
+
+
+def test_inverse_time_decay_is_that_of_the_tutorials_adam():
     rate = inverse_time_decay(1e-3, decay=1e-3 / 20)
     assert float(rate(0)) == pytest.approx(1e-3)
     assert float(rate(1875)) == pytest.approx(1e-3 / (1 + 1875 * 1e-3 / 20))
 
 
-def test_one_cycle_goes_up_to_its_peak_and_down_to_nearly_nothing():
+def test_one_cycle_rises_to_its_peak_and_falls_to_a_hundredth_of_it():
     rates = np.array([float(OneCycle(0.5, steps=100)(step)) for step in range(100)])
     assert rates.argmax() == 24
     assert rates.max() == pytest.approx(0.5)
@@ -42,7 +50,7 @@ def test_one_cycle_goes_up_to_its_peak_and_down_to_nearly_nothing():
 
 
 @pytest.mark.parametrize("shape", [(60, 16), (16, 60), (7, 7)])
-def test_orthogonal_makes_all_singular_values_about_1_and_keeps_the_directions(random, shape):
+def test_orthogonal_makes_all_singular_values_about_1_and_keeps_the_singular_vectors(random, shape):
     matrix = random.standard_normal(shape).astype(np.float32)
     result = np.asarray(orthogonal(keras.ops.convert_to_tensor(matrix)))
     values = np.linalg.svd(result, compute_uv=False)
@@ -64,7 +72,7 @@ def test_muon_finds_the_least_squares_solution(random):
     np.testing.assert_allclose(model.get_weights()[1], bias, atol=0.15)
 
 
-def test_muon_holds_a_mean_square_for_vectors_only():
+def test_muon_stores_a_mean_square_for_vectors_only():
     optimizer = Muon()
     kernel, bias = keras.Variable(np.zeros((3, 3, 2, 4))), keras.Variable(np.zeros(4))
     optimizer.build([kernel, bias])
@@ -73,7 +81,7 @@ def test_muon_holds_a_mean_square_for_vectors_only():
     assert (again.momentum, again.beta_2) == (optimizer.momentum, optimizer.beta_2)
 
 
-def test_fast_training_lets_running_means_follow_faster():
+def test_the_fast_schedule_lowers_the_momentum_of_batch_normalization():
     model = ConvAutoencoder.build(8, 8, 1, filters=(4,), latentDim=2)
     momenta = {}
     for name in ("tutorial", "fast"):

@@ -13,7 +13,7 @@ from pyimagesearch.training.diffusion_map import (
 
 @pytest.fixture
 def arcs(random):
-    """Two half circles that interlock, 200 points each: no straight line parts them."""
+    """Two half circles that interlock, 200 points each: no straight line separates them."""
     angles = np.linspace(0, np.pi, 200)
     upper = np.column_stack([np.cos(angles), np.sin(angles)])
     lower = np.column_stack([1 - np.cos(angles), 0.4 - np.sin(angles)])
@@ -29,7 +29,7 @@ def test_a_point_is_not_its_own_neighbour_even_among_copies():
     assert (codes[rows, 0] == codes).all()
 
 
-def test_an_edge_weighs_the_neighbours_in_common_and_one_is_none():
+def test_the_weight_of_an_edge_is_the_number_of_common_neighbours_if_above_1():
     rows = np.array([[1, 2], [0, 2], [0, 1], [2, 4], [2, 3]])
     graph = shared_neighbours(rows).toarray()
     np.testing.assert_array_equal(graph, graph.T)
@@ -40,7 +40,7 @@ def test_an_edge_weighs_the_neighbours_in_common_and_one_is_none():
     assert (twice[~np.eye(4, dtype=bool)] == 2).all()
 
 
-def test_a_map_sets_apart_what_no_straight_line_does(arcs):
+def test_a_map_separates_classes_that_no_straight_line_does(arcs):
     codes, labels = arcs
     points = neighbour_map(codes, 1)[:, 0]
     np.testing.assert_allclose(np.abs(points), 1, atol=1e-5)
@@ -51,13 +51,13 @@ def test_a_map_is_the_same_each_time(arcs):
     np.testing.assert_array_equal(neighbour_map(arcs[0], 2), neighbour_map(arcs[0], 2))
 
 
-def test_a_walk_of_more_steps_brings_its_ends_together(arcs):
+def test_a_longer_walk_draws_the_ends_of_an_arc_together(arcs):
     graph = shared_neighbours(nearest_rows(arcs[0], arcs[0], 20, same=True))
     spreads = [diffusion_map(graph, 4, steps)[:200].std(axis=0).sum() for steps in (1, 5000)]
     assert spreads[1] < spreads[0] / 2
 
 
-def test_aligning_keeps_distances_and_undoes_a_turn(random):
+def test_aligning_preserves_distances_and_undoes_a_rotation(random):
     points = random.standard_normal((50, 3)).astype(np.float32)
     turn, _ = np.linalg.qr(random.standard_normal((3, 3)))
     np.testing.assert_allclose(align(points, points @ turn), points @ turn, atol=1e-5)
@@ -67,7 +67,7 @@ def test_aligning_keeps_distances_and_undoes_a_turn(random):
     np.testing.assert_allclose(aligned @ aligned.T, points @ points.T, atol=1e-4)
 
 
-def test_new_codes_come_to_where_their_neighbours_are(arcs):
+def test_new_codes_are_mapped_to_where_their_neighbours_are(arcs):
     codes, _ = arcs
     points = 7 * neighbour_map(codes, 2)
     extended = extend_map(points, codes, codes[::7] + 0.01)
@@ -76,6 +76,6 @@ def test_new_codes_come_to_where_their_neighbours_are(arcs):
     assert cosines.mean() > 0.95
 
 
-def test_too_few_images_are_an_error_that_says_how_many():
+def test_too_few_images_are_an_error_that_says_how_many_are_needed():
     with pytest.raises(ValueError, match="at least 100 images to train on, received 60"):
         neighbour_map(np.zeros((60, 4), np.float32), 4)

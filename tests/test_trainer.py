@@ -9,8 +9,9 @@ from pyimagesearch.convautoencoder import ConvAutoencoder
 from pyimagesearch.datasets.catalog import open_dataset
 from pyimagesearch.datasets.transforms import InputSpec
 from pyimagesearch.models.keras_files import save_model
-from pyimagesearch.training import trainer as training
+from pyimagesearch.training import trainer
 from pyimagesearch.training.checkpoint import Checkpoint
+from pyimagesearch.training.plan import make_plan
 
 SPEC = InputSpec(8, 8, 1)
 
@@ -29,16 +30,19 @@ def images(split, limit):
     return open_dataset("mnist", split, limit)
 
 
-def run(folder, **options):
+def build():
+    return ConvAutoencoder.build(8, 8, 1, filters=(4,), latentDim=4)
+
+
+def run(folder, epochs=2, checkpoint=None, check=None, log=None, **settings):
     """Train a small network; return it, its checkpoint and whether it was finished."""
-    plan = {"epochs": 2, "batch_size": 64, "learning_rate": 1e-2, "seed": 3}
-    keys = training.Plan.__dataclass_fields__.keys() & options.keys()
-    plan = training.Plan(**{**plan, **{key: options.pop(key) for key in keys}})
-    checkpoint = options.pop("checkpoint", None) or Checkpoint(str(folder / "c.npz"), {})
+    settings = {"augmentations": [], "batch_size": 64, "learning_rate": 1e-2, "seed": 3, **settings}
+    plan = make_plan(epochs=epochs, **settings)
+    checkpoint = checkpoint or Checkpoint(str(folder / "c.npz"), {})
     keras.utils.set_random_seed(plan.seed)
-    model = ConvAutoencoder.build(8, 8, 1, filters=(4,), latentDim=4)
+    model = build()
     splits = images("train", 128), images("test", 32)
-    finished = training.train(model, *splits, SPEC, plan, checkpoint, **options)
+    finished = trainer.train(model, *splits, SPEC, plan, checkpoint, check=check, log=log)
     return model, checkpoint, finished
 
 
@@ -59,7 +63,7 @@ class CrashError(RuntimeError):
 
 
 class CrashingCheck:
-    """A RetrievalCheck that fails on its n-th call, which is before the epoch is written down."""
+    """A RetrievalCheck that fails on its n-th call, before the checkpoint is written."""
 
     def __init__(self, calls=0):
         self.calls = calls
@@ -80,14 +84,14 @@ class CrashingCheck:
     ],
 )
 def test_a_resumed_training_ends_as_an_uninterrupted_one(tmp_path, objective, schedule, crash):
-    options = {"objective": objective, "schedule": schedule, "augment": ["affine"]}
-    whole, expected, _ = run(tmp_path, check=CrashingCheck(), **options)
+    settings = {"objective": objective, "schedule": schedule, "augmentations": ["affine"]}
+    whole, expected, _ = run(tmp_path, check=CrashingCheck(), **settings)
     begun = Checkpoint(str(tmp_path / "begun.npz"), {})
     with pytest.raises(CrashError):
-        run(tmp_path, checkpoint=begun, check=CrashingCheck(crash), **options)
+        run(tmp_path, checkpoint=begun, check=CrashingCheck(crash), **settings)
     begun = Checkpoint(begun.path, {}).resumed()
     assert len(begun.history) == crash - 1
-    model, resumed, finished = run(tmp_path, checkpoint=begun, check=CrashingCheck(), **options)
+    model, resumed, finished = run(tmp_path, checkpoint=begun, check=CrashingCheck(), **settings)
     assert finished
     assert_same_weights(model, whole)
     assert len(resumed.history) == len(expected.history)
@@ -96,17 +100,17 @@ def test_a_resumed_training_ends_as_an_uninterrupted_one(tmp_path, objective, sc
         assert row["val_loss"] == pytest.approx(other["val_loss"], rel=1e-4)
 
 
-def keeper(checkpoint, patience=None):
+def callback(checkpoint, patience=None):
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, name="encoded")])
     model.compile(loss="mse")
-    result = training.CheckpointCallback(model, "reconstruct", patience, checkpoint, {})
+    result = trainer.CheckpointCallback(model, "reconstruct", patience, checkpoint)
     result.set_model(model)
     return result
 
 
 def test_the_epoch_with_the_lowest_validation_loss_is_kept(tmp_path):
     checkpoint = Checkpoint(str(tmp_path / "c.npz"), {})
-    best = keeper(checkpoint)
+    best = callback(checkpoint)
     for epoch, loss in enumerate([3.0, 1.0, 2.0]):
         best.model.set_weights([np.full((1, 1), epoch), np.zeros(1)])
         best.on_epoch_end(epoch, {"loss": 1.0, "val_loss": loss})
@@ -115,35 +119,35 @@ def test_the_epoch_with_the_lowest_validation_loss_is_kept(tmp_path):
     assert found.arrays["weights"][0].item() == 2
 
 
-def test_patience_ends_after_so_many_epochs_without_a_better_one(tmp_path):
+def test_patience_is_the_number_of_epochs_without_a_lower_loss(tmp_path):
     checkpoint = Checkpoint(str(tmp_path / "c.npz"), {})
-    patient = keeper(checkpoint, patience=2)
+    patient = callback(checkpoint, patience=2)
     stops = []
     for epoch, loss in enumerate([3.0, 1.0, 2.0, math.nan]):
         patient.on_epoch_end(epoch, {"loss": 1.0, "val_loss": loss})
         stops.append(patient.model.stop_training)
     assert stops == [False, False, False, True]
-    # Killed here, it is over when it is resumed too.
-    assert keeper(Checkpoint(str(tmp_path / "c.npz"), {}).resumed(), 2).waited_enough()
+    # Killed here, the phase has also ended when it is resumed.
+    assert callback(Checkpoint(str(tmp_path / "c.npz"), {}).resumed(), 2).is_out_of_patience()
 
 
-def test_a_loss_that_is_never_a_number_keeps_some_weights(tmp_path):
+def test_a_loss_that_is_always_nan_keeps_some_weights(tmp_path):
     checkpoint = Checkpoint(str(tmp_path / "c.npz"), {})
-    keeper(checkpoint).on_epoch_end(0, {"loss": math.nan, "val_loss": math.nan})
+    callback(checkpoint).on_epoch_end(0, {"loss": math.nan, "val_loss": math.nan})
     assert "best" in checkpoint.arrays
-    assert not keeper(checkpoint, patience=2).waited_enough()
+    assert not callback(checkpoint, patience=2).is_out_of_patience()
 
 
-def test_the_log_has_a_line_an_epoch_of_all_phases(tmp_path):
+def test_the_log_has_a_line_for_each_epoch_of_all_phases(tmp_path):
     log = tmp_path / "log.csv"
-    run(tmp_path, objective="triplet", log=str(log), check=CrashingCheck())
+    run(tmp_path, objective="supcon", log=str(log), check=CrashingCheck())
     with log.open() as file:
         rows = list(csv.DictReader(file))
     assert [row["phase"] for row in rows] == [*["separate"] * 4, "decode"]
     assert list(rows[0]) == ["phase", "epoch", "loss", "val_loss", "P@10"]
 
 
-def test_decoding_leaves_the_codes_as_they_are(tmp_path):
+def test_training_the_decoder_does_not_change_the_codes(tmp_path):
     after_each = []
 
     class Spy(CrashingCheck):
@@ -151,7 +155,7 @@ def test_decoding_leaves_the_codes_as_they_are(tmp_path):
             after_each.append(encoder.predict_on_batch(images("test", 8).read(range(8), SPEC)))
             return 0.5
 
-    model, checkpoint, _ = run(tmp_path, objective="triplet", check=Spy(), epochs=1)
+    model, checkpoint, _ = run(tmp_path, objective="supcon", check=Spy(), epochs=1)
     assert [row["phase"] for row in checkpoint.history] == ["separate", "separate", "decode"]
     np.testing.assert_allclose(*after_each[1:], atol=1e-6)
     assert all(layer.trainable for layer in model.layers)
@@ -165,3 +169,29 @@ def test_the_saved_model_carries_no_optimizer(tmp_path):
     assert not loaded.compiled
     sample = images("test", 8).read(range(8), SPEC)
     np.testing.assert_allclose(loaded(sample), model(sample), atol=1e-6)
+
+
+def test_a_built_model_is_trained_by_the_seed_and_comes_with_a_retrieval_check(tmp_path):
+    splits = images("train", 128), images("test", 32)
+    checkpoint = Checkpoint(str(tmp_path / "b.npz"), {})
+    plan = make_plan(epochs=2, batch_size=64, learning_rate=1e-2, augmentations=[], seed=3)
+    result = trainer.build_and_train(build, *splits, SPEC, plan, checkpoint)
+    assert result.finished
+    assert_same_weights(result.autoencoder, run(tmp_path)[0])
+    assert list(result.check.baselines) == ["raw pixels", "untrained"]
+    assert all("P@10" in row for row in checkpoint.history)
+
+
+def test_ctrl_c_keeps_the_best_weights_so_far(tmp_path):
+    class Interrupt(CrashingCheck):
+        def precision(self, encoder):
+            try:
+                return super().precision(encoder)
+            except CrashError:
+                raise KeyboardInterrupt from None
+
+    model, checkpoint, finished = run(tmp_path, epochs=9, check=Interrupt(3))
+    assert not finished
+    assert len(checkpoint.history) == 2
+    for a, b in zip(model.get_weights(), checkpoint.arrays["best"], strict=True):
+        np.testing.assert_array_equal(a, b)

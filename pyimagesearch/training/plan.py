@@ -1,0 +1,154 @@
+"""Training plans: objectives, schedules and their defaults. Nothing here imports Keras."""
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+VALIDATION_PART = 0.1  # of the training images
+NOISE = 0.3  # standard deviation, for pixels in [0, 1]
+
+
+class Phase(NamedTuple):
+    """A part of a training, with a loss of its own.
+
+    `epoch_scale` is its number of epochs as a multiple of --epochs. `trains` says which weights
+    change: those of the "autoencoder", or of its "encoder" or "decoder" alone. `loss` is a key of
+    objectives.LOSSES and `target` names what the outputs are compared with: "images", a diffusion
+    "map", or "labels". `noise` is the standard deviation of noise added to the input images.
+    """
+
+    name: str
+    epoch_scale: float
+    trains: str = "autoencoder"
+    loss: str = "mse"
+    target: str = "images"
+    noise: float = 0.0
+
+
+# The decoder is trained after the code: trained along with it, it would take most of the time and
+# draw the code back to pixel values.
+DECODE = Phase("decode", 0.2, "decoder")
+OBJECTIVES = {
+    "reconstruction": [Phase("reconstruct", 1)],
+    "denoising": [Phase("denoise", 1, noise=NOISE)],
+    "neighbours": [
+        Phase("reconstruct", 0.4),
+        Phase("follow", 0.4, "encoder", "normalized_mse", "map"),
+        # The codes have better neighbours now than those that the first map was made from.
+        Phase("refine", 0.6, "encoder", "normalized_mse", "map"),
+        DECODE,
+    ],
+    # Twice the epochs: those of the encoder alone take a fifth of the time.
+    "supcon": [Phase("separate", 2, "encoder", "supervised_contrast", "labels"), DECODE],
+}
+OBJECTIVE_ALIASES = {"triplet": "supcon"}  # names that are still accepted
+# Where the class or the neighbours count, a slightly moved image should have the same code.
+DEFAULT_AUGMENTATIONS = {"neighbours": ("affine",), "supcon": ("affine",)}
+
+
+class Schedule(NamedTuple):
+    """Defaults of the flags, and the name of the optimizer in optimizers.OPTIMIZERS.
+
+    `norm_momentum` is the momentum of BatchNormalization's running means, None for Keras' 0.99.
+    Trainings of `min_compiled_steps` or more are compiled by XLA.
+    """
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    optimizer: str
+    norm_momentum: float | None = None
+    min_compiled_steps: float = math.inf
+
+
+SCHEDULES = {
+    "tutorial": Schedule(20, 32, 1e-3, "adam_with_decay"),
+    # Weights change fast, so the running means are over the last 20 steps. XLA takes half a minute
+    # to compile and then a tenth off each step on a CPU.
+    "fast": Schedule(6, 128, 1.5e-2, "muon_one_cycle", norm_momentum=0.95, min_compiled_steps=2000),
+}
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """All settings of a training; make one with `make_plan`."""
+
+    objective: str
+    schedule: str
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    augmentations: tuple
+    patience: int | None
+    seed: int
+
+    @property
+    def is_published(self):
+        """Whether this is the tutorial's objective and schedule."""
+        return (self.objective, self.schedule) == ("reconstruction", "tutorial")
+
+
+def make_plan(
+    *,
+    objective="reconstruction",
+    schedule="tutorial",
+    epochs=None,
+    batch_size=None,
+    learning_rate=None,
+    augmentations=None,
+    patience=None,
+    seed=42,
+):
+    """Return a TrainingPlan with the defaults of its schedule and objective in place of None.
+
+    `patience` is the number of epochs without a lower validation loss that end a phase; None for
+    no limit. Raises ValueError for an unknown objective or schedule.
+    """
+    objective = objective_name(objective)
+    if objective not in OBJECTIVES:
+        raise ValueError(f"expected the objective {' or '.join(OBJECTIVES)}, received {objective}")
+    if schedule not in SCHEDULES:
+        raise ValueError(f"expected the schedule {' or '.join(SCHEDULES)}, received {schedule}")
+    defaults = SCHEDULES[schedule]
+    if augmentations is None:
+        augmentations = DEFAULT_AUGMENTATIONS.get(objective, ())
+    return TrainingPlan(
+        objective=objective,
+        schedule=schedule,
+        epochs=epochs or defaults.epochs,
+        batch_size=batch_size or defaults.batch_size,
+        learning_rate=learning_rate or defaults.learning_rate,
+        augmentations=tuple(augmentations),
+        patience=patience,
+        seed=seed,
+    )
+
+
+def objective_name(name):
+    """Return the present name of an objective that may be given by a former one."""
+    return OBJECTIVE_ALIASES.get(name, name)
+
+
+def choose_validation(dataset, plan, validation=None, limit=None):
+    """Return two datasets, to train on and to validate on.
+
+    `validation` is "test" for the dataset's test images, of which `limit` keeps the first, or the
+    part of the training images to hold out, between 0 and 1. The default is "test" for the
+    tutorial's objective and schedule where the dataset has test images, else a tenth.
+
+    Raises ValueError where there are no test images, or too few training images to hold one out.
+    """
+    test_images = None
+    if validation == "test" or (validation is None and plan.is_published):
+        test_images = dataset.test_split(limit)
+    if test_images is not None:
+        return dataset, test_images
+    name = dataset.source["name"]
+    if validation == "test":
+        raise ValueError(
+            f"{name} has no test images, received --validation test: give a part of the training "
+            f"images instead, such as --validation {VALIDATION_PART}"
+        )
+    if len(dataset) < 2:
+        raise ValueError(f"{name} has 1 image: training needs 2, to validate on one")
+    return dataset.split(validation or VALIDATION_PART, plan.seed)

@@ -1,0 +1,93 @@
+import numpy as np
+import pytest
+
+from pyimagesearch.backend import keras
+from pyimagesearch.convautoencoder import ConvAutoencoder
+from pyimagesearch.datasets.catalog import open_dataset
+from pyimagesearch.datasets.transforms import InputSpec
+from pyimagesearch.models.keras_files import encoder_of
+from pyimagesearch.training import diagnostics
+
+SPEC = InputSpec(28, 28, 1)
+WARNINGS = [
+    "COLLAPSED: the validation MSE 0.1120 is no better than that of one constant image",
+    "DEAD: 4 of 4 dimensions of the code",
+    *["USELESS: the P@10 of the codes"] * 2,
+]
+
+
+def test_the_constant_loss_is_that_of_the_training_mean():
+    """The mean squares about the mean image, as measured for all of MNIST: 0.0673 and 0.0674."""
+    splits = (open_dataset("mnist", split) for split in ("train", "test"))
+    assert diagnostics.constant_loss(*splits, SPEC) == pytest.approx(0.0674, abs=2e-4)
+
+
+@pytest.mark.parametrize(("loss", "warned"), [(0.006, False), (0.0673, True), (np.nan, True)])
+def test_a_loss_no_better_than_a_constant_images_is_a_collapse(loss, warned):
+    assert bool(diagnostics.collapse(loss, 0.0674)) == warned
+
+
+def test_dimensions_that_do_not_change_are_dead(random):
+    codes = random.standard_normal((100, 5)).astype(np.float32)
+    assert diagnostics.dead_dimensions(codes) == []
+    codes[:, 2], codes[:, 4] = 3, codes[:, 4] * 1e-3
+    [warning] = diagnostics.dead_dimensions(codes)
+    assert "2 of 5" in warning
+    assert "(2, 4)" in warning
+    assert "5 of 5" in diagnostics.dead_dimensions(np.ones((9, 5), np.float32))[0]
+
+
+def test_codes_no_better_than_a_baseline_are_warned_of():
+    baselines = {"raw pixels": 0.9, "untrained": 0.6}
+    assert diagnostics.weak_codes(0.95, baselines) == []
+    assert "raw pixels (0.900)" in diagnostics.weak_codes(0.9, baselines)[0]
+    assert len(diagnostics.weak_codes(0.3, baselines)) == 2
+    assert diagnostics.weak_codes(1.0, {"raw pixels": 1.0}) == []
+
+
+def test_the_precision_of_raw_pixels_is_that_of_a_plain_search():
+    training, validation = (open_dataset("mnist", s, n) for s, n in (("train", 500), ("test", 50)))
+    check = diagnostics.make_retrieval_check(training, validation, SPEC, seed=0)
+    gallery = training.read(range(500), SPEC).reshape(500, -1)
+    hits = []
+    for i, query in enumerate(validation.read(range(50), SPEC).reshape(50, -1)):
+        nearest = np.argsort(np.linalg.norm(gallery - query, axis=1))[:10]
+        hits.append(np.mean(training.labels[nearest] == validation.labels[i]))
+    assert check.baselines["raw pixels"] == pytest.approx(np.mean(hits), abs=1e-6)
+
+
+def test_without_labels_there_is_no_check(tmp_path):
+    np.savez(tmp_path / "d.npz", x_train=np.zeros((8, 28, 28), np.uint8))
+    images = open_dataset(str(tmp_path / "d.npz"))
+    assert diagnostics.make_retrieval_check(images, images, SPEC, seed=0) is None
+
+
+def test_only_the_labelled_images_are_searched():
+    dataset = open_dataset("mnist", "train", 40)
+    dataset.labels[10:] = -1
+    check = diagnostics.make_retrieval_check(dataset, dataset, SPEC, seed=0)
+    assert check.rows.tolist() == check.query_rows.tolist() == list(range(10))
+
+
+def test_the_first_images_and_their_reconstructions_are_returned():
+    dataset = open_dataset("mnist", "test", 4)
+    model = ConvAutoencoder.build(28, 28, 1, filters=(4, 8), latentDim=4)
+    images, decoded = diagnostics.reconstruct(model, dataset, SPEC)
+    np.testing.assert_array_equal(images, dataset.read(range(4), SPEC))
+    np.testing.assert_allclose(decoded, model.predict_on_batch(images), atol=1e-5)
+    assert len(diagnostics.reconstruct(model, dataset, SPEC, count=2)[1]) == 2
+
+
+def test_a_network_with_the_same_code_for_all_images_gets_every_warning():
+    parts = open_dataset("mnist", "train", 300).split(0.2)
+    keras.utils.set_random_seed(0)
+    model = ConvAutoencoder.build(28, 28, 1, filters=(4, 8), latentDim=4)
+    check = diagnostics.make_retrieval_check(*parts, SPEC, seed=0, untrained=encoder_of(model))
+    layer = model.get_layer("encoded")
+    layer.set_weights([np.zeros_like(w) for w in layer.get_weights()])
+    history = [{"phase": "reconstruct", "epoch": 1, "val_loss": 0.112}]
+    summary, warnings = diagnostics.diagnose(model, history, *parts, SPEC, check)
+    assert [line.split(" (")[0] for line in warnings] == WARNINGS
+    assert summary[0].startswith("validation MSE 0.1120 (best constant image: 0.0")
+    assert summary[1].startswith("validation P@10 0.")
+    assert all(f"{name} {value:.3f}" in summary[1] for name, value in check.baselines.items())
