@@ -5,7 +5,7 @@ import struct
 import numpy as np
 import pytest
 
-from pyimagesearch.datasets import array as datasets
+from pyimagesearch.datasets import builtin
 from pyimagesearch.datasets.builtin import read_idx
 from pyimagesearch.datasets.catalog import open_dataset
 from pyimagesearch.datasets.transforms import InputSpec
@@ -42,7 +42,7 @@ def test_images_are_fitted_to_what_an_encoder_takes_in():
 def test_limit_keeps_the_first_rows():
     dataset = open_dataset("mnist", "train", limit=10)
     assert len(dataset) == len(dataset.images) == len(dataset.labels) == 10
-    assert list(dataset.ids) == list(range(10))
+    assert list(dataset.ids) == [str(row) for row in range(10)]
 
 
 def test_a_location_opens_the_same_rows_again():
@@ -165,7 +165,7 @@ def no_downloads(tmp_path, monkeypatch):
     for name in ("fashion_mnist", "cifar10"):
         monkeypatch.setattr(getattr(keras.datasets, name), "load_data", offline)
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    monkeypatch.setattr(datasets, "DEBIAN_FASHION_MNIST", tmp_path / "none")
+    monkeypatch.setattr(builtin, "DEBIAN_FASHION_MNIST", tmp_path / "none")
     return tmp_path / "datasets"
 
 
@@ -182,7 +182,7 @@ def test_fashion_mnist_is_read_from_where_it_lies(no_downloads, monkeypatch, whe
     folder = no_downloads / "fashion-mnist"
     if where == "debian":
         folder = no_downloads / "debian"
-        monkeypatch.setattr(datasets, "DEBIAN_FASHION_MNIST", folder)
+        monkeypatch.setattr(builtin, "DEBIAN_FASHION_MNIST", folder)
     folder.mkdir(parents=True)
     images = np.arange(2 * 28 * 28, dtype=np.uint8).reshape(2, 28, 28)
     for part in ("train", "t10k"):

@@ -7,7 +7,7 @@ from picture_files import ENCODED, fill
 from PIL import Image
 
 from pyimagesearch.datasets import folder as folders
-from pyimagesearch.datasets.folder import PREFETCH, FolderDataset
+from pyimagesearch.datasets.folder import PREFETCHED_BATCHES, FolderDataset
 from pyimagesearch.datasets.transforms import InputSpec
 
 SPEC = InputSpec(8, 12, 3)
@@ -105,11 +105,11 @@ def test_batches_bring_every_good_row_once_and_in_order(tmp_path):
     (tmp_path / dataset.ids[7]).write_bytes(b"")
     batches = list(dataset.batches(SPEC, 4))
     assert len(batches) == 7
-    rows = np.concatenate([rows for rows, _, _ in batches])
+    rows = np.concatenate([batch.rows for batch in batches])
     assert rows.tolist() == [row for row in range(25) if row != 7]
-    greys = np.concatenate([images[:, 0, 0, 0] for _, images, _ in batches]) * 255
+    greys = np.concatenate([batch.images[:, 0, 0, 0] for batch in batches]) * 255
     assert np.allclose(greys, [grey_of(dataset, row) for row in rows])
-    assert [reject for *_, rejects in batches for reject in rejects] == [
+    assert [reject for batch in batches for reject in batch.unreadable] == [
         (dataset.ids[7], "empty: 0 bytes")
     ]
 
@@ -117,13 +117,14 @@ def test_batches_bring_every_good_row_once_and_in_order(tmp_path):
 def test_batches_of_chosen_rows_keep_their_order(tmp_path):
     dataset = shades(tmp_path, 10)
     batches = list(dataset.batches(SPEC, 3, rows=np.array([9, 0, 4, 2])))
-    assert [rows.tolist() for rows, _, _ in batches] == [[9, 0, 4], [2]]
+    assert [batch.rows.tolist() for batch in batches] == [[9, 0, 4], [2]]
 
 
 def test_a_batch_of_bad_files_is_empty_but_has_its_shape(tmp_path):
     fill(tmp_path, "a.jpg", "b.jpg", data=b"text")
-    ((rows, images, rejects),) = FolderDataset(tmp_path).batches(SPEC, 8)
-    assert (rows.shape, images.shape, len(rejects)) == ((0,), (0, *SPEC.shape), 2)
+    (batch,) = FolderDataset(tmp_path).batches(SPEC, 8)
+    assert (batch.rows.shape, batch.images.shape) == ((0,), (0, *SPEC.shape))
+    assert (len(batch.unreadable), batch.digests.shape) == (2, (0, 2))
 
 
 def test_decoding_runs_ahead_by_a_few_batches_only(tmp_path, monkeypatch):
@@ -140,9 +141,9 @@ def test_decoding_runs_ahead_by_a_few_batches_only(tmp_path, monkeypatch):
     assert count[0] == 0
     for done in range(1, 5):
         next(stream)
-        assert 4 * done <= count[0] <= 4 * (done + PREFETCH)
+        assert 4 * done <= count[0] <= 4 * (done + PREFETCHED_BATCHES)
     stream.close()
-    assert count[0] <= 4 * (4 + PREFETCH)
+    assert count[0] <= 4 * (4 + PREFETCHED_BATCHES)
 
 
 def test_a_split_is_deterministic_and_loses_nothing(tmp_path):
@@ -161,8 +162,7 @@ def test_the_parts_know_their_labels_sizes_and_pictures(tmp_path):
         rows = [dataset.ids.index(path) for path in part.ids]
         assert part.label_names == dataset.label_names
         assert np.array_equal(part.labels, dataset.labels[rows])
-        assert np.array_equal(part.sizes, dataset.sizes[rows])
-        assert np.array_equal(part.mtimes_ns, dataset.mtimes_ns[rows])
+        assert np.array_equal(part.file_stats, dataset.file_stats[rows])
         assert np.array_equal(part.read([0], SPEC), dataset.read(rows[:1], SPEC))
 
 

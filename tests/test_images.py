@@ -72,7 +72,7 @@ def test_a_picture_of_the_right_shape_keeps_its_values():
 def test_a_spec_survives_its_dictionary_and_older_ones_are_letterboxed():
     spec = InputSpec(96, 128, 3, "crop")
     assert InputSpec.from_dict(spec.to_dict()) == spec
-    assert InputSpec.from_dict({"height": 8, "width": 8, "channels": 1}).fit == "letterbox"
+    assert InputSpec.from_dict({"height": 8, "width": 8, "channels": 1}).resize_mode == "letterbox"
 
 
 @pytest.mark.parametrize(

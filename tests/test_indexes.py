@@ -3,6 +3,7 @@ import pickle
 import numpy as np
 import pytest
 
+from pyimagesearch.datasets.dataset import RowIds
 from pyimagesearch.index.index import Index
 from pyimagesearch.index.index_file import load_index, save_index
 
@@ -10,16 +11,16 @@ from pyimagesearch.index.index_file import load_index, save_index
 @pytest.fixture
 def index(stub_encoder, random):
     codes = random.standard_normal((3, 4)).astype(np.float32)
-    location = {"name": "mnist", "split": "train", "limit": 3}
+    source = {"name": "mnist", "split": "train", "limit": 3}
     labels = np.array([5, 0, 4])
-    return Index(codes, range(3), labels, None, location, "cosine", stub_encoder)
+    return Index(codes, RowIds(3), labels, None, source, "cosine", stub_encoder)
 
 
 def test_everything_comes_back(tmp_path, index):
     save_index(index, tmp_path / "index.pickle")
     loaded = load_index(tmp_path / "index.pickle")
     np.testing.assert_array_equal(loaded.codes, index.codes)
-    assert loaded.ids == [0, 1, 2]
+    assert list(loaded.ids) == ["0", "1", "2"]
     assert loaded.labels.tolist() == [5, 0, 4]
     assert (loaded.source, loaded.metric) == (index.source, "cosine")
     assert loaded.encoder.to_dict() == index.encoder.to_dict()
@@ -39,7 +40,7 @@ def test_the_tutorials_index_can_be_read(tmp_path):
     data = {"indexes": list(range(2)), "features": np.eye(2, 16, dtype="float32")}
     (tmp_path / "index.pickle").write_bytes(pickle.dumps(data))
     index = load_index(tmp_path / "index.pickle")
-    assert (index.ids, index.encoder, index.labels) == ([0, 1], None, None)
+    assert (list(index.ids), index.encoder, index.labels) == (["0", "1"], None, None)
     np.testing.assert_array_equal(index.codes, data["features"])
 
 
@@ -52,7 +53,10 @@ def test_the_tutorials_index_can_be_read(tmp_path):
         ({"features": [[1.0]]}, "received list"),
         ({"features": np.array([[None] * 4] * 3)}, "received object"),
         ({"features": np.zeros((0, 4), np.float32)}, "holds no codes"),
-        ({"features": np.zeros((3, 7), np.float32)}, "codes have 7 numbers, its encoder gives 4"),
+        (
+            {"features": np.zeros((3, 7), np.float32)},
+            "codes have 7 dimensions, those of its encoder 4",
+        ),
         ({"indexes": [0, 1]}, "a list of 3 indexes"),
         ({"indexes": 5}, "a list of 3 indexes"),
         ({"labels": np.zeros(9, int)}, "3 labels as whole numbers"),

@@ -74,9 +74,9 @@ def test_shards_of_a_folder_join_to_its_index(folder, tmp_path, suffix):
     joined = load_index(tmp_path / f"all{suffix}")
     assert list(joined.ids) == list(whole.ids)
     np.testing.assert_allclose(joined.codes, whole.codes, atol=1e-5)
-    assert (joined.files == whole.files).all()
+    assert (joined.file_stats == whole.file_stats).all()
     assert (joined.labels == whole.labels).all()
-    assert (joined.label_names, joined.dataset) == (whole.label_names, whole.dataset)
+    assert (joined.label_names, joined.source) == (whole.label_names, whole.source)
 
 
 def test_shards_of_an_array_join_to_its_index(tmp_path, capsys):
@@ -87,7 +87,7 @@ def test_shards_of_an_array_join_to_its_index(tmp_path, capsys):
     assert run(index_images, *arguments, "-i", tmp_path / "whole.h5") == 0
     assert run(index_images, "--merge", *parts, "-i", tmp_path / "all.h5") == 0
     whole, joined = (load_index(tmp_path / name) for name in ("whole.h5", "all.h5"))
-    assert [str(id) for id in joined.ids] == [str(id) for id in whole.ids]
+    assert list(joined.ids) == list(whole.ids)
     np.testing.assert_allclose(joined.codes, whole.codes, atol=1e-5)
     assert (joined.labels == whole.labels).all()
     capsys.readouterr()

@@ -14,10 +14,12 @@ import pytest
 from PIL import Image
 
 import index_images
+from pyimagesearch.datasets.dataset import FILE_STATS
 from pyimagesearch.datasets.folder import FolderDataset
 from pyimagesearch.index.index_file import load_index
 from pyimagesearch.index.journal import open_journal
-from pyimagesearch.index.sync import sync
+from pyimagesearch.index.store import FileStore, UpdateSettings
+from pyimagesearch.models.encode import encode_rows
 from pyimagesearch.models.encoder import Encoder
 from pyimagesearch.models.export import encoder_from_keras
 
@@ -28,6 +30,12 @@ MODEL = str(ROOT / "output" / "autoencoder.h5")
 @pytest.fixture(scope="session")
 def encoder():
     return encoder_from_keras(MODEL)
+
+
+def sync(dataset, index, encoder, path, metric, checksum=False):
+    """Update the index in a file; return the summary."""
+    settings = UpdateSettings(metric, checksum=checksum)
+    return FileStore(path).update(dataset, index, encoder, settings, encode_rows).summary
 
 
 def draw(path, seed):
@@ -162,8 +170,9 @@ def test_pictures_of_a_folder_that_cannot_be_listed_now_are_kept(run, folder, in
     run()
     dataset = FolderDataset(folder, [f"a/{i}.png" for i in (0, 2, 4, 6, 8)])
     status = [(folder / path).stat() for path in dataset.ids]
-    dataset.sizes = np.array([s.st_size for s in status])
-    dataset.mtimes_ns = np.array([s.st_mtime_ns for s in status])
+    dataset.file_stats = np.zeros(5, FILE_STATS)
+    dataset.file_stats["size"] = [s.st_size for s in status]
+    dataset.file_stats["mtime_ns"] = [s.st_mtime_ns for s in status]
     dataset.unreadable["b/"] = "Permission denied"
     summary = sync(dataset, load_index(index_path), encoder, index_path, "euclidean")
     assert summary == "added 0, changed 0, removed 0, kept 10, rejected 1"
@@ -227,10 +236,10 @@ def start_indexing(python, folder, index, slowly):
     code = (
         "import sys, time\n"
         "import index_images\n"
-        "from pyimagesearch.models import encode as encoding\n"
+        "from pyimagesearch.datasets import folder\n"
         "from pyimagesearch.index import journal\n"
         "from pyimagesearch.models.encoder import Encoder\n"
-        "journal.CHECKPOINT, encoding.FILES_AT_ONCE = 0, 1\n"
+        "journal.CHECKPOINT, folder.FILES_PER_BATCH = 0, 1\n"
         "encode = Encoder.encode\n"
         "def slow(self, images):\n"
         f"    time.sleep({slowly})\n"

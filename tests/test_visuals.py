@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from pyimagesearch.display import montage as visuals
-from pyimagesearch.display import windows
+from pyimagesearch.display import plots, windows
 from pyimagesearch.search.duplicates import Group
 
 
@@ -71,9 +71,9 @@ def test_a_long_caption_is_shortened_to_its_tile():
 def test_a_plot_has_a_second_panel_where_retrieval_was_measured(tmp_path):
     losses = {"phase": "reconstruct", "loss": 0.02, "val_loss": 0.01}
     rows = [{**losses, "epoch": epoch} for epoch in (1, 2)]
-    visuals.plot_training(tmp_path / "plain.png", rows, {})
+    plots.plot_training(tmp_path / "plain.png", rows, {})
     measured = [{**row, "P@10": 0.9} for row in [*rows, {**rows[0], "phase": "decode"}]]
-    visuals.plot_training(tmp_path / "measured.png", measured, {"raw pixels": 0.8})
+    plots.plot_training(tmp_path / "measured.png", measured, {"raw pixels": 0.8})
     shapes = [cv2.imread(str(tmp_path / f"{name}.png")).shape for name in ("plain", "measured")]
     assert shapes == [(480, 640, 3), (480, 1280, 3)]
 

@@ -103,8 +103,8 @@ def require_alike(first, first_path, part, path):
             f"{path} was made with another encoder, {made.model}, than {first_path}, "
             f"{other.model}: their codes cannot be compared"
         )
-    for name in ("metric", "source", "has_files"):
-        a, b = getattr(first, name), getattr(part, name)
+    for name, field in (("metric", "metric"), ("dataset", "source"), ("kind of ids", "has_files")):
+        a, b = getattr(first, field), getattr(part, field)
         if a != b:
             raise ValueError(f"{path} has another {name} than {first_path}: {b}, not {a}")
 
