@@ -117,7 +117,7 @@ def test_supcon_without_labels_is_one_line(tmp_path, capsys):
     images = np.zeros((20, 28, 28), np.uint8)
     np.savez(tmp_path / "d.npz", x_train=images, x_test=images)
     more = ["--dataset", tmp_path / "d.npz", "--objective", "supcon"]
-    assert "needs labels of 2 kinds" in error_of(capsys, *flags(tmp_path, *more))
+    assert "needs labels of 2 classes" in error_of(capsys, *flags(tmp_path, *more))
 
 
 def test_triplet_is_accepted_as_the_former_name_of_supcon(tmp_path, capsys):
@@ -129,7 +129,7 @@ def test_triplet_is_accepted_as_the_former_name_of_supcon(tmp_path, capsys):
     assert "{reconstruction,denoising,neighbours,supcon}" in capsys.readouterr().out
 
 
-def test_help_and_wrong_flags_do_not_import_tensorflow(tmp_path, python):
+def test_images_that_cannot_be_used_are_refused_before_tensorflow_is_imported(tmp_path, python):
     code = (
         "import sys, train_autoencoder\n"
         "assert train_autoencoder.main(sys.argv[1:]) == 1\n"
