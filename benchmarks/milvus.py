@@ -20,7 +20,7 @@ from pyimagesearch.datasets.catalog import open_dataset
 from pyimagesearch.datasets.transforms import InputSpec
 from pyimagesearch.milvus.client import parse_address
 from pyimagesearch.milvus.engine import MilvusEngine
-from pyimagesearch.milvus.metadata import create_collection, drop_collection
+from pyimagesearch.milvus.store import MilvusStore
 from pyimagesearch.models.encoder import Encoder
 from pyimagesearch.search.exact import ExactEngine
 
@@ -31,10 +31,10 @@ BLOCK = 50_000
 
 def collection_of(codes, address, engine, labels):
     """Return a new MilvusIndex of codes, once the server has built its index, and the seconds."""
-    drop_collection(address)
+    MilvusStore(address).drop()
     dataset = open_dataset("mnist")
     encoder = Encoder(b"none", InputSpec(28, 28, 1), codes.shape[1], "none", "0" * 64)
-    index = create_collection(address, encoder, "euclidean", dataset, engine)
+    index = MilvusStore(address).create(dataset, encoder, "euclidean", engine)
     return index, upsert(index, codes, labels)
 
 
@@ -95,7 +95,7 @@ def upserts(uri, count):
     print(f"{count:,} codes upserted: {count / first:,.0f} rows/s, {index.count():,} rows")
     second = upsert(index, codes, range(10))
     print(f"{count:,} codes upserted again: {count / second:,.0f} rows/s, {index.count():,} rows")
-    drop_collection(f"{uri}/benchmark_upserts")
+    MilvusStore(f"{uri}/benchmark_upserts").drop()
 
 
 def main():

@@ -16,17 +16,17 @@ from scripts import MODEL, ROOT, error_of, run
 import index_images
 import search
 from pyimagesearch.datasets.catalog import open_dataset
-from pyimagesearch.index.index_file import load_index
 from pyimagesearch.milvus import client as milvus
 from pyimagesearch.milvus import engine as milvus_search
 from pyimagesearch.milvus import sync as milvus_sync
-from pyimagesearch.milvus.client import Server, is_milvus, parse_address
+from pyimagesearch.milvus.client import MilvusConnection, is_milvus, parse_address
 from pyimagesearch.milvus.engine import MilvusEngine
-from pyimagesearch.milvus.metadata import create_collection
 from pyimagesearch.milvus.rows import pack_id, unpack_id
 from pyimagesearch.milvus.schema import parse_engine
+from pyimagesearch.milvus.store import MilvusStore
 from pyimagesearch.models.encode import encode_rows
 from pyimagesearch.search.exact import ExactEngine
+from pyimagesearch.stores import open_store
 
 lite = pytest.mark.skipif(
     not (find_spec("pymilvus") and find_spec("milvus_lite")),
@@ -189,7 +189,7 @@ def test_an_array_is_searched_as_in_a_file(collection, tmp_path, capsys):
     received = found(capsys, collection, *flags)
     assert_same(received, found(capsys, tmp_path / "digits.pickle", *flags))
     assert run(index_images, "-m", MODEL, "-i", collection, "--limit", 300) == 0
-    assert len(load_index(collection)) == 300
+    assert len(open_store(collection).open()) == 300
 
 
 @lite
@@ -214,10 +214,10 @@ def test_a_sync_does_what_it_does_for_a_file(folder, collection, tmp_path, capsy
     assert "added 1, changed 1, removed 1, kept 37, moved 1, rejected 1" in summaries[0]
     assert summaries[1] == summaries[0]
     assert "added 0, changed 0, removed 0, kept 40, rejected 1" in summaries[2]
-    expected, received = load_index(file), load_index(collection).in_memory()
+    expected, received = open_store(file).open(), open_store(collection).open().load()
     assert received.ids == list(expected.ids)
     np.testing.assert_allclose(received.codes, expected.codes, atol=1e-5)
-    assert (received.files == expected.files).all()
+    assert (received.file_stats == expected.file_stats).all()
     assert received.label_names == expected.label_names
     assert (received.labels == expected.labels).all()
 
@@ -230,15 +230,15 @@ def test_an_interrupted_run_is_taken_up(folder, collection, monkeypatch):
                 raise KeyboardInterrupt
             yield batch
 
-    monkeypatch.setattr("pyimagesearch.models.encode.FILES_AT_ONCE", 8)
-    monkeypatch.setattr(milvus_sync, "ROWS_AT_ONCE", 8)
-    monkeypatch.setattr(index_images, "encode_rows", interrupted)
+    monkeypatch.setattr("pyimagesearch.datasets.folder.FILES_PER_BATCH", 8)
+    monkeypatch.setattr(milvus_sync, "ROWS_PER_WRITE", 8)
+    monkeypatch.setattr("pyimagesearch.models.encode.encode_rows", interrupted)
     assert run(index_images, "-m", MODEL, "-i", collection, "--dataset", folder) == 130
-    assert load_index(collection).count() == 16
-    monkeypatch.setattr(index_images, "encode_rows", encode_rows)
+    assert open_store(collection).open().count() == 16
+    monkeypatch.setattr("pyimagesearch.models.encode.encode_rows", encode_rows)
     for _ in range(2):
         index(collection, folder)
-        assert load_index(collection).count() == 40
+        assert open_store(collection).open().count() == 40
 
 
 @lite
@@ -254,14 +254,14 @@ def test_another_model_metric_or_folder_is_refused(folder, collection, tmp_path,
         (["-m", MODEL, "--dataset", folder, "--metric", "cosine"], "change it with --rebuild"),
         (["-m", MODEL, "--dataset", elsewhere], "has none of its pictures"),
         (["-m", MODEL, "--limit", 10], "is the index of"),
-        (["-m", MODEL, "--rebuild", "--shard", "1/2"], "would drop what other shards write"),
+        (["-m", MODEL, "--rebuild", "--shard", "1/2"], "would drop the rows of other shards"),
     ]:
         assert message in error_of(capsys, index_images, "-i", collection, *flags)
     assert "leave --model out" in error_of(capsys, search, "-i", collection, "-m", other)
     assert "another collection" in error_of(capsys, search, "-i", collection, "--metric", "cosine")
-    assert load_index(collection).count() == 40
+    assert open_store(collection).open().count() == 40
     index(collection, folder, "--rebuild", "--metric", "cosine")
-    assert load_index(collection).metric == "cosine"
+    assert open_store(collection).open().metric == "cosine"
 
 
 @lite
@@ -283,14 +283,14 @@ def test_a_collection_of_others_is_not_touched(folder, collection, capsys):
 def test_shards_fill_one_collection_and_drop_only_their_own(folder, collection, capsys):
     for shard in ("1/2", "2/2", "1/2"):
         index(collection, folder, "--shard", shard)
-    assert load_index(collection).count() == 40
+    assert open_store(collection).open().count() == 40
     removed = sorted(folder.glob("digit */*.png"))[:10]
     for path in removed:
         path.unlink()
     index(collection, folder, "--shard", "1/2")
-    assert 30 < load_index(collection).count() < 40
+    assert 30 < open_store(collection).open().count() < 40
     index(collection, folder, "--shard", "2/2")
-    assert load_index(collection).count() == 30
+    assert open_store(collection).open().count() == 30
     capsys.readouterr()
     index(collection, folder)
     assert "added 0, changed 0, removed 0, kept 30" in capsys.readouterr().out
@@ -332,7 +332,7 @@ def codes(random):
 
 def collection_of(codes, collection, encoder, metric):
     dataset = open_dataset("mnist", "train", len(codes))
-    made = create_collection(collection, encoder, metric, dataset)
+    made = MilvusStore(collection).create(dataset, encoder, metric)
     made.upsert(range(len(codes)), range(len(codes)), [""] * len(codes), codes)
     return made
 
@@ -362,7 +362,7 @@ def test_more_results_than_a_server_gives_come_in_parts(
     codes, collection, stub_encoder, monkeypatch
 ):
     made = collection_of(codes, collection, stub_encoder, "euclidean")
-    made.server.address = replace(made.server.address, lite=False)
+    made.connection.address = replace(made.connection.address, lite=False)
     monkeypatch.setattr(milvus_search, "LIMIT", 100)
     monkeypatch.setattr(milvus_search, "MIN_PAGES", 1)
     distances, rows = MilvusEngine(made).search(codes[:3], 700)
@@ -396,7 +396,7 @@ def test_a_damaged_collection_is_one_line(folder, collection, capsys):
     client.upsert("digits_about", [{**rows[0], "text": "AAAA", "nothing": [0, 0]}])
     assert "its encoder is damaged" in error_of(capsys, search, "-i", collection)
     index(collection, folder, "--rebuild")
-    assert len(load_index(collection)) == 40
+    assert len(open_store(collection).open()) == 40
 
 
 class Failing:
@@ -414,11 +414,11 @@ class Failing:
 
 @pytest.fixture
 def server(monkeypatch):
-    """A Server whose client fails as it is told to."""
+    """A MilvusConnection whose client fails as it is told to."""
     monkeypatch.setattr(milvus, "PAUSES", (0, 0, 0))
 
     def make(error, times):
-        server = Server.__new__(Server)
+        server = MilvusConnection.__new__(MilvusConnection)
         server.address, server._token = parse_address("http://host/photos"), "root:secret"
         server._client = Failing(error, times)
         return server

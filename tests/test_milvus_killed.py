@@ -14,7 +14,7 @@ import search
 from pyimagesearch.datasets.catalog import open_dataset
 from pyimagesearch.milvus import client as milvus
 from pyimagesearch.milvus import sync as milvus_sync
-from pyimagesearch.milvus.metadata import create_collection
+from pyimagesearch.milvus.store import MilvusStore
 from pyimagesearch.models.encode import encode_rows
 
 needs_client = None if find_spec("pymilvus") else "needs pymilvus, of requirements-scale.txt"
@@ -38,7 +38,7 @@ def test_kill_9_loses_no_acknowledged_row_and_makes_none_twice(
     monkeypatch.setattr(milvus, "PAUSES", (5,) * 60)  # some restarts take minutes
     codes = random.standard_normal((20_000, 4), np.float32)
     dataset = open_dataset("mnist", "train", len(codes))
-    collection = create_collection(f"{server.uri}/killed", stub_encoder, "euclidean", dataset)
+    collection = MilvusStore(f"{server.uri}/killed").create(dataset, stub_encoder, "euclidean")
     acknowledged = 0
 
     def kill_and_restart():
@@ -66,8 +66,8 @@ def test_a_server_that_goes_for_good_is_one_line(server, tmp_path, capsys, monke
 
     folder, collection = make_folder(tmp_path), f"{server.uri}/gone"
     monkeypatch.setattr(milvus, "PAUSES", (0.1, 0.1))
-    monkeypatch.setattr(milvus_sync, "ROWS_AT_ONCE", 99)
-    monkeypatch.setattr(index_images, "encode_rows", killing)
+    monkeypatch.setattr(milvus_sync, "ROWS_PER_WRITE", 99)
+    monkeypatch.setattr("pyimagesearch.models.encode.encode_rows", killing)
     capsys.readouterr()
     assert run(index_images, "-m", MODEL, "-i", collection, "--dataset", folder) == 1
     lines = capsys.readouterr().err.splitlines()

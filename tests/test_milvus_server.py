@@ -9,9 +9,9 @@ from scripts import run
 from test_milvus import assert_same, found, index, make_folder
 
 import index_images
-from pyimagesearch.index.index_file import load_index
 from pyimagesearch.milvus.engine import MilvusEngine
 from pyimagesearch.search.exact import ExactEngine
+from pyimagesearch.stores import open_store
 
 reason = why_not() if find_spec("pymilvus") else "needs pymilvus, of requirements-scale.txt"
 pytestmark = pytest.mark.skipif(reason is not None, reason=str(reason))
@@ -25,7 +25,7 @@ def server(tmp_path_factory):
 
 def merged(path, collection, *flags):
     assert run(index_images, "--merge", path, "-i", collection, *flags) == 0
-    return load_index(collection)
+    return open_store(collection).open()
 
 
 def recall(found, expected):
@@ -45,7 +45,7 @@ def test_a_search_prints_what_it_does_for_a_file(server, tmp_path, capsys):
     assert found(capsys, collection, "--evaluate") == found(capsys, file, "--evaluate")
     next(folder.glob("digit */*.png")).unlink()
     index(collection, folder)
-    assert load_index(collection).count() == 39
+    assert open_store(collection).open().count() == 39
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_engines_find_the_nearest_at_their_true_distances(server, engine, least,
     name = "".join(c if c.isalnum() else "_" for c in engine)
     collection = merged(small_index, f"{server.uri}/{name}", "--engine", engine)
     assert collection.count() == 2000
-    codes = load_index(small_index).codes
+    codes = open_store(small_index).open().codes
     distances, rows = MilvusEngine(collection).search(codes[:50], 100)
     expected = ExactEngine(codes).search(codes[:50], 100)[1]
     assert recall(rows, expected) >= least
@@ -72,11 +72,30 @@ def test_engines_find_the_nearest_at_their_true_distances(server, engine, least,
     assert (np.diff(distances) >= 0).all()
 
 
+def test_an_evaluation_measures_the_engine_of_the_collection(server, small_index, capsys):
+    collection = f"{server.uri}/evaluated"
+    merged(small_index, collection, "--engine", "HNSW32")
+    [scores] = found(capsys, collection, "--evaluate", "--json")
+    [expected] = found(capsys, small_index, "--evaluate", "--json")
+    engine = scores.pop("engine")
+    assert (engine["name"], engine["probe"]) == ("HNSW32", 512)
+    assert engine["recall@10"] > 0.99
+    for name, row in expected.items():
+        assert scores[name] == pytest.approx(row, abs=1e-4)
+    merged(small_index, collection, "--engine", "IVF16,Flat")
+    recalls = {}
+    for probe in (1, 16):
+        [scores] = found(capsys, collection, "--evaluate", "--json", "--probe", probe)
+        assert scores["engine"]["probe"] == probe
+        recalls[probe] = scores["engine"]["recall@10"]
+    assert recalls[1] < 0.95 < 0.999 < recalls[16]
+
+
 def test_more_results_than_the_server_gives_at_once(server, mnist_index):
     collection = merged(mnist_index, f"{server.uri}/mnist")
     merged(mnist_index, f"{server.uri}/mnist")
     assert collection.count() == 60_000
-    codes = load_index(mnist_index).codes
+    codes = open_store(mnist_index).open().codes
     distances, rows = MilvusEngine(collection).search(codes[:2], 20_000)
     expected = ExactEngine(codes).search(codes[:2], 20_000)
     np.testing.assert_allclose(distances, expected[0], atol=1e-4)
