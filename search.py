@@ -5,15 +5,20 @@ usage: python search.py --index output/index.pickle --query picture.png
 
 import argparse
 import json
-import os
 import re
 import sys
 
-from pyimagesearch.cli import HelpFormatter, command, info, non_negative_float, positive_int
+from pyimagesearch.cli import (
+    HelpFormatter,
+    command,
+    info,
+    non_negative_float,
+    positive_int,
+    write_lines,
+)
 from pyimagesearch.display.windows import has_display, show_windows
-from pyimagesearch.files import sha256_of
 from pyimagesearch.metric import METRICS
-from pyimagesearch.queries import combine, file_queries, id_queries, sample_queries, search_queries
+from pyimagesearch.queries import choose_queries, query_encoder, search_queries
 from pyimagesearch.stores import open_store
 
 MAX_RESULTS = 225  # as many as the tutorial shows
@@ -91,143 +96,104 @@ def main(argv=None):
     args = parse_args(argv)
     info(f"loading {args.index}...")
     index = open_store(args.index).open()
-    encoder = choose_encoder(index, args.model)
-    # For these all codes are needed; the engine that is measured is the index's own all the same.
-    loaded = index.load() if args.evaluate or args.duplicates or args.map else index
-    gallery = (loaded if args.evaluate or args.duplicates else index).gallery(args.dataset)
-    output, for_pipe = args.output, args.json or args.paths or args.evaluate
-    if not output and not for_pipe and not has_display():
-        output = "output"
-        info(f"no display: writing pictures to {output}/")
-    if output or not for_pipe:
-        gallery.prefetch()
-    # What else is needed is loaded while the images are: a search should start at once.
-    from pyimagesearch.display.montage import write_image
-    from pyimagesearch.display.report import Reporter
-
     if args.duplicates:
-        return report_duplicates(loaded, gallery, args.metric or index.metric, output, args)
+        return report_duplicates(index.load(), args)
+    encoder = query_encoder(index, args.model)
+    if args.evaluate:
+        return report_evaluation(index, encoder, args)
+
+    gallery = index.gallery(args.dataset)
+    if args.paths and not gallery.shows_names:
+        raise ValueError("--paths needs the index of a folder: other images have no paths")
+    shows_pictures = args.output or not (args.json or args.paths)
+    output = choose_output(args) if shows_pictures else None
+    if shows_pictures:
+        gallery.prefetch()
     engine = index.engine(args.metric, args.probe)
     if engine.name != "exact":
         info(f"searching by {engine.name}, probe {engine.probe}")
-    if args.evaluate:
-        return print_evaluation(loaded, encoder, gallery, engine, args.json)
-    if args.paths and not index.has_files:
-        raise ValueError("--paths needs the index of a folder: other images have no paths")
-
+    sources = args.query, args.query_id, args.sample, args.seed, args.invert, args.combine
+    queries = choose_queries(gallery, encoder, *sources)
     k = args.max_results or (MAX_RESULTS if args.max_distance is None else None)
-    queries = choose_queries(args, gallery, encoder)
     found = search_queries(queries, index, encoder, engine, k, args.max_distance)
-    reporter = Reporter(gallery, args.tile, args.strip, args.max_distance)
+
+    # Imported while the images are loaded in the background: a search should start at once.
+    from pyimagesearch.display.report import Reporter
+
+    reporter, projection = Reporter(gallery, args.tile, args.strip, args.max_distance), None
     if args.map:
-        from pyimagesearch.display.projection import draw_map
+        from pyimagesearch.display.projection import project_index
 
-        info(f"drawing a map of {len(index):,} codes...")
-        found = list(found)
-        chart = draw_map(found, loaded, engine, reporter.label, args.map)
+        found, loaded = list(found), index.load()
+        info(f"drawing a map of {len(loaded):,} codes...")
+        projection = project_index(found, loaded, engine, reporter.label, args.map)
     for number, (query, results) in enumerate(found):
-        print_results(query, results, reporter, args)
-        if for_pipe and not output:
-            continue
-        sheets = reporter.sheets(query, results)
-        if args.map:
-            sheets["Map"] = chart.sheet(number, reporter.title(query))
-        if output:
-            for title, sheet in sheets.items():
-                write_image(f"{output}/{title.lower()}_{number}.png", sheet)
-                info(f"wrote {output}/{title.lower()}_{number}.png")
-        elif not show_windows(sheets):
-            break
+        write_lines(result_lines(reporter, query, results, args))
+        if shows_pictures:
+            sheets = reporter.sheets(query, results)
+            if projection:
+                sheets["Map"] = projection.sheet(number, reporter.title(query))
+            if not show(sheets, output, number):
+                break
 
 
-def print_results(query, results, reporter, args):
-    """Print the results of a query as the flags say, at once, so that they can be piped."""
+def choose_output(args):
+    """Return the folder to write pictures to, or None to open windows."""
+    if args.output or has_display():
+        return args.output
+    info("no display: writing pictures to output/")
+    return "output"
+
+
+def show(sheets, output, number=None):
+    """Write pictures to a folder, or open windows; return False when the user wants to stop."""
+    if output is None:
+        return show_windows(sheets)
+    from pyimagesearch.display.montage import write_image
+
+    for title, sheet in sheets.items():
+        suffix = "" if number is None else f"_{number}"
+        path = f"{output}/{title.lower()}{suffix}.png"
+        write_image(path, sheet)
+        info(f"wrote {path}")
+    return True
+
+
+def result_lines(reporter, query, results, args):
+    """Return what is printed for a query: its results as paths, as JSON, or as a summary."""
     if args.paths:
-        for row in results.rows:
-            sys.stdout.buffer.write(os.fsencode(reporter.gallery.path(row)) + b"\n")
-        sys.stdout.flush()
-    else:
-        show = reporter.json if args.json else reporter.line
-        print(show(query, results), flush=True)
+        return reporter.paths(query, results)
+    return [reporter.json(query, results) if args.json else reporter.line(query, results)]
 
 
-def choose_encoder(index, model):
-    """Return the index's own encoder, checked against `model` if given, or else the model's."""
-    if index.encoder is None:
-        if model is None:
-            raise ValueError(
-                "this index carries no encoder: name the model that made it with --model"
-            )
-        from pyimagesearch.models.export import open_encoder
-
-        encoder, dim = open_encoder(model), index.codes.shape[1]
-        if encoder.dim != dim:
-            raise ValueError(
-                f"{model} gives codes of {encoder.dim} numbers, those of the index have {dim}: "
-                "name the model that made it"
-            )
-        return encoder
-    expected = index.encoder.model_sha256
-    if model is not None and (received := sha256_of(model)) != expected:
-        raise ValueError(
-            f"the index was made with {index.encoder.model} (SHA-256 {expected}), not with "
-            f"{model} (SHA-256 {received}): leave --model out, or index again with it"
-        )
-    return index.encoder
-
-
-def choose_queries(args, gallery, encoder):
-    """Return the queries that the flags ask for, read as they are needed."""
-    names, spec = args.query or args.query_id, encoder.spec
-
-    def read(names):
-        if args.query:
-            return file_queries(names, spec, args.invert)
-        return id_queries(names, gallery, spec)
-
-    if args.combine and not names:
-        raise ValueError("--combine needs what to combine: name it with --query or --query-id")
-    if args.combine:
-        return [combine([name.lstrip(" ") for name in names], read, encoder)]
-    return read(names) if names else sample_queries(gallery, args.sample, spec, args.seed)
-
-
-def print_evaluation(index, encoder, gallery, engine, as_json):
+def report_evaluation(index, encoder, args):
     """Measure retrieval with all test images and print a table, or JSON."""
     from pyimagesearch.evaluation.evaluate import evaluate_index, score_table
 
-    test_images = gallery.test_images()
-    info(
-        f"searching {len(index):,} images for {len(test_images):,} test images "
-        f"by {engine.metric} distance..."
-    )
-    scores = evaluate_index(index.codes, encoder, gallery, test_images, engine, index.rows)
-    print(json.dumps(scores) if as_json else score_table(scores))
+    loaded, engine = index.load(), index.engine(args.metric, args.probe)
+    gallery = loaded.gallery(args.dataset)
+    images = gallery.test_images()
+    name = f"{engine.name}, by {engine.metric} distance"
+    info(f"searching {len(loaded):,} images for {len(images):,} test images by {name}...")
+    scores = evaluate_index(loaded.codes, encoder, gallery, images, engine, loaded.rows)
+    write_lines([json.dumps(scores) if args.json else score_table(scores)])
 
 
-def report_duplicates(index, gallery, metric, output, args):
+def report_duplicates(index, args):
     """Print groups of near-identical images, one a line, as JSON, and draw the largest."""
-    from pyimagesearch.display.montage import groups_sheet, write_image
-    from pyimagesearch.display.report import Reporter
     from pyimagesearch.search.duplicates import default_distance, find_duplicates, group_json
 
-    distance = args.max_distance
+    metric, distance = args.metric or index.metric, args.max_distance
     if distance is None:
         distance = default_distance(index.codes, metric)
     groups = find_duplicates(index.codes, metric, distance)
     info(f"{len(groups):,} groups of images within {metric} distance {distance:.4g}")
-    for number, group in enumerate(groups):
-        print(group_json(number, group, index.ids))
-    if not groups or (args.json and not output):
-        return
-    reporter = Reporter(gallery)
-    titles = [f"group {number}: {len(g.rows):,} pictures" for number, g in enumerate(groups)]
-    sheet = groups_sheet(groups, titles, index.ids, reporter.picture)
-    if output:
-        write_image(f"{output}/duplicates.png", sheet)
-        info(f"wrote {output}/duplicates.png")
-    else:
-        show_windows({"Duplicates": sheet})
+    write_lines(group_json(number, group, index.ids) for number, group in enumerate(groups))
+    if groups and (args.output or not args.json):
+        from pyimagesearch.display.report import duplicates_sheet
+
+        sheet = duplicates_sheet(groups, index.gallery(args.dataset))
+        show({"Duplicates": sheet}, choose_output(args))
 
 
 if __name__ == "__main__":

@@ -34,6 +34,13 @@ def _show_status_lines():
         logger.propagate = False
 
 
+def write_lines(lines):
+    """Write lines of text to standard output at once; paths keep their bytes."""
+    for line in lines:
+        sys.stdout.buffer.write(os.fsencode(line) + b"\n")
+    sys.stdout.flush()
+
+
 def command(main):
     """Decorate a script's `main(argv)`: it shows status lines and returns an exit status.
 

@@ -1,4 +1,4 @@
-"""Queries: the pictures to search for, and what was found for each."""
+"""Queries: choosing and encoding the pictures to search for, and searching for them."""
 
 import logging
 import os
@@ -11,24 +11,25 @@ import numpy as np
 
 from pyimagesearch.datasets.dataset import same_images
 from pyimagesearch.datasets.image_io import read_picture
+from pyimagesearch.files import sha256_of
 
 logger = logging.getLogger(__name__)
 
-BATCH = 64  # queries encoded and searched at once
+QUERIES_PER_BATCH = 64
 
 
 @dataclass
 class Query:
     """A picture to search for.
 
-    `id` is a path or a row number, `image` what the encoder takes in, `picture` a function that
-    returns the picture for showing it. `label` is its class where known. `rows` are its own rows in
-    the index when it is indexed itself, so that they can be left out of its results. `code`,
-    float32 (d,), is set by `search_queries`. A combination has `parts`, pairs of a weight and a
-    Query, a code from the start, and no image.
+    `id` is a path, or the id of a row of a dataset; `image` float32 (height, width, channels) is
+    the input of the encoder; `picture()` returns the picture for showing it. `label` is its class
+    where known. `rows` are its own rows in the index, which are left out of its results. `code`
+    float32 (d,) is set by `search_queries`. A combination has `parts`, pairs of a weight and a
+    Query, its code from the start, and no image.
     """
 
-    id: str | int
+    id: str
     image: np.ndarray | None
     picture: Callable[[], np.ndarray] | None
     label: int | None = None
@@ -39,9 +40,9 @@ class Query:
 
 @dataclass
 class Results:
-    """What was found for a query, nearest first.
+    """The results of a query, nearest first.
 
-    `rows` int64 (k,) and `distances` float32 (k,); `ids` the k ids; `labels` int64 (k,) or None.
+    `rows` int64 (k,), `distances` float32 (k,), `ids` a list of k ids, `labels` int64 (k,) or None.
     """
 
     rows: np.ndarray
@@ -50,17 +51,67 @@ class Results:
     labels: np.ndarray | None
 
     def hits(self, query):
-        """Whether each result has the query's label, bool (k,); None where labels are not known."""
+        """Return whether each result has the query's label, bool (k,); None without labels."""
         if query.label is None or self.labels is None:
             return None
         return self.labels == query.label
 
 
+def query_encoder(index, model=None):
+    """Return the encoder of an index, checked against the file `model` if one is given.
+
+    An index without an encoder, such as the tutorial's, takes that of the model. Raises ValueError
+    when neither has one, or they do not belong together.
+    """
+    if index.encoder is not None:
+        expected = index.encoder.model_sha256
+        if model is not None and (received := sha256_of(model)) != expected:
+            raise ValueError(
+                f"the index was made with {index.encoder.model} (SHA-256 {expected}), not with "
+                f"{model} (SHA-256 {received}): leave --model out, or index again with it"
+            )
+        return index.encoder
+    if model is None:
+        raise ValueError("this index carries no encoder: name the model that made it with --model")
+    from pyimagesearch.models.export import open_encoder
+
+    encoder, dim = open_encoder(model), index.codes.shape[1]
+    if encoder.dim != dim:
+        raise ValueError(
+            f"{model} gives codes of {encoder.dim} dimensions, those of the index have {dim}: "
+            "name the model that made it"
+        )
+    return encoder
+
+
+def choose_queries(
+    gallery, encoder, paths=None, ids=None, sample=10, seed=None, invert=False, combined=False
+):
+    """Return the queries, read as they are needed.
+
+    These are the image files and folders `paths`, or the indexed pictures `ids`, or else `sample`
+    random test images; with `combined` one query at the mean of their codes. `invert` swaps dark
+    and light in files. Raises ValueError when there is nothing to combine.
+    """
+    names, spec = paths or ids, encoder.spec
+
+    def read(names):
+        if paths:
+            return file_queries(names, spec, invert)
+        return id_queries(names, gallery, spec)
+
+    if combined and not names:
+        raise ValueError("--combine needs what to combine: name it with --query or --query-id")
+    if combined:
+        return [combine([name.lstrip(" ") for name in names], read, encoder)]
+    return read(names) if names else sample_queries(gallery, sample, spec, seed)
+
+
 def file_queries(paths, spec, invert=False):
     """Yield image files, and those in folders, as queries; `invert` swaps dark and light.
 
-    Raises ValueError or OSError for a file that cannot be read; those found in a folder are passed
-    over with a warning.
+    Raises ValueError or OSError for a file that cannot be read; one that was found in a folder is
+    skipped with a warning.
     """
     for path in paths:
         if not os.path.isdir(path):
@@ -84,7 +135,7 @@ def _file_query(path, spec, invert):
             raise type(error)(f"{path}: {error}") from error
         return 255 - pixels if invert else pixels
 
-    # Decoded as indexing does, so that a picture that is indexed is at distance 0 from itself.
+    # Decoded as by indexing, so that an indexed picture is at distance 0 from itself.
     return Query(path, spec.prepare(picture(spec.shape[:2])), picture)
 
 
@@ -130,8 +181,8 @@ def combine(texts, read, encoder):
     """Return one query from several, at the weighted mean of their codes.
 
     `texts` are names with weights, as `split_weight` takes them; `read(names)` yields the queries
-    so named. Raises ValueError when there are none, or their weights do not add up to more than
-    zero: such a sum is a direction, not a place among the codes.
+    of these names. Raises ValueError when the sum of the weights is not above 0: a weighted sum
+    would then be a direction, not a point among the codes.
     """
     weighted = [split_weight(text) for text in texts]
     parts = [(weight, query) for weight, name in weighted for query in read([name])]
@@ -148,12 +199,12 @@ def combine(texts, read, encoder):
 
 
 def search_queries(queries, index, encoder, engine, k=None, max_distance=None):
-    """Yield each query with its Results: the nearest rows of the index, itself left out.
+    """Yield each query with its Results: the nearest rows of the index, without its own.
 
-    These are the `k` nearest, those within `max_distance`, or, given both, what is in both.
+    These are the `k` nearest, those within `max_distance`, or with both the rows that meet both.
     """
     queries = iter(queries)
-    while batch := list(islice(queries, BATCH)):
+    while batch := list(islice(queries, QUERIES_PER_BATCH)):
         images = [query.image for query in batch if query.code is None]
         new = iter(encoder.encode(np.stack(images)) if images else [])
         for query in batch:

@@ -3,26 +3,26 @@ import sys
 import numpy as np
 import pytest
 
-from pyimagesearch.display import projection as maps
+from pyimagesearch.display import projection
 
 
 def test_principal_components_are_the_axes_of_most_variance():
     points = np.array([[0, 0, 5], [4, 0, 5], [0, 2, 5], [4, 2, 5]], np.float32)
-    flat = np.abs(maps.principal_components(points))
+    flat = np.abs(projection.principal_components(points))
     np.testing.assert_allclose(flat, [[2, 1]] * 4, atol=1e-6)
 
 
 def test_codes_of_one_number_lie_on_a_line():
-    flat = maps.principal_components(np.array([[1], [2], [4]], np.float32))
+    flat = projection.principal_components(np.array([[1], [2], [4]], np.float32))
     assert flat.shape == (3, 2)
     assert not flat[:, 1].any()
 
 
 def test_a_star_stands_where_the_query_is_and_rings_where_its_results_are(random):
     codes = np.array([[0, 0], [10, 0], [0, 5], [10, 5]], np.float32)
-    chart = maps.Map(codes, codes[1:2], [np.array([2])], ["a", "b", "a", "b"])
+    chart = projection.Projection(codes, codes[1:2], [np.array([2])], ["a", "b", "a", "b"])
     sheet = chart.sheet(0, "query b")
-    red = np.argwhere((sheet == maps.RED).all(axis=2)).mean(axis=0)
+    red = np.argwhere((sheet == projection.RED).all(axis=2)).mean(axis=0)
     np.testing.assert_allclose(red, chart._queries[0][::-1], atol=1)
     assert (chart._points[1] == chart._queries[0]).all()
     x, y = chart._points[2]
@@ -30,9 +30,9 @@ def test_a_star_stands_where_the_query_is_and_rings_where_its_results_are(random
 
 
 def test_results_are_on_the_map_even_where_only_a_part_of_the_index_is(monkeypatch, random):
-    monkeypatch.setitem(maps.SHOWN, "pca", 10)
+    monkeypatch.setitem(projection.MAX_POINTS, "pca", 10)
     codes = random.standard_normal((500, 4)).astype(np.float32)
-    chart = maps.Map(codes, codes[:1], [np.arange(490, 500)])
+    chart = projection.Projection(codes, codes[:1], [np.arange(490, 500)])
     assert set(range(490, 500)) <= set(chart.rows.tolist())
     assert len(chart.rows) <= 20
     chart.sheet(0, "query")
@@ -40,8 +40,8 @@ def test_results_are_on_the_map_even_where_only_a_part_of_the_index_is(monkeypat
 
 def test_many_groups_become_as_many_as_there_are_colours():
     names = [f"g{number:02}" for number in range(30) for _ in range(number + 1)]
-    groups = list(maps._groups(names, len(names)))
-    assert len(groups) == maps.COLOURS
+    groups = list(projection._groups(names, len(names)))
+    assert len(groups) == projection.COLOURS
     assert groups[-1][0] == "11 others"
     assert sum(len(rows) for *_, rows in groups) == len(names)
 
@@ -53,9 +53,9 @@ def test_a_missing_package_is_named_with_the_command_that_installs_it(
     monkeypatch.setitem(sys.modules, module, None)
     codes = random.standard_normal((20, 4)).astype(np.float32)
     with pytest.raises(ImportError, match="pip install"):
-        maps.Map(codes, codes[:1], [np.arange(3)], method=method)
+        projection.Projection(codes, codes[:1], [np.arange(3)], method=method)
 
 
 def test_identical_codes_can_be_drawn():
     codes = np.ones((5, 3), np.float32)
-    assert maps.Map(codes, codes[:1], [np.arange(2)]).sheet(0, "query").shape[2] == 3
+    assert projection.Projection(codes, codes[:1], [np.arange(2)]).sheet(0, "query").shape[2] == 3

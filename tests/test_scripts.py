@@ -136,7 +136,7 @@ def test_json_has_a_query_a_line_and_nothing_else(small_index, capsys):
         assert distances == sorted(distances)
         assert [list(result) for result in line["results"]] == [["id", "distance", "label"]] * 5
     labels = open_dataset("mnist", "test").labels
-    assert [line["label"] for line in lines] == [labels[line["query"]] for line in lines]
+    assert [line["label"] for line in lines] == [labels[int(line["query"])] for line in lines]
 
 
 def test_the_same_seed_draws_the_same_queries(small_index, capsys):
@@ -162,7 +162,7 @@ def test_a_query_file_finds_itself_in_an_index_of_its_split(tmp_path, capsys):
     assert run(search, "-i", index, "-q", path, "-k", 1, "--json") == 0
     [line] = capsys.readouterr().out.splitlines()
     [result] = json.loads(line)["results"]
-    assert result["id"] == 7
+    assert result["id"] == "7"
     assert result["distance"] < 1e-3
 
 
@@ -173,7 +173,7 @@ def test_a_sampled_picture_is_left_out_of_its_own_results(tmp_path, capsys):
     for line in map(json.loads, capsys.readouterr().out.splitlines()):
         ids = [result["id"] for result in line["results"]]
         assert line["query"] not in ids
-        assert len(ids) == (49 if line["query"] < 50 else 50)
+        assert len(ids) == (49 if int(line["query"]) < 50 else 50)
 
 
 def test_invert_makes_a_dark_on_light_digit_its_light_on_dark_self(small_index, tmp_path, capsys):
@@ -264,7 +264,7 @@ def test_a_model_with_another_code_length_is_refused_for_the_tutorials_index(tmp
     data = {"indexes": [0], "features": np.zeros((1, 3), np.float32)}
     (tmp_path / "plain.pickle").write_bytes(pickle.dumps(data))
     message = error_of(capsys, search, "-i", tmp_path / "plain.pickle", "-m", MODEL, "--json")
-    assert "codes of 16 numbers, those of the index have 3" in message
+    assert "codes of 16 dimensions, those of the index have 3" in message
 
 
 @pytest.mark.parametrize(

@@ -2,19 +2,18 @@
 
 import numpy as np
 
+from pyimagesearch.display.montage import groups_sheet, write_image
+from pyimagesearch.display.plots import plot_elbow
+from pyimagesearch.display.report import Reporter
 from pyimagesearch.search.kmeans import clusters_of, nearest_to_centres
 
 
 def draw_clusters(engine, gallery, folder):
-    """Draw the clusters of an engine over the images of the dataset `gallery` into a folder.
+    """Draw the clusters of an engine, with images of the dataset `gallery`, into a folder.
 
-    `clusters.png` shows the pictures nearest to each centre, `elbow.png` how the number of
-    clusters was chosen, where it was not given. Returns the paths that were written.
+    `clusters.png` shows the pictures nearest to each centre; `elbow.png` plots the choice of the
+    number of clusters, where it was not given. Returns the paths of both.
     """
-    from pyimagesearch.display.montage import groups_sheet, write_image
-    from pyimagesearch.display.plots import plot_elbow
-    from pyimagesearch.display.report import Reporter
-
     paths, reporter = [f"{folder}/clusters.png"], Reporter(gallery)
     clusters = clusters_of(engine)
     groups = nearest_to_centres(engine, clusters)
@@ -28,7 +27,7 @@ def draw_clusters(engine, gallery, folder):
 
 
 def _titles(clusters, labels, name_of):
-    """Return a line for each cluster: its size and, where labels are known, the most frequent."""
+    """Return a line per cluster: its size and, where labels are known, the most frequent one."""
     titles = []
     for cluster in range(len(clusters.centroids)):
         members = clusters.assignments == cluster

@@ -27,34 +27,42 @@ def plot_elbow(path, elbow):
 
 
 def plot_training(path, history, baselines):
-    """Plot the losses of each epoch to the file `path`; beside them, if measured, the P@10.
+    """Plot the losses of each epoch to the file `path` and, if measured, the P@10 beside them.
 
-    `history` is a list of {"phase", "epoch", "loss", "val_loss"}, perhaps with "P@10". Each phase
-    has a loss of its own, drawn as a line of its own. `baselines` are P@10 by name, drawn across.
+    `history` is a list of {"phase", "epoch", "loss", "val_loss"}, perhaps with "P@10". The losses
+    of each phase are lines of their own, because they may differ in kind. `baselines` are P@10 by
+    name, drawn as horizontal lines.
     """
     measured = "P@10" in history[0]
-    phases = list(dict.fromkeys(row["phase"] for row in history))
     with style.context("ggplot"):
         figure = Figure(figsize=(12.8, 4.8) if measured else (6.4, 4.8), layout="tight")
         panels = np.atleast_1d(figure.subplots(1, 1 + measured))
-        for number, phase in enumerate(phases):
-            places = [i for i, row in enumerate(history, 1) if row["phase"] == phase]
-            prefix = f"{phase}: " if len(phases) > 1 else ""
-            for name, label, line in (("loss", "train_loss", ":"), ("val_loss", "val_loss", "-")):
-                values = [history[i - 1][name] for i in places]
-                colour = f"C{number}"
-                panels[0].plot(places, values, line, color=colour, label=prefix + label, marker=".")
-        panels[0].set(title="Training loss", xlabel="Epoch", ylabel="Loss (mean squared error)")
-        if len(phases) > 1:  # whose losses are of different kinds
-            panels[0].set(ylabel="Loss of each phase", yscale="log")
+        _plot_losses(panels[0], history)
         if measured:
-            values = [row["P@10"] for row in history]
-            panels[1].plot(range(1, len(values) + 1), values, label="codes", marker=".")
-            for i, (name, value) in enumerate(baselines.items(), 1):
-                panels[1].axhline(value, label=name, linestyle="--", color=f"C{i}")
-            panels[1].set(title="Retrieval of validation images", xlabel="Epoch", ylabel="P@10")
+            _plot_precision(panels[1], history, baselines)
         for axes in panels:
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
             axes.legend()
         with atomic_write(path) as temporary:
             figure.savefig(temporary)
+
+
+def _plot_losses(axes, history):
+    phases = list(dict.fromkeys(row["phase"] for row in history))
+    for number, phase in enumerate(phases):
+        epochs = [i for i, row in enumerate(history, 1) if row["phase"] == phase]
+        prefix = f"{phase}: " if len(phases) > 1 else ""
+        for name, label, line in (("loss", "train_loss", ":"), ("val_loss", "val_loss", "-")):
+            values, colour = [history[i - 1][name] for i in epochs], f"C{number}"
+            axes.plot(epochs, values, line, color=colour, label=prefix + label, marker=".")
+    axes.set(title="Training loss", xlabel="Epoch", ylabel="Loss (mean squared error)")
+    if len(phases) > 1:
+        axes.set(ylabel="Loss of each phase", yscale="log")
+
+
+def _plot_precision(axes, history, baselines):
+    values = [row["P@10"] for row in history]
+    axes.plot(range(1, len(values) + 1), values, label="codes", marker=".")
+    for number, (name, value) in enumerate(baselines.items(), 1):
+        axes.axhline(value, label=name, linestyle="--", color=f"C{number}")
+    axes.set(title="Retrieval of validation images", xlabel="Epoch", ylabel="P@10")

@@ -1,36 +1,37 @@
-"""Maps: a whole index as points in a plane, with queries and their results marked."""
+"""Projections of all codes to two dimensions, with queries and their results marked."""
 
 import cv2
 import numpy as np
 
 from pyimagesearch.display.montage import with_caption
-from pyimagesearch.metric import normalise
+from pyimagesearch.metric import get_metric
 from pyimagesearch.search.kmeans import clusters_of
 
-SHOWN = {"pca": 200_000, "tsne": 5_000, "umap": 20_000}  # points: the latter two take minutes
+MAX_POINTS = {"pca": 200_000, "tsne": 5_000, "umap": 20_000}  # the latter two take minutes
 COLOURS = 20  # that can be told apart
 WIDTH, HEIGHT = 1100, 850  # pixels
 BLACK, RED = (0, 0, 0), (0, 0, 255)  # BGR
 
 
-class Map:
-    """The codes of an index as points in a plane, coloured by group.
+class Projection:
+    """Codes as points in a plane, coloured by group, drawn with queries and results.
 
     Codes near each other become points near each other, as far as two dimensions allow.
     """
 
     def __init__(self, codes, queries, results, groups=None, metric="euclidean", method="pca"):
-        """Lay out float32 `codes` (n, d), of many a random part, and `queries` (q, d).
+        """Project float32 `codes` (n, d), a random sample of many, and `queries` (q, d).
 
-        `results` are the rows found for each query, which are always among the points. `groups`
-        tells the name of each row's group, a list of n, or None.
+        `results` are int64 arrays, the rows of `codes` found for each query, which are always
+        among the points. `groups` is a list of n names of groups, or None; `metric` the name of
+        the metric, `method` one of PROJECTIONS.
         """
         rng = np.random.default_rng(0)
-        rows = rng.choice(len(codes), min(SHOWN[method], len(codes)), replace=False)
+        rows = rng.choice(len(codes), min(MAX_POINTS[method], len(codes)), replace=False)
         self.rows = np.unique(np.concatenate([rows, *results]).astype(np.int64))
         self.results = results
         points = np.concatenate([codes[self.rows], queries])
-        points = PROJECTIONS[method](normalise(points) if metric == "cosine" else points)
+        points = PROJECTIONS[method](get_metric(metric).points(points))
         names = None if groups is None else [groups[row] for row in self.rows]
         self._image, pixels = _scatter(points[: len(self.rows)], names, points)
         self._points, self._queries = pixels[: len(self.rows)], pixels[len(self.rows) :]
@@ -46,19 +47,20 @@ class Map:
         return with_caption(image, [f"star: {title}; rings: its results"])
 
 
-def draw_map(found, index, engine, name_of, method):
-    """Return the Map of an index, coloured by label or, where it has none, by cluster.
+def project_index(found, index, engine, name_of, method):
+    """Return the Projection of an Index, coloured by label or, without labels, by cluster.
 
-    `found` is a list of pairs of a Query and its Results, `name_of(label)` the name of a label.
+    `found` is a list of pairs of a Query and its Results, with rows of the `engine`;
+    `name_of(label)` returns the name of a label.
     """
     groups = None
     if index.labels is not None:
         groups = [str(name_of(label)) for label in index.labels.tolist()]
     elif engine.name.startswith("clusters"):
         groups = [f"cluster {number}" for number in clusters_of(engine).assignments]
-    codes = np.stack([query.code for query, _ in found])
-    rows = [index.places(results.rows) for _, results in found]
-    return Map(index.codes, codes, rows, groups, engine.metric, method)
+    queries = np.stack([query.code for query, _ in found])
+    results = [index.places(results.rows) for _, results in found]
+    return Projection(index.codes, queries, results, groups, index.metric, method)
 
 
 def principal_components(points):
@@ -106,7 +108,7 @@ def _scatter(points, names, framed):
     for name, colour, chosen in _groups(names, len(points)):
         colours[chosen] = colour
         axes.scatter([], [], 40, color=[colour], label=name)
-    # In no order: the group drawn last would hide the others.
+    # In random order, because the group drawn last would hide the others.
     order = np.random.default_rng(0).permutation(len(points))
     size = float(np.clip(150_000 / len(points), 2.5, 40))
     axes.scatter(*points[order].T, size, color=colours[order], linewidths=0, alpha=0.7)

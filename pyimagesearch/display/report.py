@@ -1,4 +1,4 @@
-"""What is shown of a query and its results: a line, a JSON object, pictures."""
+"""Reports of queries and their results: lines of text, JSON, and pictures."""
 
 import json
 import logging
@@ -11,6 +11,7 @@ from pyimagesearch.display.montage import (
     RED,
     SHOWN,
     WHITE,
+    groups_sheet,
     labelled,
     query_sheet,
     results_sheet,
@@ -37,12 +38,12 @@ class Reporter:
         self.max_distance = max_distance
 
     def label(self, label):
-        """Return a label as people know it: the name of its folder, or its number."""
+        """Return the name of a label's folder, or its number; None where there is no label."""
         names = self.gallery.label_names
         return None if label is None or label < 0 else names[label] if names else int(label)
 
     def title(self, query):
-        """Return what a query is called in a line of text."""
+        """Return a title for a query, with its label where known."""
         label = self.label(query.label)
         return f"query {printable(str(query.id))}" + ("" if label is None else f" ({label})")
 
@@ -51,7 +52,7 @@ class Reporter:
         return f"no match{within}"
 
     def line(self, query, results):
-        """Return the line that the terminal shows for a query."""
+        """Return a line of text for the terminal."""
         distances = results.distances
         if not len(distances):
             return f"{self.title(query)}: {self._nothing()}"
@@ -67,6 +68,10 @@ class Reporter:
         rows = zip(results.ids, results.distances.tolist(), labels, strict=True)
         found = [{"id": i, "distance": d, "label": self.label(label)} for i, d, label in rows]
         return json.dumps({"query": query.id, "label": self.label(query.label), "results": found})
+
+    def paths(self, query, results):
+        """Return the paths of the results, a list of str; `os.fsencode` gives their bytes."""
+        return [self.gallery.path(row) for row in results.rows]
 
     def sheets(self, query, results):
         """Return the pictures of the windows "Query" and "Results" by their titles."""
@@ -89,7 +94,7 @@ class Reporter:
         return with_caption(np.hstack(self._parts(query, PHOTO_SIDE)), [self.title(query)])
 
     def _parts(self, query, side):
-        """Draw what a query is combined of, or itself, as labelled tiles in white borders."""
+        """Draw the parts of a combined query, or the query, as labelled tiles in white borders."""
         parts = query.parts[:PARTS] or [(None, query)]
         return [
             labelled(
@@ -125,10 +130,16 @@ class Reporter:
         return text
 
     def picture(self, row):
-        """Return an indexed picture, or None, with a warning, when it cannot be read any more."""
+        """Return an indexed picture, or None with a warning where it can no longer be read."""
         size = (self.side or PHOTO_SIDE,) * 2
         try:
             return self.gallery.picture(row, size)
         except (ValueError, OSError) as error:
             logger.warning(str(error))
             return None
+
+
+def duplicates_sheet(groups, gallery):
+    """Draw the Groups of near-identical images of a dataset, uint8 BGR; see `groups_sheet`."""
+    titles = [f"group {number}: {len(g.rows):,} pictures" for number, g in enumerate(groups)]
+    return groups_sheet(groups, titles, gallery.ids, Reporter(gallery).picture)
