@@ -82,6 +82,7 @@ def test_an_evaluation_measures_the_engine_of_the_collection(server, small_index
     assert engine["recall@10"] > 0.99
     for name, row in expected.items():
         assert scores[name] == pytest.approx(row, abs=1e-4)
+    collection = f"{server.uri}/evaluated_lists"
     merged(small_index, collection, "--engine", "IVF16,Flat")
     recalls = {}
     for probe in (1, 16):

@@ -60,7 +60,7 @@ def test_no_picture_is_lost_with_a_node(cluster, folder):
         target=cluster.remove_node, args=(node,), kwargs={"allow_graceful": False}
     )
     codes, seen = np.full((len(dataset), encoder.dim), np.nan, np.float32), []
-    for rows, part, digests in ray_encoding.encode_rows(dataset, np.arange(len(dataset)), encoder):
+    for rows, part, digests in ray_encoding.encode_on_cluster(dataset, np.arange(len(dataset)), encoder):
         if not seen:
             killer.start()
         codes[rows] = part
@@ -84,7 +84,7 @@ def test_an_index_made_on_ray_is_the_one_made_here(cluster, folder, tmp_path, ca
     assert run(index_images, *flags, "-i", tmp_path / "ray.h5", "--ray", cluster.address) == 0
     here, there = load_index(tmp_path / "here.h5"), load_index(tmp_path / "ray.h5")
     assert list(here.ids) == list(there.ids)
-    assert (here.files == there.files).all()
+    assert (here.file_stats == there.file_stats).all()
     np.testing.assert_allclose(there.codes, here.codes, atol=1e-4)
 
 
@@ -93,6 +93,6 @@ def test_an_array_is_encoded_on_ray(cluster):
     ray_encoding.connect(cluster.address)
     dataset, encoder = open_dataset("mnist", "test", 100), encoder_from_keras(MODEL)
     codes = np.full((100, encoder.dim), np.nan, np.float32)
-    for rows, part, _ in ray_encoding.encode_rows(dataset, np.arange(100), encoder):
+    for rows, part, _ in ray_encoding.encode_on_cluster(dataset, np.arange(100), encoder):
         codes[rows] = part
     np.testing.assert_allclose(codes, encoder.encode_dataset(dataset), atol=1e-4)
