@@ -25,8 +25,8 @@ test: $(VENV)/installed
 test-slow: $(VENV)/installed
 	$(PYTHON) -m pytest -m slow
 
-# Milvus and Ray, each where it disturbs nothing: servers are started and killed, and a Ray cluster
-# does not always start from a process that has been a client of Milvus.
+# Milvus and Ray are tested in environments and processes of their own: the tests start and kill
+# servers, and a Ray cluster does not always start in a process that has been a client of Milvus.
 test-scale: $(SCALE)/installed $(MILVUS)/installed
 	$(SCALE)/bin/python -m pytest tests/test_ray.py
 	$(SCALE)/bin/python -m pytest tests/test_milvus*.py

@@ -1,7 +1,8 @@
-"""The published tutorial's search, as close to its text as today's Keras allows: the peer to beat.
+"""The published tutorial's search, changed as little as today's Keras allows, for comparison.
 
-What had to change: `compile=False`, the encoder's output taken with `model.get_layer(...).output`,
-and the windows, which are written to files so that the two can be timed without a screen.
+The changes: models are loaded with `compile=False`, the output of the encoder is taken with
+`model.get_layer(...).output`, and montages are written to files instead of windows, so that no
+display is needed.
 
 usage: python -m benchmarks.published MODEL INDEX OUTPUT_FOLDER [SAMPLES]
 """
