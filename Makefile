@@ -29,7 +29,8 @@ test-slow: $(VENV)/installed
 # servers, and a Ray cluster does not always start in a process that has been a client of Milvus.
 test-scale: $(SCALE)/installed $(MILVUS)/installed
 	$(SCALE)/bin/python -m pytest tests/test_ray.py
-	$(SCALE)/bin/python -m pytest tests/test_milvus*.py
+	$(SCALE)/bin/python -m pytest tests/test_milvus*.py tests/test_compatibility.py tests/test_docs.py \
+	    -k "milvus or collection"
 
 format: $(VENV)/installed
 	$(PYTHON) -m ruff check --fix .
