@@ -173,7 +173,7 @@ def report_evaluation(index, encoder, args):
     loaded, engine = index.load(), index.engine(args.metric, args.probe)
     gallery = loaded.gallery(args.dataset)
     images = gallery.test_images()
-    name = f"{engine.name}, by {engine.metric} distance"
+    name = f"{engine.name}, by {engine.metric.name} distance"
     info(f"searching {len(loaded):,} images for {len(images):,} test images by {name}...")
     scores = evaluate_index(loaded.codes, encoder, gallery, images, engine, loaded.rows)
     write_lines([json.dumps(scores) if args.json else score_table(scores)])

@@ -85,7 +85,7 @@ def test_groups_are_those_of_brute_force(metric, seed, n, d, lattice, quantile, 
     # Between the distances there are, lest the last bit decide.
     max_distance = np.quantile(pairs, quantile) ** (2 if metric == "cosine" else 1) + 1e-7
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(duplicates, "BLOCK", blocks[0])
+        patch.setattr(duplicates, "ROWS_PER_BLOCK", blocks[0])
         patch.setattr(duplicates._Space, "width", blocks[1])
         groups = find_duplicates(codes, metric, max_distance)
     assert sorted(rows_of(groups)) == brute_force(codes, metric, max_distance)
@@ -158,7 +158,12 @@ def test_few_codes_and_no_duplicates_are_fine(metric, n):
 @pytest.mark.parametrize(
     ("codes", "metric", "max_distance", "message"),
     [
-        (np.zeros((2, 2)), "manhattan", 1, "euclidean or cosine, received manhattan"),
+        (
+            np.zeros((2, 2)),
+            "manhattan",
+            1,
+            "unknown metric manhattan: expected euclidean or cosine",
+        ),
         (np.zeros((2, 2)), "cosine", -1, "0 or more, received -1"),
         (np.zeros((2, 2)), "cosine", np.nan, "0 or more, received nan"),
         (np.zeros(2), "cosine", 1, r"shape \(n, d\), received float64 \(2,\)"),

@@ -60,7 +60,9 @@ def test_no_picture_is_lost_with_a_node(cluster, folder):
         target=cluster.remove_node, args=(node,), kwargs={"allow_graceful": False}
     )
     codes, seen = np.full((len(dataset), encoder.dim), np.nan, np.float32), []
-    for rows, part, digests in ray_encoding.encode_on_cluster(dataset, np.arange(len(dataset)), encoder):
+    for rows, part, digests in ray_encoding.encode_on_cluster(
+        dataset, np.arange(len(dataset)), encoder
+    ):
         if not seen:
             killer.start()
         codes[rows] = part

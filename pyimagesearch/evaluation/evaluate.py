@@ -44,7 +44,7 @@ def evaluate_index(codes, encoder, gallery, test_images, engine, rows=None):
                 test_images.labels,
                 database,
                 gallery.labels,
-                engine.metric,
+                engine.metric.name,
                 skip_own_row=same,
                 progress=bar.update,
             )
@@ -65,7 +65,7 @@ def engine_scores(engine, codes, queries=None, rows=None):
     """
     from pyimagesearch.search.tuning import QuerySample
 
-    sample = QuerySample(codes, engine.metric, queries=queries, rows=rows)
+    sample = QuerySample(codes, engine.metric.name, queries=queries, rows=rows)
     return {
         "name": engine.name,
         "probe": engine.probe,

@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from pyimagesearch.metric import normalise
+from pyimagesearch.metric import get_metric
 
 KS = (1, 10, 100, 225)
 BLOCK = 64  # queries ranked at once: 64 x 60,000 keys of 8 bytes are 31 MB
@@ -28,9 +28,8 @@ def evaluate(
 
     Returns {"P@1": ..., "R@1": ..., "mAP": ...}, means over the queries with anything relevant.
     """
-    if metric == "cosine":
-        # For codes of length 1 both metrics rank alike: ||a - b||^2 = 2 - 2 cos(a, b).
-        queries, gallery = normalise(queries), normalise(gallery)
+    metric = get_metric(metric)
+    queries, gallery = metric.points(queries), metric.points(gallery)
     gallery_squares = np.square(gallery).sum(axis=1)
 
     def score_block(start):

@@ -4,11 +4,11 @@ import numpy as np
 
 from pyimagesearch.metric import get_metric
 from pyimagesearch.milvus.schema import hash_codes
-from pyimagesearch.search.engine import Engine
+from pyimagesearch.search.engine import CANDIDATES_PER_BLOCK, Engine, checked_probe
 from pyimagesearch.search.exact import rerank
 
 LIMIT = 16_384  # results a query that a server returns at most
-HELD = 1 << 17  # results that are asked for at once
+RESULTS_PER_CALL = 1 << 17
 MAX_EF = 32_768
 PROBES = {"HNSW": 512, "BIN_IVF_FLAT": 64}  # else an eighth of the lists
 SHORTLIST = 40  # candidates measured for the 10 nearest where distances are not true
@@ -20,7 +20,7 @@ MIN_PAGES = 16
 class MilvusEngine(Engine):
     """Searches a collection; distances are those of the codes, as other engines give them.
 
-    `rows` are those of its MilvusIndex.
+    Rows are those of its MilvusIndex.
     """
 
     def __init__(self, index, metric=None, probe=None):
@@ -33,7 +33,7 @@ class MilvusEngine(Engine):
                 f"{index.connection.address} ranks by {index.metric} distance, not {metric}: leave "
                 f"--metric out, or make another collection with --metric {get_metric(metric).name}"
             )
-        self.index, self.metric, self.dim = index, index.metric, index.encoder.dim
+        self.index, self.metric, self.dim = index, get_metric(index.metric), index.encoder.dim
         self.spec, self.name = index.engine_spec, index.engine_spec.name
         self._probe = min(PROBES.get(self.spec.kind, self.probe_limit // 8 or 1), self.probe_limit)
         self._count = len(index)
@@ -57,46 +57,39 @@ class MilvusEngine(Engine):
 
     @probe.setter
     def probe(self, probe):
-        if probe != int(probe) or probe < 1:
-            raise ValueError(f"expected a probe of at least 1, received {probe}")
+        probe = checked_probe(probe, self.probe_limit)
         if self.spec.kind == "FLAT":
             raise ValueError(
                 f"{self.index.connection.address} is searched exactly, which has nothing to probe"
             )
-        self._probe = min(int(probe), self.probe_limit)
+        self._probe = probe
 
-    def search(self, queries, k):
-        """Return the distances, float32 (q, k) ascending, and rows, int64 (q, k), of the nearest.
+    def shortlist_size(self, k):
+        """Return the number of candidates to fetch for the k nearest."""
+        return max(2 * k, int(SHORTLIST * (k / 10) ** 0.5)) if self.spec.inexact else k
 
-        As `ExactEngine.search`, but unless the engine is exact some of the nearest may be missed.
-        """
-        queries, k = self.checked(queries, k)
-        if not len(queries):
-            return np.empty((0, k), np.float32), np.empty((0, k), np.int64)
-        wanted = k
-        if self.spec.inexact:
-            wanted = min(len(self), max(2 * k, int(SHORTLIST * (k / 10) ** 0.5)))
-        step = max(1, HELD // wanted)
-        found = []
-        for start in range(0, len(queries), step):
-            found += self._search_block(queries[start : start + step], wanted, k)
-        k = min(len(rows) for _, rows in found)  # fewer than asked for if some were deleted
-        return tuple(np.stack([part[:k] for part in parts]) for parts in zip(*found, strict=True))
+    def candidates_held(self, wanted):
+        """Return the room for one query's results: those of a block travel in one message."""
+        return wanted * (CANDIDATES_PER_BLOCK // RESULTS_PER_CALL)
 
-    def _search_block(self, queries, wanted, k):
-        """Return (distances, rows) for each query, up to k of them."""
-        probe = self._probe
-        found = self._search_pages(queries, wanted, probe)
-        while probe < self.probe_limit and min(len(rows) for _, rows in found) < k:
-            probe = min(4 * probe, self.probe_limit)
-            found = self._search_pages(queries, wanted, probe)
-        return [(distances[:k], rows[:k]) for distances, rows in found]
+    def candidates(self, queries, wanted, probe):
+        """Return true distances, float32 (q, wanted) ascending, and rows, padded with -1."""
+        distances = np.full((len(queries), wanted), np.inf, np.float32)
+        rows = np.full((len(queries), wanted), -1, np.int64)
+        for i, (near, found) in enumerate(self._search_pages(queries, wanted, probe)):
+            distances[i, : len(found)], rows[i, : len(found)] = near, found
+        return distances, rows
+
+    def ranked(self, queries, estimates, rows, k):
+        """Return the k nearest, or fewer if rows were deleted meanwhile."""
+        k = min(k, int((rows >= 0).sum(axis=1).min()))
+        return estimates[:, :k], rows[:, :k]
 
     def _search_pages(self, queries, wanted, probe):
-        """Search at once, or for more than LIMIT in ranges of rows, which are then put together.
+        """Search at once or, for more than LIMIT results, in ranges of rows that are then merged.
 
-        A range that fills its page may have more that is near enough; then there have to be more
-        ranges.
+        A range that returns a full page may have more results that are near enough; then the
+        search is repeated with more ranges.
         """
         if wanted <= LIMIT or self.index.connection.address.lite:
             return self._ask(queries, wanted, probe)
@@ -115,7 +108,7 @@ class MilvusEngine(Engine):
 
     def _ask(self, queries, wanted, probe, between=None):
         """Return (distances, rows) for each query as the server finds them, ascending."""
-        field, _, metric, _ = self.spec.index(self.metric)
+        field, _, metric, _ = self.spec.index(self.metric.name)
         data = queries
         if self.spec.bits:
             hashes = hash_codes(queries, self.index.centre, self.spec.bits)
@@ -149,10 +142,12 @@ class MilvusEngine(Engine):
             distances, order = rerank(query[np.newaxis], codes, own, len(rows), self.metric)
             return distances[0], rows[order[0]]
         distances = np.array(hits.distances, np.float32)
-        if self.metric == "euclidean":
-            distances = np.sqrt(np.maximum(distances, 0))
-        else:  # a similarity; that of a code of zeros is not defined and counts as none
+        if self.spec.similarity(
+            self.metric.name
+        ):  # not defined for a code of zeros: it counts as 0
             distances = 1 - np.clip(np.nan_to_num(distances), -1, 1) * query.any()
+        else:
+            distances = self.metric.from_squares(np.maximum(distances, 0))
         order = np.argsort(distances, kind="stable")
         return distances[order], rows[order]
 

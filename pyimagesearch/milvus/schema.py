@@ -41,6 +41,10 @@ class CollectionEngine:
             return "hash", self.kind, "HAMMING", self.params
         return "code", self.kind, SERVER_METRICS[metric], self.params
 
+    def similarity(self, metric):
+        """Whether the server returns similarities for the metric of this name, not distances."""
+        return not self.bits and SERVER_METRICS[metric] == "COSINE"
+
     def add_fields(self, schema, dim):
         """Add the fields of a collection to its schema."""
         from pymilvus import DataType
@@ -73,9 +77,9 @@ def parse_engine(name, dim, count=0):
     Raises ValueError when Milvus has nothing of the kind.
     """
     if name == "auto":
-        from pyimagesearch.search.factory import choose_engine
+        from pyimagesearch.search.factory import recommend_engine
 
-        name, _ = choose_engine(count, dim)
+        name, _ = recommend_engine(count, dim)
     if name == "exact":
         return CollectionEngine(name, "FLAT", {})
     if match := re.fullmatch(r"HNSW(\d{1,2})(,Flat)?", name):

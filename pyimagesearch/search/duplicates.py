@@ -1,4 +1,4 @@
-"""Duplicates: groups of codes that lie nearly on one another, found in bounded memory."""
+"""Duplicates: groups of codes that are nearly identical, found in bounded memory."""
 
 import json
 from dataclasses import dataclass
@@ -6,17 +6,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pyimagesearch.metric import METRICS, normalise
+from pyimagesearch.metric import Metric, get_metric
 
-BLOCK = 2048  # codes that are compared at once with up to `_width` others
-SAMPLE = 500  # codes by which the default distance is chosen
-NEIGHBOUR = 10  # so many copies of everything do not mislead it
-FRACTION = 0.12  # of the typical distance to that neighbour, within which lie duplicates
+ROWS_PER_BLOCK = 2048  # compared at once with up to `_Space.width` others
+SAMPLE = 500  # codes that the default distance is computed from
+NEIGHBOUR = 10
+FRACTION = 0.12  # of the typical distance to that neighbour, within which codes are duplicates
 EPSILON = np.finfo(np.float32).eps
 
 
 class Group(NamedTuple):
-    """Rows of near-identical codes, int64 (m,) ascending, and each one's distance to the first."""
+    """Rows of near-identical codes, int64 (m,) ascending, and their distances to the first."""
 
     rows: np.ndarray
     distances: np.ndarray
@@ -25,15 +25,14 @@ class Group(NamedTuple):
 def find_duplicates(codes, metric, max_distance):
     """Return the Groups of near-identical codes: largest first, of one size the tightest first.
 
-    `codes` are floats (n, d), in memory or mapped; `metric` is "euclidean" or "cosine", the latter
-    half the squared distance of the codes scaled to length 1 (a code of zeros stays one). A group
-    is a connected component of the pairs at most `max_distance` apart: a chain of small steps is
-    one group, and its ends may lie further apart. Memory beyond the codes: some 100 bytes a code,
-    and blocks of one size, however many pairs there are.
+    `codes` are floats (n, d), in memory or mapped; `metric` is the name of a metric. A group is a
+    connected component of the pairs at most `max_distance` apart: a chain of small steps is one
+    group, and its ends may be further apart. Memory beyond the codes: some 100 bytes a code, and
+    blocks of a fixed size, however many pairs there are.
 
     Raises ValueError for another metric, a negative or infinite distance, or codes not finite.
     """
-    if not 0 <= max_distance < np.inf:  # so written that NaN fails too
+    if not 0 <= max_distance < np.inf:  # also False for NaN
         raise ValueError(f"expected a distance of 0 or more, received {max_distance}")
     space, first, copy_of = _prepare(codes, metric)
     labels = _components(space, first, max_distance)[copy_of]
@@ -41,9 +40,9 @@ def find_duplicates(codes, metric, max_distance):
     order = np.argsort(labels, kind="stable")
     order, sizes = order[sizes[labels[order]] > 1], sizes[sizes > 1]
     groups = [
-        Group(rows, space.distances(rows[0], rows))
+        Group(rows, space.distances(rows[:1], rows))
         for rows in np.split(order, np.cumsum(sizes)[:-1])
-        if len(rows)  # what is split without any groups is one part of nothing
+        if len(rows)  # np.split returns one empty part where there are no groups
     ]
     return sorted(
         groups, key=lambda group: (-len(group.rows), group.distances.max(), group.rows[0])
@@ -54,23 +53,21 @@ def default_distance(codes, metric):
     """Return a distance within which codes may be called duplicates, chosen from the codes.
 
     It is FRACTION of the median distance from a code to its NEIGHBOURth nearest among those that
-    are not identical, over SAMPLE of them. Pictures that merely look alike are hardly ever that
-    near: the share of neighbours within a fraction f falls like f to the power of the intrinsic
-    dimension. The tenth neighbour stands in for the nearest because that may be a duplicate
-    itself. If most pictures have ten near copies or more, it comes out too small; in codes of
-    two or three dimensions, too large. For cosine the fraction is that of the scaled codes'.
+    are not identical, over SAMPLE of them, as a Euclidean distance of points (see Metric). Images
+    that merely look alike are hardly ever that near: the share of neighbours within a fraction f
+    falls like f to the power of the intrinsic dimension. The tenth neighbour is used because the
+    nearest may be a duplicate itself. If most images have ten near copies or more, the distance is
+    too small; for codes of two or three dimensions it is too large.
 
-    Arguments and errors are those of `find_duplicates`; 0 when there is but one distinct code.
+    Arguments and errors are those of `find_duplicates`; 0 when there is only one distinct code.
     """
     space, rows, _ = _prepare(codes, metric)
     if len(rows) < 2:
         return 0.0
     sample = np.sort(np.random.default_rng(0).permutation(rows)[:SAMPLE])
     neighbours = _neighbours(space, rows, sample, min(NEIGHBOUR, len(rows) - 1))
-    distances = [space.distances(a, [b]) for a, b in zip(sample, neighbours, strict=True)]
-    # A cosine distance is half the square of the distance the fraction is meant for.
-    fraction = FRACTION**2 if metric == "cosine" else FRACTION
-    return fraction * float(np.median(distances))
+    typical = np.median(space.distances(sample, neighbours))
+    return float(space.metric.from_squares(FRACTION**2 * space.metric.to_squares(typical)))
 
 
 def group_json(number, group, ids):
@@ -82,16 +79,16 @@ def group_json(number, group, ids):
 
 @dataclass
 class _Space:
-    """Codes seen in two ways: roughly, for comparing many, and exactly, for measuring few."""
+    """Codes as points: roughly, for comparing many, and exactly, for measuring few."""
 
     codes: np.ndarray
-    metric: str
+    metric: Metric
     centre: np.ndarray | float = 0.0
     scale: float = 1.0
 
     @property
     def width(self):
-        """How many codes to hold at once: at most 32 MB of float64, for codes up to 16,384 wide."""
+        """How many codes to hold at once: at most 32 MB of float64, for up to 16,384 dimensions."""
         return max(256, min(4096, 2**22 // self.codes.shape[1]))
 
     def parts(self, rows):
@@ -99,36 +96,34 @@ class _Space:
         return (rows[i : i + self.width] for i in range(0, len(rows), self.width))
 
     def exact(self, rows):
-        """Return the codes of these rows as float64, of length 1 for cosine."""
-        codes = np.asarray(self.codes[rows], np.float64)
-        return normalise(codes) if self.metric == "cosine" else codes
+        """Return the points of these rows as float64."""
+        return self.metric.points(np.asarray(self.codes[rows], np.float64))
 
     def rough(self, rows):
         """Return them as float32 about their centre, none longer than 1."""
         return ((self.exact(rows) - self.centre) / self.scale).astype(np.float32)
 
-    def distances(self, row, others):
-        """Return the distances, float64 (m,), from one row to others.
+    def distances(self, a, b):
+        """Return the distances, float64 (m,), between pairs of rows; `a` may be a single row.
 
-        By difference: ||a||^2 - 2ab + ||b||^2 would cancel where codes are nearly the same.
+        They are computed by difference: ||a||^2 - 2ab + ||b||^2 would cancel where codes are
+        nearly the same.
         """
-        one, squares = self.exact([row]), np.empty(len(others))
-        for start in range(0, len(others), self.width):
+        squares = np.empty(len(b))
+        for start in range(0, len(b), self.width):
             part = slice(start, start + self.width)
-            difference = self.exact(others[part]) - one
+            difference = self.exact(b[part]) - self.exact(a if len(a) == 1 else a[part])
             squares[part] = np.einsum("ij,ij->i", difference, difference)
-        return squares / 2 if self.metric == "cosine" else np.sqrt(squares)
+        return self.metric.from_squares(squares)
 
 
 def _prepare(codes, metric):
-    """Return codes as a _Space, its distinct rows (m,), and for each row its place there (n,)."""
-    if metric not in METRICS:
-        raise ValueError(f"expected the metric {' or '.join(METRICS)}, received {metric}")
+    """Return codes as a _Space, its distinct rows (m,), and the place of each row there (n,)."""
     if codes.ndim != 2 or codes.dtype.kind != "f" or not codes.size:
         raise ValueError(
             f"expected codes as floats of shape (n, d), received {codes.dtype} {codes.shape}"
         )
-    space = _Space(codes, metric)
+    space = _Space(codes, get_metric(metric))
     first, copy_of = _distinct(space)
     centre = sum(space.exact(rows).sum(axis=0) for rows in space.parts(first)) / len(first)
     space.scale = max(
@@ -161,30 +156,50 @@ def _distinct(space):
 
 
 def _components(space, rows, max_distance):
-    """Return labels, int64 (m,), equal for rows that are joined by pairs within the distance.
+    """Return labels, int64 (m,), equal for rows that are connected by pairs within the distance.
 
     A projection never lengthens a distance. So rows are sorted along the direction in which they
-    differ most, and each block is compared only with what lies in its reach on that line.
+    differ most, and each block is compared only with the rows within reach on that line.
     """
-    radius = np.sqrt(2 * max_distance) if space.metric == "cosine" else max_distance
-    radius *= 1 + 1e-9  # what is just out of reach by rounding is measured all the same
+    radius = np.sqrt(space.metric.to_squares(max_distance))
+    radius *= 1 + 1e-9  # pairs that rounding puts just out of reach are measured as well
     line = _project(space, rows)
     order = np.argsort(line, kind="stable")
     rows, line = rows[order], line[order]
-    forest = np.arange(len(rows))
-    for start in range(0, len(rows), BLOCK):
-        block = np.arange(start, min(start + BLOCK, len(rows)))
+    labels = np.arange(len(rows))
+    for start in range(0, len(rows), ROWS_PER_BLOCK):
+        block = np.arange(start, min(start + ROWS_PER_BLOCK, len(rows)))
         end = np.searchsorted(line, line[block[-1]] + radius + 1e-9 * space.scale, "right")
         for others in space.parts(np.arange(start, end)):
-            roots = _roots(forest, block), _roots(forest, others)
-            if len(np.unique(np.concatenate(roots))) == 1:
+            if (labels[block] == labels[start]).all() and (labels[others] == labels[start]).all():
                 continue
             near = _near(space.rough(rows[block]), space.rough(rows[others]), radius / space.scale)
-            _, i, j = np.intersect1d(block, others, return_indices=True)
-            near[i, j] = False  # every code is near itself
-            _join(forest, roots, near, space, rows[block], rows[others], max_distance)
-    labels = np.empty_like(order)
-    labels[order] = _roots(forest, np.arange(len(rows)))
+            labels = _contract(labels, near, block, others, space, rows, max_distance)
+    result = np.empty_like(labels)
+    result[order] = labels
+    return result
+
+
+def _contract(labels, near, block, others, space, rows, max_distance):
+    """Return the labels after the pairs marked as near were measured and connected.
+
+    Rows are taken in growing numbers, and pairs that are connected already are not measured, so
+    that a block of near-identical codes costs a few passes and not all of its pairs.
+    """
+    from scipy.sparse import csr_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    pending, count = np.flatnonzero(near.any(axis=1)), 1
+    while len(pending):
+        part, pending, count = pending[:count], pending[count:], 2 * count
+        i, j = np.nonzero(near[part] & (labels[block[part], np.newaxis] != labels[others]))
+        a, b = block[part][i], others[j]
+        within = space.distances(rows[a], rows[b]) <= max_distance if len(a) else []
+        if np.any(within):
+            pairs = labels[a[within]], labels[b[within]]
+            shape = len(labels), len(labels)
+            graph = csr_matrix((np.ones(len(pairs[0]), bool), pairs), shape=shape)
+            labels = connected_components(graph, directed=False)[1][labels]
     return labels
 
 
@@ -208,29 +223,6 @@ def _near(a, b, radius):
     left = np.hstack([-2 * a, squares_a, np.ones_like(squares_a)])
     right = np.hstack([b, np.ones_like(squares_b), squares_b])
     return left @ right.T <= np.float32(min(radius, 3) ** 2 * (1 + 4 * EPSILON))
-
-
-def _join(forest, roots, near, space, rows, others, max_distance):
-    """Measure the pairs marked as near that are not joined yet, and join those within."""
-    row_roots, other_roots = roots
-    for i in np.flatnonzero(near.any(axis=1)):
-        candidates = np.flatnonzero(near[i] & (other_roots != row_roots[i]))
-        if not len(candidates):
-            continue
-        within = candidates[space.distances(rows[i], others[candidates]) <= max_distance]
-        joined = np.unique(np.append(other_roots[within], row_roots[i]))
-        forest[joined] = joined[0]
-        for known in roots:
-            known[np.isin(known, joined)] = joined[0]
-
-
-def _roots(forest, places):
-    """Return the root of each place, and let the places point to it from now on."""
-    roots = forest[places]
-    while (above := forest[roots]).tobytes() != roots.tobytes():
-        roots = above
-    forest[places] = roots
-    return roots
 
 
 def _neighbours(space, rows, sample, k):

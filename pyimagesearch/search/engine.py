@@ -1,59 +1,120 @@
-"""Search engines: the k codes nearest to each query, with their true distances.
-
-Every engine has `search(queries, k)` and `search_within(queries, max_distance)`, and says its
-`name` (the string it is built from), `metric`, `codes` and, when built here, its `report`.
-"""
+"""The contract of a search engine: the k codes nearest to each query, at their true distances."""
 
 import numpy as np
 
 from pyimagesearch.metric import get_metric
 
-WITHIN_BLOCK = 1 << 22  # results held at once by search_within
+CANDIDATES_PER_BLOCK = 1 << 24  # held at once by search, 128 MB
+RESULTS_PER_BLOCK = 1 << 22  # held at once by search_within
+FIRST_WITHIN = 64  # results that search_within asks for at first
 
 
 class Engine:
-    """What engines share: the codes they search, and search within a distance."""
+    """The base of all engines: validation, shortlists, widening and ranking by true distance.
 
-    report = None  # an EngineReport once the engine was measured
-    reason = None  # why "auto" chose it
-    elbow = None  # the Elbow that chose the number of clusters
+    `metric` is a Metric, `codes` float32 (n, d), `dim` d, `name` the string that the engine is
+    built from. `probe` is how widely a search looks, None where there is no such choice, up to
+    `probe_limit`; `nbytes` is the size of the engine in bytes, without the codes. `report` is the
+    EngineReport of its measurement, `reason` why "auto" chose it, `elbow` the Elbow that chose
+    its number of clusters, or None.
+
+    Subclasses implement `candidates` and, where its estimates are not squared true distances in
+    the space of `metric.points`, `ranked`.
+    """
+
+    report = reason = elbow = None
+    name = "exact"
+    probe = None
+    probe_limit = _probe = 1
+    nbytes = 0
 
     def __init__(self, codes, metric):
         self.codes = as_vectors(codes)
         self.dim = self.codes.shape[1]
-        self.metric = get_metric(metric).name
+        self.metric = get_metric(metric)
 
     def __len__(self):
         return len(self.codes)
 
-    def checked(self, queries, k):
-        """Return queries as float32 (q, d), and k cut to the number of codes."""
+    def candidates(self, queries, wanted, probe):
+        """Return estimates, (q, wanted), and rows, int64 (q, wanted), padded with rows of -1.
+
+        `queries` is float32 (q, d). The estimates order the candidates of a query.
+        """
+        raise TypeError(f"{type(self).__name__} does not implement candidates")
+
+    def shortlist_size(self, k):
+        """Return the number of candidates to rank by true distance for the k nearest."""
+        return k
+
+    def candidates_held(self, wanted):
+        """Return the room that `candidates` needs for one query, in candidates."""
+        return wanted
+
+    def ranked(self, queries, estimates, rows, k):
+        """Return true distances, float32 (q, k) ascending, and rows of the k nearest candidates."""
+        squares = estimates[:, :k]
+        if self.metric.zero_square is not None:
+            squares[~queries.any(axis=1)] = self.metric.zero_square
+        return self.metric.from_squares(squares), rows[:, :k]
+
+    def search(self, queries, k):
+        """Return the distances, float32 (q, k) ascending, and rows, int64 (q, k), of the nearest.
+
+        `queries` is float32 (q, d); k is cut to the number of codes. Approximate engines may miss
+        some of the nearest. Where an engine proposes fewer than k, it is probed more widely.
+        """
         if k < 1:
             raise ValueError(f"expected k of at least 1, received {k}")
-        return as_queries(queries, self.dim), min(int(k), len(self))
+        queries, k = as_queries(queries, self.dim), min(int(k), len(self))
+        if not len(queries):
+            return np.empty((0, k), np.float32), np.empty((0, k), np.int64)
+        wanted = min(len(self), self.shortlist_size(k))
+        step = max(1, CANDIDATES_PER_BLOCK // self.candidates_held(wanted))
+        starts = range(0, len(queries), step)
+        found = [self._search_block(queries[start : start + step], k, wanted) for start in starts]
+        if len(found) == 1:
+            return found[0]
+        k = min(rows.shape[1] for _, rows in found)
+        return tuple(np.concatenate([a[:, :k] for a in part]) for part in zip(*found, strict=True))
+
+    def _search_block(self, queries, k, wanted):
+        probe = self._probe
+        estimates, rows = self.candidates(queries, wanted, probe)
+        while probe < self.probe_limit and (short := rows[:, k - 1] < 0).any():
+            probe = min(4 * probe, self.probe_limit)
+            estimates[short], rows[short] = self.candidates(queries[short], wanted, probe)
+        return self.ranked(queries, estimates, rows, k)
 
     def search_within(self, queries, max_distance):
         """Return all codes within `max_distance` of each query, as far as the engine finds them.
 
         `queries` is float32 (q, d). Returns two lists of q arrays: distances, float32 ascending,
-        and rows, int64. An approximate engine is asked for more until it finds one too far.
+        and rows, int64. Results are asked for in growing numbers until one is too far.
         """
         if not max_distance >= 0:
             raise ValueError(f"expected a distance of at least 0, received {max_distance}")
         queries = as_queries(queries, self.dim)
         distances, rows = [None] * len(queries), [None] * len(queries)
-        open_queries, k = np.arange(len(queries)), 64
-        while open_queries.size:
-            step, more = max(1, WITHIN_BLOCK // k), []
-            for start in range(0, len(open_queries), step):
-                block = open_queries[start : start + step]
+        unfinished, k = np.arange(len(queries)), FIRST_WITHIN
+        while unfinished.size:
+            step, more = max(1, RESULTS_PER_BLOCK // k), []
+            for start in range(0, len(unfinished), step):
+                block = unfinished[start : start + step]
                 for i, near, found in zip(block, *self.search(queries[block], k), strict=True):
                     count = np.searchsorted(near, max_distance, side="right")
                     distances[i], rows[i] = near[:count].copy(), found[:count].copy()
                     if count == k < len(self):
                         more.append(i)
-            open_queries, k = np.array(more, int), min(4 * k, len(self))
+            unfinished, k = np.array(more, int), min(4 * k, len(self))
         return distances, rows
+
+
+def checked_probe(probe, limit):
+    """Return a probe as int, cut to the limit, or raise ValueError."""
+    if probe != int(probe) or probe < 1:
+        raise ValueError(f"expected a probe of at least 1, received {probe}")
+    return min(int(probe), limit)
 
 
 def as_vectors(vectors, dim=None):

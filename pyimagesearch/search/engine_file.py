@@ -60,7 +60,7 @@ def save_engine(engine, path, codes_fingerprint=None):
         raise ValueError(f"{engine.name} search needs no engine file")
     about = {
         "engine": engine.name,
-        "metric": engine.metric,
+        "metric": engine.metric.name,
         "fingerprint": codes_fingerprint or fingerprint(engine.codes),
         "inverted": engine.inverted,
         "probe": engine.probe,

@@ -6,7 +6,7 @@ import time
 import faiss
 import numpy as np
 
-from pyimagesearch.metric import get_metric, normalise
+from pyimagesearch.metric import get_metric
 from pyimagesearch.search.engine import as_vectors
 from pyimagesearch.search.exact import ExactEngine, threads
 from pyimagesearch.search.faiss_engine import FaissEngine, innermost
@@ -19,11 +19,11 @@ PQ_POINTS = 64
 OPQ_ROUNDS = 10
 SMALL_TRAINING = 1 << 28  # multiplications, a tenth of a second
 HASH_SCAN_SIZE = 1_000_000  # up to here scanning all hash codes takes a millisecond or two
-BLOCK = 1 << 20  # codes added at once, so that a memory map is never held as a whole
+CODES_PER_BLOCK = 1 << 20  # added at once, so that a memory map is never held as a whole
 KNOWN = "exact, auto, clusters[:K], hash:BITS or a FAISS factory string such as HNSW32, IVF256,Flat"
 
 
-def choose_engine(count, dim):
+def recommend_engine(count, dim):
     """Return the engine that suits `count` codes of `dim` numbers, and the reason, as strings."""
     if count <= EXACT_SIZE:
         return "exact", f"{count:,} codes are so few that comparing with all of them is fast"
@@ -70,7 +70,7 @@ def build_engine(codes, engine="auto", metric="euclidean", recall=0.98, seed=0, 
     require_engine(engine, codes.shape[1])
     reason = None
     if engine == "auto":
-        engine, reason = choose_engine(*codes.shape)
+        engine, reason = recommend_engine(*codes.shape)
     started = time.perf_counter()
     built = ExactEngine(codes, metric) if engine == "exact" else _build(codes, engine, metric, seed)
     seconds = time.perf_counter() - started
@@ -151,7 +151,7 @@ def _training_sample(codes, metric, seed):
     if len(codes) > wanted:
         rows = np.random.default_rng(seed).choice(len(codes), wanted, replace=False)
         codes = codes[np.sort(rows)]
-    return normalise(codes) if metric == "cosine" else np.ascontiguousarray(codes)
+    return np.ascontiguousarray(get_metric(metric).points(codes))
 
 
 def _prepare(index, name, count, seed):
@@ -196,11 +196,13 @@ def _add(index, codes, metric, seed):
     one_thread = seed is not None and "HNSW" in type(faiss.downcast_index(index)).__name__
     with threads(1 if one_thread else None):
         for block in _blocks(codes):
-            index.add(normalise(block) if metric == "cosine" else np.ascontiguousarray(block))
+            index.add(np.ascontiguousarray(get_metric(metric).points(block)))
 
 
 def _blocks(codes):
-    return (codes[start : start + BLOCK] for start in range(0, len(codes), BLOCK))
+    return (
+        codes[start : start + CODES_PER_BLOCK] for start in range(0, len(codes), CODES_PER_BLOCK)
+    )
 
 
 def _why(error):

@@ -5,18 +5,16 @@ from functools import cached_property
 import faiss
 import numpy as np
 
-from pyimagesearch.metric import normalise
-from pyimagesearch.search.engine import Engine
+from pyimagesearch.search.engine import Engine, checked_probe
 from pyimagesearch.search.exact import ExactEngine, rerank, threads
 
 MAX_EF_SEARCH = 4096
-HELD = 1 << 24  # candidates of a batch held at once, 128 MB
 
 
 class FaissEngine(Engine):
     """Candidates from a FAISS index, always ranked by the true distances of their codes.
 
-    Inside, cosine distance is Euclidean distance between codes of length 1.
+    The index holds the points of the metric, such as codes scaled to length 1 for cosine.
     """
 
     def __init__(self, index, codes, metric, name):
@@ -38,12 +36,13 @@ class FaissEngine(Engine):
         self._centroid_graph = quantizer if isinstance(quantizer, faiss.IndexHNSW) else None
         self._hashed = isinstance(self._inner, faiss.IndexLSH)
         self.compressed = _bytes_a_code(self._inner) < 4 * index.d
-        # These two compare the codes themselves, by the squares of the differences.
+        # These two compute the squares of the differences of the codes themselves.
         whole = isinstance(faiss.downcast_index(index), (faiss.IndexIVFFlat, faiss.IndexHNSWFlat))
-        self._true = whole and metric == "euclidean"
+        self._true = whole and self.metric.prepare is None
         if self._hnsw is not None:  # a sixth faster, and finds as much
             self._hnsw.hnsw.search_bounded_queue = False
         self._probe = min(16, self.probe_limit)
+        self._parameters = {}
         self.shortlist = 40 if self.compressed else 10
 
     @property
@@ -70,78 +69,77 @@ class FaissEngine(Engine):
 
     @property
     def probe(self):
-        """How widely a search looks: nprobe of an inverted file, efSearch of a graph.
+        """How widely a search looks: nprobe of inverted lists, efSearch of a graph.
 
-        Where the whole index is scanned it is `shortlist`: the candidates ranked again by true
-        distance for the 10 nearest; for the k nearest, sqrt(k / 10) times as many, at least 2 k.
+        Where the whole index is scanned it is `shortlist`: the candidates ranked by true distance
+        for the 10 nearest; for the k nearest, sqrt(k / 10) times as many, at least 2 k.
         """
         return self.shortlist if self.scans else self._probe
 
     @probe.setter
     def probe(self, probe):
-        if probe != int(probe) or probe < 1:
-            raise ValueError(f"expected a probe of at least 1, received {probe}")
-        probe = min(int(probe), self.probe_limit)
+        probe = checked_probe(probe, self.probe_limit)
         if self.scans:
             self.shortlist = probe
         else:
             self._probe = probe
 
+    @property
+    def nbytes(self):
+        """The size of the index as a file, in bytes."""
+        return index_bytes(self.index)
+
+    def shortlist_size(self, k):
+        """Return the number of candidates to rank by true distance for the k nearest."""
+        if not self.compressed:
+            return k
+        # Measured for PQ and hash codes: with sqrt(k / 10) times as many, recall@k is about level.
+        return max(2 * k, int(self.shortlist * (k / 10) ** 0.5))
+
+    def candidates_held(self, wanted):
+        """Return the room that `candidates` needs for one query, in candidates."""
+        # Counting needs room for as many candidates at every possible Hamming distance.
+        return wanted * (8 * self._inner.code_size + 1 if self._hashed else 1)
+
     def search(self, queries, k):
-        """Return the distances, float32 (q, k) ascending, and rows, int64 (q, k), of the nearest.
-
-        As `ExactEngine.search`, but some of the nearest may be missed. k codes are always
-        found: where the index proposes fewer, it is probed more widely.
-        """
-        queries, k = self.checked(queries, k)
-        if not len(queries):
-            return np.empty((0, k), np.float32), np.empty((0, k), np.int64)
-        # Measured for PQ and hash codes: at sqrt(k / 10) times as many, recall@k stays about level.
-        wanted = max(2 * k, int(self.shortlist * (k / 10) ** 0.5)) if self.compressed else k
-        if wanted >= len(self):
+        """Search as every Engine; by exact search where all codes would be ranked anyway."""
+        if k >= 1 and self.shortlist_size(min(k, len(self))) >= len(self):
             return self._exact.search(queries, k)
-        # Counting needs room for as many candidates at every Hamming distance there can be.
-        held = wanted * (8 * self._inner.code_size + 1 if self._hashed else 1)
-        step = max(1, HELD // held)
-        blocks = [queries[start : start + step] for start in range(0, len(queries), step)]
-        found = [self._search_block(block, wanted, k) for block in blocks]
-        return tuple(map(np.concatenate, zip(*found, strict=True))) if len(found) > 1 else found[0]
+        return super().search(queries, k)
 
-    def _search_block(self, queries, wanted, k):
+    def candidates(self, queries, wanted, probe):
+        """Return the distances inside the index, (q, wanted), and rows; see Engine."""
+        points = self.metric.points(queries)
         with threads(1 if len(queries) == 1 else None):
-            squares, rows = self._candidates(queries, wanted, k)
+            if self._hashed:
+                return self._nearest_hashes(points, wanted)
+            if self._ivf is not None:
+                self._set("nprobe", probe)
+                if self._centroid_graph is not None:
+                    self._set("quantizer_efSearch", 2 * probe)
+            elif self._hnsw is not None:
+                self._set("efSearch", max(probe, wanted))
+            return self.index.search(points, wanted)
+
+    def _set(self, name, value):
+        """Set a search parameter of the index, if it changed."""
+        if self._parameters.get(name) != value:
+            faiss.ParameterSpace().set_index_parameter(self.index, name, value)
+            self._parameters[name] = value
+
+    def ranked(self, queries, estimates, rows, k):
+        """Return true distances, float32 (q, k) ascending, and rows of the k nearest candidates."""
         if rows.max() >= len(self):
             raise ValueError(f"the engine {self.name} is damaged: build it again")
+        if (short := rows[:, k - 1] < 0).any():  # a graph of many equal codes may be disconnected
+            distances, rows[short, :k] = self._exact.search(queries[short], k)
+            estimates[short, :k], rows[short, k:] = distances**2, -1
         if self._true:
-            return np.sqrt(squares), rows
+            return self.metric.from_squares(estimates[:, :k]), rows[:, :k]
         return rerank(queries, self.codes, rows, k, self.metric)
 
-    def _candidates(self, queries, wanted, k):
-        """Return the distances inside the index, and rows, (q, wanted): k or more, then -1."""
-        points = normalise(queries) if self.metric == "cosine" else queries
-        probe = self._probe
-        squares, rows = self._propose(points, wanted, probe)
-        while (short := rows[:, k - 1] < 0).any() and probe < self.probe_limit:
-            probe = min(4 * probe, self.probe_limit)
-            squares[short], rows[short] = self._propose(points[short], wanted, probe)
-        if short.any():  # a graph of many equal codes may not be connected
-            distances, rows[short, :k] = self._exact.search(queries[short], k)
-            squares[short, :k], rows[short, k:] = distances**2, -1
-        return squares, rows
-
-    def _propose(self, points, wanted, probe):
-        if self._hashed:
-            return self._nearest_hashes(points, wanted)
-        if self._ivf is not None:
-            self._ivf.nprobe = probe
-            if self._centroid_graph is not None:
-                self._centroid_graph.hnsw.efSearch = 2 * probe
-        elif self._hnsw is not None:
-            self._hnsw.hnsw.efSearch = max(probe, wanted)
-        return self.index.search(points, wanted)
-
     def _nearest_hashes(self, points, wanted):
-        """Rank by Hamming distance with counters: with long shortlists 3 times as fast as heaps."""
+        """Rank by Hamming distance with counters, 3 times as fast as heaps for long shortlists."""
         hashes, size = self.index.sa_encode(points), self._inner.code_size
         distances = np.empty((len(points), wanted), np.int32)
         rows = np.empty((len(points), wanted), np.int64)
@@ -156,7 +154,19 @@ class FaissEngine(Engine):
 
     @cached_property
     def _exact(self):
-        return ExactEngine(self.codes, self.metric)
+        return ExactEngine(self.codes, self.metric.name)
+
+
+def index_bytes(index):
+    """Return the size of a FAISS index as a file, in bytes, without holding it in memory."""
+    size = 0
+
+    def count(block):
+        nonlocal size
+        size += len(block)
+
+    faiss.write_index(index, faiss.PyCallbackIOWriter(count, 1 << 20))
+    return size
 
 
 def innermost(index):

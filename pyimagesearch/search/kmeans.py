@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import faiss
 import numpy as np
+from faiss.contrib.inspect_tools import get_invlist
 
 from pyimagesearch.search.exact import ExactEngine, threads
 
@@ -84,9 +85,8 @@ def clusters_of(engine):
     ivf = faiss.downcast_index(engine.index)
     assignments = np.empty(len(engine), np.int64)
     for cluster in range(ivf.nlist):
-        if size := ivf.invlists.list_size(cluster):
-            rows = faiss.rev_swig_ptr(ivf.invlists.get_ids(cluster), size)
-            assignments[rows] = cluster
+        rows, _ = get_invlist(ivf.invlists, cluster)
+        assignments[rows] = cluster
     return Clusters(ivf.quantizer.reconstruct_n(0, ivf.nlist), assignments)
 
 
@@ -102,6 +102,8 @@ def nearest_to_centres(engine, clusters, count=10):
             found.append((rows, np.empty(0, np.float32)))
             continue
         centre = clusters.centroids[cluster : cluster + 1]
-        distances, places = ExactEngine(engine.codes[rows], engine.metric).search(centre, count)
+        distances, places = ExactEngine(engine.codes[rows], engine.metric.name).search(
+            centre, count
+        )
         found.append((rows[places[0]], distances[0]))
     return found

@@ -3,7 +3,6 @@
 import time
 from dataclasses import dataclass
 
-import faiss
 import numpy as np
 
 from pyimagesearch.search.exact import ExactEngine
@@ -137,10 +136,9 @@ def _smallest(engine, setting, value, limit, reaches):
 
 def measure(engine, sample, target, depth, build_seconds):
     """Return the EngineReport of an engine."""
-    size = 0 if engine.name == "exact" else index_bytes(engine.index)
     return EngineReport(
         engine=engine.name,
-        metric=engine.metric,
+        metric=engine.metric.name,
         target=target,
         depth=depth,
         reached=sample.recall(engine, depth) >= target,
@@ -149,19 +147,7 @@ def measure(engine, sample, target, depth, build_seconds):
         recall_k=sample.recall(engine, sample.k),
         milliseconds=sample.milliseconds(engine),
         exact_milliseconds=sample.milliseconds(sample.exact),
-        bytes_per_vector=size / len(engine),
+        bytes_per_vector=engine.nbytes / len(engine),
         build_seconds=build_seconds,
         probe=engine.probe,
     )
-
-
-def index_bytes(index):
-    """Return the size of a FAISS index as a file, without holding it in memory."""
-    size = 0
-
-    def count(block):
-        nonlocal size
-        size += len(block)
-
-    faiss.write_index(index, faiss.PyCallbackIOWriter(count, 1 << 20))
-    return size
