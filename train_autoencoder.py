@@ -2,7 +2,7 @@
 
 usage: python train_autoencoder.py --model output/autoencoder.h5
        python train_autoencoder.py --model digits.h5 --objective neighbours --schedule fast
-       python train_autoencoder.py --model photos.keras --dataset my/photos --architecture deep
+       python train_autoencoder.py --model photos.keras --dataset my/photos
 """
 
 import argparse
@@ -38,7 +38,8 @@ def parse_args(argv):
     add = parser.add_argument_group("images").add_argument
     add("--dataset", default="mnist", help="mnist, fashion_mnist, cifar10, .npz file or folder")
     add("--limit", type=positive_int, help="use the first N images only, for a quick look")
-    text = "height and width of the input (default: the images' own; for a folder 64 64)"
+    text = "height and width of the input (default: the images' own, for patches at most 32 32; "
+    text += "for a folder 64 64, for patches 32 32)"
     add("--image-size", type=positive_int, nargs=2, metavar=("H", "W"), help=text)
     text = "1 (grey) or 3 (RGB) (default: the images' own; for a folder 3)"
     add("--channels", type=int, choices=(1, 3), help=text)
@@ -48,19 +49,26 @@ def parse_args(argv):
     text = "part of the training images to validate on, or test for the test images (default: 0.1; "
     text += "test for the objective reconstruction with the schedule tutorial)"
     add("--validation", type=part_or_test, metavar="PART", help=text)
-    text = "random changes to training images (default: none; affine for neighbours and supcon)"
+    text = "random changes to training images (default: none; affine for neighbours and supcon; "
+    text += "for views crop, colour and, where mirrored images look like others, flip)"
     add("--augment", nargs="*", choices=AUGMENTATIONS, help=text)
 
     add = parser.add_argument_group("network").add_argument
-    add("--architecture", choices=ARCHITECTURES, default="conv", help="network to train")
-    add("--filters", type=positive_int, nargs="+", help="filters a layer (default of conv: 32 64)")
-    add("--latent-dim", type=positive_int, help="dimensions of the code (default: 16; of deep 512)")
+    text = "network to train (default: conv for mnist, reconstruction, denoising and neighbours; "
+    text += "else patches)"
+    add("--architecture", choices=ARCHITECTURES, help=text)
+    text = "filters a layer (default of conv: 32 64; of patches 400)"
+    add("--filters", type=positive_int, nargs="+", help=text)
+    text = "dimensions of the code (default: 16; of patches 64, of deep 512)"
+    add("--latent-dim", type=positive_int, help=text)
 
     add = parser.add_argument_group("training").add_argument
     objectives = {"choices": plans.OBJECTIVES, "type": plans.objective_name}
-    text = "what to train for; triplet is a former name of supcon"
-    add("--objective", **objectives, default="reconstruction", help=text)
-    add("--schedule", choices=plans.SCHEDULES, default="tutorial", help="as published, or faster")
+    text = "what to train for; triplet is a former name of supcon (default: views for the "
+    text += "architecture patches, else reconstruction)"
+    add("--objective", **objectives, help=text)
+    text = "as published, or faster (default: fast for the architecture patches, else tutorial)"
+    add("--schedule", choices=plans.SCHEDULES, help=text)
     add("--epochs", type=positive_int, help="passes over the images (default: 20; of fast 6)")
     add("--batch-size", type=positive_int, help="images a step (default: 32; of fast 128)")
     add("--learning-rate", type=positive_float, help="step size (default: 0.001; of fast 0.015)")
@@ -81,7 +89,11 @@ def part_or_test(text):
 def main(argv=None):
     args = parse_args(argv)
     require_writable(args.model, args.vis, args.plot, *filter(None, [args.encoder, args.log]))
+    info(f"loading {args.dataset} dataset...")
+    dataset = open_dataset(args.dataset, "train", args.limit)
     plan = plans.make_plan(
+        digits=dataset.source["name"] == "mnist",
+        architecture=args.architecture,
         objective=args.objective,
         schedule=args.schedule,
         epochs=args.epochs,
@@ -91,11 +103,10 @@ def main(argv=None):
         patience=args.patience,
         seed=args.seed,
     )
-    info(f"loading {args.dataset} dataset...")
-    dataset = open_dataset(args.dataset, "train", args.limit)
+    info(plans.describe(plan))
     training, validation = plans.choose_validation(dataset, plan, args.validation, args.limit)
     size = dataset.default_shape, args.image_size, args.channels, args.fit
-    spec = choose_input_spec(args.architecture, *size, filters=args.filters)
+    spec = choose_input_spec(plan.architecture, *size, filters=args.filters)
 
     # TensorFlow takes seconds to import, so flags and data are checked first.
     from pyimagesearch.training.checkpoint import Checkpoint
@@ -107,7 +118,7 @@ def main(argv=None):
     if args.resume:
         checkpoint = checkpoint.resumed()
     autoencoder, finished, check = build_and_train(
-        partial(build, args.architecture, spec, args.filters, args.latent_dim),
+        partial(build, plan.architecture, spec, args.filters, args.latent_dim),
         training,
         validation,
         spec,

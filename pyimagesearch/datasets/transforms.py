@@ -127,7 +127,53 @@ def affine(image, random):
     return moved.reshape(image.shape)
 
 
-AUGMENTATIONS = {"flip": flip, "affine": affine}
+def crop(image, random):
+    """Enlarge a random part of an image, of 70 to 100 % of its area, to the whole size."""
+    height, width = image.shape[:2]
+    area, ratio = random.uniform(0.7, 1), np.exp(random.uniform(-0.22, 0.22))
+    part_height = height * min(1, np.sqrt(area * ratio))
+    part_width = width * min(1, np.sqrt(area / ratio))
+    top, left = random.uniform(0, height - part_height), random.uniform(0, width - part_width)
+    scale_y, scale_x = part_height / height, part_width / width
+    # Centres of pixels are at .5, which warpAffine counts as 0.
+    to_part = np.array(
+        [[scale_x, 0, left + scale_x / 2 - 0.5], [0, scale_y, top + scale_y / 2 - 0.5]]
+    )
+    enlarged = cv2.warpAffine(
+        np.ascontiguousarray(image),
+        to_part,
+        (width, height),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    return enlarged.reshape(image.shape)
+
+
+def colour(image, random):
+    """Change brightness, contrast and, of RGB, saturation by up to 40 %, and the hue a little.
+
+    One in ten becomes grey. The hue is turned by up to 18 degrees about the grey axis of RGB.
+    """
+    image = image * np.float32(random.uniform(0.6, 1.4))
+    mean = image.mean()
+    image = mean + (image - mean) * np.float32(random.uniform(0.6, 1.4))
+    if image.shape[2] == 3:
+        saturation = 0 if random.random() < 0.1 else random.uniform(0.6, 1.4)
+        turn = random.uniform(-np.pi / 10, np.pi / 10)
+        image = image @ _hue_rotation(turn).T.astype(np.float32)
+        grey = (image @ LUMA)[..., np.newaxis]
+        image = grey + (image - grey) * np.float32(saturation)
+    return np.clip(image, 0, 1)
+
+
+def _hue_rotation(angle):
+    """Return the rotation of RGB by `angle`, in radians, about its grey axis, (3, 3)."""
+    across = np.array([[0, -1, 1], [1, 0, -1], [-1, 1, 0]]) / np.sqrt(3)
+    return np.cos(angle) * np.eye(3) + (1 - np.cos(angle)) / 3 + np.sin(angle) * across
+
+
+AUGMENTATIONS = {"flip": flip, "affine": affine, "crop": crop, "colour": colour}
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # of ITU-R BT.601, weights of R, G and B
 
 
 def augment(images, names, random):

@@ -14,19 +14,30 @@ QUEUED_BATCHES = 8  # read ahead by the threads of a dataset that has any
 
 
 class Batches(keras.utils.PyDataset):
-    """Batches (images, targets); without `targets`, the targets are the augmented images."""
+    """Batches (inputs, targets), by default augmented images and the same images as targets."""
 
     def __init__(
-        self, dataset, spec, batch_size, seed=None, augmentations=(), targets=None, noise=0.0
+        self,
+        dataset,
+        spec,
+        batch_size,
+        seed=None,
+        *,
+        augmentations=(),
+        inputs=None,
+        targets=None,
+        noise=0.0,
     ):
         """Read `dataset` in order, or with a `seed` in an order that is shuffled each epoch.
 
-        `augmentations` are names of AUGMENTATIONS. `targets` has an entry a row of the dataset.
+        `augmentations` are names of AUGMENTATIONS. `inputs` and `targets` have an entry a
+        row of the dataset.
         `noise` is the standard deviation of noise that is added to the images, not to the targets.
         """
         super().__init__(workers=dataset.reader_threads, max_queue_size=QUEUED_BATCHES)
         self.dataset, self.spec, self.batch_size = dataset, spec, batch_size
-        self.augmentations, self.targets, self.noise = augmentations, targets, noise
+        self.augmentations, self.noise = augmentations, noise
+        self.inputs, self.targets = inputs, targets
         self.seed, self.epoch = seed, 0
         self.order = np.arange(len(dataset))
         self.on_epoch_end()
@@ -43,7 +54,7 @@ class Batches(keras.utils.PyDataset):
         if self.noise:
             noise = self.noise * random.standard_normal(images.shape, np.float32)
             images = np.clip(images + noise, 0, 1)
-        return images, targets
+        return images if self.inputs is None else self.inputs[rows], targets
 
     def read(self, batch):
         """Return the rows of a batch that can be read and their unchanged images, at least one."""

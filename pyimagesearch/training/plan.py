@@ -14,7 +14,8 @@ class Phase(NamedTuple):
     `epoch_scale` is its number of epochs as a multiple of --epochs. `trains` says which weights
     change: those of the "autoencoder", or of its "encoder" or "decoder" alone. `loss` is a key of
     objectives.LOSSES and `target` names what the outputs are compared with: "images", a diffusion
-    "map", or "labels". `noise` is the standard deviation of noise added to the input images.
+    "map", or "labels". `noise` is the standard deviation of noise added to the input images. There
+    are at least `min_steps` steps, however few the images are.
     """
 
     name: str
@@ -23,12 +24,16 @@ class Phase(NamedTuple):
     loss: str = "mse"
     target: str = "images"
     noise: float = 0.0
+    min_steps: int = 0
 
 
 # The decoder is trained after the code: trained along with it, it would take most of the time and
 # draw the code back to pixel values.
 DECODE = Phase("decode", 0.2, "decoder")
+# Not epochs of gradients: views.fit_views computes the weights of the architecture patches.
+FIT = Phase("fit", 0, "encoder", loss="views")
 OBJECTIVES = {
+    "views": [DECODE._replace(epoch_scale=0.5, min_steps=300)],
     "reconstruction": [Phase("reconstruct", 1)],
     "denoising": [Phase("denoise", 1, noise=NOISE)],
     "neighbours": [
@@ -42,6 +47,7 @@ OBJECTIVES = {
     "supcon": [Phase("separate", 2, "encoder", "supervised_contrast", "labels"), DECODE],
 }
 OBJECTIVE_ALIASES = {"triplet": "supcon"}  # names that are still accepted
+PATCHES_OBJECTIVES = "views", "supcon"  # that the architecture patches is trained for
 # Where the class or the neighbours count, a slightly moved image should have the same code.
 DEFAULT_AUGMENTATIONS = {"neighbours": ("affine",), "supcon": ("affine",)}
 
@@ -71,14 +77,18 @@ SCHEDULES = {
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """All settings of a training; make one with `make_plan`."""
+    """All settings of a training; make one with `make_plan`.
 
+    `augmentations` are names of transforms.AUGMENTATIONS, or None where views.fit_views chooses.
+    """
+
+    architecture: str
     objective: str
     schedule: str
     epochs: int
     batch_size: int
     learning_rate: float
-    augmentations: tuple
+    augmentations: tuple | None
     patience: int | None
     seed: int
 
@@ -87,11 +97,19 @@ class TrainingPlan:
         """Whether this is the tutorial's objective and schedule."""
         return (self.objective, self.schedule) == ("reconstruction", "tutorial")
 
+    @property
+    def phases(self):
+        """The phases of the training, in order."""
+        fit = [FIT] if self.architecture == "patches" else []
+        return [*fit, *OBJECTIVES[self.objective]]
+
 
 def make_plan(
     *,
-    objective="reconstruction",
-    schedule="tutorial",
+    digits=True,
+    architecture=None,
+    objective=None,
+    schedule=None,
     epochs=None,
     batch_size=None,
     learning_rate=None,
@@ -99,29 +117,65 @@ def make_plan(
     patience=None,
     seed=42,
 ):
-    """Return a TrainingPlan with the defaults of its schedule and objective in place of None.
+    """Return a TrainingPlan with defaults in place of None.
 
-    `patience` is the number of epochs without a lower validation loss that end a phase; None for
-    no limit. Raises ValueError for an unknown objective or schedule.
+    For `digits` the defaults are those of the tutorial: the architecture conv, the objective
+    reconstruction. For other images they are patches and views, which retrieve better without
+    labels. `patience` is the number of epochs without a lower validation loss that end a phase;
+    None for no limit.
+
+    Raises ValueError for an unknown objective or schedule, or an objective that the architecture is
+    not trained for.
     """
-    objective = objective_name(objective)
+    objective = objective and objective_name(objective)
+    if architecture is None:
+        fitted = ("views",) if digits else (None, *PATCHES_OBJECTIVES)
+        architecture = "patches" if objective in fitted else "conv"
+    fitted = architecture == "patches"
+    objective = objective or ("views" if fitted else "reconstruction")
+    schedule = schedule or ("fast" if fitted else "tutorial")
     if objective not in OBJECTIVES:
         raise ValueError(f"expected the objective {' or '.join(OBJECTIVES)}, received {objective}")
     if schedule not in SCHEDULES:
         raise ValueError(f"expected the schedule {' or '.join(SCHEDULES)}, received {schedule}")
+    if fitted and objective not in PATCHES_OBJECTIVES:
+        raise ValueError(
+            "the architecture patches is trained with --objective "
+            f"{' or '.join(PATCHES_OBJECTIVES)}, received {objective}: use conv or deep"
+        )
+    if objective == "views" and not fitted:
+        raise ValueError(
+            f"the objective views trains the architecture patches, received {architecture}: leave "
+            "out --architecture, or use another --objective"
+        )
     defaults = SCHEDULES[schedule]
-    if augmentations is None:
+    if augmentations is None and objective != "views":
         augmentations = DEFAULT_AUGMENTATIONS.get(objective, ())
     return TrainingPlan(
+        architecture=architecture,
         objective=objective,
         schedule=schedule,
         epochs=epochs or defaults.epochs,
         batch_size=batch_size or defaults.batch_size,
         learning_rate=learning_rate or defaults.learning_rate,
-        augmentations=tuple(augmentations),
+        augmentations=None if augmentations is None else tuple(augmentations),
         patience=patience,
         seed=seed,
     )
+
+
+GOALS = {
+    "views": "random views of an image get similar codes; no labels are used",
+    "reconstruction": "codes from which the images can be reconstructed",
+    "denoising": "codes from which the images can be reconstructed in spite of noise",
+    "neighbours": "near neighbours of an image get similar codes; no labels are used",
+    "supcon": "images with the same label get similar codes",
+}
+
+
+def describe(plan):
+    """Return a line that says how a network is trained, and for which codes."""
+    return f"architecture {plan.architecture}, objective {plan.objective}: {GOALS[plan.objective]}"
 
 
 def objective_name(name):

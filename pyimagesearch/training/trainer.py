@@ -11,11 +11,12 @@ import numpy as np
 from pyimagesearch.backend import devices, keras, precision
 from pyimagesearch.files import atomic_write
 from pyimagesearch.models.keras_files import encoder_of
-from pyimagesearch.training.batches import Batches
+from pyimagesearch.training.batches import Batches, encode_with_network
 from pyimagesearch.training.diagnostics import RetrievalCheck, make_retrieval_check
 from pyimagesearch.training.objectives import LOSSES, phase_targets
 from pyimagesearch.training.optimizers import apply_norm_momentum, make_optimizer
-from pyimagesearch.training.plan import OBJECTIVES, SCHEDULES
+from pyimagesearch.training.plan import FIT, SCHEDULES
+from pyimagesearch.training.views import fit_views
 
 logger = logging.getLogger(__name__)
 
@@ -80,9 +81,13 @@ def train(autoencoder, training, validation, spec, plan, checkpoint, *, check=No
     if checkpoint.arrays:
         autoencoder.set_weights(checkpoint.arrays["weights"])
     try:
-        for phase in OBJECTIVES[plan.objective][checkpoint.phase :]:
+        for phase in plan.phases[checkpoint.phase :]:
+            if phase is FIT:
+                _fit(autoencoder, training, spec, plan)
+                checkpoint.start_next_phase(autoencoder.get_weights())
+                continue
             callback = CheckpointCallback(
-                autoencoder, phase.name, plan.patience, checkpoint, check=check, log=log
+                autoencoder, phase, plan.patience, checkpoint, check=check, log=log
             )
             _train_phase(autoencoder, training, validation, spec, plan, phase, callback)
             checkpoint.start_next_phase(autoencoder.get_weights())
@@ -100,6 +105,13 @@ def train(autoencoder, training, validation, spec, plan, checkpoint, *, check=No
     return True
 
 
+def _fit(autoencoder, training, spec, plan):
+    """Compute the weights of the encoder, and report the augmentations by which."""
+    chosen = plan.augmentations if plan.objective == "views" else None
+    used = fit_views(autoencoder, training, spec, chosen, plan.seed)
+    logger.info(f"fit: views differ by {', '.join(used)}")
+
+
 def _train_phase(autoencoder, training, validation, spec, plan, phase, callback):
     """Train one phase from the epoch of the callback's checkpoint on, and keep its best weights."""
     checkpoint, arrays = callback.checkpoint, callback.checkpoint.arrays
@@ -107,50 +119,62 @@ def _train_phase(autoencoder, training, validation, spec, plan, phase, callback)
         targets = phase_targets(phase, encoder_of(autoencoder), training, validation, spec)
         arrays["targets"] = [] if targets[0] is None else list(targets)
     training_targets, validation_targets = arrays["targets"] or (None, None)
+    codes = validation_codes = None
+    if phase.trains == "decoder":  # the encoder does not change, so each image is encoded once
+        network = encoder_of(autoencoder, flat=False)
+        codes, validation_codes = (_codes(network, part, spec) for part in (training, validation))
     batches = Batches(
         training,
         spec,
         plan.batch_size,
         plan.seed,
-        augmentations=plan.augmentations,
+        augmentations=plan.augmentations if codes is None else (),
+        inputs=codes,
         targets=training_targets,
         noise=phase.noise,
     )
     batches.skip_epochs(checkpoint.epoch)
-    epochs = max(1, round(phase.epoch_scale * plan.epochs))
+    epochs = max(1, round(phase.epoch_scale * plan.epochs), -(-phase.min_steps // len(batches)))
     model = _compiled(autoencoder, phase, plan, epochs, len(batches))
     if checkpoint.epoch:
         _restore(model, arrays["optimizer"])
-    try:
-        if not callback.is_out_of_patience():
-            model.fit(
-                batches,
-                validation_data=Batches(
-                    validation, spec, VALIDATION_BATCH, targets=validation_targets
-                ),
-                epochs=epochs,
-                initial_epoch=checkpoint.epoch,
-                verbose=0,
-                shuffle=False,  # Batches shuffles by the seed, so that a resumed run sees the same
-                callbacks=[callback, _progress(phase.name)],
-            )
-    finally:
-        for layer in autoencoder.layers:
-            layer.trainable = True
+    if not callback.is_out_of_patience():
+        model.fit(
+            batches,
+            validation_data=Batches(
+                validation,
+                spec,
+                VALIDATION_BATCH,
+                inputs=validation_codes,
+                targets=validation_targets,
+            ),
+            epochs=epochs,
+            initial_epoch=checkpoint.epoch,
+            verbose=0,
+            shuffle=False,  # Batches shuffles by the seed, so that a resumed run sees the same
+            callbacks=[callback, _progress(phase.name)],
+        )
     autoencoder.set_weights(arrays["best"])
 
 
+def _codes(network, dataset, spec):
+    """Return the codes of a dataset, an entry a row; rows that cannot be read have zeros."""
+    rows, codes = encode_with_network(network, dataset, spec, np.arange(len(dataset)))
+    by_row = np.zeros((len(dataset), *codes.shape[1:]), np.float32)
+    by_row[rows] = codes
+    return by_row
+
+
 def _compiled(autoencoder, phase, plan, epochs, steps):
-    """Return a compiled model that shares the layers which the phase trains; others are frozen.
+    """Return a compiled model of the layers that the phase trains, which it shares.
 
     `steps` is the number of steps an epoch. The autoencoder itself is not compiled, so that it is
     saved without an optimizer.
     """
-    encoder = encoder_of(autoencoder)
-    outputs = encoder.output if phase.trains == "encoder" else autoencoder.output
-    for layer in encoder.layers if phase.trains == "decoder" else []:
-        layer.trainable = False
-    model = keras.Model(autoencoder.input, outputs)
+    encoder = encoder_of(autoencoder, flat=False)
+    inputs = encoder.output if phase.trains == "decoder" else autoencoder.input
+    outputs = encoder_of(autoencoder).output if phase.trains == "encoder" else autoencoder.output
+    model = keras.Model(inputs, outputs)
     model.compile(
         loss=LOSSES[phase.loss],
         optimizer=make_optimizer(plan, epochs * steps, epochs),
@@ -170,17 +194,21 @@ class CheckpointCallback(keras.callbacks.Callback):
     """Measures retrieval after each epoch, keeps the best weights, and writes the checkpoint."""
 
     def __init__(self, autoencoder, phase, patience, checkpoint, check=None, log=None):
-        """`phase` is the name of the phase; the other arguments are those of `train`."""
+        """`phase` is a Phase of the plan; the other arguments are those of `train`."""
         super().__init__()
-        self.autoencoder, self.phase, self.patience = autoencoder, phase, patience
+        self.autoencoder, self.phase, self.patience = autoencoder, phase.name, patience
+        self.changes_codes = phase.trains != "decoder"
         self.checkpoint, self.encoder = checkpoint, encoder_of(autoencoder)
         self.check, self.log = check, log
+        self.precision = None  # of codes that the phase does not change
 
     def on_epoch_end(self, epoch, logs=None):
         """Update and write the checkpoint, and stop the training when patience has run out."""
         checkpoint, arrays = self.checkpoint, self.checkpoint.arrays
         if self.check:
-            logs["P@10"] = self.check.precision(self.encoder)
+            if self.precision is None or self.changes_codes:
+                self.precision = self.check.precision(self.encoder)
+            logs["P@10"] = self.precision
         checkpoint.history.append({"phase": self.phase, "epoch": epoch + 1, **logs})
         checkpoint.epoch = epoch + 1
         arrays["weights"] = self.autoencoder.get_weights()
