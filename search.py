@@ -61,7 +61,16 @@ def parse_args(argv):
         metavar="N",
         help="how widely an approximate engine looks: clusters, efSearch or candidates",
     )
-    add("--evaluate", action="store_true", help="measure retrieval with all test images instead")
+    add(
+        "--evaluate",
+        action="store_true",
+        help="measure retrieval instead, by the test images, or else by each indexed image",
+    )
+    add(
+        "--queries",
+        metavar="DATASET",
+        help="with --evaluate: images to search for, such as a folder with the same sub-folders",
+    )
     add(
         "--duplicates",
         action="store_true",
@@ -167,15 +176,16 @@ def result_lines(reporter, query, results, args):
 
 
 def report_evaluation(index, encoder, args):
-    """Measure retrieval with all test images and print a table, or JSON."""
+    """Measure retrieval and print a table, or JSON."""
+    from pyimagesearch.datasets.catalog import open_dataset
     from pyimagesearch.evaluation.evaluate import evaluate_index, score_table
 
     loaded, engine = index.load(), index.engine(args.metric, args.probe)
     gallery = loaded.gallery(args.dataset)
-    images = gallery.test_images()
+    queries = open_dataset(args.queries) if args.queries else gallery.test_images()
     name = f"{engine.name}, by {engine.metric.name} distance"
-    info(f"searching {len(loaded):,} images for {len(images):,} test images by {name}...")
-    scores = evaluate_index(loaded.codes, encoder, gallery, images, engine, loaded.rows)
+    info(f"searching {len(loaded):,} images by {name}...")
+    scores = evaluate_index(loaded.codes, encoder, gallery, engine, queries, loaded.rows)
     write_lines([json.dumps(scores) if args.json else score_table(scores)])
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from pyimagesearch.datasets.catalog import open_dataset
-from pyimagesearch.evaluation.baselines import pca_codes
+from pyimagesearch.decomposition.pca import principal_components
 
 MODEL = Path("output/autoencoder.h5")
 
@@ -20,8 +20,8 @@ def mnist_codes(model=MODEL):
         gallery, queries = map(encoder.encode_dataset, splits)
         return gallery, queries, str(model)
     pixels = [split.images.reshape(len(split), -1).astype(np.float32) / 255 for split in splits]
-    gallery, queries = (np.ascontiguousarray(codes) for codes in pca_codes(*pixels, 16))
-    return gallery, queries, "PCA of the pixels"
+    found = principal_components(pixels[0], 16)
+    return *map(found.project, pixels), "PCA of the pixels"
 
 
 def many_codes(count, path=None, seed=0):

@@ -17,7 +17,8 @@ import numpy as np
 
 import train_autoencoder
 from pyimagesearch.datasets.catalog import open_dataset
-from pyimagesearch.evaluation.baselines import flat_pixels, pca_codes
+from pyimagesearch.evaluation.baselines import baseline_points, reduced
+from pyimagesearch.evaluation.evaluate import read_rows
 from pyimagesearch.evaluation.metrics import evaluate, ranking_scores
 from pyimagesearch.models.export import encoder_from_network, open_encoder
 from pyimagesearch.training.plan import OBJECTIVES
@@ -102,9 +103,10 @@ def main():
     print(f"| {args.dataset}, {args.metric} | {' | '.join(SCORES)} | mAP of {args.bits} bits |")
     print("|---" * (len(SCORES) + 2) + "|")
     encoder = untrained(args.seeds[0])
-    pixels = flat_pixels(gallery, encoder.spec), flat_pixels(queries, encoder.spec)
-    row("raw pixels", [pixels])
-    row("PCA, 16-d", [[np.ascontiguousarray(codes) for codes in pca_codes(*pixels, 16)]])
+    spec = reduced(encoder.spec)
+    pixels = [read_rows(part, np.arange(len(part)), spec) for part in (gallery, queries)]
+    for name, points in baseline_points(*pixels, encoder.dim).items():
+        row(name, [points])
     row("untrained", [encoded(encoder)])
     for name in args.objectives:
         models = (trained(args.folder, args.dataset, name, seed) for seed in args.seeds)

@@ -11,6 +11,7 @@ LAYERS = [
     {"cli", "files", "metric", "backend", "convautoencoder"},
     {"datasets"},
     {"search"},
+    {"decomposition"},
     {"models"},
     {"evaluation"},
     {"display"},

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pyimagesearch.training.diffusion_map import (
+from pyimagesearch.decomposition.diffusion_map import (
     align,
     diffusion_map,
     extend_map,

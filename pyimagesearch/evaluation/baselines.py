@@ -1,17 +1,134 @@
-"""Codes that need no training, to compare with: raw pixels and principal components."""
+"""Codes that need no training, to compare with: pixels, principal components, histograms, HOG.
 
+A new baseline is one entry of BASELINES.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import NamedTuple
+
+import cv2
 import numpy as np
 
+from pyimagesearch.datasets.transforms import LUMA
+from pyimagesearch.decomposition.pca import principal_components
+from pyimagesearch.metric import get_metric
 
-def flat_pixels(dataset, spec):
-    """Return a whole dataset as float32 in [0, 1], (n, height * width * channels)."""
-    return dataset.read(np.arange(len(dataset)), spec).reshape(len(dataset), -1)
+SIDE = 32  # pixels, to which larger images are reduced
+MAX_FITTED = 10_000  # images that principal components are computed from
+BINS = 8, 4, 4  # of hue, saturation and value
+CELL = 8  # pixels, the sides of a cell of HOG
+ORIENTATIONS = 9
+HOG_BATCH = 250  # images
 
 
-def pca_codes(gallery, queries, dim):
-    """Project flat images, float32 (n, p), on the first `dim` principal components of `gallery`."""
-    mean = gallery.mean(axis=0)
-    centred = gallery - mean
-    _, vectors = np.linalg.eigh(centred.T @ centred)  # ascending eigenvalues
-    components = vectors[:, ::-1][:, :dim]
-    return centred @ components, (queries - mean) @ components
+class Baseline(NamedTuple):
+    """An entry of BASELINES.
+
+    `fit(images, dim)` returns a function of images, float32 in [0, 1] (n, h, w, c), to codes,
+    float32 (n, d); `metric` is the name of the metric they are compared by. Those of `colour`
+    need RGB images.
+    """
+
+    fit: Callable
+    metric: str = "euclidean"
+    colour: bool = False
+
+
+def _pixels(images):
+    return images.reshape(len(images), -1)
+
+
+def _pca(images, dim):
+    return principal_components(_pixels(images[:MAX_FITTED]), dim)
+
+
+def fit_pca(images, dim):
+    """Return the projection of images on their first `dim` principal components."""
+    found = _pca(images, dim)
+    return lambda images: found.project(_pixels(images))
+
+
+def fit_whitened_pca(images, dim):
+    """Return the projection on principal components, each divided by its standard deviation."""
+    found = _pca(images, dim)
+    return lambda images: found.project(_pixels(images)) / np.sqrt(found.variances)
+
+
+def colour_histograms(images):
+    """Return the square roots of histograms of hue, saturation and value, (n, 128).
+
+    Their Euclidean distance is the Hellinger distance of the histograms.
+    """
+    codes = np.empty((len(images), np.prod(BINS)), np.float32)
+    for code, image in zip(codes, images, strict=True):
+        hsv = cv2.cvtColor(
+            image, cv2.COLOR_RGB2HSV
+        )  # of float32: hue in degrees, the others 0 to 1
+        limits = [0, 360.001, 0, 1.001, 0, 1.001]
+        code[:] = cv2.calcHist([hsv], [0, 1, 2], None, BINS, limits).ravel()
+    return np.sqrt(codes / np.prod(images.shape[1:3]))
+
+
+def oriented_gradients(images):
+    """Return histograms of oriented gradients (Dalal and Triggs, 2005) of grey images.
+
+    Cells have 8 x 8 pixels; pixels at the right and the bottom that do not fill one are left out.
+    Gradients without sign are counted in ORIENTATIONS bins, weighted by their length, and the
+    histograms are normalised in blocks of 2 x 2 cells, clipped at 0.2 and normalised again.
+    """
+    return np.concatenate(
+        [_hog(images[start : start + HOG_BATCH]) for start in range(0, len(images), HOG_BATCH)]
+    )
+
+
+def _hog(images):
+    grey = images @ LUMA if images.shape[3] == 3 else images[..., 0]
+    height, width = (max(1, side // CELL) * CELL for side in grey.shape[1:])
+    down, across = np.gradient(grey, axis=(1, 2))
+    down, across = down[:, :height, :width], across[:, :height, :width]
+    lengths = np.hypot(down, across)
+    # Each gradient is divided between the two bins nearest to its angle; bin 0 is at 0 degrees.
+    places = np.arctan2(down, across) % np.pi * (ORIENTATIONS / np.pi)
+    bins = np.arange(ORIENTATIONS).reshape(-1, 1, 1, 1)
+    distances = np.abs(places - bins)
+    shares = np.maximum(1 - np.minimum(distances, ORIENTATIONS - distances), 0) * lengths
+    cells = shares.reshape(ORIENTATIONS, len(grey), -1, CELL, shares.shape[3] // CELL, CELL)
+    cells = np.moveaxis(cells.sum(axis=(3, 5)), 0, -1)
+    size = [min(2, count) for count in cells.shape[1:3]]
+    blocks = np.lib.stride_tricks.sliding_window_view(cells, size, axis=(1, 2))
+    blocks = np.moveaxis(blocks, 3, -1).reshape(len(grey), -1, np.prod(size) * ORIENTATIONS)
+    for _ in range(2):
+        squares = np.square(blocks).sum(axis=2, keepdims=True)
+        blocks = np.minimum(blocks / np.sqrt(squares + 1e-6), 0.2)
+    return blocks.reshape(len(grey), -1).astype(np.float32)
+
+
+BASELINES = {
+    "raw pixels": Baseline(lambda images, dim: _pixels),
+    "PCA": Baseline(fit_pca),
+    "PCA, whitened": Baseline(fit_whitened_pca, "cosine"),
+    "HSV histogram": Baseline(lambda images, dim: colour_histograms, colour=True),
+    "HOG": Baseline(lambda images, dim: oriented_gradients),
+}
+
+
+def reduced(spec):
+    """Return an InputSpec with sides of at most SIDE pixels, for the images of baselines."""
+    return replace(spec, height=min(spec.height, SIDE), width=min(spec.width, SIDE))
+
+
+def baseline_points(gallery, queries, dim):
+    """Return {name: (points of the gallery, points of the queries)} of all baselines.
+
+    `gallery` and `queries` are float32 images, (n, h, w, c) and (q, h, w, c); `dim` is the number
+    of principal components. Points rank by Euclidean distance as codes do by the baseline's metric.
+    """
+    points = {}
+    for name, baseline in BASELINES.items():
+        if baseline.colour and gallery.shape[3] != 3:
+            continue
+        encode, metric = baseline.fit(gallery, dim), get_metric(baseline.metric)
+        codes = encode(gallery)
+        points[f"{name}, {codes.shape[1]}-d"] = metric.points(codes), metric.points(encode(queries))
+    return points

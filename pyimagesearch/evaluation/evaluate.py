@@ -1,58 +1,131 @@
-"""How well an index retrieves, beside what its pictures give without any training."""
+"""How well an index retrieves, beside codes of its pictures that need no training."""
 
 import logging
 import math
 
+import numpy as np
 from tqdm import tqdm
 
 from pyimagesearch.datasets.dataset import same_images
-from pyimagesearch.evaluation.baselines import flat_pixels, pca_codes
+from pyimagesearch.evaluation.baselines import baseline_points, reduced
+from pyimagesearch.evaluation.copies import COPIES, SAMPLE, make_copies
 from pyimagesearch.evaluation.metrics import KS, evaluate
 
 logger = logging.getLogger(__name__)
 
-PIXELS = 200_000_000  # numbers of raw pixels that are held for the baselines
+MAX_PIXELS = 200_000_000  # values of pixels that are held for the baselines
+BATCH = 256  # images read at once
 
 
-def evaluate_index(codes, encoder, gallery, test_images, engine, rows=None):
-    """Measure codes, and two baselines: raw pixels, and PCA of the same dimension.
+def evaluate_index(codes, encoder, gallery, engine, queries=None, rows=None):
+    """Measure codes, float32 (n, d), of the dataset `gallery`, and the codes of all BASELINES.
 
-    `codes` float32 (n, d) are those of the dataset `gallery`, `test_images` is the dataset of the
-    queries; relevant is an image with the query's label. A query that is indexed is left out of
-    its own results. Returns the scores of `metrics.evaluate` by the name of the code, for rankings
-    by true distance in the metric of the `engine`; under "engine", for one that is not exact, how
-    many of the nearest it finds. `rows` int64 (n,) are its row numbers of the codes, by default 0
-    to n - 1.
+    Relevant is an image with the query's label. `queries` is a dataset, by default the gallery's
+    test images, or where it has none the gallery itself; an image is left out of its own results.
+    In a gallery without labels the queries are copies of random images, and relevant is the image
+    itself.
+
+    Returns the scores of `metrics.evaluate` by the name of the code, for rankings by true distance
+    in the metric of the `engine`; under "engine", for one that is not exact, the part of the
+    nearest that it finds. `rows` int64 (n,) are its row numbers of the codes, by default 0 to
+    n - 1. Raises ValueError for queries without labels.
     """
-    if gallery.labels is None or test_images.labels is None:
-        raise ValueError(f"{gallery.source['name']} has no labels to measure retrieval by")
-    same = same_images(gallery, test_images)
-    queries = codes if test_images is gallery else encoder.encode_dataset(test_images)
-    dim = codes.shape[1]
-    candidates = {f"code, {dim}-d": (codes, queries)}
-    p = math.prod(encoder.spec.shape)
-    if len(gallery) * p <= PIXELS:
-        pixels = flat_pixels(gallery, encoder.spec), flat_pixels(test_images, encoder.spec)
-        candidates[f"raw pixels, {p}-d"] = pixels
-        candidates[f"PCA, {dim}-d"] = pca_codes(*pixels, dim)
+    queries = gallery.test_images() if queries is None else queries
+    images_of, labels, query_labels = _query_images(gallery, queries)
+    same = gallery.labels is not None and same_images(gallery, queries)
+    query_codes = images_of(encoder.spec, encoder.encode)
+    dim, metric = codes.shape[1], engine.metric
+    points = {f"code, {dim}-d": (metric.points(codes), metric.points(query_codes))}
+    spec = reduced(encoder.spec)
+    if (len(gallery) + len(query_labels)) * math.prod(spec.shape) <= MAX_PIXELS:
+        pixels = read_rows(gallery, np.arange(len(gallery)), spec)
+        points |= baseline_points(pixels, images_of(spec), dim)
     else:
         logger.info(f"no baselines: the pixels of {len(gallery):,} images would not fit in memory")
-    with tqdm(total=len(candidates) * len(queries), unit="query", leave=False, disable=None) as bar:
+    labels = _without_unreadable(gallery, labels)
+    with tqdm(
+        total=len(points) * len(query_labels), unit="query", leave=False, disable=None
+    ) as bar:
         scores = {
             name: evaluate(
-                points,
-                test_images.labels,
-                database,
-                gallery.labels,
-                engine.metric.name,
+                query_points,
+                query_labels,
+                gallery_points,
+                labels,
                 skip_own_row=same,
                 progress=bar.update,
             )
-            for name, (database, points) in candidates.items()
+            for name, (gallery_points, query_points) in points.items()
         }
     if engine.name != "exact":
-        scores["engine"] = engine_scores(engine, codes, None if same else queries, rows)
+        scores["engine"] = engine_scores(engine, codes, None if same else query_codes, rows)
     return scores
+
+
+def _query_images(gallery, queries):
+    """Return a function that reads the images of the queries, and the labels to measure by.
+
+    The function takes an InputSpec and optionally a conversion of images, as `read_rows` does.
+    """
+    if gallery.labels is None and queries.labels is None:
+        sample = np.sort(gallery.random_rows(SAMPLE, seed=0))
+        logger.info(
+            f"no labels: searching for copies, {', '.join(COPIES)}, of {len(sample):,} images"
+        )
+        labels = np.arange(len(gallery))
+
+        def copies(spec, convert=np.asarray):
+            return convert(make_copies(read_rows(gallery, sample, spec)))
+
+        return copies, labels, np.tile(sample, len(COPIES))
+    for dataset in (gallery, queries):
+        if dataset.labels is None:
+            raise ValueError(
+                f"{dataset.source['name']} has no labels to measure retrieval by: put its pictures "
+                "into sub-folders by class"
+            )
+    all_rows = np.arange(len(queries))
+
+    def images(spec, convert=np.asarray):
+        return read_rows(queries, all_rows, spec, convert)
+
+    return images, gallery.labels, _labels_in(gallery, queries)
+
+
+def _without_unreadable(dataset, labels):
+    """Return labels of all rows of a dataset, -1 for those that could not be read."""
+    rows = list(dataset.rows_of(dataset.unreadable).values())
+    labels = np.array(labels)
+    labels[rows] = -1
+    return labels
+
+
+def _labels_in(gallery, queries):
+    """Return the labels of `queries`, int64 (q,), as the gallery counts them; -1 for others."""
+    if gallery.label_names is None or queries.label_names is None:
+        return queries.labels
+    numbers = {name: number for number, name in enumerate(gallery.label_names)}
+    lookup = np.array([*(numbers.get(name, -1) for name in queries.label_names), -1])
+    return lookup[queries.labels]
+
+
+def read_rows(dataset, rows, spec, convert=np.asarray):
+    """Return `convert(images)` of rows of a dataset, batch by batch: float32 (len(rows), ...).
+
+    `convert` takes float32 images (n, h, w, c). Rows that cannot be read are zeros.
+    """
+    values = None
+    for start in range(0, len(rows), BATCH):
+        part = rows[start : start + BATCH]
+        good, images, _ = dataset.read_good(part, spec)
+        if len(good):
+            converted = convert(images)
+            if values is None:
+                values = np.zeros((len(rows), *converted.shape[1:]), np.float32)
+            values[start + np.flatnonzero(np.isin(part, good))] = converted
+    if values is None:
+        raise ValueError(f"none of the pictures of {dataset.source['name']} can be read")
+    return values
 
 
 def engine_scores(engine, codes, queries=None, rows=None):
@@ -93,4 +166,18 @@ def score_table(scores):
             lines.append(_engine_line(row))
         else:
             lines.append(f"{code:{width}}" + "".join(f"{row[name]:8.4f}" for name in names))
-    return "\n".join(lines)
+    return "\n".join([*lines, *worse_than_baselines(scores)])
+
+
+def worse_than_baselines(scores):
+    """Return a line about baselines that retrieve better than the code, in a list; else none."""
+    (code, own), *baselines = [item for item in scores.items() if item[0] != "engine"]
+    better = [
+        f"{name} ({row[key]:.4f} to {own[key]:.4f} {key})"
+        for name, row in baselines
+        for key in [next((key for key in ("mAP", "P@1") if row[key] > own[key]), None)]
+        if key
+    ]
+    if not better:
+        return []
+    return [f"{code}: retrieves worse than {', '.join(better)}, which need no training"]

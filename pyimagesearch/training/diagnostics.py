@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from pyimagesearch.evaluation.baselines import baseline_points, reduced
+from pyimagesearch.evaluation.evaluate import read_rows
 from pyimagesearch.evaluation.metrics import evaluate
 from pyimagesearch.models.keras_files import encoder_of
 from pyimagesearch.training.batches import encode_with_network
@@ -29,8 +31,8 @@ def diagnose(autoencoder, history, training, validation, spec, check=None):
         summary.append(f"validation MSE {loss:.4f} (best constant image: {constant:.4f})")
         warnings += collapse(loss, constant)
     encoder = encoder_of(autoencoder)
-    rows = np.arange(min(MAX_QUERIES, len(validation)))
-    _, codes = encode_with_network(encoder, validation, spec, rows)
+    rows = np.arange(min(MAX_QUERIES, len(training)))
+    _, codes = encode_with_network(encoder, training, spec, rows)
     warnings += dead_dimensions(codes)
     if check:
         precision = check.precision(encoder)
@@ -55,21 +57,25 @@ class RetrievalCheck:
     """Searches a sample of the training images for a sample of the validation images.
 
     Images with the query's label are relevant. `baselines` maps names to the P@10 of codes that
-    need no training: "raw pixels" and, if given, the "untrained" network.
+    need no training: those of BASELINES and the "untrained" network.
     """
 
-    def __init__(self, training, validation, spec, seed, untrained=None):
+    def __init__(self, training, validation, spec, seed, untrained):
         """Draw the samples by `seed`; `untrained` is a Keras network with codes (n, dim)."""
         self.training, self.validation, self.spec = training, validation, spec
         random = np.random.default_rng(seed)
         self.rows = _labelled_sample(training.labels, MAX_IMAGES, random)
         self.query_rows = _labelled_sample(validation.labels, MAX_QUERIES, random)
-        pixels = self._precision(
-            self._pixels(training, self.rows), self._pixels(validation, self.query_rows)
+        pixels = (
+            read_rows(dataset, rows, reduced(spec))
+            for dataset, rows in ((training, self.rows), (validation, self.query_rows))
         )
-        self.baselines = {"raw pixels": pixels}
-        if untrained:
-            self.baselines["untrained"] = self.precision(untrained)
+        dim = untrained.output.shape[1]
+        self.baselines = {
+            name: self._precision((self.rows, gallery), (self.query_rows, queries))
+            for name, (gallery, queries) in baseline_points(*pixels, dim).items()
+        }
+        self.baselines["untrained"] = self.precision(untrained)
 
     def precision(self, network):
         """Return the P@10, by Euclidean distance, of a Keras network with codes (n, dim)."""
@@ -78,10 +84,6 @@ class RetrievalCheck:
             encode_with_network(network, self.validation, self.spec, self.query_rows),
         )
 
-    def _pixels(self, dataset, rows):
-        good, images, _ = dataset.read_good(rows, self.spec)
-        return good, images.reshape(len(good), -1)
-
     def _precision(self, gallery, queries):
         """Return the P@10 of two pairs of rows and their codes."""
         (rows, codes), (query_rows, query_codes) = gallery, queries
@@ -89,7 +91,7 @@ class RetrievalCheck:
         return evaluate(query_codes, query_labels, codes, labels, ks=(10,))["P@10"]
 
 
-def make_retrieval_check(training, validation, spec, seed, untrained=None):
+def make_retrieval_check(training, validation, spec, seed, untrained):
     """Return a RetrievalCheck, or None when the two datasets have no label in common."""
     if training.labels is None or validation.labels is None:
         return None
@@ -151,11 +153,16 @@ def dead_dimensions(codes):
 
 
 def weak_codes(precision, baselines):
-    """Return a warning for each baseline, P@10 by name, that the P@10 of codes does not exceed."""
-    return [
-        f"USELESS: the P@10 of the codes ({precision:.3f}) is no better than that of {name} "
-        f"({value:.3f}). Try --objective neighbours (or supcon, with labels), more --epochs or a "
-        "larger --latent-dim."
+    """Return a warning, in a list, about baselines, P@10 by name, that codes do not exceed."""
+    better = [
+        f"{name} ({value:.3f})"
         for name, value in baselines.items()
         if not precision > min(value, 1 - 2 * MIN_GAIN) + MIN_GAIN  # 1 cannot be exceeded
+    ]
+    if not better:
+        return []
+    return [
+        f"WEAK: the P@10 of the codes ({precision:.3f}) is no better than that of "
+        f"{', '.join(better)}, without training. Try --objective views (or supcon, with labels), "
+        "a larger --latent-dim or more --epochs."
     ]

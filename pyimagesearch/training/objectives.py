@@ -3,8 +3,8 @@
 import numpy as np
 
 from pyimagesearch.backend import keras
+from pyimagesearch.decomposition.diffusion_map import align, extend_map, neighbour_map
 from pyimagesearch.training.batches import encode_with_network
-from pyimagesearch.training.diffusion_map import align, extend_map, neighbour_map
 
 ops = keras.ops
 

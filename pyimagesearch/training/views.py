@@ -15,11 +15,11 @@ from tqdm import tqdm
 
 from pyimagesearch.backend import keras
 from pyimagesearch.datasets.transforms import augment
+from pyimagesearch.decomposition.discriminant import discriminant
+from pyimagesearch.decomposition.pca import principal_components
 from pyimagesearch.metric import normalise
 from pyimagesearch.models.patches import CONTRAST_EPSILON, PATCH
-from pyimagesearch.pca import principal_components
 from pyimagesearch.search.factory import build_engine
-from pyimagesearch.training.diffusion_map import nearest_rows, shared_neighbours
 
 logger = logging.getLogger(__name__)
 
@@ -30,11 +30,6 @@ PATCHES = 100_000
 WHITENING = 0.1  # added to the variances of patches of variance 1
 THRESHOLD = 0.5  # of the cosine between a patch and a filter, below which there is no response
 CONTRAST = 2  # the mean response, which softsign maps to a third, is 1 / CONTRAST
-FEATURES = 1024  # principal components of the features that are kept
-RIDGE = 2.0  # added to the variances within views, as a multiple of their mean
-NEIGHBOURS = 20
-NEIGHBOUR_WEIGHT = 1.0  # of the differences between neighbours, where those of views have 1
-EXPONENT = 0.25  # of the ratios of variances that the directions are multiplied by
 MIRRORED = 1.1  # ratio of distances up to which mirror images count as images of the same kind
 
 
@@ -150,57 +145,3 @@ def _is_mirrored_alike(network, features, images):
         return np.median(np.where(rows[:, 0] == own, distances[:, -1], distances[:, 0]))
 
     return nearest_other(mirrored) <= MIRRORED * nearest_other(codes[own])
-
-
-def discriminant(views, dim):
-    """Return a linear map of features to codes in which views of one image are near each other.
-
-    `views` is float32 (v, n, d), the features of v views of n images. The result is a matrix,
-    float32 (d, dim), and a bias, (dim,). The columns x maximise x'Tx / x'Wx, the ratio of the
-    covariance of all features to that within the views of an image and between neighbours.
-    """
-    from scipy.linalg import eigh
-
-    v, n, d = views.shape
-    flat = views.reshape(-1, d)
-    mean, deviations = flat.mean(axis=0), flat.std(axis=0)
-    scale = 1 / (deviations + 0.01 * deviations.mean() + 1e-9)
-    found = principal_components((flat[: max(n, 4 * FEATURES)] - mean) * scale, FEATURES)
-    projection = found.components * scale[:, np.newaxis]
-    points = ((flat - mean) @ projection).reshape(v, n, -1)
-    within = _covariance(points - points.mean(axis=0)) * (v / (v - 1))
-    total = _covariance(points - points.mean(axis=(0, 1)))
-    size, dim = len(total), min(dim, len(total))
-    ridge = RIDGE * np.trace(within) / d * np.eye(size)
-
-    def directions(within):
-        values, vectors = eigh(total, within + ridge, subset_by_index=[size - dim, size - 1])
-        return (vectors * np.maximum(values, 0) ** EXPONENT)[:, ::-1]
-
-    k = min(NEIGHBOURS, n // 5)
-    if k >= 2:
-        codes = normalise(points[0] @ directions(within)).astype(np.float32)
-        between = _neighbour_covariance(points[0], nearest_rows(codes, codes, k, same=True))
-        within = within + NEIGHBOUR_WEIGHT * np.trace(within) / np.trace(between) * between
-    matrix = np.zeros((d, dim), np.float32)
-    found = projection @ directions(within)
-    matrix[:, : found.shape[1]] = found
-    return matrix, -mean @ matrix
-
-
-def _covariance(differences):
-    """Return the covariance of points with mean 0, (..., k), as (k, k)."""
-    flat = differences.reshape(-1, differences.shape[-1])
-    return flat.T @ flat / len(flat)
-
-
-def _neighbour_covariance(points, rows):
-    """Return the mean covariance of points (n, k) between neighbours that share neighbours.
-
-    `rows` int64 (n, m) are the nearest of each point. With the graph's weights G and degrees D it
-    is X'(D - G)X, divided by the sum of the degrees.
-    """
-    graph = shared_neighbours(rows)
-    degrees = np.asarray(graph.sum(axis=1)).ravel()
-    difference = (points.T * degrees) @ points - points.T @ (graph @ points)
-    return difference / max(degrees.sum(), 1e-9)

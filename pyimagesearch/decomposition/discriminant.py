@@ -1,0 +1,67 @@
+"""A linear discriminant without labels: each image is a class, and views of it its examples."""
+
+import numpy as np
+
+from pyimagesearch.decomposition.diffusion_map import nearest_rows, shared_neighbours
+from pyimagesearch.decomposition.pca import principal_components
+from pyimagesearch.metric import normalise
+
+FEATURES = 1024  # principal components of the features that are kept
+RIDGE = 2.0  # added to the variances within views, as a multiple of their mean
+NEIGHBOURS = 20
+NEIGHBOUR_WEIGHT = 1.0  # of the differences between neighbours, where those of views have 1
+EXPONENT = 0.25  # of the ratios of variances that the directions are multiplied by
+
+
+def discriminant(views, dim):
+    """Return a linear map of features to codes in which views of one image are near each other.
+
+    `views` is float32 (v, n, d), the features of v views of n images. The result is a matrix,
+    float32 (d, dim), and a bias, (dim,). The columns x maximise x'Tx / x'Wx, the ratio of the
+    covariance of all features to that within the views of an image and between neighbours.
+    """
+    from scipy.linalg import eigh
+
+    v, n, d = views.shape
+    flat = views.reshape(-1, d)
+    mean, deviations = flat.mean(axis=0), flat.std(axis=0)
+    scale = 1 / (deviations + 0.01 * deviations.mean() + 1e-9)
+    found = principal_components((flat[: max(n, 4 * FEATURES)] - mean) * scale, FEATURES)
+    projection = found.components * scale[:, np.newaxis]
+    points = ((flat - mean) @ projection).reshape(v, n, -1)
+    within = _covariance(points - points.mean(axis=0)) * (v / (v - 1))
+    total = _covariance(points - points.mean(axis=(0, 1)))
+    size, dim = len(total), min(dim, len(total))
+    ridge = RIDGE * np.trace(within) / d * np.eye(size)
+
+    def directions(within):
+        values, vectors = eigh(total, within + ridge, subset_by_index=[size - dim, size - 1])
+        return (vectors * np.maximum(values, 0) ** EXPONENT)[:, ::-1]
+
+    k = min(NEIGHBOURS, n // 5)
+    if k >= 2:
+        codes = normalise(points[0] @ directions(within)).astype(np.float32)
+        between = _neighbour_covariance(points[0], nearest_rows(codes, codes, k, same=True))
+        within = within + NEIGHBOUR_WEIGHT * np.trace(within) / np.trace(between) * between
+    matrix = np.zeros((d, dim), np.float32)
+    found = projection @ directions(within)
+    matrix[:, : found.shape[1]] = found
+    return matrix, -mean @ matrix
+
+
+def _covariance(differences):
+    """Return the covariance of points with mean 0, (..., k), as (k, k)."""
+    flat = differences.reshape(-1, differences.shape[-1])
+    return flat.T @ flat / len(flat)
+
+
+def _neighbour_covariance(points, rows):
+    """Return the mean covariance of points (n, k) between neighbours that share neighbours.
+
+    `rows` int64 (n, m) are the nearest of each point. With the graph's weights G and degrees D it
+    is X'(D - G)X, divided by the sum of the degrees.
+    """
+    graph = shared_neighbours(rows)
+    degrees = np.asarray(graph.sum(axis=1)).ravel()
+    difference = (points.T * degrees) @ points - points.T @ (graph @ points)
+    return difference / max(degrees.sum(), 1e-9)
