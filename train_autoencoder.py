@@ -114,6 +114,7 @@ def main(argv=None):
     from pyimagesearch.training.trainer import build_and_train
 
     settings = {name: value for name, value in vars(args).items() if name not in OUTPUT_FLAGS}
+    settings |= {name: getattr(plan, name) for name in ("architecture", "objective", "schedule")}
     checkpoint = Checkpoint(f"{args.model}.checkpoint.npz", settings)
     if args.resume:
         checkpoint = checkpoint.resumed()

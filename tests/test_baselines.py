@@ -84,6 +84,7 @@ def test_every_baseline_finds_an_image_itself_and_colour_needs_rgb(random):
     points = baseline_points(images, images, 4)
     assert [name.rsplit(", ", 1)[0] for name in points] == list(BASELINES)
     for gallery, queries in points.values():
+        assert gallery.dtype == queries.dtype == np.float32
         distances = np.linalg.norm(gallery[:, np.newaxis] - queries, axis=2)
         assert distances.argmin(axis=0).tolist() == list(range(12))
     assert not any("HSV" in name for name in baseline_points(images[..., :1], images[..., :1], 4))

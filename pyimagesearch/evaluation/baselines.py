@@ -67,7 +67,7 @@ def colour_histograms(images):
         )  # of float32: hue in degrees, the others 0 to 1
         limits = [0, 360.001, 0, 1.001, 0, 1.001]
         code[:] = cv2.calcHist([hsv], [0, 1, 2], None, BINS, limits).ravel()
-    return np.sqrt(codes / np.prod(images.shape[1:3]))
+    return np.sqrt(codes / (images.shape[1] * images.shape[2]))
 
 
 def oriented_gradients(images):

@@ -1,0 +1,91 @@
+"""Retrieval on pictures of any kind: trained codes beside codes that need no training.
+
+Trains by train_autoencoder.py on each dataset, with each objective and seed, and prints P@1, P@10
+and mAP of all images of the queries in the whole gallery, by class, and the time of the training
+process. Relevant is the first sub-folder, or the label. Without --queries, the queries are the test
+images of the dataset, or where it has none each image in turn, left out of its own results.
+
+usage: python -m benchmarks.photos DATASET [--queries DATASET] [--objectives views supcon]
+           [--dim 64] [--seeds 1 2 3]
+"""
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from pyimagesearch.datasets.catalog import open_dataset
+from pyimagesearch.evaluation.evaluate import evaluate_index
+from pyimagesearch.metric import METRICS
+from pyimagesearch.models.export import open_encoder
+from pyimagesearch.search.factory import build_engine
+
+SCORES = "P@1", "P@10", "mAP"
+SCRIPT = Path(__file__).parents[1] / "train_autoencoder.py"
+
+
+def train(folder, dataset, objective, dim, seed):
+    """Return the encoder of a model and the seconds that its training process took."""
+    model = folder / f"{objective}_{seed}.keras"
+    flags = ["--model", model, "--vis", folder / "vis.png", "--plot", folder / "plot.png"]
+    flags += ["--dataset", dataset, "--latent-dim", dim, "--seed", seed]
+    flags += [] if objective == "default" else ["--objective", objective]
+    start = time.perf_counter()
+    subprocess.run([sys.executable, SCRIPT, *map(str, flags)], check=True, stdout=sys.stderr)
+    return open_encoder(str(model)), time.perf_counter() - start
+
+
+def table_row(name, scores, seconds=None):
+    """Return a row of the table: means of the scores, and of several seeds their deviations."""
+    rows = [[score[key] for key in SCORES] for score in scores]
+    means, spreads = np.mean(rows, axis=0), np.std(rows, axis=0)
+    cells = [
+        f"{mean:.3f}" + (f" ± {spread:.3f}" if len(rows) > 1 else "")
+        for mean, spread in zip(means, spreads, strict=True)
+    ]
+    return f"| {' | '.join([name, *cells, f'{np.mean(seconds):.0f} s' if seconds else '-'])} |"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("dataset")
+    parser.add_argument("--queries")
+    parser.add_argument("--objectives", nargs="*", default=["default", "supcon"])
+    parser.add_argument("--dim", type=int, default=64)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    args = parser.parse_args()
+    gallery = open_dataset(args.dataset, "train")
+    queries = open_dataset(args.queries) if args.queries else gallery.test_images()
+    trained = {objective: [] for objective in args.objectives}
+    with tempfile.TemporaryDirectory() as folder:
+        for objective, runs in trained.items():
+            for seed in args.seeds:
+                encoder, seconds = train(Path(folder), args.dataset, objective, args.dim, seed)
+                codes = encoder.encode_dataset(gallery)
+                by_metric = [
+                    evaluate_index(
+                        codes, encoder, gallery, build_engine(codes, "exact", metric), queries
+                    )
+                    for metric in METRICS
+                ]
+                runs.append((by_metric, seconds))
+    print(
+        f"| {Path(args.dataset).name}, {len(gallery):,} + {len(queries):,} images, "
+        f"{len(args.seeds)} seeds | {' | '.join(SCORES)} | training |"
+    )
+    print("|---" * (len(SCORES) + 2) + "|")
+    [baselines, _], _ = trained[args.objectives[0]][0]
+    for name in list(baselines)[1:]:
+        print(table_row(name, [baselines[name]]))
+    for objective, runs in trained.items():
+        for number, metric in enumerate(METRICS):
+            scores = [next(iter(by_metric[number].values())) for by_metric, _ in runs]
+            print(table_row(f"{objective}, {args.dim}-d, {metric}", scores, [s for _, s in runs]))
+
+
+if __name__ == "__main__":
+    main()
