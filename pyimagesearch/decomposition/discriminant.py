@@ -31,18 +31,21 @@ def discriminant(views, dim):
     points = ((flat - mean) @ projection).reshape(v, n, -1)
     within = _covariance(points - points.mean(axis=0)) * (v / (v - 1))
     total = _covariance(points - points.mean(axis=(0, 1)))
-    size, dim = len(total), min(dim, len(total))
+    size = len(total)
     ridge = RIDGE * np.trace(within) / d * np.eye(size)
 
     def directions(within):
-        values, vectors = eigh(total, within + ridge, subset_by_index=[size - dim, size - 1])
+        values, vectors = eigh(
+            total, within + ridge, subset_by_index=[max(size - dim, 0), size - 1]
+        )
         return (vectors * np.maximum(values, 0) ** EXPONENT)[:, ::-1]
 
     k = min(NEIGHBOURS, n // 5)
     if k >= 2:
         codes = normalise(points[0] @ directions(within)).astype(np.float32)
         between = _neighbour_covariance(points[0], nearest_rows(codes, codes, k, same=True))
-        within = within + NEIGHBOUR_WEIGHT * np.trace(within) / np.trace(between) * between
+        if np.trace(between) > 0:
+            within = within + NEIGHBOUR_WEIGHT * np.trace(within) / np.trace(between) * between
     matrix = np.zeros((d, dim), np.float32)
     found = projection @ directions(within)
     matrix[:, : found.shape[1]] = found

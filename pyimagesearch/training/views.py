@@ -47,12 +47,14 @@ def fit_views(autoencoder, dataset, spec, augmentations=None, seed=42):
     count = int(np.clip(VIEWS // len(rows), 2, 20))
     with tqdm(total=len(rows) * (2 + count), desc="fit", unit="view", disable=None) as bar:
         read = partial(_read, dataset, rows, spec, bar.update)
-        patches = [_random_patches(images, -(-PATCHES // len(rows)), random) for images in read()]
+        each = -(-PATCHES // len(rows))
+        patches = [_random_patches(images, each, random) for images in read()]
+        readable = sum(map(len, patches)) // each
+        if readable < 2:
+            raise ValueError(f"the objective views needs 2 images or more, received {readable}")
         fit_filters(autoencoder, np.concatenate(patches), seed)
         network = keras.Model(autoencoder.input, autoencoder.get_layer("features").output)
         features = np.concatenate([_features(network, images) for images in read()])
-        if len(features) < 2:
-            raise ValueError("the objective views needs 2 images or more, received 1")
         if augmentations is None:
             augmentations = ("crop", "colour")
             if _is_mirrored_alike(network, features, next(read())):
@@ -103,6 +105,8 @@ def fit_filters(autoencoder, patches, seed):
     centred = patches - patches.mean(axis=1, keepdims=True)
     contrast = np.sqrt(np.square(centred).mean(axis=1, keepdims=True) + CONTRAST_EPSILON)
     found = principal_components(centred / contrast, count)
+    if not len(found.variances):
+        raise ValueError("all images are plain: there is nothing that their codes could tell apart")
     whitening = 1 / np.sqrt(found.variances + WHITENING)
     whitened = found.project(centred / contrast) * whitening
     kmeans = faiss.Kmeans(

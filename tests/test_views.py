@@ -1,0 +1,150 @@
+import faiss
+import numpy as np
+import pytest
+
+from pyimagesearch.backend import keras
+from pyimagesearch.datasets.catalog import open_dataset
+from pyimagesearch.datasets.transforms import InputSpec
+from pyimagesearch.decomposition.discriminant import discriminant
+from pyimagesearch.evaluation.baselines import baseline_points
+from pyimagesearch.evaluation.metrics import evaluate
+from pyimagesearch.metric import normalise
+from pyimagesearch.models.architectures import build
+from pyimagesearch.models.keras_files import encoder_of
+from pyimagesearch.models.patches import CONTRAST_EPSILON
+from pyimagesearch.training import views
+from pyimagesearch.training.views import fit_filters, fit_views
+
+SPEC = InputSpec(28, 28, 1)
+
+
+class Images:
+    """A dataset of float32 images (n, h, w, c)."""
+
+    def __init__(self, images):
+        self.images = images
+
+    def __len__(self):
+        return len(self.images)
+
+    def read_good(self, rows, spec):
+        return rows, self.images[rows], []
+
+
+@pytest.fixture
+def small(monkeypatch):
+    monkeypatch.setattr(views, "PATCHES", 5_000)
+    monkeypatch.setattr(views, "VIEWS", 1_000)
+
+
+def test_a_response_is_the_cosine_of_a_whitened_patch_with_a_centroid_above_the_threshold(random):
+    """As published: contrast normalisation, ZCA, K-means; grey patches keep all components."""
+    model = build("patches", InputSpec(10, 10, 1), filters=[5], latent_dim=2)
+    kinds = random.standard_normal((5, 36))[random.integers(0, 5, 3000)]
+    noise = random.standard_normal((3000, 36))
+    patches = (0.5 + 0.1 * kinds + 0.02 * noise).astype(np.float32)
+    fit_filters(model, patches, seed=0)
+
+    def normal(patches):
+        centred = patches - patches.mean(axis=1, keepdims=True)
+        return centred / np.sqrt(centred.var(axis=1, keepdims=True) + CONTRAST_EPSILON)
+
+    mean = normal(patches).mean(axis=0)
+    values, vectors = np.linalg.eigh(np.cov(normal(patches), rowvar=False, bias=True))
+    zca = (vectors / np.sqrt(values + views.WHITENING)) @ vectors.T
+    whitened = ((normal(patches) - mean) @ zca).astype(np.float32)
+    kmeans = faiss.Kmeans(36, 5, niter=15, seed=0, max_points_per_centroid=3000)
+    kmeans.train(whitened)
+    centroids = normalise(kmeans.centroids).T
+    responses = np.maximum(whitened @ centroids - views.THRESHOLD, 0)
+
+    image = random.random((1, 10, 10, 1), np.float32)
+    patch = image[0, 2:8, 4:10].reshape(1, 36)
+    expected = np.maximum((normal(patch) - mean) @ zca @ centroids - views.THRESHOLD, 0)
+    output = keras.Model(model.input, model.get_layer("filters").output)(image)
+    np.testing.assert_allclose(
+        np.sort(np.asarray(output)[0, 1, 2]),
+        np.sort(expected[0]) / (views.CONTRAST * responses.mean()),
+        rtol=1e-3,
+        atol=1e-4,
+    )
+    assert expected.any()
+
+
+def test_a_discriminant_ignores_the_directions_in_which_views_differ(random):
+    images = random.standard_normal((1, 200, 3)) * (3, 1, 2)
+    noise = random.standard_normal((4, 200, 3)) * (3, 0.1, 0.1)
+    matrix, bias = discriminant((images + noise + 5).astype(np.float32), 2)
+    assert matrix.shape == (3, 2)
+    first, second = np.abs(normalise(matrix.T * (images + noise).std(axis=(0, 1))))
+    assert first[2] > 0.9
+    assert second[1] > 0.9
+    np.testing.assert_allclose((images[0] + 5) @ matrix + bias, images[0] @ matrix, atol=0.5)
+
+
+def test_a_code_of_more_dimensions_than_there_are_directions_ends_with_zeros(random):
+    points = random.standard_normal((3, 4, 6)).astype(np.float32)
+    matrix, _ = discriminant(points, 10)
+    assert matrix.shape == (6, 10)
+    assert not matrix[:, 6:].any()
+
+
+def test_codes_of_digits_retrieve_better_than_every_baseline(small):
+    gallery, queries = (open_dataset("mnist", s, n) for s, n in (("train", 1500), ("test", 300)))
+    model = build("patches", SPEC, filters=[100], latent_dim=32)
+    assert fit_views(model, gallery, SPEC) == ("crop", "colour")
+    images = [part.read(range(len(part)), SPEC) for part in (gallery, queries)]
+    codes = [np.asarray(encoder_of(model)(part)) for part in images]
+    np.testing.assert_allclose(np.linalg.norm(codes[0], axis=1), 1, rtol=1e-5)
+    points = baseline_points(*images, 32)
+
+    def precision(gallery_points, query_points):
+        return evaluate(query_points, queries.labels, gallery_points, gallery.labels)["P@10"]
+
+    own = precision(*codes)
+    assert own > 0.88
+    assert own > max(precision(*pair) for pair in points.values()) + 0.03
+
+
+def test_the_same_seed_gives_the_same_weights(small):
+    digits = open_dataset("mnist", "train", 100)
+    models = [build("patches", SPEC, filters=[8], latent_dim=4) for _ in range(3)]
+    for model, seed in zip(models, (1, 1, 2), strict=True):
+        fit_views(model, digits, SPEC, seed=seed)
+    first, again, other = (model.get_layer("linear").get_weights()[0] for model in models)
+    np.testing.assert_array_equal(first, again)
+    assert not np.allclose(first, other)
+
+
+def test_images_that_are_mirrored_as_often_as_not_are_also_learned_mirrored(small, random):
+    shapes = open_dataset("mnist", "train", 300).read(range(300), SPEC)
+    mirrored = np.where(random.random(300)[:, None, None, None] < 0.5, shapes[:, :, ::-1], shapes)
+    both = np.concatenate([shapes, shapes[:, :, ::-1], mirrored])
+    model = build("patches", SPEC, filters=[50], latent_dim=8)
+    assert fit_views(model, Images(both), SPEC) == ("crop", "colour", "flip")
+    assert fit_views(model, Images(shapes), SPEC) == ("crop", "colour")
+    assert fit_views(model, Images(shapes), SPEC, augmentations=("flip",)) == ("flip",)
+
+
+@pytest.mark.parametrize("count", [2, 12])
+def test_few_images_are_enough_and_grey_ones_may_be_stored_as_rgb(count, small, random):
+    grey = np.repeat(random.random((count, 32, 32, 1), np.float32), 3, axis=3)
+    spec = InputSpec(32, 32, 3)
+    model = build("patches", spec, filters=[8], latent_dim=64)
+    fit_views(model, Images(grey), spec)
+    codes = np.asarray(encoder_of(model)(grey))
+    assert np.isfinite(codes).all()
+    distances = np.linalg.norm(codes[:, np.newaxis] - codes, axis=2) + 9 * np.eye(count)
+    assert distances.min() > 0.1
+
+
+def test_a_single_image_is_refused(small):
+    model = build("patches", SPEC, filters=[8])
+    with pytest.raises(ValueError, match="views needs 2 images or more, received 1"):
+        fit_views(model, Images(np.zeros((1, 28, 28, 1), np.float32)), SPEC)
+
+
+def test_plain_images_are_refused(small):
+    model = build("patches", SPEC, filters=[8])
+    with pytest.raises(ValueError, match="all images are plain"):
+        fit_views(model, Images(np.full((5, 28, 28, 1), 0.5, np.float32)), SPEC)
