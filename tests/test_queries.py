@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from pyimagesearch.queries import Query, combine, split_weight
+from pyimagesearch.queries.query import Query
+from pyimagesearch.queries.sources import combine, split_weight
 
 
 class Sums:

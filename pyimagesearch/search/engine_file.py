@@ -7,6 +7,7 @@ FAISS reads as far as its own part, so that either can be read without the other
 import hashlib
 import json
 import os
+import shlex
 import struct
 from dataclasses import asdict
 
@@ -91,7 +92,7 @@ def load_engine(path, codes, metric=None, codes_fingerprint=None):
     """
     codes, (about, size) = as_vectors(codes), _read_about(path)
     name = about["engine"]
-    again = f"{_again(path)} {name}"
+    again = f"{_again(path)} {shlex.quote(name)}"
     if metric not in (None, about["metric"]):
         raise ValueError(
             f"{path} is for {about['metric']} distance, not {metric}: {again} --metric {metric}"
@@ -127,7 +128,7 @@ def open_engine(index_path, codes, metric, codes_sha256=None, probe=None):
     if probe is not None:
         raise ValueError(
             f"{index_path} is searched exactly, which has nothing to probe: give it another engine "
-            f"with: python index_images.py --index {index_path} --engine NAME"
+            f"with: python index_images.py --index {shlex.quote(str(index_path))} --engine NAME"
         )
     return ExactEngine(codes, metric)
 
@@ -140,7 +141,8 @@ def engine_name(path):
 def _again(path):
     """Return what to do about a bad engine file; the name of an engine completes it."""
     index_path = str(path).removesuffix(SUFFIX)
-    return f"build it again with: python index_images.py --index {index_path} --engine"
+    command = f"python index_images.py --index {shlex.quote(index_path)} --engine"
+    return f"build it again with: {command}"
 
 
 def _read_about(path):
