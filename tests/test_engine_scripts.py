@@ -188,8 +188,10 @@ def test_a_combination_of_indexed_pictures_finds_others_than_those(index, capsys
 
 
 def test_a_combination_needs_something_to_combine(index, capsys):
-    message = error_of(capsys, search, "-i", index, "--combine", "--json")
-    assert "name it with --query or --query-id" in message
+    with pytest.raises(SystemExit) as exit_status:
+        run(search, "-i", index, "--combine", "--json")
+    assert exit_status.value.code == 2
+    assert "--combine has no effect without --query or --query-id" in capsys.readouterr().err
 
 
 def test_a_map_marks_the_query_and_its_results(index, tmp_path):

@@ -29,10 +29,12 @@ def write_image(path, image):
     """Write a uint8 BGR picture; the suffix of `path` chooses the format."""
     suffix = Path(path).suffix.lower()
     try:
-        _, data = cv2.imencode(suffix, image)
-    except cv2.error as error:
+        encoded, data = cv2.imencode(suffix, image)
+    except cv2.error:  # an unknown suffix
+        encoded = False
+    if not encoded:
         size = f"{image.shape[1]:,} x {image.shape[0]:,} pixels"
-        raise OSError(f"cannot write {path}: OpenCV cannot encode {size} as {suffix}") from error
+        raise OSError(f"cannot write {path}: OpenCV cannot encode {size} as {suffix}")
     data = data.tobytes()
     if suffix == ".png":
         data = data[:-_END_SIZE] + _MARK + data[-_END_SIZE:]

@@ -12,6 +12,7 @@ from pyimagesearch.search.exact import ExactEngine, threads
 from pyimagesearch.search.faiss_engine import FaissEngine, innermost
 from pyimagesearch.search.kmeans import ITERATIONS, REDOS, find_elbow
 from pyimagesearch.search.tuning import QuerySample, measure, tune
+from pyimagesearch.terminal import ctrl_c_ends_process
 
 EXACT_SIZE = 100_000  # up to here exact search of a 16-d code takes half a millisecond
 GRAPH_SIZE = 500_000  # up to here a graph is built within a minute or two
@@ -21,6 +22,22 @@ SMALL_TRAINING = 1 << 28  # multiplications, a tenth of a second
 HASH_SCAN_SIZE = 1_000_000  # up to here scanning all hash codes takes a millisecond or two
 CODES_PER_BLOCK = 1 << 20  # added at once, so that a memory map is never held as a whole
 KNOWN = "exact, auto, clusters[:K], hash:BITS or a FAISS factory string such as HNSW32, IVF256,Flat"
+
+# The FAISS factory strings that are accepted. FAISS ends the process, runs without end or cannot
+# read its file again for some others, such as HNSW1, NSG1, PQ4x0, PQ8,Refine(HNSW1), ZnLattice.
+_N, _GRAPH, _BITS = r"[1-9]\d{0,6}", r"(?:[2-9]|[1-9]\d{1,2})", r"(?:[1-9]|1[0-6])"
+_SQ = r"SQ(?:4|6|8|fp16|bf16|8_direct|8_direct_signed)"
+_PQ = rf"PQ{_N}(?:x{_BITS}|x4fsr?(?:_{_N})?)?(?:np)?"
+_RESIDUAL = rf"P?(?:RQ|LSQ)(?:[1-9]x)?[1-9]\d?x{_BITS}"
+_TURN = rf"(?:PCAW?R?{_N}|OPQ{_N}(?:_{_N})?|ITQ(?:{_N})?|RR{_N}|Pad{_N}|L2norm)"
+_FLAT = rf"(?:Flat|{_SQ}|{_PQ}|{_N}\+PQ{_N})"
+_HASH = rf"(?:LSHr?t?|{_TURN},SHg?|RaBitQ(?:fs)?[1-9]?)"
+_STORED = rf"(?:{_FLAT}|FlatDedup|PQ{_N}\+{_N}|{_RESIDUAL}|{_HASH})"
+_WHOLE = rf"(?:{_STORED}|HNSW(?:{_GRAPH})?(?:[_,]{_FLAT})?|NSG{_GRAPH}(?:,{_FLAT})?)"
+_FACTORY = re.compile(
+    rf"(?:{_TURN},)*(?:IVF{_N}(?:_HNSW(?:{_GRAPH})?)?,{_STORED}|{_WHOLE})"
+    rf"(?:,RFlat|,Refine\((?:Flat|{_SQ})\))?"
+)
 
 
 def recommend_engine(count, dim):
@@ -87,13 +104,14 @@ def build_engine(codes, engine="auto", metric="euclidean", recall=0.98, seed=0, 
 def _build(codes, name, metric, seed):
     """Return a trained but untuned FaissEngine."""
     sample = _training_sample(codes, metric, seed or 0)
-    name, factory, elbow = _factory_string(name, sample, codes.shape, seed or 0)
-    index = _from_factory(name, factory, codes.shape[1])
-    _prepare(index, name, len(codes), seed or 0)
     try:
-        _train(index, sample, name)
-        _add(index, codes, metric, seed)
-    except RuntimeError as error:
+        with ctrl_c_ends_process():  # a single call of FAISS may take minutes
+            name, factory, elbow = _factory_string(name, sample, codes.shape, seed or 0)
+            index = _from_factory(name, factory, codes.shape[1])
+            _prepare(index, name, len(codes), seed or 0)
+            _train(index, sample, name)
+            _add(index, codes, metric, seed)
+    except (RuntimeError, MemoryError) as error:
         raise ValueError(
             f"cannot build the engine {name} for {len(codes):,} codes of {codes.shape[1]} numbers "
             f"({_why(error)}): choose another, or exact"
@@ -118,6 +136,8 @@ def require_engine(name, dim):
 
 
 def _from_factory(name, factory, dim):
+    if not _FACTORY.fullmatch(factory):
+        raise ValueError(f"unknown engine {name}: expected {KNOWN}")
     try:
         return faiss.index_factory(dim, factory)
     except RuntimeError as error:
@@ -165,13 +185,15 @@ def _prepare(index, name, count, seed):
     inner = innermost(index)
     if ivf is not None:
         ivf.cp.seed, ivf.cp.min_points_per_centroid = seed + 1, 1
-    if hasattr(inner, "pq"):
+    storage = faiss.downcast_index(inner.storage) if hasattr(inner, "storage") else inner
+    if hasattr(storage, "pq"):
         # 64 points a centroid recall as much as FAISS' 256, in a quarter of the time.
-        inner.pq.cp.seed, inner.pq.cp.min_points_per_centroid = seed + 1, 1
-        inner.pq.cp.max_points_per_centroid = PQ_POINTS
-        # Ordering the centroids so that code words rank by Hamming distance: nobody asks for it,
-        # and it takes most of the time.
-        inner.do_polysemous_training = False
+        storage.pq.cp.seed, storage.pq.cp.min_points_per_centroid = seed + 1, 1
+        storage.pq.cp.max_points_per_centroid = PQ_POINTS
+        if hasattr(storage, "do_polysemous_training"):
+            # Orders the centroids so that code words rank by Hamming distance, which is not used
+            # here and takes most of the time.
+            storage.do_polysemous_training = False
     if isinstance(inner, faiss.IndexIVFPQ):
         # The tables are nlist x M kilobytes: slower to open than they are ever worth here.
         inner.use_precomputed_table = -1
