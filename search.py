@@ -1,4 +1,4 @@
-"""Find the images most like a query in an index made by index_images.py.
+"""Find the images most similar to a query in an index made by index_images.py.
 
 usage: python search.py --index output/index.pickle --query picture.png
 """
@@ -46,13 +46,18 @@ EXCLUDES = {
 
 def parse_args(argv):
     parser = argparse.ArgumentParser(
-        description="Find the images most like a query, by the distance of their codes.",
+        description="Find the images most similar to a query, by the distance of their codes.",
         formatter_class=HelpFormatter,
     )
     add = parser.add_argument_group("what to search").add_argument
-    add("-i", "--index", required=True, help="index made by index_images.py, or where in Milvus")
-    add("-m", "--model", help="the index's model: checked, or needed by an index without encoder")
-    add("--dataset", help="where the indexed images are now, if they are not where they were")
+    add(
+        "-i",
+        "--index",
+        required=True,
+        help="index made by index_images.py, a file or a collection in Milvus",
+    )
+    add("-m", "--model", help="model of the index: checked, or needed by an index without encoder")
+    add("--dataset", help="current location of the indexed images, if they were moved")
     group = parser.add_argument_group("what to search for")
     add = group.add_mutually_exclusive_group().add_argument
     text = "image files, folders of them, or - for an image from standard input"
@@ -65,11 +70,16 @@ def parse_args(argv):
     group.add_argument(
         "--combine",
         action="store_true",
-        help="make one query of all, the mean of their codes; 2:a.png -1:b.png gives weights",
+        help="combine all into one query, the mean of their codes; 2:a.png -1:b.png gives weights",
     )
 
     add = parser.add_argument_group("how to search").add_argument
-    add("-k", "--max-results", type=positive_int, help=f"results a query (default: {MAX_RESULTS})")
+    add(
+        "-k",
+        "--max-results",
+        type=positive_int,
+        help=f"results for each query (default: {MAX_RESULTS})",
+    )
     add(
         "--max-distance",
         type=non_negative_float,
@@ -81,7 +91,7 @@ def parse_args(argv):
         "--probe",
         type=positive_int,
         metavar="N",
-        help="how widely an approximate engine looks: clusters, efSearch or candidates",
+        help="search width of an approximate engine: clusters, efSearch or candidates",
     )
     add("--evaluate", action="store_true", help="measure retrieval with all test images instead")
     add(
@@ -95,7 +105,7 @@ def parse_args(argv):
 
     group = parser.add_argument_group("what to show")
     add = group.add_mutually_exclusive_group().add_argument
-    add("--json", action="store_true", help="print results as JSON, a query a line")
+    add("--json", action="store_true", help="print results as JSON, one line for each query")
     text = "print the paths of the results, one a line; of duplicates, those to remove"
     add("--paths", action="store_true", help=text)
     text = "end each path with a NUL character, for xargs -0"
@@ -114,7 +124,7 @@ def parse_args(argv):
         "(default method: pca)",
     )
     argv = sys.argv[1:] if argv is None else argv
-    # A weight such as -1:b.png would be taken for a flag; what begins with a space is not.
+    # argparse takes a weight such as -1:b.png for a flag, unless it begins with a space.
     argv = [f" {text}" if re.match(r"-[\d.]+:", text) else text for text in argv]
     args = parser.parse_args(argv)
     refuse_unused(parser, args, NEEDS, EXCLUDES)

@@ -9,7 +9,7 @@ from pyimagesearch.metric import get_metric
 from pyimagesearch.search.kmeans import clusters_of
 
 MAX_POINTS = {"pca": 200_000, "tsne": 5_000, "umap": 20_000}  # the latter two take minutes
-COLOURS = 20  # that can be told apart
+COLOURS = 20  # distinguishable ones
 LONGEST_NAME = 14  # characters of a group's name in the legend
 NO_LABEL = "(no label)"
 WIDTH, HEIGHT = 1100, 850  # pixels

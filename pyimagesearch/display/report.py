@@ -29,7 +29,7 @@ class Reporter:
     """Describes queries and results of the index of the dataset `gallery`.
 
     `side` is that of the tiles in pixels, by default chosen by the pictures; with `strip` the
-    query and its results are drawn in one row; `max_distance` is named where nothing was found.
+    query and its results are drawn in one row; `max_distance` is mentioned if nothing was found.
     """
 
     def __init__(self, gallery, side=None, strip=False, max_distance=None):

@@ -180,7 +180,7 @@ def _components(space, rows, max_distance):
 def _contract(labels, near, block, others, space, rows, max_distance):
     """Return the labels after the pairs marked as near were measured and connected.
 
-    Rows are taken in growing numbers, and pairs that are connected already are not measured, so
+    Rows are taken in growing blocks, and pairs that are connected already are not measured, so
     that a block of near-identical codes costs a few passes and not all of its pairs.
     """
     from scipy.sparse import csr_matrix

@@ -1,4 +1,4 @@
-"""Engines as files: a FAISS index, opened as a memory map, with what we know of it at its end.
+"""Engines as files: a FAISS index, opened as a memory map, with its description at the end.
 
 The file is what faiss.write_index writes, then JSON, then the lengths of both and a magic number.
 FAISS reads as far as its own part, so that either can be read without the other.
@@ -25,7 +25,7 @@ from pyimagesearch.search.tuning import EngineReport
 MAGIC = b"PISENG01"
 FOOTER = struct.Struct("<QQ8s")  # bytes of the index, bytes of the JSON, MAGIC
 MAX_JSON = 1 << 20
-WHOLE = 64 << 20  # codes of up to so many bytes are hashed as a whole, in 0.1 s
+WHOLE = 64 << 20  # bytes of codes up to which all of them are hashed, in 0.1 s
 SAMPLES = 1024
 SUFFIX = ".engine"
 
@@ -40,7 +40,7 @@ def fingerprint(codes):
 
     Up to 64 MB all of their bytes count. Of more, so that a large memory map is not read to open
     it, their shape, their first and last rows, and 1,024 rows spread over them: other codes are
-    told apart, a change of a few rows may not be. An index that is changed in place should keep a
+    detected, a change of a few rows may not be. An index that is changed in place should keep a
     number of its own and give that to `save_engine` and `load_engine` instead.
     """
     codes = as_vectors(codes)
@@ -83,9 +83,9 @@ def save_engine(engine, path, codes_fingerprint=None):
 def load_engine(path, codes, metric=None, codes_fingerprint=None):
     """Open an engine file for the `codes`, float32 (n, d), that it was built from.
 
-    The index is memory-mapped: what a search does not touch is never read. `metric` is the one
-    wanted, any if None. Nothing in the file is run; but FAISS parses it in C++, and its own
-    checks are all that stands between a file made to harm and this process: open your own.
+    The index is memory-mapped: only the parts that a search touches are read. `metric` is the one
+    wanted, any if None. Nothing in the file is run, but FAISS parses it in C++ and
+    only its own checks protect from a malicious file: open only your own.
 
     Raises OSError when it cannot be read, ValueError, saying how to build it again, when it is cut
     short, foreign, of other codes, or for another metric.
@@ -150,7 +150,7 @@ def _read_about(path):
     try:
         return _parse_about(path)
     except (KeyError, TypeError, ValueError, struct.error) as error:
-        raise ValueError(f"{path} is no whole engine file: {_again(path)} NAME") from error
+        raise ValueError(f"{path} is not a complete engine file: {_again(path)} NAME") from error
 
 
 def _parse_about(path):
