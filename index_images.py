@@ -8,8 +8,12 @@ usage: python index_images.py --model output/autoencoder.h5 --index output/index
 """
 
 import argparse
+import signal
 import sys
 from contextlib import contextmanager
+
+if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback for Ctrl-C during the imports
 
 from pyimagesearch.cli import HelpFormatter, command, fraction, info, positive_int
 from pyimagesearch.datasets.array import SPLITS
@@ -22,6 +26,7 @@ from pyimagesearch.indexing import choose_encode, choose_encoder, choose_source,
 from pyimagesearch.metric import METRICS
 from pyimagesearch.models.pretrained import NETWORKS
 from pyimagesearch.stores import open_store
+from pyimagesearch.terminal import write_lines
 
 
 def parse_args(argv):
@@ -115,9 +120,8 @@ def listing_unreadable(dataset, path):
 
 def report(store, result):
     """Print the changes and the engine's report to standard output, and where they were written."""
-    for line in filter(None, [result.summary, result.engine_report]):
-        print(line)
     info(f"wrote {store}: {result.count:,} codes")
+    write_lines(filter(None, [result.summary, result.engine_report]))
 
 
 if __name__ == "__main__":

@@ -1,12 +1,15 @@
-"""Find the images most like a query in an index made by index_images.py.
+"""Find the images most similar to a query in an index made by index_images.py.
 
 usage: python search.py --index output/index.pickle --query picture.png
 """
 
 import argparse
-import json
 import re
+import signal
 import sys
+
+if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback for Ctrl-C during the imports
 
 from pyimagesearch.cli import (
     HelpFormatter,
@@ -14,40 +17,70 @@ from pyimagesearch.cli import (
     info,
     non_negative_float,
     positive_int,
-    write_lines,
+    refuse_unused,
 )
-from pyimagesearch.display.windows import has_display, show_windows
 from pyimagesearch.metric import METRICS
-from pyimagesearch.queries import choose_queries, query_encoder, search_queries
+from pyimagesearch.queries.search import open_gallery, query_encoder, search_queries
+from pyimagesearch.queries.sources import choose_queries
 from pyimagesearch.stores import open_store
+from pyimagesearch.terminal import to_json, write_lines
 
-MAX_RESULTS = 225  # as many as the tutorial shows
+MAX_RESULTS, SAMPLE = 225, 10  # as many results as the tutorial shows
+
+# Flags that would have no effect: what a flag needs one of, and what it excludes.
+QUERY_FLAGS = ("query", "query_id", "sample", "seed", "invert", "combine", "max_results")
+DRAWING_FLAGS = ("strip", "tile", "map")
+NEEDS = {
+    "invert": ("query",),
+    "combine": ("query", "query_id"),
+    "null": ("paths",),
+    "prefer": ("duplicates",),
+    "queries": ("evaluate",),
+}
+EXCLUDES = {
+    "evaluate": ("duplicates", *QUERY_FLAGS, "max_distance", "paths", "output", *DRAWING_FLAGS),
+    "duplicates": ("model", *QUERY_FLAGS, "probe", *DRAWING_FLAGS),
+    "query": ("seed",),
+    "query_id": ("seed",),
+}
 
 
 def parse_args(argv):
     parser = argparse.ArgumentParser(
-        description="Find the images most like a query, by the distance of their codes.",
+        description="Find the images most similar to a query, by the distance of their codes.",
         formatter_class=HelpFormatter,
     )
     add = parser.add_argument_group("what to search").add_argument
-    add("-i", "--index", required=True, help="index made by index_images.py, or where in Milvus")
-    add("-m", "--model", help="the index's model: checked, or needed by an index without encoder")
-    add("--dataset", help="where the indexed images are now, if they are not where they were")
+    add(
+        "-i",
+        "--index",
+        required=True,
+        help="index made by index_images.py, a file or a collection in Milvus",
+    )
+    add("-m", "--model", help="model of the index: checked, or needed by an index without encoder")
+    add("--dataset", help="current location of the indexed images, if they were moved")
     group = parser.add_argument_group("what to search for")
     add = group.add_mutually_exclusive_group().add_argument
-    add("-q", "--query", nargs="+", metavar="FILE", help="image files, or folders of them")
+    text = "image files, folders of them, or - for an image from standard input"
+    add("-q", "--query", nargs="+", metavar="FILE", help=text)
     add("--query-id", nargs="+", metavar="ID", help="indexed pictures, by their ids")
-    add("-s", "--sample", type=positive_int, default=10, help="random test images")
+    text = f"number of random test images (default: {SAMPLE})"
+    add("-s", "--sample", type=positive_int, metavar="N", help=text)
     group.add_argument("--seed", type=int, help="same seed, same random test images")
     group.add_argument("--invert", action="store_true", help="swap dark and light in query files")
     group.add_argument(
         "--combine",
         action="store_true",
-        help="make one query of all, the mean of their codes; 2:a.png -1:b.png gives weights",
+        help="combine all into one query, the mean of their codes; 2:a.png -1:b.png gives weights",
     )
 
     add = parser.add_argument_group("how to search").add_argument
-    add("-k", "--max-results", type=positive_int, help=f"results a query (default: {MAX_RESULTS})")
+    add(
+        "-k",
+        "--max-results",
+        type=positive_int,
+        help=f"results for each query (default: {MAX_RESULTS})",
+    )
     add(
         "--max-distance",
         type=non_negative_float,
@@ -59,7 +92,7 @@ def parse_args(argv):
         "--probe",
         type=positive_int,
         metavar="N",
-        help="how widely an approximate engine looks: clusters, efSearch or candidates",
+        help="search width of an approximate engine: clusters, efSearch or candidates",
     )
     add(
         "--evaluate",
@@ -74,13 +107,19 @@ def parse_args(argv):
     add(
         "--duplicates",
         action="store_true",
-        help="list groups of near-identical indexed images instead; --max-distance says how near",
+        help="list groups of near-identical indexed images instead, and the one to keep of each: "
+        "the largest, of several the oldest; --max-distance is the largest distance",
     )
+    text = "keep the duplicates in this folder rather than others"
+    add("--prefer", metavar="FOLDER", help=text)
 
     group = parser.add_argument_group("what to show")
     add = group.add_mutually_exclusive_group().add_argument
-    add("--json", action="store_true", help="print results as JSON, a query a line")
-    add("--paths", action="store_true", help="print the paths of the results, one a line")
+    add("--json", action="store_true", help="print results as JSON, one line for each query")
+    text = "print the paths of the results, one a line; of duplicates, those to remove"
+    add("--paths", action="store_true", help=text)
+    text = "end each path with a NUL character, for xargs -0"
+    group.add_argument("-0", "--null", action="store_true", help=text)
     group.add_argument(
         "--output", metavar="DIR", help="write pictures there instead of opening windows"
     )
@@ -95,9 +134,14 @@ def parse_args(argv):
         "(default method: pca)",
     )
     argv = sys.argv[1:] if argv is None else argv
-    # A weight such as -1:b.png would be taken for a flag; what begins with a space is not.
+    # argparse takes a weight such as -1:b.png for a flag, unless it begins with a space.
     argv = [f" {text}" if re.match(r"-[\d.]+:", text) else text for text in argv]
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    refuse_unused(parser, args, NEEDS, EXCLUDES)
+    if not draws_pictures(args):
+        for flag in ("json", "paths"):
+            refuse_unused(parser, args, {}, {flag: DRAWING_FLAGS}, " unless --output is given")
+    return args
 
 
 @command
@@ -111,25 +155,46 @@ def main(argv=None):
     if args.evaluate:
         return report_evaluation(index, encoder, args)
 
-    gallery = index.gallery(args.dataset)
-    if args.paths and not gallery.shows_names:
-        raise ValueError("--paths needs the index of a folder: other images have no paths")
-    shows_pictures = args.output or not (args.json or args.paths)
-    output = choose_output(args) if shows_pictures else None
-    if shows_pictures:
+    gallery = indexed_images(index, args)
+    if draws_pictures(args):
         gallery.prefetch()
     engine = index.engine(args.metric, args.probe)
     if engine.name != "exact":
         info(f"searching by {engine.name}, probe {engine.probe}")
-    sources = args.query, args.query_id, args.sample, args.seed, args.invert, args.combine
-    queries = choose_queries(gallery, encoder, *sources)
+    sources = args.query, args.query_id, args.sample or SAMPLE, args.seed, args.invert, args.combine
+    queries, unreadable = choose_queries(gallery, encoder, *sources)
     k = args.max_results or (MAX_RESULTS if args.max_distance is None else None)
     found = search_queries(queries, index, encoder, engine, k, args.max_distance)
+    report_results(found, index, engine, gallery, args)
+    if unreadable:
+        count = len(args.query or args.query_id)
+        raise ValueError(
+            f"{len(unreadable)} of {count} queries could not be read: see the warnings"
+        )
 
+
+def draws_pictures(args):
+    return bool(args.output or not (args.json or args.paths))
+
+
+def indexed_images(index, args):
+    """Return the dataset of the indexed images; of files where they are needed."""
+    gallery = open_gallery(
+        index, args.dataset, draws_pictures(args) or args.paths or not args.query
+    )
+    if args.paths and not gallery.shows_names:
+        raise ValueError("--paths needs the index of a folder: other images are not files")
+    return gallery
+
+
+def report_results(found, index, engine, gallery, args):
+    """Print the results of each query, and show pictures of them."""
     # Imported while the images are loaded in the background: a search should start at once.
+    from pyimagesearch.display.output import Output
     from pyimagesearch.display.report import Reporter
 
     reporter, projection = Reporter(gallery, args.tile, args.strip, args.max_distance), None
+    output = Output(args.output, ("Query", "Results", "Map")) if draws_pictures(args) else None
     if args.map:
         from pyimagesearch.display.projection import project_index
 
@@ -137,42 +202,23 @@ def main(argv=None):
         info(f"drawing a map of {len(loaded):,} codes...")
         projection = project_index(found, loaded, engine, reporter.label, args.map)
     for number, (query, results) in enumerate(found):
-        write_lines(result_lines(reporter, query, results, args))
-        if shows_pictures:
+        if args.paths:
+            lines = reporter.paths(query, results)
+        elif args.json:
+            lines = [to_json(reporter.record(query, results))]
+        else:
+            lines = [reporter.line(query, results)]
+        still_read = write_lines(lines, b"\0" if args.null else b"\n")
+        if output:
             sheets = reporter.sheets(query, results)
             if projection:
                 sheets["Map"] = projection.sheet(number, reporter.title(query))
-            if not show(sheets, output, number):
+            if not output.show(sheets, number):
                 break
-
-
-def choose_output(args):
-    """Return the folder to write pictures to, or None to open windows."""
-    if args.output or has_display():
-        return args.output
-    info("no display: writing pictures to output/")
-    return "output"
-
-
-def show(sheets, output, number=None):
-    """Write pictures to a folder, or open windows; return False when the user wants to stop."""
-    if output is None:
-        return show_windows(sheets)
-    from pyimagesearch.display.montage import write_image
-
-    for title, sheet in sheets.items():
-        suffix = "" if number is None else f"_{number}"
-        path = f"{output}/{title.lower()}{suffix}.png"
-        write_image(path, sheet)
-        info(f"wrote {path}")
-    return True
-
-
-def result_lines(reporter, query, results, args):
-    """Return what is printed for a query: its results as paths, as JSON, or as a summary."""
-    if args.paths:
-        return reporter.paths(query, results)
-    return [reporter.json(query, results) if args.json else reporter.line(query, results)]
+        elif not still_read:
+            break
+    if output:
+        output.remove_stale()
 
 
 def report_evaluation(index, encoder, args):
@@ -181,29 +227,34 @@ def report_evaluation(index, encoder, args):
     from pyimagesearch.evaluation.evaluate import evaluate_index, score_table
 
     loaded, engine = index.load(), index.engine(args.metric, args.probe)
-    gallery = loaded.gallery(args.dataset)
+    gallery = indexed_images(loaded, args)
     queries = open_dataset(args.queries) if args.queries else gallery.test_images()
     name = f"{engine.name}, by {engine.metric.name} distance"
     info(f"searching {len(loaded):,} images by {name}...")
     scores = evaluate_index(loaded.codes, encoder, gallery, engine, queries, loaded.rows)
-    write_lines([json.dumps(scores) if args.json else score_table(scores)])
+    write_lines([to_json(scores)] if args.json else score_table(scores).splitlines())
 
 
 def report_duplicates(index, args):
-    """Print groups of near-identical images, one a line, as JSON, and draw the largest."""
-    from pyimagesearch.search.duplicates import default_distance, find_duplicates, group_json
+    """Print groups of near-identical images, the one to keep of each first, and draw them."""
+    from pyimagesearch.display import duplicates
 
-    metric, distance = args.metric or index.metric, args.max_distance
-    if distance is None:
-        distance = default_distance(index.codes, metric)
-    groups = find_duplicates(index.codes, metric, distance)
-    info(f"{len(groups):,} groups of images within {metric} distance {distance:.4g}")
-    write_lines(group_json(number, group, index.ids) for number, group in enumerate(groups))
-    if groups and (args.output or not args.json):
-        from pyimagesearch.display.report import duplicates_sheet
+    gallery = indexed_images(index, args)
+    groups = duplicates.judge_groups(index, gallery, args.metric, args.max_distance, args.prefer)
+    if args.paths:
+        lines = (path for group in groups for path in duplicates.removable_paths(group, gallery))
+    elif args.json:
+        lines = (to_json(duplicates.group_record(*pair)) for pair in enumerate(groups))
+    else:
+        lines = (line for pair in enumerate(groups) for line in duplicates.group_lines(*pair))
+    write_lines(lines, b"\0" if args.null else b"\n")
+    if draws_pictures(args):
+        from pyimagesearch.display.output import Output
 
-        sheet = duplicates_sheet(groups, index.gallery(args.dataset))
-        show({"Duplicates": sheet}, choose_output(args))
+        output = Output(args.output, ("Duplicates",))
+        if groups:
+            output.show({"Duplicates": duplicates.duplicates_sheet(groups, gallery)})
+        output.remove_stale()
 
 
 if __name__ == "__main__":

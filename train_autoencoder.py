@@ -6,8 +6,12 @@ usage: python train_autoencoder.py --model output/autoencoder.h5
 """
 
 import argparse
+import signal
 import sys
 from functools import partial
+
+if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback for Ctrl-C during the imports
 
 from pyimagesearch import cli
 from pyimagesearch.cli import info, positive_float, positive_int, warn

@@ -1,11 +1,17 @@
-"""Code shared by the scripts: status lines, error lines and argument types."""
+"""Code shared by the scripts: status lines, exit statuses and flags."""
 
 import argparse
 import functools
 import logging
-import os
-import sys
 from pathlib import Path
+
+from pyimagesearch.files import printable
+from pyimagesearch.terminal import (
+    ctrl_c_raises,
+    flush_results,
+    open_standard_streams,
+    write_status,
+)
 
 logger = logging.getLogger("pyimagesearch")
 info, warn = logger.info, logger.warning
@@ -22,8 +28,8 @@ class _StatusHandler(logging.Handler):
     """Writes lines such as "[INFO] ..." to standard error; standard output is for results."""
 
     def emit(self, record):
-        """Write one record. Standard error is looked up each time, as tests replace it."""
-        print(f"[{record.levelname}] {record.getMessage()}", file=sys.stderr, flush=True)
+        """Write one record; the work goes on where it cannot be written."""
+        write_status(f"[{record.levelname}] {printable(record.getMessage())}")
 
 
 def _show_status_lines():
@@ -34,41 +40,59 @@ def _show_status_lines():
         logger.propagate = False
 
 
-def write_lines(lines):
-    """Write lines of text to standard output at once; paths keep their bytes."""
-    for line in lines:
-        sys.stdout.buffer.write(os.fsencode(line) + b"\n")
-    sys.stdout.flush()
-
-
 def command(main):
     """Decorate a script's `main(argv)`: it shows status lines and returns an exit status.
 
     ValueError, OSError, ImportError and MemoryError, which the package raises with the reason and
-    the remedy, become a line `script.py: error: ...` and status 1; Ctrl-C becomes status 130. Any
-    other exception is a bug and keeps its traceback.
+    the remedy, become a line `script.py: error: ...` and status 1, and so does output that cannot
+    be written. A pipe that its reader closed is no error. Ctrl-C becomes status 130. Any other
+    exception is a bug and keeps its traceback.
     """
 
     @functools.wraps(main)
     def run(argv=None):
+        open_standard_streams()
         _show_status_lines()
         try:
-            main(argv)
-        except BrokenPipeError:
-            # The reader, such as head, closed the pipe. That is not an error, but Python would
-            # report one when it flushes standard output at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            with ctrl_c_raises():
+                try:
+                    main(argv)
+                finally:
+                    flush_results()
         except (ValueError, OSError, ImportError, MemoryError) as error:
             script = Path(main.__code__.co_filename).name
-            text = " ".join(str(error).split()) or type(error).__name__
-            print(f"{script}: error: {text}", file=sys.stderr)
+            text = " ".join(str(error).splitlines()) or type(error).__name__
+            write_status(f"{script}: error: {printable(text)}")
             return 1
         except KeyboardInterrupt:
-            print(file=sys.stderr)
+            write_status()
             return 130
         return 0
 
     return run
+
+
+def refuse_unused(parser, args, needs, excludes, remedy=""):
+    """End with a usage error where a flag that was given would have no effect.
+
+    Flags are named as in `args`. `needs` maps a flag to those of which it needs one, `excludes` to
+    those that have no effect beside it; flags of `args` are given unless they are None or False.
+    """
+
+    def given(flag):
+        value = getattr(args, flag)
+        return value is not None and value is not False
+
+    def name(flag):
+        return f"--{flag.replace('_', '-')}"
+
+    for flag, others in needs.items():
+        if given(flag) and not any(map(given, others)):
+            parser.error(f"{name(flag)} has no effect without {' or '.join(map(name, others))}")
+    for flag, others in excludes.items():
+        if given(flag) and (unused := [name(other) for other in others if given(other)]):
+            verb = "has" if len(unused) == 1 else "have"
+            parser.error(f"{' and '.join(unused)} {verb} no effect with {name(flag)}{remedy}")
 
 
 def positive_int(text):

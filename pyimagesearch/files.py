@@ -52,8 +52,25 @@ def printable(path):
     Bytes of a name that are not UTF-8, which Python holds as lone surrogates, become `\\xNN`, and
     so do control characters. To write the name itself, use `os.fsencode`.
     """
-    text = os.fsencode(path).decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    text = os.fspath(path)
+    return text if text.isprintable() else "".join(map(_printable_character, text))
+
+
+def _printable_character(c):
+    if c.isprintable():
+        return c
+    return f"\\x{ord(c) - 0xDC00:x}" if "\udc80" <= c <= "\udcff" else ascii(c)[1:-1]
+
+
+def path_bytes(path):
+    """Return a path as the bytes that the operating system knows it by.
+
+    A name that cannot be encoded in the locale's encoding is encoded as UTF-8.
+    """
+    try:
+        return os.fsencode(path)
+    except UnicodeEncodeError:
+        return os.fspath(path).encode("utf-8", "surrogateescape")
 
 
 # What an array of plain numbers needs to come back to life, under its old and new module names;

@@ -8,7 +8,7 @@ PACKAGE = Path(__file__).parent.parent / "pyimagesearch"
 MAX_MODULES = 8
 # A module may import from its own layer and from those above it in this list.
 LAYERS = [
-    {"cli", "files", "metric", "backend", "convautoencoder"},
+    {"cli", "terminal", "files", "metric", "backend", "convautoencoder"},
     {"datasets"},
     {"search"},
     {"decomposition"},

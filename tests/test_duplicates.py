@@ -1,4 +1,3 @@
-import json
 import time
 import tracemalloc
 
@@ -12,7 +11,7 @@ from pyimagesearch.datasets.catalog import open_dataset
 from pyimagesearch.datasets.transforms import unit_float
 from pyimagesearch.index.index_file import load_index
 from pyimagesearch.search import duplicates
-from pyimagesearch.search.duplicates import default_distance, find_duplicates, group_json
+from pyimagesearch.search.duplicates import default_distance, find_duplicates
 
 
 def rows_of(groups):
@@ -175,15 +174,6 @@ def test_few_codes_and_no_duplicates_are_fine(metric, n):
 def test_what_cannot_be_compared_is_refused(codes, metric, max_distance, message):
     with pytest.raises(ValueError, match=message):
         find_duplicates(codes, metric, max_distance)
-
-
-def test_a_group_is_one_line_of_json():
-    [group] = find_duplicates(np.array([[1.0], [9.0], [1.5]]), "euclidean", 1)
-    assert json.loads(group_json(4, group, ["ä\udce9.png", "b", "c\n"])) == {
-        "group": 4,
-        "members": [{"id": "ä\udce9.png", "distance": 0}, {"id": "c\n", "distance": 0.5}],
-    }
-    assert group_json(0, group, range(3)).count("\n") == 0
 
 
 @pytest.fixture(scope="module")

@@ -88,7 +88,7 @@ def test_a_damaged_engine_is_refused_with_the_remedy(index, capsys, content):
     with open(f"{index}.engine", "wb") as file:
         file.write(content)
     message = error_of(capsys, search, "-i", index, "-s", 1, "--json")
-    assert "is no whole engine file: build it again with: python index_images.py" in message
+    assert "is not a complete engine file: build it again with: python index_images.py" in message
 
 
 def test_an_index_is_refreshed_without_a_model_and_keeps_its_engine(index, capsys):
@@ -107,7 +107,7 @@ def test_exact_search_needs_no_engine_file(index, tmp_path):
 
 def test_auto_says_what_it_chose_and_why(index, capsys):
     assert run(index_images, "-i", index, "--engine", "auto") == 0
-    assert "auto chose exact: 2,000 codes are so few" in capsys.readouterr().err
+    assert "auto chose exact: 2,000 codes are few enough" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("engine", ["FOO", "hash:12", "clusters:x", "PQ7"])
@@ -188,8 +188,10 @@ def test_a_combination_of_indexed_pictures_finds_others_than_those(index, capsys
 
 
 def test_a_combination_needs_something_to_combine(index, capsys):
-    message = error_of(capsys, search, "-i", index, "--combine", "--json")
-    assert "name it with --query or --query-id" in message
+    with pytest.raises(SystemExit) as exit_status:
+        run(search, "-i", index, "--combine", "--json")
+    assert exit_status.value.code == 2
+    assert "--combine has no effect without --query or --query-id" in capsys.readouterr().err
 
 
 def test_a_map_marks_the_query_and_its_results(index, tmp_path):

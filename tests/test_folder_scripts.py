@@ -225,11 +225,21 @@ def test_duplicates_are_listed_and_drawn(folder, index, tmp_path, capsys):
     path = tmp_path / "index.h5"
     assert run(index_images, "-m", MODEL, "-i", path, "--dataset", pictures) == 0
     capsys.readouterr()
-    assert run(search, "-i", path, "--duplicates", "--max-distance", 0, "--output", tmp_path) == 0
+    arguments = ["-i", path, "--duplicates", "--max-distance", 0]
+    assert run(search, *arguments, "--output", tmp_path, "--json") == 0
     groups = found(capsys)
     assert [[Path(m["id"]).name for m in group["members"]] for group in groups] == [
-        sorted([p.name, f"copy of {p.name}"]) for p in copies
+        [p.name, f"copy of {p.name}"] for p in copies
     ]
+    assert [m["status"] for group in groups for m in group["members"]] == ["keep", "remove"] * 2
+    assert {m["width"] for group in groups for m in group["members"]} == {56}
+    assert run(search, *arguments, "--paths", "--null") == 0
+    paths = capsys.readouterr().out.split("\0")
+    assert paths == [*(str(p.with_name(f"copy of {p.name}")) for p in copies), ""]
+    assert run(search, *arguments, "--output", tmp_path) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "group 0: 2 pictures, 1 to remove"
+    assert lines[1].startswith(f"  keep       {copies[0].relative_to(pictures)}  56 x 56, ")
     assert (tmp_path / "duplicates.png").is_file()
     assert len(list(pictures.glob("*/*.png"))) == 62  # it reports, never deletes
 

@@ -8,12 +8,12 @@ from pyimagesearch.display import projection
 
 def test_principal_components_are_the_axes_of_most_variance():
     points = np.array([[0, 0, 5], [4, 0, 5], [0, 2, 5], [4, 2, 5]], np.float32)
-    flat = np.abs(projection.principal_components(points))
+    flat = np.abs(projection.first_two_components(points))
     np.testing.assert_allclose(flat, [[2, 1]] * 4, atol=1e-6)
 
 
 def test_codes_of_one_number_lie_on_a_line():
-    flat = projection.principal_components(np.array([[1], [2], [4]], np.float32))
+    flat = projection.first_two_components(np.array([[1], [2], [4]], np.float32))
     assert flat.shape == (3, 2)
     assert not flat[:, 1].any()
 
@@ -59,3 +59,20 @@ def test_a_missing_package_is_named_with_the_command_that_installs_it(
 def test_identical_codes_can_be_drawn():
     codes = np.ones((5, 3), np.float32)
     assert projection.Projection(codes, codes[:1], [np.arange(2)]).sheet(0, "query").shape[2] == 3
+
+
+def test_a_few_long_codes_have_principal_components_too(random):
+    codes = random.standard_normal((5, 4000)).astype(np.float32)
+    flat = projection.first_two_components(codes)
+    expected = np.linalg.svd(codes - codes.mean(axis=0), full_matrices=False)
+    np.testing.assert_allclose(np.abs(flat), np.abs(expected[0] * expected[1])[:, :2], rtol=1e-3)
+
+
+@pytest.mark.filterwarnings("error")
+def test_names_of_groups_of_any_kind_are_drawn(random):
+    codes = random.standard_normal((5, 3)).astype(np.float32)
+    names = ["_a", r"$\frac", "\x1b[31m", "\udce9", "long " * 30]
+    chart = projection.Projection(codes, codes[:1], [np.arange(1)], names)
+    legend = chart.sheet(0, "query")[:150, 990:]
+    text = np.flatnonzero((legend < 128).all(axis=2).any(axis=1))
+    assert np.count_nonzero(np.diff(text) > 2) >= 4  # five lines of text, "_" is below its own

@@ -86,3 +86,25 @@ def test_what_has_no_label_is_relevant_to_nothing():
     codes = np.array([[0.0], [1.0]], np.float32)
     with pytest.raises(ValueError, match="nothing to measure"):
         evaluate(codes, np.array([-1, -1]), codes, np.array([-1, -1]))
+
+
+def test_a_query_left_out_of_its_ranking_does_not_count_as_a_result():
+    codes = np.arange(4, dtype=np.float32)[:, np.newaxis]
+    labels = np.zeros(4, int)
+    scores = evaluate(codes, labels, codes, labels, ks=(10,), skip_own_row=True)
+    assert scores == {"P@10": 1, "R@10": 1, "mAP": 1}  # 3 of the 3 others
+
+
+def test_a_query_beyond_the_gallery_loses_nothing_of_its_ranking():
+    codes, labels = np.arange(4, dtype=np.float32)[:, np.newaxis], np.array([0, 1, 0, 1])
+    scores = evaluate(codes, labels, codes[:2], labels[:2], ks=(10,), skip_own_row=True)
+    # Rows 0 and 1 have nothing relevant but themselves; rows 2 and 3 find 1 of 2.
+    assert scores["P@10"] == 1 / 2
+
+
+def test_what_has_no_label_is_neither_a_right_nor_a_wrong_result():
+    codes = np.array([[0.0], [0.1], [1.0], [2.0], [3.0]], np.float32)
+    labels = np.array([7, -1, 7, -1, 8])
+    scores = evaluate(codes, labels, codes, labels, ks=(1, 2), skip_own_row=True)
+    # Without the unlabelled rows 1 and 3: row 0 ranks 7, 8; row 2 ranks 7, 8; row 4 finds no 8.
+    assert scores == {"P@1": 1, "P@2": 0.5, "R@1": 1, "R@2": 1, "mAP": 1}

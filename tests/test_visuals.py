@@ -4,7 +4,7 @@ import pytest
 
 from pyimagesearch.display import montage as visuals
 from pyimagesearch.display import plots, windows
-from pyimagesearch.search.duplicates import Group
+from pyimagesearch.display.output import Output
 
 
 def digit(value=255):
@@ -43,8 +43,8 @@ def test_a_montage_is_filled_row_by_row():
 
 
 def test_a_results_sheet_marks_every_wrong_result_and_has_room_for_its_summary():
-    hits = np.array([True, False, True, True])
-    sheet = visuals.results_sheet([digit()] * 4, hits, 56, None, "a summary of some length")
+    wrong = np.array([False, True, False, False])
+    sheet = visuals.results_sheet([digit()] * 4, wrong, 56, None, "a summary of some length")
     left = (sheet.shape[1] - 112) // 2  # a narrow montage is centred over a longer summary
     corners = [sheet[y, x + left].tolist() for y in (0, 56) for x in (0, 56)]
     assert [corner == [0, 0, 255] for corner in corners] == [False, True, False, False]
@@ -105,14 +105,41 @@ def test_names_of_any_bytes_can_be_drawn():
     assert visuals.shorten("\udce9.png", 200) == "\\xe9.png"
 
 
-def test_duplicates_are_a_row_a_group_and_what_is_left_out_is_counted():
-    groups = [Group(np.arange(4), np.zeros(4)), Group(np.arange(4, 6), np.zeros(2))]
-    ids = ["x" * 100] * 6
-    sheet = visuals.groups_sheet(groups, ["one", "two"], ids, lambda row: digit(40 * row + 20))
+def test_groups_are_a_row_each_and_what_is_left_out_is_counted():
+    groups = [(np.arange(4), [["x" * 100, "0"]] * 4), (np.arange(4, 6), [["y", "0"]] * 2)]
+    sheet = visuals.groups_sheet(groups, ["one", "two"], lambda row: digit(40 * row + 20))
     assert [sheet[70, x, 0] for x in (48, 144, 240, 336)] == [20, 60, 100, 140]
     half = sheet.shape[0] // 2
     assert [sheet[half + 70, x, 0] for x in (48, 144, 240)] == [180, 220, 0]
-    fewer = visuals.groups_sheet(groups, ["one", "two"], ids, lambda row: digit(), 1, 3)
+    fewer = visuals.groups_sheet(groups, ["one", "two"], lambda row: digit(), 1, 3)
     assert fewer.shape[0] == half + 28
     with pytest.raises(ValueError, match="no groups to draw"):
-        visuals.groups_sheet([], [], ids, digit)
+        visuals.groups_sheet([], [], digit)
+
+
+@pytest.mark.parametrize("name", ["\udce9.png", "caf\xe9.png", "a\x1b[31m\u202e.png"])
+def test_a_picture_of_any_name_is_written_and_read_again(tmp_path, name):
+    sheet = visuals.tile(digit(), 28)
+    visuals.write_image(tmp_path / "\udce9" / name, sheet)
+    data = np.frombuffer((tmp_path / "\udce9" / name).read_bytes(), np.uint8)
+    np.testing.assert_array_equal(cv2.imdecode(data, cv2.IMREAD_COLOR), sheet)
+
+
+def test_a_picture_that_cannot_be_encoded_is_an_error(tmp_path):
+    with pytest.raises(OSError, match=r"cannot write .*wide.jpg: OpenCV cannot encode 70,000 x 1"):
+        visuals.write_image(tmp_path / "wide.jpg", np.zeros((1, 70_000, 3), np.uint8))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_pictures_of_an_earlier_run_are_deleted_and_other_files_kept(tmp_path):
+    for number in range(3):
+        Output(tmp_path, ("Results",)).show({"Results": visuals.tile(digit(), 28)}, number)
+    (tmp_path / "results_9.png").write_bytes(b"of someone else")
+    cv2.imwrite(str(tmp_path / "results_8.png"), visuals.tile(digit(), 28))
+    (tmp_path / "results_7.png").mkdir()
+    output = Output(tmp_path, ("Query", "Results"))
+    output.show({"Query": visuals.tile(digit(), 28)}, 0)
+    output.show({"Results": visuals.tile(digit(), 28)}, 1)
+    output.remove_stale()
+    names = ["query_0.png", "results_1.png", "results_7.png", "results_8.png", "results_9.png"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names

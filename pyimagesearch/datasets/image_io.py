@@ -16,6 +16,8 @@ from importlib import import_module
 
 import numpy as np
 
+from pyimagesearch.files import path_bytes
+
 # Pillow remarks on odd but readable files; a picture is either read or refused, in one line.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 logging.getLogger("PIL").addHandler(logging.NullHandler())
@@ -78,6 +80,7 @@ def read_picture(path, size=None):
 
 def open_picture(path):
     """Open a regular file for reading; raise OSError with the reason alone otherwise."""
+    path = path_bytes(path)
     try:
         mode = os.stat(path).st_mode
         if stat.S_ISREG(mode):  # opening a FIFO would wait for its writer

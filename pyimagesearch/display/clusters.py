@@ -16,9 +16,13 @@ def draw_clusters(engine, gallery, folder):
     """
     paths, reporter = [f"{folder}/clusters.png"], Reporter(gallery)
     clusters = clusters_of(engine)
-    groups = nearest_to_centres(engine, clusters)
+    groups = [
+        (rows, [[str(gallery.ids[row]), f"{distance:.4g}"] for row, distance in pairs])
+        for rows, distances in nearest_to_centres(engine, clusters)
+        for pairs in [zip(rows, distances, strict=True)]
+    ]
     titles = _titles(clusters, gallery.labels, reporter.label)
-    sheet = groups_sheet(groups, titles, gallery.ids, reporter.picture, rows=len(groups))
+    sheet = groups_sheet(groups, titles, reporter.picture, rows=len(groups))
     write_image(paths[0], sheet)
     if engine.elbow:
         paths.append(f"{folder}/elbow.png")
@@ -27,14 +31,15 @@ def draw_clusters(engine, gallery, folder):
 
 
 def _titles(clusters, labels, name_of):
-    """Return a line per cluster: its size and, where labels are known, the most frequent one."""
+    """Return a line for each cluster: its size and, where labels are known, the most frequent."""
     titles = []
     for cluster in range(len(clusters.centroids)):
         members = clusters.assignments == cluster
-        size = np.count_nonzero(members)
-        titles.append(f"cluster {cluster}: {size:,} pictures")
-        known = np.empty(0) if labels is None else labels[members][labels[members] >= 0]
+        titles.append(f"cluster {cluster}: {np.count_nonzero(members):,} pictures")
+        known = np.empty(0) if labels is None else labels[members]
+        known = known[known >= 0]
         if len(known):
             values, counts = np.unique(known, return_counts=True)
-            titles[-1] += f", {counts.max() / size:.0%} are {name_of(values[counts.argmax()])}"
+            share = counts.max() / len(known)
+            titles[-1] += f", {share:.0%} of the labelled are {name_of(values[counts.argmax()])}"
     return titles

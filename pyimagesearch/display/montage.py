@@ -1,6 +1,10 @@
-"""Pictures of what happens: loss plots, reconstructions, montages."""
+"""Sheets of pictures: tiles, captions, montages of results, groups, reconstructions."""
 
 import math
+import os
+import struct
+import zlib
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -15,11 +19,36 @@ FONT, FONT_SCALE, SMALL = cv2.FONT_HERSHEY_SIMPLEX, 0.45, 0.36
 RED, WHITE, GREY = (0, 0, 255), (255, 255, 255), (90, 90, 90)  # BGR
 
 
+# A text chunk of PNG (ISO 15948, 11.3.4.3) that marks the pictures written here.
+_TEXT = b"tEXtSoftware\0pyimagesearch"
+_MARK = struct.pack(">I", len(_TEXT) - 4) + _TEXT + struct.pack(">I", zlib.crc32(_TEXT))
+_END_SIZE = 12  # bytes of the last chunk of a PNG
+
+
 def write_image(path, image):
     """Write a uint8 BGR picture; the suffix of `path` chooses the format."""
+    suffix = Path(path).suffix.lower()
+    try:
+        encoded, data = cv2.imencode(suffix, image)
+    except cv2.error:  # an unknown suffix
+        encoded = False
+    if not encoded:
+        size = f"{image.shape[1]:,} x {image.shape[0]:,} pixels"
+        raise OSError(f"cannot write {path}: OpenCV cannot encode {size} as {suffix}")
+    data = data.tobytes()
+    if suffix == ".png":
+        data = data[:-_END_SIZE] + _MARK + data[-_END_SIZE:]
+    # Not by cv2.imwrite, which ends the process over names that are not UTF-8.
     with atomic_write(path) as temporary:
-        if not cv2.imwrite(str(temporary), image):
-            raise OSError("OpenCV failed to")
+        temporary.write_bytes(data)
+
+
+def is_written_here(path):
+    """Whether the file `path` is a PNG that `write_image` wrote."""
+    with open(path, "rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - len(_MARK) - _END_SIZE))
+        return file.read(len(_MARK)) == _MARK
 
 
 def to_bgr(picture):
@@ -77,15 +106,26 @@ def montage(tiles, columns):
 
 def with_caption(image, lines):
     """Put lines of text under an image, which is widened with black where a line needs it."""
-    sizes = [cv2.getTextSize(line, FONT, FONT_SCALE, 1)[0] for line in lines]
-    width = max(image.shape[1], *(size[0] + 16 for size in sizes))
+    width = max(image.shape[1], *(_text_width(line, FONT_SCALE) + 16 for line in lines))
     sheet = np.zeros((image.shape[0] + 22 * len(lines) + 6, width, 3), np.uint8)
     left = (width - image.shape[1]) // 2
     sheet[: image.shape[0], left : left + image.shape[1]] = image
     for i, line in enumerate(lines):
         origin = 8, image.shape[0] + 22 * i + 18
-        cv2.putText(sheet, line, origin, FONT, FONT_SCALE, WHITE, 1, cv2.LINE_AA)
+        _draw_text(sheet, line, origin, FONT_SCALE)
     return sheet
+
+
+def _draw_text(image, text, origin, scale):
+    """Draw a line of text, with control characters and bytes that are not UTF-8 escaped.
+
+    OpenCV ends the process over bytes that are not UTF-8.
+    """
+    cv2.putText(image, printable(text), origin, FONT, scale, WHITE, 1, cv2.LINE_AA)
+
+
+def _text_width(text, scale):
+    return cv2.getTextSize(printable(text), FONT, scale, 1)[0][0]
 
 
 def labelled(image, lines):
@@ -93,16 +133,16 @@ def labelled(image, lines):
     sheet = np.zeros((image.shape[0] + 15 * len(lines) + 6, *image.shape[1:]), np.uint8)
     sheet[: image.shape[0]] = image
     for i, line in enumerate(lines):
-        text, origin = shorten(line, image.shape[1] - 4), (2, image.shape[0] + 15 * i + 12)
-        cv2.putText(sheet, text, origin, FONT, SMALL, WHITE, 1, cv2.LINE_AA)
+        origin = 2, image.shape[0] + 15 * i + 12
+        _draw_text(sheet, shorten(line, image.shape[1] - 4), origin, SMALL)
     return sheet
 
 
 def shorten(text, width):
     """Cut the middle out of a text that would be drawn wider than `width` pixels."""
-    text = printable(text)  # OpenCV ends the process over bytes that are no UTF-8
+    text = printable(text)
     short, kept = text, len(text)
-    while kept and cv2.getTextSize(short, FONT, SMALL, 1)[0][0] > width:
+    while kept and _text_width(short, SMALL) > width:
         kept -= 1
         short = text[: kept // 2] + "..." + text[len(text) - (kept - kept // 2) :]
     return short
@@ -114,14 +154,14 @@ def query_sheet(title, picture):
     return with_caption(tile(picture, side), [title])
 
 
-def results_sheet(pictures, hits, side, captions, summary):
+def results_sheet(pictures, wrong, side, captions, summary):
     """Draw the pictures of results as a montage of tiles of `side` pixels over a line of summary.
 
-    `hits` tells which are right, or is None: those that are not get a red border. `captions`,
-    lines of text for each picture, or None, stand under the tiles.
+    `wrong`, bool or None, marks the ones that get a red border. `captions`, lines of text for each
+    picture, or None, stand under the tiles.
     """
     tiles = [
-        tile(picture, side, RED if hits is not None and not hits[i] else None)
+        tile(picture, side, RED if wrong is not None and wrong[i] else None)
         for i, picture in enumerate(pictures)
     ]
     if captions is not None:
@@ -129,13 +169,12 @@ def results_sheet(pictures, hits, side, captions, summary):
     return with_caption(montage(tiles, math.ceil(math.sqrt(len(tiles)))), [summary])
 
 
-def groups_sheet(groups, titles, ids, picture_of, rows=20, columns=10):
+def groups_sheet(groups, titles, picture_of, rows=20, columns=10):
     """Draw groups of pictures, a group a row under its title.
 
-    `groups` are pairs of rows of the index, int64 (m,), and distances, float (m,); `ids` holds the
-    id of every row of the index, and `picture_of(row)` gives its picture, (h, w, 1 or 3). Under
-    each stand its id and its distance. What goes beyond `rows` groups and `columns` pictures is
-    counted only.
+    `groups` are pairs of rows of the index, int64 (m,), and captions, lists of lines of text for
+    at least the first `columns` of them; `picture_of(row)` returns a picture, (h, w, 1 or 3), or
+    None. The groups beyond `rows` and the pictures beyond `columns` are only counted.
 
     Raises ValueError when there are no groups.
     """
@@ -143,7 +182,7 @@ def groups_sheet(groups, titles, ids, picture_of, rows=20, columns=10):
         raise ValueError("no groups to draw: nothing was found within the distance")
     gap = np.zeros((16, 1, 3), np.uint8)
     strips = [
-        np.vstack(_padded([_line(title), _group_strip(*group, ids, picture_of, columns), gap]))
+        np.vstack(_padded([_line(title), _group_strip(*group, picture_of, columns), gap]))
         for title, group in zip(titles[:rows], groups[:rows], strict=True)
     ]
     if len(groups) > rows:
@@ -151,19 +190,20 @@ def groups_sheet(groups, titles, ids, picture_of, rows=20, columns=10):
     return np.vstack(_padded(strips))
 
 
-def _group_strip(rows, distances, ids, picture_of, columns):
-    """Draw the first members of a group side by side, and say how many more there are."""
-    more, rows = len(rows) - columns, rows[:columns].tolist()
-    pictures = [picture_of(row) for row in rows]
+def _group_strip(rows, captions, picture_of, columns):
+    """Draw the first members of a group side by side, and the number of the others."""
+    more, shown = len(rows) - columns, rows[:columns].tolist()
+    pictures = [picture_of(row) for row in shown]
     sides = [tile_side(picture) for picture in pictures if picture is not None]
     side = max([READABLE, *sides])
     tiles = [
-        labelled(tile(picture, side), [str(ids[row]), f"{distance:.4g}"])
-        for row, picture, distance in zip(rows, pictures, distances, strict=False)
+        labelled(tile(picture, side), lines)
+        for picture, lines in zip(pictures, captions, strict=False)
     ]
     if more > 0:
-        tiles.append(labelled(np.zeros((side, side, 3), np.uint8), ["...", f"and {more:,} more"]))
-    return np.hstack(tiles)
+        lines = ["...", f"and {more:,} more", *[""] * (len(captions[0]) - 2)]
+        tiles.append(labelled(np.zeros((side, side, 3), np.uint8), lines))
+    return np.hstack(tiles) if tiles else np.zeros((0, 1, 3), np.uint8)
 
 
 def _line(text):

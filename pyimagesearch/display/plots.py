@@ -1,4 +1,4 @@
-"""Plots of numbers, by matplotlib."""
+"""Plots of losses, precision and inertia, by matplotlib."""
 
 import numpy as np
 from matplotlib import style

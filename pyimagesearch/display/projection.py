@@ -3,12 +3,16 @@
 import cv2
 import numpy as np
 
+from pyimagesearch.decomposition.pca import principal_components
 from pyimagesearch.display.montage import with_caption
+from pyimagesearch.files import printable
 from pyimagesearch.metric import get_metric
 from pyimagesearch.search.kmeans import clusters_of
 
 MAX_POINTS = {"pca": 200_000, "tsne": 5_000, "umap": 20_000}  # the latter two take minutes
-COLOURS = 20  # that can be told apart
+COLOURS = 20  # distinguishable ones
+LONGEST_NAME = 14  # characters of a group's name in the legend
+NO_LABEL = "(no label)"
 WIDTH, HEIGHT = 1100, 850  # pixels
 BLACK, RED = (0, 0, 0), (0, 0, 255)  # BGR
 
@@ -55,7 +59,8 @@ def project_index(found, index, engine, name_of, method):
     """
     groups = None
     if index.labels is not None:
-        groups = [str(name_of(label)) for label in index.labels.tolist()]
+        names = (name_of(label) for label in index.labels.tolist())
+        groups = [NO_LABEL if name is None else str(name) for name in names]
     elif engine.name.startswith("clusters"):
         groups = [f"cluster {number}" for number in clusters_of(engine).assignments]
     queries = np.stack([query.code for query, _ in found])
@@ -63,11 +68,10 @@ def project_index(found, index, engine, name_of, method):
     return Projection(index.codes, queries, results, groups, index.metric, method)
 
 
-def principal_components(points):
+def first_two_components(points):
     """Project float32 points (n, d) on their first two principal components, (n, 2)."""
-    centred = points - points.mean(axis=0)
-    _, vectors = np.linalg.eigh(centred.T @ centred)  # ascending eigenvalues
-    return np.pad(centred @ vectors[:, :-3:-1], ((0, 0), (0, max(0, 2 - points.shape[1]))))
+    flat = principal_components(points, 2).project(points)
+    return np.pad(flat, ((0, 0), (0, 2 - flat.shape[1])))
 
 
 def tsne(points):
@@ -89,7 +93,7 @@ def umap(points):
     return UMAP(random_state=0).fit_transform(points)
 
 
-PROJECTIONS = {"pca": principal_components, "tsne": tsne, "umap": umap}
+PROJECTIONS = {"pca": first_two_components, "tsne": tsne, "umap": umap}
 
 
 def _scatter(points, names, framed):
@@ -104,22 +108,35 @@ def _scatter(points, names, framed):
     margin = 0.03 * (high - low) + 1e-6
     axes.set(xlim=(low[0] - margin[0], high[0] + margin[0]))
     axes.set(ylim=(low[1] - margin[1], high[1] + margin[1]))
-    colours = np.empty((len(points), 3))
+    colours, handles, texts = np.empty((len(points), 3)), [], []
     for name, colour, chosen in _groups(names, len(points)):
         colours[chosen] = colour
-        axes.scatter([], [], 40, color=[colour], label=name)
+        handles.append(axes.scatter([], [], 40, color=[colour]))
+        texts.append(_legend_text(name))
     # In random order, because the group drawn last would hide the others.
     order = np.random.default_rng(0).permutation(len(points))
     size = float(np.clip(150_000 / len(points), 2.5, 40))
     axes.scatter(*points[order].T, size, color=colours[order], linewidths=0, alpha=0.7)
     if names:
-        axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False)
+        where = {"loc": "upper left", "bbox_to_anchor": (1.01, 1), "frameon": False}
+        legend = axes.legend(handles, [""] * len(texts), **where)
+        # Set afterwards, because a legend leaves out texts that begin with "_".
+        for label, text in zip(legend.get_texts(), texts, strict=True):
+            label.set_text(text)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     pixels = axes.transData.transform(framed)
     pixels[:, 1] = HEIGHT - pixels[:, 1]  # matplotlib counts from below
     image = cv2.cvtColor(np.asarray(canvas.buffer_rgba()), cv2.COLOR_RGBA2BGR)
     return image, np.round(pixels).astype(int)
+
+
+def _legend_text(name):
+    """Return the name of a group as short text without control characters or formulas."""
+    text = printable(name or "")
+    if len(text) > LONGEST_NAME:
+        text = f"{text[: LONGEST_NAME // 2]}...{text[3 - LONGEST_NAME // 2 :]}"
+    return text.replace("$", r"\$")
 
 
 def _groups(names, count):

@@ -1,7 +1,7 @@
 """Reports of queries and their results: lines of text, JSON, and pictures."""
 
-import json
 import logging
+import os
 
 import numpy as np
 
@@ -11,7 +11,6 @@ from pyimagesearch.display.montage import (
     RED,
     SHOWN,
     WHITE,
-    groups_sheet,
     labelled,
     query_sheet,
     results_sheet,
@@ -19,7 +18,7 @@ from pyimagesearch.display.montage import (
     tile_side,
     with_caption,
 )
-from pyimagesearch.files import printable
+from pyimagesearch.files import path_bytes
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +29,7 @@ class Reporter:
     """Describes queries and results of the index of the dataset `gallery`.
 
     `side` is that of the tiles in pixels, by default chosen by the pictures; with `strip` the
-    query and its results are drawn in one row; `max_distance` is named where nothing was found.
+    query and its results are drawn in one row; `max_distance` is mentioned if nothing was found.
     """
 
     def __init__(self, gallery, side=None, strip=False, max_distance=None):
@@ -45,7 +44,7 @@ class Reporter:
     def title(self, query):
         """Return a title for a query, with its label where known."""
         label = self.label(query.label)
-        return f"query {printable(str(query.id))}" + ("" if label is None else f" ({label})")
+        return f"query {query.id}" + ("" if label is None else f" ({label})")
 
     def _nothing(self):
         within = "" if self.max_distance is None else f" within {self.max_distance:g}"
@@ -59,19 +58,26 @@ class Reporter:
         text = f"{self.title(query)}: distances " + " ".join(f"{d:.3f}" for d in distances[:5])
         if len(distances) > 5:
             text += f" ... {distances[-1]:.3f}"
-        hits = results.hits(query)
-        return text if hits is None else f"{text}, precision@{len(hits)} {hits.mean():.3f}"
+        right, judged = self._judged(query, results)
+        return text if not judged else f"{text}, precision@{judged} {right / judged:.3f}"
 
-    def json(self, query, results):
-        """Return a query and its results as one JSON object on one line."""
+    def record(self, query, results):
+        """Return a query and its results as a dict of plain values, for JSON."""
         labels = [None] * len(results.ids) if results.labels is None else results.labels
         rows = zip(results.ids, results.distances.tolist(), labels, strict=True)
         found = [{"id": i, "distance": d, "label": self.label(label)} for i, d, label in rows]
-        return json.dumps({"query": query.id, "label": self.label(query.label), "results": found})
+        return {"query": query.id, "label": self.label(query.label), "results": found}
 
     def paths(self, query, results):
-        """Return the paths of the results, a list of str; `os.fsencode` gives their bytes."""
-        return [self.gallery.path(row) for row in results.rows]
+        """Return the paths of those results that still exist, as bytes; warn of the others."""
+        paths = [path_bytes(self.gallery.path(row)) for row in results.rows]
+        found = [path for path in paths if os.path.exists(path)]
+        if missing := len(paths) - len(found):
+            logger.warning(
+                f"{self.title(query)}: {missing:,} of {len(paths):,} results are no longer on "
+                "disk: update the index with index_images.py"
+            )
+        return found
 
     def sheets(self, query, results):
         """Return the pictures of the windows "Query" and "Results" by their titles."""
@@ -90,7 +96,7 @@ class Reporter:
 
     def _query_sheet(self, query):
         if not query.parts:
-            return query_sheet(self.title(query), query.picture())
+            return query_sheet(self.title(query), _picture_or_none(query.picture))
         return with_caption(np.hstack(self._parts(query, PHOTO_SIDE)), [self.title(query)])
 
     def _parts(self, query, side):
@@ -98,22 +104,22 @@ class Reporter:
         parts = query.parts[:PARTS] or [(None, query)]
         return [
             labelled(
-                tile(part.picture(), side, WHITE),
+                tile(_picture_or_none(part.picture), side, WHITE),
                 [str(part.id), "query" if weight is None else f"query, weight {weight:g}"],
             )
             for weight, part in parts
         ]
 
     def _montage(self, query, results, pictures, side, captions):
-        hits = results.hits(query)
-        return results_sheet(pictures, hits, side, captions, self._summary(query, results))
+        wrong = results.wrong(query)
+        return results_sheet(pictures, wrong, side, captions, self._summary(query, results))
 
     def _strip(self, query, results, pictures, side, captions):
         """Draw the query, in a white border, before its results, all in one row."""
-        hits = results.hits(query)
-        right = np.ones(len(pictures), bool) if hits is None else hits[: len(pictures)]
-        drawn = zip(pictures, right, captions, strict=True)
-        tiles = [labelled(tile(one, side, None if hit else RED), text) for one, hit, text in drawn]
+        wrong = results.wrong(query)
+        wrong = np.zeros(len(pictures), bool) if wrong is None else wrong[: len(pictures)]
+        drawn = zip(pictures, wrong, captions, strict=True)
+        tiles = [labelled(tile(one, side, RED if bad else None), text) for one, bad, text in drawn]
         return np.hstack(self._parts(query, side) + tiles)
 
     def _captions(self, results, count):
@@ -121,25 +127,32 @@ class Reporter:
         return [[str(name), f"{distance:.3f}"] for name, distance in pairs]
 
     def _summary(self, query, results):
-        count, distances, hits = len(results.rows), results.distances, results.hits(query)
+        count, distances = len(results.rows), results.distances
         text = f"{count:,} results, distance {distances[0]:.3f} to {distances[-1]:.3f}"
         if count > SHOWN:
             text += f", first {SHOWN} shown"
-        if hits is not None:
-            text += f", {np.count_nonzero(hits):,} of {count:,} are {self.label(query.label)}"
+        right, judged = self._judged(query, results)
+        if judged:
+            of = f"{judged:,}" if judged == count else f"{judged:,} with a label"
+            text += f", {right:,} of {of} are {self.label(query.label)}"
         return text
+
+    def _judged(self, query, results):
+        """Return the numbers of results with the query's label, and with any if it has one."""
+        right, wrong = results.right(query), results.wrong(query)
+        if right is None:
+            return 0, 0
+        return np.count_nonzero(right), np.count_nonzero(right | wrong)
 
     def picture(self, row):
         """Return an indexed picture, or None with a warning where it can no longer be read."""
         size = (self.side or PHOTO_SIDE,) * 2
-        try:
-            return self.gallery.picture(row, size)
-        except (ValueError, OSError) as error:
-            logger.warning(str(error))
-            return None
+        return _picture_or_none(lambda: self.gallery.picture(row, size))
 
 
-def duplicates_sheet(groups, gallery):
-    """Draw the Groups of near-identical images of a dataset, uint8 BGR; see `groups_sheet`."""
-    titles = [f"group {number}: {len(g.rows):,} pictures" for number, g in enumerate(groups)]
-    return groups_sheet(groups, titles, gallery.ids, Reporter(gallery).picture)
+def _picture_or_none(read):
+    try:
+        return read()
+    except (ValueError, OSError) as error:
+        logger.warning(str(error))
+        return None

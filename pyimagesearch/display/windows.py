@@ -1,7 +1,7 @@
 """Windows on the screen, where there is one."""
 
+import ctypes
 import os
-import socket
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -10,26 +10,26 @@ import cv2
 
 
 def has_display():
-    """Whether a window can be opened. Without a display Qt would end the whole process."""
-    if sys.platform != "linux" or os.environ.get("WAYLAND_DISPLAY"):
-        return True
-    host, _, number = os.environ.get("DISPLAY", "").rpartition(":")
-    number = number.split(".")[0]
-    if not number.isdigit():
+    """Whether OpenCV can open a window: Qt would end the process where it cannot."""
+    if not cv2.currentUIFramework():  # opencv-python-headless
         return False
+    if sys.platform != "linux":
+        return True
     try:
-        if host in ("", "unix"):
-            with socket.socket(socket.AF_UNIX) as server:
-                server.connect(f"/tmp/.X11-unix/X{number}")
-        else:
-            socket.create_connection((host, 6000 + int(number)), timeout=5).close()
+        xcb = ctypes.CDLL("libxcb.so.1")  # which Qt needs as well; its wheel has no Wayland
     except OSError:
         return False
-    return True
+    xcb.xcb_connect.restype = ctypes.c_void_p
+    connection = ctypes.c_void_p(xcb.xcb_connect(None, None))
+    refused = xcb.xcb_connection_has_error(connection)
+    xcb.xcb_disconnect(connection)
+    return not refused
 
 
-def _give_qt_fonts():
-    """Point OpenCV's Qt to Matplotlib's fonts: the wheel has none of its own, and Qt says so."""
+def _prepare_qt():
+    """Choose the platform that was tested, and fonts: the wheel has none, and Qt complains."""
+    if sys.platform == "linux":
+        os.environ["QT_QPA_PLATFORM"] = "xcb"
     fonts = Path(find_spec("matplotlib").origin).parent / "mpl-data" / "fonts" / "ttf"
     os.environ["QT_QPA_FONTDIR"] = str(fonts)
 
@@ -39,7 +39,7 @@ def show_windows(images):
 
     Any key means next; q, Esc or closing a window means stop.
     """
-    _give_qt_fonts()
+    _prepare_qt()
     for title, image in images.items():
         cv2.imshow(title, image)
     while True:

@@ -23,11 +23,17 @@ def evaluate(
     """Rank the whole gallery for each query; relevant is what has the query's label.
 
     `queries` (q, d) and `gallery` (n, d) are float32 codes, the labels integers (q,) and (n,);
-    below 0 stands for no label. With `skip_own_row`, query i is row i of the gallery, which is
-    left out of its results. `progress`, when given, is called with the number of queries done.
+    below 0 stands for no label. What has no label is left out of the ranking, because it is unknown
+    whether it is relevant. With `skip_own_row`, query i is row i of the gallery, which is left out
+    of its own ranking. `progress`, when given, is called with the number of queries done.
 
-    Returns {"P@1": ..., "R@1": ..., "mAP": ...}, means over the queries with anything relevant.
+    P@k is the fraction of the first k of a ranking that is relevant, or of all of it if it is
+    shorter than k. Returns {"P@1": ..., "R@1": ..., "mAP": ...}, means over the queries with
+    anything relevant.
     """
+    known = np.flatnonzero(gallery_labels >= 0)
+    if len(known) < len(gallery):
+        gallery, gallery_labels = gallery[known], gallery_labels[known]
     metric = get_metric(metric)
     queries, gallery = metric.points(queries), metric.points(gallery)
     gallery_squares = np.square(gallery).sum(axis=1)
@@ -40,11 +46,15 @@ def evaluate(
         distances += np.square(queries[rows]).sum(axis=1, keepdims=True)
         relevant = query_labels[rows, np.newaxis] == gallery_labels
         relevant[query_labels[rows] < 0] = False
+        sizes = np.full(len(rows), len(gallery))
         if skip_own_row:
-            own = rows[rows < len(gallery)]
-            distances[own - start, own] = np.inf  # last, and not relevant
-            relevant[own - start, own] = False
-        scores = [ranking_scores(hits, ks) for hits in rank(distances, relevant) if hits.any()]
+            own = np.searchsorted(known, rows)
+            found = np.flatnonzero(np.append(known, -1)[own] == rows)
+            # Last and not relevant, and then cut off.
+            distances[found, own[found]], relevant[found, own[found]] = np.inf, False
+            sizes[found] -= 1
+        rankings = zip(rank(distances, relevant), sizes, strict=True)
+        scores = [ranking_scores(hits[:size], ks) for hits, size in rankings if hits.any()]
         if progress:
             progress(len(rows))
         return scores

@@ -1,6 +1,5 @@
 """Duplicates: groups of codes that are nearly identical, found in bounded memory."""
 
-import json
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -70,11 +69,9 @@ def default_distance(codes, metric):
     return float(space.metric.from_squares(FRACTION**2 * space.metric.to_squares(typical)))
 
 
-def group_json(number, group, ids):
-    """Return a group as one JSON object on one line; `ids` holds the id of every row."""
-    pairs = zip(group.rows.tolist(), group.distances.tolist(), strict=True)
-    members = [{"id": ids[row], "distance": distance} for row, distance in pairs]
-    return json.dumps({"group": number, "members": members})
+def distances_from(codes, metric, row, rows):
+    """Return the distances, float64 (m,), of `rows` int64 (m,) from one row of codes (n, d)."""
+    return _Space(codes, get_metric(metric)).distances(np.array([row]), rows)
 
 
 @dataclass
@@ -183,7 +180,7 @@ def _components(space, rows, max_distance):
 def _contract(labels, near, block, others, space, rows, max_distance):
     """Return the labels after the pairs marked as near were measured and connected.
 
-    Rows are taken in growing numbers, and pairs that are connected already are not measured, so
+    Rows are taken in growing blocks, and pairs that are connected already are not measured, so
     that a block of near-identical codes costs a few passes and not all of its pairs.
     """
     from scipy.sparse import csr_matrix

@@ -90,7 +90,7 @@ class Engine:
         """Return all codes within `max_distance` of each query, as far as the engine finds them.
 
         `queries` is float32 (q, d). Returns two lists of q arrays: distances, float32 ascending,
-        and rows, int64. Results are asked for in growing numbers until one is too far.
+        and rows, int64. More and more results are requested until one is too far.
         """
         if not max_distance >= 0:
             raise ValueError(f"expected a distance of at least 0, received {max_distance}")

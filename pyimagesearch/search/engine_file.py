@@ -1,4 +1,4 @@
-"""Engines as files: a FAISS index, opened as a memory map, with what we know of it at its end.
+"""Engines as files: a FAISS index, opened as a memory map, with its description at the end.
 
 The file is what faiss.write_index writes, then JSON, then the lengths of both and a magic number.
 FAISS reads as far as its own part, so that either can be read without the other.
@@ -7,6 +7,7 @@ FAISS reads as far as its own part, so that either can be read without the other
 import hashlib
 import json
 import os
+import shlex
 import struct
 from dataclasses import asdict
 
@@ -24,7 +25,7 @@ from pyimagesearch.search.tuning import EngineReport
 MAGIC = b"PISENG01"
 FOOTER = struct.Struct("<QQ8s")  # bytes of the index, bytes of the JSON, MAGIC
 MAX_JSON = 1 << 20
-WHOLE = 64 << 20  # codes of up to so many bytes are hashed as a whole, in 0.1 s
+WHOLE = 64 << 20  # bytes of codes up to which all of them are hashed, in 0.1 s
 SAMPLES = 1024
 SUFFIX = ".engine"
 
@@ -39,7 +40,7 @@ def fingerprint(codes):
 
     Up to 64 MB all of their bytes count. Of more, so that a large memory map is not read to open
     it, their shape, their first and last rows, and 1,024 rows spread over them: other codes are
-    told apart, a change of a few rows may not be. An index that is changed in place should keep a
+    detected, a change of a few rows may not be. An index that is changed in place should keep a
     number of its own and give that to `save_engine` and `load_engine` instead.
     """
     codes = as_vectors(codes)
@@ -82,16 +83,16 @@ def save_engine(engine, path, codes_fingerprint=None):
 def load_engine(path, codes, metric=None, codes_fingerprint=None):
     """Open an engine file for the `codes`, float32 (n, d), that it was built from.
 
-    The index is memory-mapped: what a search does not touch is never read. `metric` is the one
-    wanted, any if None. Nothing in the file is run; but FAISS parses it in C++, and its own
-    checks are all that stands between a file made to harm and this process: open your own.
+    The index is memory-mapped: only the parts that a search touches are read. `metric` is the one
+    wanted, any if None. Nothing in the file is run, but FAISS parses it in C++ and
+    only its own checks protect from a malicious file: open only your own.
 
     Raises OSError when it cannot be read, ValueError, saying how to build it again, when it is cut
     short, foreign, of other codes, or for another metric.
     """
     codes, (about, size) = as_vectors(codes), _read_about(path)
     name = about["engine"]
-    again = f"{_again(path)} {name}"
+    again = f"{_again(path)} {shlex.quote(name)}"
     if metric not in (None, about["metric"]):
         raise ValueError(
             f"{path} is for {about['metric']} distance, not {metric}: {again} --metric {metric}"
@@ -127,7 +128,7 @@ def open_engine(index_path, codes, metric, codes_sha256=None, probe=None):
     if probe is not None:
         raise ValueError(
             f"{index_path} is searched exactly, which has nothing to probe: give it another engine "
-            f"with: python index_images.py --index {index_path} --engine NAME"
+            f"with: python index_images.py --index {shlex.quote(str(index_path))} --engine NAME"
         )
     return ExactEngine(codes, metric)
 
@@ -140,7 +141,8 @@ def engine_name(path):
 def _again(path):
     """Return what to do about a bad engine file; the name of an engine completes it."""
     index_path = str(path).removesuffix(SUFFIX)
-    return f"build it again with: python index_images.py --index {index_path} --engine"
+    command = f"python index_images.py --index {shlex.quote(index_path)} --engine"
+    return f"build it again with: {command}"
 
 
 def _read_about(path):
@@ -148,7 +150,7 @@ def _read_about(path):
     try:
         return _parse_about(path)
     except (KeyError, TypeError, ValueError, struct.error) as error:
-        raise ValueError(f"{path} is no whole engine file: {_again(path)} NAME") from error
+        raise ValueError(f"{path} is not a complete engine file: {_again(path)} NAME") from error
 
 
 def _parse_about(path):

@@ -8,7 +8,7 @@ import numpy as np
 
 from pyimagesearch.search.engine import Engine
 
-# Below so many multiplications, waking other threads costs one query more than they save it.
+# Multiplications below which other threads slow one query down.
 SINGLE_THREAD_WORK = 1 << 22
 CODES_PER_BLOCK = 1 << 18  # gathered at once when re-ranking prepared codes
 

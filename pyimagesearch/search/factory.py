@@ -12,6 +12,7 @@ from pyimagesearch.search.exact import ExactEngine, threads
 from pyimagesearch.search.faiss_engine import FaissEngine, innermost
 from pyimagesearch.search.kmeans import ITERATIONS, REDOS, find_elbow
 from pyimagesearch.search.tuning import QuerySample, measure, tune
+from pyimagesearch.terminal import ctrl_c_ends_process
 
 EXACT_SIZE = 100_000  # up to here exact search of a 16-d code takes half a millisecond
 GRAPH_SIZE = 500_000  # up to here a graph is built within a minute or two
@@ -22,11 +23,27 @@ HASH_SCAN_SIZE = 1_000_000  # up to here scanning all hash codes takes a millise
 CODES_PER_BLOCK = 1 << 20  # added at once, so that a memory map is never held as a whole
 KNOWN = "exact, auto, clusters[:K], hash:BITS or a FAISS factory string such as HNSW32, IVF256,Flat"
 
+# The FAISS factory strings that are accepted. For some others FAISS ends the process (HNSW1, PQ4x0,
+# PQ8,Refine(HNSW1)), never returns (NSG32 for equal codes) or cannot read its file (ZnLattice).
+_N, _GRAPH, _BITS = r"[1-9]\d{0,6}", r"(?:[2-9]|[1-9]\d{1,2})", r"(?:[1-9]|1[0-6])"
+_SQ = r"SQ(?:4|6|8|fp16|bf16|8_direct|8_direct_signed)"
+_PQ = rf"PQ{_N}(?:x{_BITS}|x4fsr?(?:_{_N})?)?(?:np)?"
+_RESIDUAL = rf"P?(?:RQ|LSQ)(?:[1-9]x)?[1-9]\d?x{_BITS}"
+_TURN = rf"(?:PCAW?R?{_N}|OPQ{_N}(?:_{_N})?|ITQ(?:{_N})?|RR{_N}|Pad{_N}|L2norm)"
+_FLAT = rf"(?:Flat|{_SQ}|{_PQ}|{_N}\+PQ{_N})"
+_HASH = rf"(?:LSHr?t?|{_TURN},SHg?|RaBitQ(?:fs)?[1-9]?)"
+_STORED = rf"(?:{_FLAT}|FlatDedup|PQ{_N}\+{_N}|{_RESIDUAL}|{_HASH})"
+_WHOLE = rf"(?:{_STORED}|HNSW(?:{_GRAPH})?(?:[_,]{_FLAT})?)"
+_FACTORY = re.compile(
+    rf"(?:{_TURN},)*(?:IVF{_N}(?:_HNSW(?:{_GRAPH})?)?,{_STORED}|{_WHOLE})"
+    rf"(?:,RFlat|,Refine\((?:Flat|{_SQ})\))?"
+)
+
 
 def recommend_engine(count, dim):
-    """Return the engine that suits `count` codes of `dim` numbers, and the reason, as strings."""
+    """Return the engine that suits `count` codes of `dim` dimensions, and the reason."""
     if count <= EXACT_SIZE:
-        return "exact", f"{count:,} codes are so few that comparing with all of them is fast"
+        return "exact", f"{count:,} codes are few enough to compare with all of them"
     if count <= GRAPH_SIZE:
         return (
             "HNSW32",
@@ -42,7 +59,7 @@ def recommend_engine(count, dim):
 
 
 def list_count(count):
-    """Return the number of inverted lists for so many codes: the power of 2 near 4 sqrt(n).
+    """Return the number of inverted lists for `count` codes: the power of 2 near 4 sqrt(n).
 
     The FAISS guidelines ("Guidelines to choose an index") advise 4 to 16 sqrt(n).
     """
@@ -54,9 +71,9 @@ def build_engine(codes, engine="auto", metric="euclidean", recall=0.98, seed=0, 
 
     `engine` is "exact"; "auto", by size (`reason` says why); "clusters" or "clusters:K", K-means
     with K by the elbow (`elbow`) if not given; "hash:BITS", binary codes; or a FAISS factory
-    string. Its probe is set to find the fraction `recall` of the `depth` nearest, but for clusters,
-    where it is 1: the query's own. What it does is in `report`. With seed None a graph is built on
-    all cores, but never twice the same.
+    string. Its probe is set to find the fraction `recall` of the `depth` nearest, except for
+    clusters, where it is 1: the query's own. The measurement is in `report`. With seed None a graph
+    is built on all cores, and differs each time.
 
     Raises ValueError when there is no such engine or it does not suit the codes.
     """
@@ -77,7 +94,7 @@ def build_engine(codes, engine="auto", metric="euclidean", recall=0.98, seed=0, 
     built.reason = reason
     sample = QuerySample(codes, metric, seed or 0, depth)
     if built.name.startswith("clusters"):
-        built.probe = 1  # inside the query's own cluster: that is what clusters are asked for
+        built.probe = 1  # the query's own cluster
     elif built.name != "exact":
         tune(built, sample, recall, depth)
     built.report = measure(built, sample, recall, depth, seconds)
@@ -87,16 +104,17 @@ def build_engine(codes, engine="auto", metric="euclidean", recall=0.98, seed=0, 
 def _build(codes, name, metric, seed):
     """Return a trained but untuned FaissEngine."""
     sample = _training_sample(codes, metric, seed or 0)
-    name, factory, elbow = _factory_string(name, sample, codes.shape, seed or 0)
-    index = _from_factory(name, factory, codes.shape[1])
-    _prepare(index, name, len(codes), seed or 0)
     try:
-        _train(index, sample, name)
-        _add(index, codes, metric, seed)
-    except RuntimeError as error:
+        with ctrl_c_ends_process():  # a single call of FAISS may take minutes
+            name, factory, elbow = _factory_string(name, sample, codes.shape, seed or 0)
+            index = _from_factory(name, factory, codes.shape[1])
+            _prepare(index, name, len(codes), seed or 0)
+            _train(index, sample, name)
+            _add(index, codes, metric, seed)
+    except (RuntimeError, MemoryError) as error:
         raise ValueError(
-            f"cannot build the engine {name} for {len(codes):,} codes of {codes.shape[1]} numbers "
-            f"({_why(error)}): choose another, or exact"
+            f"cannot build the engine {name} for {len(codes):,} codes of {codes.shape[1]} "
+            f"dimensions ({_why(error)}): choose another, or exact"
         ) from error
     engine = FaissEngine(index, codes, metric, name)
     engine.elbow = elbow
@@ -104,7 +122,7 @@ def _build(codes, name, metric, seed):
 
 
 def require_engine(name, dim):
-    """Raise ValueError if there is no engine of that name for codes of `dim` numbers."""
+    """Raise ValueError if there is no engine of that name for codes of `dim` dimensions."""
     kind, _, number = name.partition(":")
     if kind in ("clusters", "hash"):
         if (number or kind == "hash") and not re.fullmatch("[1-9][0-9]{0,6}", number):
@@ -118,11 +136,13 @@ def require_engine(name, dim):
 
 
 def _from_factory(name, factory, dim):
+    if not _FACTORY.fullmatch(factory):
+        raise ValueError(f"unknown engine {name} for codes of {dim} dimensions: expected {KNOWN}")
     try:
         return faiss.index_factory(dim, factory)
     except RuntimeError as error:
         raise ValueError(
-            f"unknown engine {name} for codes of {dim} numbers ({_why(error)}): expected {KNOWN}"
+            f"unknown engine {name} for codes of {dim} dimensions ({_why(error)}): expected {KNOWN}"
         ) from error
 
 
@@ -165,13 +185,15 @@ def _prepare(index, name, count, seed):
     inner = innermost(index)
     if ivf is not None:
         ivf.cp.seed, ivf.cp.min_points_per_centroid = seed + 1, 1
-    if hasattr(inner, "pq"):
+    storage = faiss.downcast_index(inner.storage) if hasattr(inner, "storage") else inner
+    if hasattr(storage, "pq"):
         # 64 points a centroid recall as much as FAISS' 256, in a quarter of the time.
-        inner.pq.cp.seed, inner.pq.cp.min_points_per_centroid = seed + 1, 1
-        inner.pq.cp.max_points_per_centroid = PQ_POINTS
-        # Ordering the centroids so that code words rank by Hamming distance: nobody asks for it,
-        # and it takes most of the time.
-        inner.do_polysemous_training = False
+        storage.pq.cp.seed, storage.pq.cp.min_points_per_centroid = seed + 1, 1
+        storage.pq.cp.max_points_per_centroid = PQ_POINTS
+        if hasattr(storage, "do_polysemous_training"):
+            # Orders the centroids so that code words rank by Hamming distance, which is not used
+            # here and takes most of the time.
+            storage.do_polysemous_training = False
     if isinstance(inner, faiss.IndexIVFPQ):
         # The tables are nlist x M kilobytes: slower to open than they are ever worth here.
         inner.use_precomputed_table = -1
@@ -185,14 +207,14 @@ def _train(index, sample, name):
     ivf = faiss.try_extract_index_ivf(index)
     if name.startswith("clusters"):  # few centroids easily settle badly
         ivf.cp.niter, ivf.cp.nredo = ITERATIONS, REDOS
-    # K-means meets up its threads thousands of times, which costs small samples more than it saves.
+    # K-means synchronises its threads thousands of times, which slows small samples down.
     small = sample.size * max(256, ivf.nlist if ivf else 0) < SMALL_TRAINING
     with threads(1 if small else None):
         index.train(sample)
 
 
 def _add(index, codes, metric, seed):
-    # Threads add to a graph in an order that is never twice the same.
+    # With several threads a graph depends on their timing.
     one_thread = seed is not None and "HNSW" in type(faiss.downcast_index(index)).__name__
     with threads(1 if one_thread else None):
         for block in _blocks(codes):
@@ -206,6 +228,6 @@ def _blocks(codes):
 
 
 def _why(error):
-    """Return what FAISS says went wrong, without where in its source."""
+    """Return the reason that FAISS gives, without the place in its source."""
     text = " ".join(str(error).split())
     return re.sub(r"^.*?(failed: |Error: |\.cpp:\d+: )", "", text) or "no reason given"

@@ -25,7 +25,7 @@ class FaissEngine(Engine):
         super().__init__(codes, metric)
         if (index.ntotal, index.d) != self.codes.shape or not index.is_trained:
             raise ValueError(
-                f"the engine {name} holds {index.ntotal:,} codes of {index.d} numbers, "
+                f"the engine {name} holds {index.ntotal:,} codes of {index.d} dimensions, "
                 f"expected {self.codes.shape[0]:,} of {self.codes.shape[1]}: build it again"
             )
         self.index, self.name = index, name

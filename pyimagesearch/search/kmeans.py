@@ -8,8 +8,8 @@ from faiss.contrib.inspect_tools import get_invlist
 
 from pyimagesearch.search.exact import ExactEngine, threads
 
-MAX_CLUSTERS = 20  # the elbow is looked for among 1 to so many
-SAMPLE = 20_000  # codes that the elbow is looked for with
+MAX_CLUSTERS = 20  # largest K tried for the elbow
+SAMPLE = 20_000  # codes used to find the elbow
 ITERATIONS, REDOS = 20, 3
 
 
@@ -46,7 +46,7 @@ def find_elbow(points, seed=0, max_clusters=MAX_CLUSTERS):
         rows = np.random.default_rng(seed).choice(len(points), SAMPLE, replace=False)
         points = points[np.sort(rows)]
     ks = list(range(1, min(max_clusters, len(points)) + 1))
-    with threads(1):  # K-means so small is slowed down by more
+    with threads(1):  # more threads slow small K-means down
         inertias = [_inertia(points, k, seed) for k in ks]
     fall = inertias[0] - inertias[-1]
     if fall <= 0:  # equal codes, or a single one

@@ -1,4 +1,4 @@
-"""How well an engine finds what exact search finds, and how widely it must look for that."""
+"""Measuring an engine against exact search, and tuning its search width."""
 
 import time
 from dataclasses import dataclass

@@ -1,0 +1,132 @@
+"""Standard streams and Ctrl-C: results, status lines, and what happens where they fail."""
+
+import contextlib
+import json
+import os
+import signal
+import sys
+import threading
+
+from pyimagesearch.files import printable
+
+
+def write_status(line=""):
+    """Write a line to standard error, which is looked up each time, as tests replace it."""
+    try:
+        sys.stderr.write(line + "\n")
+        sys.stderr.flush()
+    except OSError:  # a closed pipe or a full disk
+        _discard(sys.stderr)
+
+
+def write_lines(lines, end=b"\n"):
+    """Write lines to standard output at once; return whether it is still read.
+
+    Text is written with control characters escaped, so that names and labels from an index cannot
+    control a terminal. Bytes, such as the paths of files, are written as they are, except to a
+    terminal. Where the reader closed the pipe, this and all later output is discarded.
+
+    Raises OSError where standard output cannot be written, such as to a full disk.
+    """
+    data = b"".join(_encoded(line) + end for line in lines)
+    if sys.stdout is None:
+        raise OSError("cannot write to standard output: it is closed")
+    return flush_results(data)
+
+
+def flush_results(data=b""):
+    """Write bytes, and what argparse or a library printed before; see `write_lines`."""
+    if sys.stdout is None:
+        return False
+    try:
+        sys.stdout.buffer.write(data)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _discard(sys.stdout)
+        return False
+    except OSError as error:
+        _discard(sys.stdout)
+        raise OSError(f"cannot write to standard output: {error.strerror}") from error
+    return True
+
+
+def _encoded(line):
+    if isinstance(line, bytes):
+        if not sys.stdout or not sys.stdout.isatty():
+            return line
+        line = line.decode("utf-8", "surrogateescape")
+    encoding = (sys.stdout and sys.stdout.encoding) or "utf-8"
+    return printable(line).encode(encoding, "backslashreplace")
+
+
+def to_json(value):
+    """Return JSON on one line, without control characters, as text for standard output.
+
+    Other characters are escaped only where standard output is not UTF-8.
+    """
+    encoding = (sys.stdout and sys.stdout.encoding) or "utf-8"
+    utf8 = encoding.lower().replace("-", "") == "utf8"
+    text = json.dumps(value, ensure_ascii=not utf8)
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)
+
+
+def _discard(stream):
+    """Discard what is left in a stream and all that follows; Python flushes it again at exit."""
+    with contextlib.suppress(OSError, ValueError):
+        number = stream.fileno()
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, number)
+        os.close(null)
+
+
+def open_standard_streams():
+    """Open the null device for closed standard streams.
+
+    Otherwise the next file that is opened, such as an index, would get the number of the stream,
+    and messages of C libraries would be written into it.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number: this one
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115  (for the rest of the process)
+
+
+def _interrupt(number, frame):
+    raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def ctrl_c_raises():
+    """Have Ctrl-C raise KeyboardInterrupt, unless it is ignored, as in a background job."""
+    before = signal.getsignal(signal.SIGINT)
+    main_thread = threading.current_thread() is threading.main_thread()
+    if not main_thread or before not in (signal.SIG_DFL, signal.default_int_handler):
+        yield
+        return
+    signal.signal(signal.SIGINT, _interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextlib.contextmanager
+def ctrl_c_ends_process():
+    """Have Ctrl-C end the process at once, around calls of C++ code that may run for minutes.
+
+    Python would react only when such a call returns. Applies only inside a script's main, and only
+    fits where no file is half-written.
+    """
+    if signal.getsignal(signal.SIGINT) is not _interrupt:
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, _interrupt)
