@@ -6,8 +6,8 @@ from pyimagesearch.decomposition.diffusion_map import nearest_rows, shared_neigh
 from pyimagesearch.decomposition.pca import principal_components
 from pyimagesearch.metric import normalise
 
-FEATURES = 1024  # principal components of the features that are kept
-RIDGE = 2.0  # added to the variances within views, as a multiple of their mean
+FEATURES = 512  # principal components of the features that are kept
+RIDGE = 0.5  # added to the variances within views, as a multiple of their mean
 NEIGHBOURS = 20
 NEIGHBOUR_WEIGHT = 1.0  # of the differences between neighbours, where those of views have 1
 EXPONENT = 0.25  # of the ratios of variances that the directions are multiplied by
@@ -16,7 +16,8 @@ EXPONENT = 0.25  # of the ratios of variances that the directions are multiplied
 def discriminant(views, dim):
     """Return a linear map of features to codes in which views of one image are near each other.
 
-    `views` is float32 (v, n, d), the features of v views of n images. The result is a matrix,
+    `views` is float32 (v, n, d), the features of v views of n images, the first of which are the
+    images themselves. The result is a matrix,
     float32 (d, dim), and a bias, (dim,). The columns x maximise x'Tx / x'Wx, the ratio of the
     covariance of all features to that within the views of an image and between neighbours.
     """
@@ -29,7 +30,8 @@ def discriminant(views, dim):
     found = principal_components((flat[: max(n, 4 * FEATURES)] - mean) * scale, FEATURES)
     projection = found.components * scale[:, np.newaxis]
     points = ((flat - mean) @ projection).reshape(v, n, -1)
-    within = _covariance(points - points.mean(axis=0)) * (v / (v - 1))
+    altered = points[1:] if v > 2 else points
+    within = _covariance(altered - altered.mean(axis=0)) * (len(altered) / (len(altered) - 1))
     total = _covariance(points - points.mean(axis=(0, 1)))
     size = len(total)
     ridge = RIDGE * np.trace(within) / d * np.eye(size)
