@@ -14,6 +14,7 @@ from pyimagesearch.cli import (
     info,
     non_negative_float,
     positive_int,
+    require_distinct,
     write_lines,
 )
 from pyimagesearch.display.windows import has_display, show_windows
@@ -94,6 +95,7 @@ def parse_args(argv):
 @command
 def main(argv=None):
     args = parse_args(argv)
+    require_distinct(index=args.index, model=args.model, output=args.output)
     info(f"loading {args.index}...")
     index = open_store(args.index).open()
     if args.duplicates:

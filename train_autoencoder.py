@@ -6,6 +6,7 @@ usage: python train_autoencoder.py --model output/autoencoder.h5
 """
 
 import argparse
+import os
 import sys
 from functools import partial
 
@@ -14,6 +15,7 @@ from pyimagesearch.cli import info, positive_float, positive_int, warn
 from pyimagesearch.datasets.catalog import open_dataset
 from pyimagesearch.datasets.transforms import AUGMENTATIONS, RESIZE_MODES
 from pyimagesearch.files import require_writable
+from pyimagesearch.index.index_file import require_model
 from pyimagesearch.models.architectures import ARCHITECTURES, build, choose_input_spec
 from pyimagesearch.training import plan as plans
 
@@ -80,7 +82,8 @@ def part_or_test(text):
 @cli.command
 def main(argv=None):
     args = parse_args(argv)
-    require_writable(args.model, args.vis, args.plot, *filter(None, [args.encoder, args.log]))
+    checkpoint_path = f"{args.model}.checkpoint.npz"
+    require_files(args, checkpoint_path)
     plan = plans.make_plan(
         objective=args.objective,
         schedule=args.schedule,
@@ -103,9 +106,10 @@ def main(argv=None):
     from pyimagesearch.training.trainer import build_and_train
 
     settings = {name: value for name, value in vars(args).items() if name not in OUTPUT_FLAGS}
-    checkpoint = Checkpoint(f"{args.model}.checkpoint.npz", settings)
+    checkpoint = Checkpoint(checkpoint_path, settings)
     if args.resume:
         checkpoint = checkpoint.resumed()
+    checkpoint.save()  # from the start, so that --resume always finds the settings
     autoencoder, finished, check = build_and_train(
         partial(build, args.architecture, spec, args.filters, args.latent_dim),
         training,
@@ -117,6 +121,9 @@ def main(argv=None):
         strategy=args.strategy,
         mixed_precision=args.mixed_precision,
     )
+    if not finished and not checkpoint.history:
+        warn(f"no epoch was finished: nothing was written to {args.model}")
+        raise KeyboardInterrupt
     write_results(args, autoencoder, validation, spec, checkpoint.history, check)
     if checkpoint.history:
         parts = training, validation, spec
@@ -127,6 +134,20 @@ def main(argv=None):
             warn(line)
     if finished:
         checkpoint.remove()
+
+
+def require_files(args, checkpoint):
+    """Check the files that are named, before anything is read or written."""
+    names = ("vis", "plot", "encoder", "log")
+    outputs = {name: getattr(args, name) for name in names if getattr(args, name)}
+    cli.require_distinct(model=[args.model, checkpoint], dataset=args.dataset, **outputs)
+    require_writable(args.model, *outputs.values())
+    require_model(args.model)
+    if os.path.exists(checkpoint) and not args.resume:
+        raise ValueError(
+            f"{checkpoint} is the checkpoint of an interrupted training: continue it with "
+            "--resume, or delete the file to start again"
+        )
 
 
 def write_results(args, autoencoder, validation, spec, history, check):

@@ -71,6 +71,19 @@ def command(main):
     return run
 
 
+def require_distinct(**flags):
+    """Raise ValueError if two flags name the same file.
+
+    A value is a path, a list of paths, such as a file and those written beside it, or None.
+    """
+    named = {}
+    for flag, paths in flags.items():
+        for path in [paths] if isinstance(paths, str) else paths or []:
+            other = named.setdefault(os.path.realpath(path), flag)
+            if other != flag:
+                raise ValueError(f"--{other} and --{flag} both use {path}: give each its own file")
+
+
 def positive_int(text):
     """argparse type: a whole number of at least 1."""
     value = int(text)

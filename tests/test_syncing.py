@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 import index_images
+from pyimagesearch.cli import _show_status_lines
 from pyimagesearch.datasets.dataset import FILE_STATS
 from pyimagesearch.datasets.folder import FolderDataset
 from pyimagesearch.index.index_file import load_index
@@ -139,6 +140,7 @@ def test_only_a_checksum_sees_a_change_that_keeps_size_and_time(run, folder, ind
 
 
 def test_bad_files_are_left_out_named_and_counted(run, folder, index_path, encoder, capsys):
+    _show_status_lines()
     (folder / "a" / "empty.jpg").touch()
     (folder / "b" / "text.jpg").write_text("hello")
     assert run() == "added 10, changed 0, removed 0, kept 0, rejected 2"

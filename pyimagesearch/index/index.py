@@ -1,5 +1,7 @@
 """Indexes: codes, and all that a search needs to know about them."""
 
+import logging
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -7,6 +9,8 @@ import numpy as np
 
 from pyimagesearch.datasets.catalog import open_source
 from pyimagesearch.models.encoder import Encoder
+
+logger = logging.getLogger(__name__)
 
 # The tutorial's index does not say which images it is of.
 TUTORIAL_SOURCE = {"name": "mnist", "split": "train", "limit": None}
@@ -57,6 +61,7 @@ class Index:
         not have the images, OSError when it cannot be read.
         """
         source = self.source or TUTORIAL_SOURCE
+        require_folder(source, self.has_files, moved_to)
         dataset = open_source({**source, "name": moved_to or source["name"]}, self.has_files)
         whole = not self.has_files and int(self.ids[-1]) == len(self) - 1
         if whole and len(dataset) != len(self):
@@ -91,3 +96,21 @@ class Index:
             return np.asarray(rows, np.int64)
         order = np.argsort(self.rows)
         return order[np.searchsorted(self.rows, rows, sorter=order)]
+
+
+def missing_folder(name):
+    """Return the message about the folder of an index that is not there."""
+    return f"the indexed folder {name} does not exist: name its present place with --dataset"
+
+
+def require_folder(source, has_files, moved_to):
+    """Raise FileNotFoundError if an index of a folder is given another one that does not exist.
+
+    Warns if its own folder does not exist: a search works without it, but shows no pictures.
+    """
+    if not has_files:
+        return
+    if moved_to is not None and not os.path.isdir(moved_to):
+        raise FileNotFoundError(f"no such folder: {moved_to}; name that of the indexed pictures")
+    if moved_to is None and not os.path.isdir(source["name"]):
+        logger.warning(missing_folder(source["name"]))

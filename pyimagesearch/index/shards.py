@@ -3,6 +3,7 @@
 A file's shard is a range of a hash of its name, so that it does not depend on what else is there.
 """
 
+import os
 import re
 from hashlib import blake2b
 from itertools import pairwise
@@ -71,13 +72,14 @@ def require_same_shard(index, shard, path):
         )
 
 
-def merge_files(paths, target):
+def merge_files(paths, target, replace=False):
     """Join index files, such as shards, to one; return the number of codes.
 
-    Raises ValueError when their encoders, metrics or datasets differ, or an id is in two of them;
-    OSError when one cannot be read or the new one not written.
+    Raises ValueError when their encoders, metrics or datasets differ, an id is in two of them, or
+    the target exists and has other ids, unless with `replace`; OSError when one cannot be read or
+    the new one not written.
     """
-    parts = [load_index(path) for path in paths]
+    parts = [load_index(path, verify=True) for path in paths]
     for path, part in zip(paths, parts, strict=True):
         require_alike(parts[0], paths[0], part, path)
     ids = [id for part in parts for id in part.ids]
@@ -88,9 +90,25 @@ def merge_files(paths, target):
     if twice:
         names = ", ".join(map(str, twice[:SHOWN]))
         raise ValueError(f"{len(twice):,} ids are in more than one of the files, such as {names}")
+    if os.path.exists(target) and not replace:
+        _require_superset(ids, parts[0], target)
     order = np.array(order)
     save_index(_joined(parts, ids, order), target, _blocks(parts, order))
     return len(ids)
+
+
+def _require_superset(ids, part, target):
+    """Raise ValueError if an index file has ids that are not among `ids`, or is of other images."""
+    so_far = load_index(target)
+    lost = len(so_far)
+    a, b = ({**(one.source or {}), "limit": None} for one in (so_far, part))
+    if a == b and so_far.has_files == part.has_files:
+        lost = len(set(so_far.ids).difference(ids))
+    if lost:
+        raise ValueError(
+            f"{target} exists and holds {lost:,} images that are in none of the files: give "
+            "--index another name, or replace it with --rebuild"
+        )
 
 
 def require_alike(first, first_path, part, path):

@@ -34,7 +34,7 @@ from pyimagesearch.models.encoder import Encoder
 class MilvusStore:
     """An index in a collection: http://HOST:PORT/NAME on a server, FILE.db[/NAME] of Lite."""
 
-    updates_arrays = True
+    keeps_arrays = True
 
     def __init__(self, name):
         self.name = str(name)
@@ -86,8 +86,11 @@ class MilvusStore:
             raise ValueError(
                 "--rebuild would drop the rows of other shards: name a new collection instead"
             )
+        if index and not settings.rebuild:
+            moved = index.has_files and index.source["name"] != dataset.source["name"]
+            so_far = index.listing()[1] if moved else index
+            require_same_source(so_far, dataset, self.name, settings.limited)
         index = self._prepared(dataset, index, encoder, settings)
-        require_same_source(index, dataset, self.name)
         total = len(dataset)
         part = take_shard(dataset, settings.shard) if settings.shard else dataset
         summary = sync_collection(part, index, total, settings, encode)
