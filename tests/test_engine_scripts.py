@@ -88,7 +88,7 @@ def test_a_damaged_engine_is_refused_with_the_remedy(index, capsys, content):
     with open(f"{index}.engine", "wb") as file:
         file.write(content)
     message = error_of(capsys, search, "-i", index, "-s", 1, "--json")
-    assert "is no whole engine file: build it again with: python index_images.py" in message
+    assert "is not a complete engine file: build it again with: python index_images.py" in message
 
 
 def test_an_index_is_refreshed_without_a_model_and_keeps_its_engine(index, capsys):
