@@ -6,7 +6,6 @@ usage: python train_autoencoder.py --model output/autoencoder.h5
 """
 
 import argparse
-import os
 import sys
 from functools import partial
 
@@ -18,6 +17,7 @@ from pyimagesearch.files import require_writable
 from pyimagesearch.index.index_file import require_model
 from pyimagesearch.models.architectures import ARCHITECTURES, build, choose_input_spec
 from pyimagesearch.training import plan as plans
+from pyimagesearch.training.checkpoint import Checkpoint
 
 # Flags that do not change the model: a training is resumed with all others as they were.
 OUTPUT_FLAGS = {"model", "vis", "plot", "encoder", "log", "resume", "strategy"}
@@ -82,8 +82,9 @@ def part_or_test(text):
 @cli.command
 def main(argv=None):
     args = parse_args(argv)
-    checkpoint_path = f"{args.model}.checkpoint.npz"
-    require_files(args, checkpoint_path)
+    settings = {name: value for name, value in vars(args).items() if name not in OUTPUT_FLAGS}
+    checkpoint = Checkpoint(f"{args.model}.checkpoint.npz", settings)
+    require_files(args, checkpoint)
     plan = plans.make_plan(
         objective=args.objective,
         schedule=args.schedule,
@@ -101,12 +102,9 @@ def main(argv=None):
     spec = choose_input_spec(args.architecture, *size, filters=args.filters)
 
     # TensorFlow takes seconds to import, so flags and data are checked first.
-    from pyimagesearch.training.checkpoint import Checkpoint
     from pyimagesearch.training.diagnostics import diagnose
     from pyimagesearch.training.trainer import build_and_train
 
-    settings = {name: value for name, value in vars(args).items() if name not in OUTPUT_FLAGS}
-    checkpoint = Checkpoint(checkpoint_path, settings)
     if args.resume:
         checkpoint = checkpoint.resumed()
     checkpoint.save()  # from the start, so that --resume always finds the settings
@@ -140,14 +138,11 @@ def require_files(args, checkpoint):
     """Check the files that are named, before anything is read or written."""
     names = ("vis", "plot", "encoder", "log")
     outputs = {name: getattr(args, name) for name in names if getattr(args, name)}
-    cli.require_distinct(model=[args.model, checkpoint], dataset=args.dataset, **outputs)
+    cli.require_distinct(model=[args.model, checkpoint.path], dataset=args.dataset, **outputs)
     require_writable(args.model, *outputs.values())
     require_model(args.model)
-    if os.path.exists(checkpoint) and not args.resume:
-        raise ValueError(
-            f"{checkpoint} is the checkpoint of an interrupted training: continue it with "
-            "--resume, or delete the file to start again"
-        )
+    if not args.resume:
+        checkpoint.require_unused()
 
 
 def write_results(args, autoencoder, validation, spec, history, check):

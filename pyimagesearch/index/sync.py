@@ -67,29 +67,27 @@ def plan_sync(dataset, index=None, checksum=False, limited=False):
         same[:] = False
     plan.kept_row[same] = old[same]
     _keep_same_content(dataset, plan, index, np.flatnonzero(plan.known & ~same), old)
-    _keep_moved(dataset, plan, index, unmatched)
-    gone = [] if limited else _gone(dataset, index, unmatched.values())
-    plan.removed = sorted(gone)
-    plan.retained = sorted(set(unmatched.values()).difference(gone))
+    gone = {} if limited else _gone(dataset, index, unmatched)
+    plan.retained = [row for path, row in unmatched.items() if path not in gone]
+    _keep_moved(dataset, plan, index, gone)
+    plan.removed = list(gone.values())
     kept = plan.kept_row >= 0
     stats["digest"][kept] = index.file_stats["digest"][plan.kept_row[kept]]
     return plan
 
 
-def _gone(dataset, index, rows):
-    """Return those of the rows of the index, not in the dataset, whose pictures do not exist."""
-    rows = list(rows)
-    if not rows:
-        return []
+def _gone(dataset, index, unmatched):
+    """Return those of the paths and rows of the index whose pictures do not exist any more."""
+    paths = list(unmatched)
     unlisted = tuple(path for path in dataset.unreadable if path.endswith("/"))
-    old = dataset.with_ids([index.ids[row] for row in rows])
+    old = dataset.with_ids(paths)
     with ThreadPoolExecutor() as pool:
-        accessible = list(pool.map(is_gone, map(old.path, range(len(rows)))))
-    return [
-        row
-        for row, id, gone in zip(rows, old.ids, accessible, strict=True)
-        if gone and not (unlisted and id.startswith(unlisted))
-    ]
+        gone = pool.map(is_gone, [old.path(i) for i in range(len(paths))])
+        return {
+            path: unmatched[path]
+            for path, is_one in zip(paths, gone, strict=True)
+            if is_one and not path.startswith(unlisted)
+        }
 
 
 def is_gone(path, digest=None):
@@ -99,20 +97,14 @@ def is_gone(path, digest=None):
     picture, if the content is another.
     """
     try:
-        mode = os.stat(path).st_mode
-        if not stat.S_ISREG(mode):
+        if not stat.S_ISREG(os.stat(path).st_mode):
             return True
         with open(path, "rb") as file:
-            return digest is None or not file.read(1) or _differs(file, digest)
+            return digest is None or not np.array_equal(content_digest(file), digest)
     except (FileNotFoundError, NotADirectoryError):
         return True
     except OSError:
         return False
-
-
-def _differs(file, digest):
-    file.seek(0)
-    return not np.array_equal(content_digest(file), digest)
 
 
 def _digest(path):
@@ -136,16 +128,16 @@ def _keep_same_content(dataset, plan, index, rows, old):
             plan.kept_row[row] = old[row]
 
 
-def _keep_moved(dataset, plan, index, unmatched):
-    """Keep the codes of new files whose content is that of an unmatched one of the index."""
-    sizes = {int(index.file_stats["size"][row]) for row in unmatched.values()}
+def _keep_moved(dataset, plan, index, gone):
+    """Keep the codes of new files whose content is that of one that is gone, and remove that."""
+    sizes = {int(index.file_stats["size"][row]) for row in gone.values()}
     new = np.flatnonzero(~plan.known)
     rows = [row for row in new if int(plan.file_stats["size"][row]) in sizes]
-    paths = {index.file_stats["digest"][row].tobytes(): path for path, row in unmatched.items()}
+    paths = {index.file_stats["digest"][row].tobytes(): path for path, row in gone.items()}
     for row, digest in zip(rows, _digests(dataset, rows), strict=True):
         path = paths.pop(digest.tobytes(), None)
         if path is not None:
-            plan.kept_row[row] = unmatched.pop(path)
+            plan.kept_row[row] = gone.pop(path)
 
 
 def readable_rows(dataset, plan, index=None):
@@ -209,7 +201,9 @@ def require_same_source(index, dataset, name, limited=False):
     source, new = index.source or TUTORIAL_SOURCE, dataset.source
     files = dataset.file_stats is not None
     if index.has_files and files:
-        same = source["name"] == new["name"] or _has_moved(index, dataset)
+        before, now = (set(one.get("folders", ())) for one in (source, new))
+        covered = not now or (before and before <= now)
+        same = (source["name"] == new["name"] or _has_moved(index, dataset)) and covered
     else:
         same = index.has_files == files and all(source[key] == new[key] for key in SOURCE_NAMES)
     if not same:
