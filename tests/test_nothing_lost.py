@@ -290,6 +290,45 @@ def test_an_engine_that_no_longer_suits_a_smaller_folder_is_dropped(tmp_path, ca
     assert run(search, "-i", index, "-q", picture, "--json") == 0
 
 
+def test_an_engine_that_was_asked_for_in_vain_leaves_an_index_that_can_be_searched(
+    folder, tmp_path, capsys
+):
+    index = tmp_path / "photos.h5"
+    flags = ["-m", MODEL, "-i", index, "--dataset", folder, "--engine", "HNSW8"]
+    assert run(index_images, *flags) == 0
+    capsys.readouterr()
+    assert "IVF4096,Flat" in error_of(capsys, index_images, "-i", index, "--engine", "IVF4096,Flat")
+    assert index.with_name("photos.h5.engine").exists()  # it still belongs to the index
+    cv2.imwrite(str(folder / "new.png"), np.zeros((28, 28), np.uint8))
+    assert run(index_images, "-i", index, "--engine", "IVF4096,Flat") == 1
+    assert run(search, "-i", index, "-q", folder / "new.png", "-k", 1, "--json") == 0
+    assert '"new.png", "distance": 0' in capsys.readouterr().out
+
+
+def test_a_damaged_engine_does_not_prevent_an_update(folder, tmp_path, capsys):
+    index = tmp_path / "photos.h5"
+    flags = ["-m", MODEL, "-i", index, "--dataset", folder, "--engine", "HNSW8"]
+    assert run(index_images, *flags) == 0
+    engine = index.with_name("photos.h5.engine")
+    engine.write_bytes(engine.read_bytes()[:500])
+    capsys.readouterr()
+    assert run(index_images, "-i", index) == 0
+    assert "photos.h5.engine is damaged: name the engine" in capsys.readouterr().err
+    assert run(search, "-i", index, "-s", 1, "--json") == 0
+
+
+def test_codes_of_nan_are_never_indexed(folder, index, tmp_path, monkeypatch, capsys):
+    encode = Encoder.encode
+    monkeypatch.setattr(Encoder, "encode", lambda self, images: encode(self, images) * np.nan)
+    before = index.read_bytes()
+    cv2.imwrite(str(folder / "new.png"), np.zeros((28, 28), np.uint8))
+    message = error_of(capsys, index_images, "-i", index)
+    assert "gives a code with NaN or infinity for new.png" in message
+    assert index.read_bytes() == before
+    assert run(index_images, "-m", MODEL, "-i", tmp_path / "digits.h5", "--limit", 9) == 1
+    assert not (tmp_path / "digits.h5").exists()
+
+
 # --- training
 
 

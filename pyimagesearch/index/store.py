@@ -169,6 +169,10 @@ def _blocks(new, kept_row, index, sink):
         if kept.any():
             codes[kept] = index.codes[part[kept]]
         codes[~kept] = sink.codes_of(new, rows[~kept])
+        if not np.isfinite(codes).all():  # of an index too large to be checked when it was opened
+            raise ValueError(
+                "the index holds codes with NaN or infinity: replace it with --rebuild"
+            )
         yield codes
 
 
