@@ -107,7 +107,7 @@ def main(argv=None):
     source = choose_source(index, args.model, args.dataset, args.split, args.limit)
     info(f"looking at {source['name']}...")
     dataset = open_dataset(**source)
-    # The index of an array in a file is written anew each time, so its model may be another one.
+    # All images of an array are encoded again for an index file, so the model may be another one.
     replace = args.rebuild or (index and not index.has_files and not store.keeps_arrays)
     encoder = choose_encoder(
         index, args.model, args.weights, args.image_size, args.fit, replace=replace

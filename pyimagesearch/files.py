@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 # A file may end in these bytes and the SHA-256, 32 bytes, of all bytes before them. Readers of
-# HDF5 and of pickles ignore what follows their data.
+# HDF5 and of pickles ignore bytes after their data.
 CHECKSUM_MARK = b"\nSHA-256 of this file: "
 CHECKSUM_SIZE = len(CHECKSUM_MARK) + 32
 BLOCK = 1 << 20  # bytes hashed at once
@@ -99,8 +99,8 @@ def printable(path):
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-# What an array of plain numbers needs to come back to life, under its old and new module names;
-# nothing here opens a file, imports a module or starts a process.
+# The functions that unpickling an array of numbers needs, by their old and new module names. None
+# of them opens a file, imports a module or starts a process.
 ALLOWED = {
     ("numpy", "ndarray"),
     ("numpy", "dtype"),
@@ -123,7 +123,7 @@ class _PlainUnpickler(pickle.Unpickler):
 def load_plain(path, encoding="ASCII"):
     """Return the plain containers and NumPy arrays pickled in the file `path`.
 
-    Raises OSError when it cannot be read and ValueError when it is no pickle, is cut short, or
+    Raises OSError when it cannot be read and ValueError when it is not a pickle, is truncated, or
     asks for anything but plain data. `encoding` is that of `pickle.load`.
     """
     with open(path, "rb") as file:

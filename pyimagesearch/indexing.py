@@ -35,8 +35,8 @@ def index_so_far(store, model=None, dataset=None, rebuild=False):
 def choose_source(index, model=None, name=None, split=None, limit=None):
     """Return the arguments of `open_dataset` for the images to index.
 
-    What is not given comes from the index so far; without one it is MNIST's training split. If a
-    model is named, no limit means all images.
+    Arguments that are None are taken from the index so far; without one, MNIST's training split is
+    used. If a model is named, no limit means all images.
 
     Raises FileNotFoundError when the images of the index are not where they were.
     """
@@ -75,7 +75,7 @@ def choose_encoder(
         logger.info(f"loading {model}...")
         return make(*arguments)
     if fingerprint(*arguments) == index.encoder.model_sha256:
-        return index.encoder  # as ONNX, so that nothing waits for TensorFlow
+        return index.encoder  # as ONNX, so that TensorFlow is not imported
     if replace:
         logger.info(f"loading {model}...")
         return make(*arguments)

@@ -252,8 +252,8 @@ def test_another_model_metric_or_folder_is_refused(folder, collection, tmp_path,
     for flags, message in [
         (["-m", other, "--dataset", folder], "encode everything again with --rebuild"),
         (["-m", MODEL, "--dataset", folder, "--metric", "cosine"], "change it with --rebuild"),
-        (["-m", MODEL, "--dataset", elsewhere], "has none of its pictures"),
-        (["-m", MODEL, "--limit", 10], "is the index of"),
+        (["-m", MODEL, "--dataset", elsewhere], "elsewhere: make another index"),
+        (["-m", MODEL, "--dataset", "mnist"], "is the index of"),
         (["-m", MODEL, "--rebuild", "--shard", "1/2"], "would drop the rows of other shards"),
     ]:
         assert message in error_of(capsys, index_images, "-i", collection, *flags)

@@ -21,7 +21,7 @@ MAX_CHECKED_VALUES = 50_000_000
 MAX_CHECKED_BYTES = 64 << 20  # files up to this size are verified on loading, in 0.05 s
 SOURCE_KEYS = {"name", "split", "limit"}
 PICKLE = b"\x80"  # the first byte of all pickles since protocol 2
-FORMAT = 2  # files of format 1 say none and have no checksum
+FORMAT = 2  # files without this number have no checksum
 
 
 def save_index(index, path, blocks=None):
@@ -62,7 +62,7 @@ def is_hdf5(path):
 
 
 def load_index(path, verify=False):
-    """Read an index of ours or of the tutorial's, without running anything that is in it.
+    """Read an index of ours or of the tutorial's, without executing anything in it.
 
     The checksum of a file of up to MAX_CHECKED_BYTES is compared, with `verify` that of any.
     Raises OSError when it cannot be read, ValueError when it is damaged, foreign or inconsistent.
@@ -165,8 +165,8 @@ def is_source(value):
     if not isinstance(value, dict) or value.keys() != SOURCE_KEYS:
         return False
     name, split, limit = value["name"], value["split"], value["limit"]
-    whole = isinstance(limit, int) and limit > 0
-    return isinstance(name, str) and split in SPLITS and (limit is None or whole)
+    positive = type(limit) is int and limit > 0
+    return isinstance(name, str) and split in SPLITS and (limit is None or positive)
 
 
 def _checked_ids(ids, count, files):

@@ -14,7 +14,7 @@ import numpy as np
 logger = logging.getLogger(__name__)
 
 
-CHECKPOINT = 10  # seconds of work that a kill may cost, at most
+CHECKPOINT = 10  # seconds of work that a kill loses at most
 FORMAT = 2  # the journals of format 1 have no checksums and are not continued
 FILES = (
     "CREATE TABLE IF NOT EXISTS files (path BLOB PRIMARY KEY, size INTEGER, mtime_ns INTEGER, "
@@ -34,7 +34,7 @@ class Journal:
         self._saved = time.monotonic()
 
     def add(self, path, size, mtime_ns, digest, code):
-        """Remember the code of a file; on disk within CHECKPOINT seconds."""
+        """Add the code of a file; it is on disk within CHECKPOINT seconds."""
         row = os.fsencode(path), size, mtime_ns, digest, code.tobytes()
         self._database.execute(
             "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?)", (*row, _checksum(*row))
@@ -43,12 +43,12 @@ class Journal:
             self.save()
 
     def save(self):
-        """Write what was added to disk."""
+        """Write all rows that were added to disk."""
         self._database.commit()
         self._saved = time.monotonic()
 
     def find(self, path, size, mtime_ns):
-        """Return the digest and the code, float32 (d,), of a file as it is now, or None."""
+        """Return the digest and the code, float32 (d,), of this version of a file, or None."""
         key = os.fsencode(path), size, mtime_ns
         row = self._database.execute(
             "SELECT digest, code, checksum FROM files WHERE path = ? AND size = ? AND mtime_ns = ?",
@@ -90,7 +90,7 @@ def open_journal(index_path, encoder):
             raise BlockingIOError(
                 f"another process is indexing into {index_path}: wait for it to end"
             ) from None
-        raise OSError(f"cannot write {path}: {error}; what was saved before is kept") from error
+        raise OSError(f"cannot write {path}: {error}; the rows saved before are kept") from error
     except sqlite3.DatabaseError as error:
         raise OSError(f"{path} is damaged ({error}): delete it and run again") from error
 

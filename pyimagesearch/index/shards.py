@@ -1,6 +1,6 @@
 """Shards: the part of a dataset that one of several processes or hosts indexes, and joining them.
 
-A file's shard is a range of a hash of its name, so that it does not depend on what else is there.
+A file's shard depends on a hash of its name only, not on the other files.
 """
 
 import os
@@ -21,14 +21,15 @@ SHOWN = 3  # names in a message
 
 
 def stable_hash(id):
-    """Return a whole number in [0, 2**63) that depends on the id only, alike on every host."""
+    """Return a whole number in [0, 2**63) that depends on the id only, the same on every host."""
     digest = blake2b(str(id).encode("utf-8", "surrogateescape"), digest_size=8).digest()
     return int.from_bytes(digest) >> (64 - BITS)
 
 
 def parse_shard(text):
-    """Return (number, count) of a shard written I/N; 0/N is N/N, so that either way of counting
-    names them all. Raises ValueError.
+    """Return (number, count) of a shard written I/N, or raise ValueError.
+
+    0/N is N/N, so that shards may be counted from 0 or from 1.
     """
     match = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text, re.ASCII)
     number, count = map(int, match.groups()) if match else (0, 0)
@@ -62,13 +63,13 @@ def take_shard(dataset, shard):
 
 
 def require_same_shard(index, shard, path):
-    """Raise ValueError if an index file holds what is not in the shard: a sync would drop it."""
+    """Raise ValueError if an index file has images of other shards: a sync would drop them."""
     foreign = len(index) - len(shard_rows(index.ids, shard))
     if foreign:
         number, count = shard
         raise ValueError(
             f"{path} holds {foreign:,} pictures that are not in shard {number or count}/{count}: "
-            "name a file for this shard alone, or start it anew with --rebuild"
+            "give this shard an index of its own, or replace this one with --rebuild"
         )
 
 

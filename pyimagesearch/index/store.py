@@ -51,7 +51,7 @@ class UpdateSettings:
 class UpdateResult:
     """An index after an update: its number of codes, and texts for the user, or None.
 
-    `summary` says what was added, changed and removed, `engine_report` what its engine finds.
+    `summary` counts the changes, `engine_report` gives the recall and speed of its engine.
     """
 
     count: int
@@ -79,7 +79,7 @@ class FileStore:
         return load_index(self.path)
 
     def require_writable(self):
-        """Raise OSError now if the file could not be written, ValueError if it is no index."""
+        """Raise OSError if the file cannot be written, ValueError if it is not an index."""
         require_writable(self.path)
         require_replaceable(self.path)
 
@@ -97,7 +97,7 @@ class FileStore:
         if index and not settings.rebuild:
             self._require_same_images(index, dataset, settings)
         if index and index.encoder.model_sha256 != encoder.model_sha256:
-            index = None  # of an array, or to be rebuilt: nothing of it is kept
+            index = None  # of an array, or to be rebuilt: none of its codes are kept
         engine = settings.engine or (stored_engine_name(self.path) if index else "exact")
         require_engine(engine, encoder.dim)
         metric = settings.metric or (index.metric if index else "euclidean")

@@ -1,4 +1,4 @@
-"""Rows of a collection as the rest of the package knows them: ids, labels, files, and checks.
+"""Conversion of the rows of a collection: ids, labels, file records, and checks.
 
 Nothing that comes from a server is trusted.
 """
@@ -12,7 +12,7 @@ from pyimagesearch.datasets.folder import FolderDataset
 from pyimagesearch.files import is_inside
 from pyimagesearch.index.index import Index
 
-BYTES_NAME = "//"  # begins a path that is no UTF-8; no relative path does
+BYTES_NAME = "//"  # the start of a packed path that is not UTF-8; no relative path has it
 NAMED = ["id", "label"]
 RECORD = ["size", "mtime_ns", "digest"]
 
@@ -63,7 +63,7 @@ def as_whole(value):
 
 
 def file_record(entity):
-    """Return (size, mtime_ns, digest) of what the server says of a file, as FILE_STATS has them."""
+    """Return the (size, mtime_ns, digest) of a row, as FILE_STATS has them."""
     digest = bytes.fromhex(as_text(entity.get("digest")))
     if len(digest) != 16:
         raise ValueError(f"expected digests of 16 bytes, received {len(digest)}")

@@ -71,8 +71,7 @@ class MilvusStore:
             return _opened(connection, description)
         except (ValueError, KeyError, TypeError, binascii.Error) as error:
             raise ValueError(
-                f"cannot use the index {self.name}: {error}; make it again with index_images.py "
-                "--rebuild"
+                f"cannot use the index {self.name}: {error}; make it again with index_images.py"
             ) from error
 
     def update(self, dataset, index, encoder, settings, encode):
@@ -148,7 +147,7 @@ class MilvusStore:
             "onnx_sha256": hashlib.sha256(encoder.onnx).hexdigest(),
             "chunks": len(chunks),
         }
-        # The encoder first: an opened collection must have a whole one.
+        # The encoder first: a collection that exists must have a complete one.
         write_encoder(connection, encoder_row(description["onnx_sha256"]), chunks)
         write_state(connection, _new_state(images, encoder, engine, sample))
         if not connection.call("has_collection", name):

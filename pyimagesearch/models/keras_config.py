@@ -57,7 +57,7 @@ def require_safe_model(path, note):
     suffix = Path(path).suffix.lower()
     if suffix == ".keras":
         config = _archive_config(path, note)
-        # What Keras needs to continue a training; it is not read.
+        # Needed only to continue a training; Keras is told not to read it.
         config.pop("compile_config", None)
     elif suffix in (".h5", ".hdf5"):
         config = _hdf5_config(path)
