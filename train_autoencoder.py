@@ -107,7 +107,8 @@ def main(argv=None):
 
     if args.resume:
         checkpoint = checkpoint.resumed()
-    checkpoint.save()  # from the start, so that --resume always finds the settings
+    if not checkpoint.history:
+        checkpoint.save()  # so that --resume is possible from the first epoch on
     autoencoder, finished, check = build_and_train(
         partial(build, args.architecture, spec, args.filters, args.latent_dim),
         training,

@@ -188,8 +188,10 @@ def test_an_array_is_searched_as_in_a_file(collection, tmp_path, capsys):
     flags = ["--sample", 2, "--seed", 1, "--json"]
     received = found(capsys, collection, *flags)
     assert_same(received, found(capsys, tmp_path / "digits.pickle", *flags))
-    assert run(index_images, "-m", MODEL, "-i", collection, "--limit", 300) == 0
-    assert len(open_store(collection).open()) == 300
+    assert run(index_images, "-m", MODEL, "-i", collection, "--limit", 300) == 1
+    assert len(open_store(collection).open()) == 500  # a limit removes nothing
+    assert run(index_images, "-m", MODEL, "-i", collection, "--limit", 600) == 0
+    assert len(open_store(collection).open()) == 600
 
 
 @lite

@@ -186,8 +186,10 @@ def _checked_ids(ids, count, files):
             outside = next((id for id in ids if not is_inside(id)), None)
             _require(outside is None, f"it has the id {outside!r}, which is outside its folder")
         return ids
-    _require(all(0 <= id < 2**63 for id in ids), "expected row numbers as indexes")
-    return RowIds(count) if ids == list(range(count)) else [str(id) for id in ids]
+    if ids == list(range(count)):
+        return RowIds(count)
+    _require(min(ids) >= 0 and max(ids) < 2**63, "expected row numbers as indexes")
+    return [str(id) for id in ids]
 
 
 def _is_array(value, shape):
