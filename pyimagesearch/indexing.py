@@ -41,6 +41,8 @@ def choose_source(index, model=None, name=None, split=None, limit=None):
     Raises FileNotFoundError when the images of the index are not where they were.
     """
     source = dict((index and index.source) or TUTORIAL_SOURCE)
+    if name is not None and source["name"] not in (name, os.path.abspath(name)):
+        source = dict(TUTORIAL_SOURCE)  # the split and the limit of other images mean nothing
     if model:
         source["limit"] = None
     given = {"name": name, "split": split, "limit": limit}

@@ -24,6 +24,7 @@ import numpy as np
 from pyimagesearch.backend import keras  # noqa: F401
 from pyimagesearch.datasets import image_io
 from pyimagesearch.datasets.array import ArrayDataset
+from pyimagesearch.files import CHECKSUM_MARK, CHECKSUM_SIZE
 from pyimagesearch.index.hdf5 import read_hdf5  # noqa: F401
 from pyimagesearch.index.index_file import load_index
 from pyimagesearch.index.journal import open_journal
@@ -101,6 +102,7 @@ def load_encoder_stub():
 
 CONTENT = {
     "index": index_content,
+    "hostile": index_content,  # with a valid checksum
     "engine": engine_content,
     "model": model_content,
     "encoder": encoder_content,
@@ -195,9 +197,16 @@ def main(kind, folder, count, seed):
         shutil.copytree(file.parent, work)
         path, data = work / file.name, file.read_bytes()
         said, _ = sound(content, path)
+        if kind == "hostile":
+            data, said = data[:-CHECKSUM_SIZE], None  # other data are no fault: it is valid
+        elif outcome(content, path, said)[0] != "right":
+            raise RuntimeError(f"{path} is refused although it is not damaged")
         for i in range(count // len(files)):
             one = seed * 1_000_000 + number * 10_000 + i
-            path.write_bytes(mutate(data, np.random.default_rng(one)))
+            damaged = mutate(data, np.random.default_rng(one))
+            if kind == "hostile":
+                damaged += CHECKSUM_MARK + hashlib.sha256(damaged).digest()
+            path.write_bytes(damaged)
             found, memory = outcome(content, path, said)
             outcomes[found] = outcomes.get(found, 0) + 1
             first.setdefault(found, f"{file.name} {one}")

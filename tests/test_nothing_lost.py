@@ -84,6 +84,20 @@ def test_photographs_do_not_replace_digits_nor_one_split_the_other(folder, tmp_p
         assert index.read_bytes() == before
 
 
+def test_a_rebuild_with_other_images_takes_nothing_else_from_the_index(tmp_path, capsys):
+    index = tmp_path / "digits.h5"
+    flags = ["-m", MODEL, "-i", index, "--limit", 30]
+    assert run(index_images, *flags, "--split", "test") == 0
+    assert run(index_images, "-i", index) == 0
+    assert load_index(index).source == {"name": "mnist", "split": "test", "limit": 30}
+    images = open_dataset("mnist", "train", 20)
+    np.savez(tmp_path / "other.npz", x_train=images.images, y_train=images.labels)
+    other = ["--dataset", tmp_path / "other.npz", "--rebuild"]
+    assert run(index_images, "-i", index, *other) == 0
+    source = load_index(index).source
+    assert (source["split"], source["limit"], len(load_index(index))) == ("train", None, 20)
+
+
 @pytest.mark.parametrize("compressed", [True, False])
 def test_two_folders_that_share_names_are_not_one(tmp_path, capsys, compressed):
     index = tmp_path / "cameras.h5"
