@@ -15,11 +15,19 @@ from contextlib import contextmanager
 if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback for Ctrl-C during the imports
 
-from pyimagesearch.cli import HelpFormatter, command, fraction, info, positive_int
+from pyimagesearch.cli import (
+    HelpFormatter,
+    command,
+    fraction,
+    info,
+    positive_int,
+    require_distinct,
+)
 from pyimagesearch.datasets.array import SPLITS
 from pyimagesearch.datasets.catalog import open_dataset
 from pyimagesearch.datasets.transforms import RESIZE_MODES
 from pyimagesearch.files import printable, require_writable
+from pyimagesearch.index.index_file import require_model
 from pyimagesearch.index.shards import parse_shard
 from pyimagesearch.index.store import UpdateSettings
 from pyimagesearch.indexing import choose_encode, choose_encoder, choose_source, index_so_far
@@ -31,9 +39,8 @@ from pyimagesearch.terminal import write_lines
 
 def parse_args(argv):
     parser = argparse.ArgumentParser(
-        description="Encode images with a trained model into an index. The index of a folder is "
-        "brought up to date when there is one already; without --model any index is, as it was "
-        "made.",
+        description="Encode images with a trained model into an index. An index that exists is "
+        "updated with its own images; the index of other images is not replaced without --rebuild.",
         formatter_class=HelpFormatter,
     )
     add = parser.add_argument
@@ -42,10 +49,11 @@ def parse_args(argv):
     index = "index to write: .h5 for HDF5, http://HOST:PORT/NAME or FILE.db for Milvus, else pickle"
     add("-i", "--index", required=True, help=index)
     kinds = "mnist, fashion_mnist, cifar10, .npz file or folder"
-    add("--dataset", help=f"{kinds} (default: mnist; without --model the index's)")
-    add("--split", choices=SPLITS, help="which part to index (default: train); folders have none")
-    add("--limit", type=positive_int, help="index the first N images only, for a quick look")
-    add("--metric", choices=METRICS, help="distance a search ranks by (default: euclidean)")
+    add("--dataset", help=f"{kinds} (default: the index's, else mnist)")
+    add("--split", choices=SPLITS, help="split to index (default: the index's, else train)")
+    add("--limit", type=positive_int, help="index the first N images only; removes none")
+    text = "distance that a search ranks by (default: the index's, else euclidean)"
+    add("--metric", choices=METRICS, help=text)
     add = parser.add_argument_group("search engine").add_argument
     add(
         "--engine",
@@ -60,7 +68,8 @@ def parse_args(argv):
         help="part of the true 10 nearest that the engine is tuned to find",
     )
     add = parser.add_argument_group("folders").add_argument
-    add("--rebuild", action="store_true", help="start anew, whatever the index holds")
+    add("--rebuild", action="store_true", help="replace the index instead of updating it")
+    add("--prune", action="store_true", help="update even if most of the indexed files are gone")
     add("--checksum", action="store_true", help="compare files by content, not size and time")
     add(
         "--rejects",
@@ -82,28 +91,52 @@ def parse_args(argv):
 @command
 def main(argv=None):
     args = parse_args(argv)
+    require_files(args)
     store = open_store(args.index)
     store.require_writable()
-    require_writable(*filter(None, [args.rejects]))
-    shard = args.shard and parse_shard(args.shard)
     settings = UpdateSettings(
-        args.metric, args.engine, args.recall, args.checksum, args.rebuild, shard
+        metric=args.metric,
+        engine=args.engine,
+        recall=args.recall,
+        checksum=args.checksum,
+        rebuild=args.rebuild,
+        prune=args.prune,
+        limited=args.limit is not None,
+        shard=args.shard and parse_shard(args.shard),
     )
     if args.merge:
         info(f"joining {len(args.merge)} indexes...")
         return report(store, store.merge(args.merge, settings))
 
-    index = index_so_far(store, args.model, args.rebuild)
+    index = index_so_far(store, args.model, args.dataset, args.rebuild)
     source = choose_source(index, args.model, args.dataset, args.split, args.limit)
     info(f"looking at {source['name']}...")
     dataset = open_dataset(**source)
-    if args.model and index is None:
-        info(f"loading {args.model}...")
-    encoder = choose_encoder(index, args.model, args.weights, args.image_size, args.fit)
+    # All images of an array are encoded again for an index file, so the model may be another one.
+    replace = args.rebuild or (index and not index.has_files and not store.keeps_arrays)
+    encoder = choose_encoder(
+        index, args.model, args.weights, args.image_size, args.fit, replace=replace
+    )
     info(f"encoding {source['name']}...")
     with listing_unreadable(dataset, args.rejects):
         result = store.update(dataset, index, encoder, settings, choose_encode(args.ray))
     report(store, result)
+
+
+def require_files(args):
+    """Check the files that are named, before anything is read or written."""
+    model = None if args.model in NETWORKS else args.model
+    require_distinct(
+        index=[args.index, f"{args.index}.engine", f"{args.index}.progress"],
+        model=model,
+        dataset=args.dataset,
+        rejects=args.rejects,
+        weights=args.weights,
+        merge=args.merge,
+    )
+    require_writable(*filter(None, [args.rejects]))
+    if model:
+        require_model(model)
 
 
 @contextmanager

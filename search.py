@@ -18,6 +18,7 @@ from pyimagesearch.cli import (
     non_negative_float,
     positive_int,
     refuse_unused,
+    require_distinct,
 )
 from pyimagesearch.metric import METRICS
 from pyimagesearch.queries.search import open_gallery, query_encoder, search_queries
@@ -147,6 +148,7 @@ def parse_args(argv):
 @command
 def main(argv=None):
     args = parse_args(argv)
+    require_distinct(index=args.index, model=args.model, output=args.output)
     info(f"loading {args.index}...")
     index = open_store(args.index).open()
     if args.duplicates:

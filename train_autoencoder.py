@@ -18,8 +18,10 @@ from pyimagesearch.cli import info, positive_float, positive_int, warn
 from pyimagesearch.datasets.catalog import open_dataset
 from pyimagesearch.datasets.transforms import AUGMENTATIONS, RESIZE_MODES
 from pyimagesearch.files import require_writable
-from pyimagesearch.models.architectures import ARCHITECTURES, build, choose_input_spec
+from pyimagesearch.index.index_file import require_model
+from pyimagesearch.networks.architectures import ARCHITECTURES, build, choose_input_spec
 from pyimagesearch.training import plan as plans
+from pyimagesearch.training.checkpoint import Checkpoint
 
 # Flags that do not change the model: a training is resumed with all others as they were.
 OUTPUT_FLAGS = {"model", "vis", "plot", "encoder", "log", "resume", "strategy"}
@@ -92,7 +94,9 @@ def part_or_test(text):
 @cli.command
 def main(argv=None):
     args = parse_args(argv)
-    require_writable(args.model, args.vis, args.plot, *filter(None, [args.encoder, args.log]))
+    settings = {name: value for name, value in vars(args).items() if name not in OUTPUT_FLAGS}
+    checkpoint = Checkpoint(f"{args.model}.checkpoint.npz", settings)
+    require_files(args, checkpoint)
     info(f"loading {args.dataset} dataset...")
     dataset = open_dataset(args.dataset, "train", args.limit)
     plan = plans.make_plan(
@@ -113,15 +117,14 @@ def main(argv=None):
     spec = choose_input_spec(plan.architecture, *size, filters=args.filters)
 
     # TensorFlow takes seconds to import, so flags and data are checked first.
-    from pyimagesearch.training.checkpoint import Checkpoint
     from pyimagesearch.training.diagnostics import diagnose
     from pyimagesearch.training.trainer import build_and_train
 
-    settings = {name: value for name, value in vars(args).items() if name not in OUTPUT_FLAGS}
     settings |= {name: getattr(plan, name) for name in ("architecture", "objective", "schedule")}
-    checkpoint = Checkpoint(f"{args.model}.checkpoint.npz", settings)
     if args.resume:
         checkpoint = checkpoint.resumed()
+    if not checkpoint.history:
+        checkpoint.save()  # so that --resume is possible from the first epoch on
     autoencoder, finished, check = build_and_train(
         partial(build, plan.architecture, spec, args.filters, args.latent_dim),
         training,
@@ -133,6 +136,9 @@ def main(argv=None):
         strategy=args.strategy,
         mixed_precision=args.mixed_precision,
     )
+    if not finished and not checkpoint.history:
+        warn(f"no epoch was finished: nothing was written to {args.model}")
+        raise KeyboardInterrupt
     write_results(args, autoencoder, validation, spec, checkpoint.history, check)
     if checkpoint.history:
         parts = training, validation, spec
@@ -143,6 +149,17 @@ def main(argv=None):
             warn(line)
     if finished:
         checkpoint.remove()
+
+
+def require_files(args, checkpoint):
+    """Check the files that are named, before anything is read or written."""
+    names = ("vis", "plot", "encoder", "log")
+    outputs = {name: getattr(args, name) for name in names if getattr(args, name)}
+    cli.require_distinct(model=[args.model, checkpoint.path], dataset=args.dataset, **outputs)
+    require_writable(args.model, *outputs.values())
+    require_model(args.model)
+    if not args.resume:
+        checkpoint.require_unused()
 
 
 def write_results(args, autoencoder, validation, spec, history, check):

@@ -44,8 +44,8 @@ def untrained(seed):
     """Return the encoder of an untrained network."""
     from pyimagesearch.backend import keras
     from pyimagesearch.datasets.transforms import InputSpec
-    from pyimagesearch.models.architectures import build
     from pyimagesearch.models.keras_files import encoder_of
+    from pyimagesearch.networks.architectures import build
 
     spec = InputSpec(28, 28, 1)
     keras.utils.set_random_seed(seed)

@@ -3,6 +3,7 @@
 import argparse
 import functools
 import logging
+import os
 from pathlib import Path
 
 from pyimagesearch.files import printable
@@ -93,6 +94,19 @@ def refuse_unused(parser, args, needs, excludes, remedy=""):
         if given(flag) and (unused := [name(other) for other in others if given(other)]):
             verb = "has" if len(unused) == 1 else "have"
             parser.error(f"{' and '.join(unused)} {verb} no effect with {name(flag)}{remedy}")
+
+
+def require_distinct(**flags):
+    """Raise ValueError if two flags name the same file.
+
+    A value is a path, a list of paths, such as a file and those written beside it, or None.
+    """
+    named = {}
+    for flag, paths in flags.items():
+        for path in [paths] if isinstance(paths, str) else paths or []:
+            other = named.setdefault(os.path.realpath(path), flag)
+            if other != flag:
+                raise ValueError(f"--{other} and --{flag} both use {path}: give each its own file")
 
 
 def positive_int(text):

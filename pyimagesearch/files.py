@@ -1,4 +1,4 @@
-"""Files: atomic writes, checksums, names fit for messages, and pickles of plain data."""
+"""Files: atomic writes, checksums, names fit for messages, and readers of untrusted data."""
 
 import hashlib
 import importlib
@@ -7,20 +7,32 @@ import pickle
 from contextlib import contextmanager
 from pathlib import Path
 
+# A file may end in these bytes and the SHA-256, 32 bytes, of all bytes before them. Readers of
+# HDF5 and of pickles ignore bytes after their data.
+CHECKSUM_MARK = b"\nSHA-256 of this file: "
+CHECKSUM_SIZE = len(CHECKSUM_MARK) + 32
+BLOCK = 1 << 20  # bytes hashed at once
+MAX_EXPANSION = 64  # how much larger than its file a compressed HDF5 dataset may be
+
 
 @contextmanager
-def atomic_write(path):
+def atomic_write(path, checksum=False):
     """Yield a temporary path beside `path`; on success it takes the place of `path`.
 
     The temporary name keeps the suffix, by which writers such as Keras choose a format. On an
-    error the temporary file is removed and `path` is as it was.
+    error the temporary file is removed and `path` is as it was. With `checksum` the file ends with
+    a checksum, which `verify_checksum` compares.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     try:
         yield temporary
-        with open(temporary, "rb") as file:
+        with open(temporary, "r+b") as file:
+            if checksum:
+                digest = _sha256(file, os.path.getsize(temporary))
+                file.write(CHECKSUM_MARK + digest)
+                file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:  # named after the file that was to be, in words of one line
@@ -28,6 +40,37 @@ def atomic_write(path):
         raise OSError(f"cannot write {path}: {reason}") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def content_size(path):
+    """Return the number of bytes of a file without the checksum at its end, if it has one."""
+    with open(path, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        file.seek(max(0, size - CHECKSUM_SIZE))
+        return size - CHECKSUM_SIZE * (file.read(len(CHECKSUM_MARK)) == CHECKSUM_MARK)
+
+
+def verify_checksum(path):
+    """Compare a file with the checksum at its end; return False if it has none, else True.
+
+    Raises ValueError when the file was changed since it was written.
+    """
+    size = content_size(path)
+    with open(path, "rb") as file:
+        found = _sha256(file, size)
+        end = file.read()
+    if end and found != end[len(CHECKSUM_MARK) :]:
+        raise ValueError("it is damaged: its checksum differs")
+    return bool(end)
+
+
+def _sha256(file, size):
+    """Return the SHA-256, 32 bytes, of the next `size` bytes of an open file."""
+    digest = hashlib.sha256()
+    while size > 0 and (block := file.read(min(size, BLOCK))):
+        digest.update(block)
+        size -= len(block)
+    return digest.digest()
 
 
 def require_writable(*paths):
@@ -73,8 +116,8 @@ def path_bytes(path):
         return os.fspath(path).encode("utf-8", "surrogateescape")
 
 
-# What an array of plain numbers needs to come back to life, under its old and new module names;
-# nothing here opens a file, imports a module or starts a process.
+# The functions that unpickling an array of numbers needs, by their old and new module names. None
+# of them opens a file, imports a module or starts a process.
 ALLOWED = {
     ("numpy", "ndarray"),
     ("numpy", "dtype"),
@@ -97,7 +140,7 @@ class _PlainUnpickler(pickle.Unpickler):
 def load_plain(path, encoding="ASCII"):
     """Return the plain containers and NumPy arrays pickled in the file `path`.
 
-    Raises OSError when it cannot be read and ValueError when it is no pickle, is cut short, or
+    Raises OSError when it cannot be read and ValueError when it is not a pickle, is truncated, or
     asks for anything but plain data. `encoding` is that of `pickle.load`.
     """
     with open(path, "rb") as file:
@@ -107,4 +150,36 @@ def load_plain(path, encoding="ASCII"):
             raise
         # A hostile or broken stream can make the unpickler raise nearly anything.
         except Exception as error:
-            raise ValueError(f"{path} is no whole pickle of plain data: {error}") from error
+            raise ValueError(f"{path} is not a complete pickle of plain data: {error}") from error
+
+
+def is_inside(path):
+    """Whether a relative path, with "/" between its parts, stays inside its folder."""
+    parts = path.split("/")
+    return bool(path) and bool(parts[0]) and ".." not in parts and "\0" not in path
+
+
+def require_plain_hdf5(file, size):
+    """Raise ValueError if an open HDF5 file of `size` bytes refers to others or needs undue memory.
+
+    These are links that are not hard links, virtual datasets, external storage, and datasets much
+    larger than the file.
+    """
+    import h5py
+
+    visited, groups = set(), [file["/"]]
+    while groups:
+        group = groups.pop()
+        for name in group:
+            if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+                raise ValueError(f"its object {name} is a link, which may lead to another file")
+            item = group[name]
+            if isinstance(item, h5py.Group):
+                address = h5py.h5o.get_info(item.id).addr
+                if address not in visited:
+                    visited.add(address)
+                    groups.append(item)
+            elif not isinstance(item, h5py.Dataset) or item.is_virtual or item.external:
+                raise ValueError(f"its object {name} is stored in another file")
+            elif item.nbytes > MAX_EXPANSION * size:
+                raise ValueError(f"its object {name} is larger than the file")

@@ -1,19 +1,22 @@
 """Choosing what to index: the index so far, the source of the images, and the encoder."""
 
+import logging
+import os
+
 from pyimagesearch.files import sha256_of
+from pyimagesearch.index.index import TUTORIAL_SOURCE, missing_folder
 from pyimagesearch.models.export import open_encoder
 from pyimagesearch.models.pretrained import NETWORKS, pretrained_encoder, pretrained_fingerprint
 
-DEFAULT_SOURCE = {"name": "mnist", "split": "train", "limit": None}
+logger = logging.getLogger(__name__)
 
 
-def index_so_far(store, model=None, rebuild=False):
-    """Return the index of a store that is to be brought up to date, or None to make a new one.
+def index_so_far(store, model=None, dataset=None, rebuild=False):
+    """Return the index in a store, or None if there is none.
 
-    `model` names the model, None for that of the index. Raises ValueError when there is neither.
+    `model` and `dataset` are those that were named, or None. Raises ValueError when a model is
+    needed, or when the index cannot be read; with `rebuild` it may be damaged if both are named.
     """
-    if model and rebuild:
-        return None
     if not store.exists():
         if model:
             return None
@@ -21,28 +24,42 @@ def index_so_far(store, model=None, rebuild=False):
     try:
         index = store.open()
     except ValueError as error:
-        raise ValueError(f"{error}, with --model and --rebuild") from error
+        if rebuild and model and dataset:
+            return None
+        raise ValueError(f"{error}, with --model, --dataset and --rebuild") from error
     if model is None and index.encoder is None:
         raise ValueError(f"{store} carries no model: name the one that made it with --model")
-    return index if model is None or index.has_files or store.updates_arrays else None
+    return index
 
 
 def choose_source(index, model=None, name=None, split=None, limit=None):
     """Return the arguments of `open_dataset` for the images to index.
 
-    What is not given comes from the index so far if no model is named, else it is MNIST's training
-    split.
+    Arguments that are None are taken from the index so far; without one, MNIST's training split is
+    used. If a model is named, no limit means all images.
+
+    Raises FileNotFoundError when the images of the index are not where they were.
     """
-    start = DEFAULT_SOURCE if model or not index.source else index.source
+    source = dict((index and index.source) or TUTORIAL_SOURCE)
+    if name is not None and source["name"] not in (name, os.path.abspath(name)):
+        source = dict(TUTORIAL_SOURCE)  # the split and the limit of other images mean nothing
+    if model:
+        source["limit"] = None
     given = {"name": name, "split": split, "limit": limit}
-    return {**start, **{key: value for key, value in given.items() if value is not None}}
+    source |= {key: value for key, value in given.items() if value is not None}
+    if name is None and index and index.has_files and not os.path.isdir(source["name"]):
+        raise FileNotFoundError(missing_folder(source["name"]))
+    return source
 
 
-def choose_encoder(index, model=None, weights=None, image_size=None, resize_mode=None):
+def choose_encoder(
+    index, model=None, weights=None, image_size=None, resize_mode=None, replace=False
+):
     """Return the encoder of the index so far, if it is that of the model, or else a new one.
 
-    `model` is a model file or one of NETWORKS, to which the other arguments apply. Raises
-    ValueError when the index was made with another model, OSError when a file cannot be read.
+    `model` is a model file or one of NETWORKS, to which the other arguments apply. With `replace`
+    no code of the index is kept. Raises ValueError when codes would be kept that another model
+    made, OSError when a file cannot be read.
     """
     if model is None:
         return index.encoder
@@ -56,19 +73,23 @@ def choose_encoder(index, model=None, weights=None, image_size=None, resize_mode
         )
     else:
         arguments, make, fingerprint = (model,), open_encoder, sha256_of
-    if index is None:
+    if index is None or index.encoder is None:
+        logger.info(f"loading {model}...")
         return make(*arguments)
-    if fingerprint(*arguments) != index.encoder.model_sha256:
-        made = f"another model, {index.encoder.model}, than {model}"
-        if model in NETWORKS and model == index.encoder.model:
-            spec = index.encoder.spec
-            size = f"{spec.height} x {spec.width}, {spec.resize_mode}"
-            made = f"other weights or images of {model} ({size})"
-        raise ValueError(
-            f"the index was made with {made}: "
-            "codes of two models cannot be compared; encode everything again with --rebuild"
-        )
-    return index.encoder  # as ONNX, so that nothing waits for TensorFlow
+    if fingerprint(*arguments) == index.encoder.model_sha256:
+        return index.encoder  # as ONNX, so that TensorFlow is not imported
+    if replace:
+        logger.info(f"loading {model}...")
+        return make(*arguments)
+    made = f"another model, {index.encoder.model}, than {model}"
+    if model in NETWORKS and model == index.encoder.model:
+        spec = index.encoder.spec
+        size = f"{spec.height} x {spec.width}, {spec.resize_mode}"
+        made = f"other weights or images of {model} ({size})"
+    raise ValueError(
+        f"the index was made with {made}: codes of two models cannot be compared; encode "
+        "everything again with --rebuild"
+    )
 
 
 def choose_encode(ray=None):

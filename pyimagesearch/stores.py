@@ -1,11 +1,11 @@
-"""The store of an index, by its name: a new kind of store is one folder and one line here."""
+"""The store of an index, chosen by its name; a new kind of store needs one line here."""
 
 from pyimagesearch.index.store import FileStore
 from pyimagesearch.milvus.client import is_milvus
 
 
 def open_store(name):
-    """Return the store of the index called `name`; see FileStore for what a store does."""
+    """Return the store of the index called `name`; see FileStore for its methods."""
     if is_milvus(name):
         from pyimagesearch.milvus.store import MilvusStore
 

@@ -12,6 +12,7 @@ LAYERS = [
     {"datasets"},
     {"search"},
     {"decomposition"},
+    {"networks"},
     {"models"},
     {"evaluation"},
     {"display"},

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from pyimagesearch.datasets.transforms import InputSpec
-from pyimagesearch.models.architectures import build, choose_input_spec, stride_of
 from pyimagesearch.models.keras_files import encoder_of
+from pyimagesearch.networks.architectures import build, choose_input_spec, stride_of
 
 
 def test_pooling_is_the_published_network():

@@ -8,8 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pyimagesearch.files import content_size
 from pyimagesearch.metric import METRICS, normalise
-from pyimagesearch.search.engine_file import FOOTER, fingerprint, load_engine, save_engine
+from pyimagesearch.search.engine_file import (
+    FOOTER,
+    OLD_MAGIC,
+    fingerprint,
+    load_engine,
+    save_engine,
+)
 from pyimagesearch.search.exact import ExactEngine
 from pyimagesearch.search.factory import build_engine, recommend_engine, require_engine
 from pyimagesearch.search.kmeans import clusters_of, find_elbow
@@ -412,11 +419,11 @@ def test_a_broken_engine_file_is_a_clear_error_and_never_a_crash(name, codes, tm
 def test_what_an_engine_file_says_of_itself_is_checked(change, codes, tmp_path):
     path = tmp_path / "x.engine"
     save_engine(build_engine(codes, "IVF32,Flat"), path)
-    data = path.read_bytes()
-    size, length, magic = FOOTER.unpack(data[-FOOTER.size :])
+    data = path.read_bytes()[: content_size(path)]
+    size, length, _ = FOOTER.unpack(data[-FOOTER.size :])
     about = json.loads(data[size : size + length]) | change
     text = json.dumps(about).encode()
-    path.write_bytes(data[:size] + text + FOOTER.pack(size, len(text), magic))
+    path.write_bytes(data[:size] + text + FOOTER.pack(size, len(text), OLD_MAGIC))
     with pytest.raises(ValueError, match="build it again"):
         load_engine(path, codes)
 

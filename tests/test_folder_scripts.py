@@ -101,12 +101,13 @@ def test_another_model_is_refused_until_rebuild(folder, index, tmp_path, capsys)
     assert run(index_images, *arguments, "--rebuild") == 0
 
 
-def test_the_index_of_one_folder_is_not_lost_to_another(index, tmp_path, capsys):
+def test_the_index_of_one_folder_is_not_lost_to_another(folder, index, tmp_path, capsys):
     (tmp_path / "other").mkdir()
     cv2.imwrite(str(tmp_path / "other" / "a.png"), np.zeros((9, 9), np.uint8))
     before = index.read_bytes()
     assert run(index_images, "-m", MODEL, "-i", index, "--dataset", tmp_path / "other") == 1
-    assert "name another index" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert f"is the index of {folder}, not of {tmp_path / 'other'}: make another index" in error
     assert index.read_bytes() == before
 
 

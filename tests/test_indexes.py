@@ -1,9 +1,10 @@
 import pickle
 
+import h5py
 import numpy as np
 import pytest
 
-from pyimagesearch.datasets.dataset import RowIds
+from pyimagesearch.datasets.dataset import FILE_STATS, RowIds
 from pyimagesearch.index.index import Index
 from pyimagesearch.index.index_file import load_index, save_index
 
@@ -102,3 +103,74 @@ def test_the_hash_of_the_codes_tells_them_from_others(tmp_path, index, name):
     index.codes[1, 2] += 1e-3
     save_index(index, tmp_path / name)
     assert load_index(tmp_path / name).codes_sha256 != first
+
+
+# --- indexes from elsewhere
+
+
+@pytest.mark.parametrize("name", ["index.pickle", "index.h5"])
+@pytest.mark.parametrize("id", ["../../etc/x", "/etc/passwd", "a/../../x", "", "a\0b", ".."])
+def test_ids_that_lead_outside_the_folder_are_refused(tmp_path, index, name, id):
+    index.ids, index.file_stats = ["a.png", id, "b.png"], np.zeros(3, FILE_STATS)
+    if name == "index.h5" and "\0" in id:
+        pytest.skip("HDF5 ends text at a zero byte")
+    save_index(index, tmp_path / name)
+    with pytest.raises(ValueError, match="which is outside its folder"):
+        list(load_index(tmp_path / name).ids)
+
+
+def test_names_with_dots_are_not_taken_for_paths_outside(tmp_path, index):
+    index.ids, index.file_stats = ["..a.png", "a../b..png", "c/...png"], np.zeros(3, FILE_STATS)
+    for name in ("index.pickle", "index.h5"):
+        save_index(index, tmp_path / name)
+        assert list(load_index(tmp_path / name).ids) == index.ids
+
+
+@pytest.mark.parametrize("kind", ["link", "soft link", "storage", "virtual", "huge"])
+def test_an_hdf5_index_never_opens_other_files(tmp_path, index, kind):
+    path, secret = tmp_path / "index.h5", tmp_path / "secret.h5"
+    index.labels = None
+    save_index(index, path)
+    with h5py.File(secret, "w") as file:
+        file["labels"] = np.arange(3)
+    with h5py.File(path, "a") as file:
+        if kind == "link":
+            file["labels"] = h5py.ExternalLink(secret, "labels")
+        elif kind == "soft link":
+            file["labels"] = h5py.SoftLink("/features")
+        elif kind == "storage":
+            file.create_dataset("labels", 3, "i8", external=[(str(secret), 0, 24)])
+        elif kind == "virtual":
+            layout = h5py.VirtualLayout(3, "i8")
+            layout[:] = h5py.VirtualSource(secret, "labels", 3)
+            file.create_virtual_dataset("labels", layout)
+        else:
+            file.create_dataset("labels", 10**12, "i8", chunks=True)
+        data = file.attrs["pyimagesearch"]
+        file.attrs["pyimagesearch"] = data.replace('"format": 2, ', "")  # without a checksum
+    with pytest.raises(ValueError, match=r"other file|another file|larger than the file"):
+        load_index(path)
+
+
+@pytest.mark.parametrize("name", ["index.pickle", "index.h5"])
+def test_a_changed_byte_is_found_wherever_it_is(tmp_path, index, name):
+    path = tmp_path / name
+    save_index(index, path)
+    data = path.read_bytes()
+    for place in range(0, len(data), len(data) // 50):
+        changed = bytearray(data)
+        changed[place] ^= 4
+        path.write_bytes(changed)
+        with pytest.raises(ValueError, match=r"damaged|not a complete|larger than"):
+            load_index(path)
+    path.write_bytes(data[:-60])
+    with pytest.raises(ValueError, match="index_images"):
+        load_index(path)
+
+
+@pytest.mark.parametrize("source", [{"name": 5}, {"split": "all"}, {"limit": -1}, {"limit": "9"}])
+def test_a_source_of_other_types_is_refused(tmp_path, index, source):
+    index.source |= source
+    save_index(index, tmp_path / "index.pickle")
+    with pytest.raises(ValueError, match="the dataset as limit, name, split"):
+        load_index(tmp_path / "index.pickle")

@@ -1,9 +1,20 @@
+import json
+import zipfile
+
+import h5py
 import numpy as np
+import onnx
 import pytest
 
+from pyimagesearch.backend import keras
 from pyimagesearch.convautoencoder import ConvAutoencoder
 from pyimagesearch.datasets.transforms import InputSpec
+from pyimagesearch.models.encoder import Encoder
+from pyimagesearch.models.export import encoder_from_keras, save_encoder
+from pyimagesearch.models.keras_config import require_known_classes
 from pyimagesearch.models.keras_files import load_model, save_model
+from pyimagesearch.models.pretrained import NETWORKS
+from pyimagesearch.networks.architectures import ARCHITECTURES, build
 
 
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])
@@ -23,3 +34,145 @@ def test_a_model_saved_by_keras_itself_is_letterboxed(tmp_path, suffix):
     path = tmp_path / f"model{suffix}"
     ConvAutoencoder.build(8, 8, 1, filters=(2,), latentDim=2).save(path)
     assert load_model(path)[1] == InputSpec(8, 8, 1, "letterbox")
+
+
+# --- files that are not trusted
+
+
+def planted(tmp_path, change, suffix=".keras"):
+    """Save a small model with a changed configuration; return its path."""
+    path = tmp_path / f"model{suffix}"
+    save_model(ConvAutoencoder.build(8, 8, 1, (2,), 2), path, InputSpec(8, 8, 1))
+    if suffix == ".h5":
+        with h5py.File(path, "a") as file:
+            config = json.loads(file.attrs["model_config"])
+            change(config)
+            file.attrs["model_config"] = json.dumps(config)
+            del file.attrs["has_checksum"]  # like a file of Keras' own
+        return path
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    config = json.loads(members["config.json"])
+    change(config)
+    members["config.json"] = json.dumps(config)
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return path
+
+
+def layer(class_name, **values):
+    def change(config):
+        config["config"]["layers"][2] = {"class_name": class_name, "config": {}, **values}
+
+    return change
+
+
+def nested(class_name):
+    def change(config):
+        inner = {"class_name": class_name, "config": {}}
+        model = {"class_name": "Sequential", "module": "keras", "config": {"layers": [inner]}}
+        config["config"]["layers"][1]["config"]["kernel_initializer"] = [{"a": model}]
+
+    return change
+
+
+CHANGES = {
+    "Lambda": layer("Lambda", module="keras.layers"),
+    "TFSMLayer": layer("TFSMLayer", module="keras.layers"),
+    "system": layer("system", module="os"),
+    "os.Dense": layer("Dense", module="os"),
+    "keras.src.utils.Dense": layer("Dense", module="keras.src.utils"),
+    "Dense": layer("Dense", module="keras.layers", registered_name="mine>Dense"),
+    "function": layer("function", module="builtins"),
+    "__lambda__": nested("__lambda__"),
+    "StringLookup": nested("StringLookup"),
+}
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_class_that_is_not_on_the_list_is_refused_before_keras_reads_the_file(
+    tmp_path, monkeypatch, name, suffix
+):
+    path = planted(tmp_path, CHANGES[name], suffix)
+    monkeypatch.setattr(keras.saving, "load_model", None)
+    with pytest.raises(ValueError, match=f"uses the class .*{name.split('.')[-1]}, which is not"):
+        load_model(path)
+
+
+def test_a_nested_model_is_not_compiled(tmp_path):
+    def change(config):
+        compiled = {"optimizer": {"class_name": "Adam", "module": "keras.optimizers"}}
+        config["config"]["layers"][1]["compile_config"] = compiled
+
+    with pytest.raises(ValueError, match=r"uses the class keras\.optimizers\.Adam"):
+        load_model(planted(tmp_path, change))
+
+
+def test_a_compiled_model_is_accepted(tmp_path):
+    model = ConvAutoencoder.build(8, 8, 1, (2,), 2)
+    model.compile("adam", loss="mse")
+    for suffix in (".keras", ".h5"):
+        model.save(tmp_path / f"model{suffix}")
+        load_model(tmp_path / f"model{suffix}")
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_our_architectures_are_on_the_list(name):
+    model = build(name, InputSpec(32, 32, 3))
+    require_known_classes(keras.saving.serialize_keras_object(model))
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_pretrained_networks_are_on_the_list(name):
+    network = getattr(keras.applications, NETWORKS[name].constructor)(weights=None, pooling="avg")
+    require_known_classes(keras.saving.serialize_keras_object(network))
+
+
+@pytest.mark.parametrize("kind", ["link", "storage", "virtual"])
+def test_weights_in_other_files_are_refused(tmp_path, kind):
+    with h5py.File(tmp_path / "secret.h5", "w") as file:
+        file["weights"] = np.zeros(4, np.float32)
+    path = planted(tmp_path, lambda config: None, ".h5")
+    with h5py.File(path, "a") as file:
+        if kind == "link":
+            file["more"] = h5py.ExternalLink(tmp_path / "secret.h5", "weights")
+        elif kind == "storage":
+            storage = [(str(tmp_path / "secret.h5"), 0, 16)]
+            file.create_dataset("more", 4, "f4", external=storage)
+        else:
+            layout = h5py.VirtualLayout(4, "f4")
+            layout[:] = h5py.VirtualSource(tmp_path / "secret.h5", "weights", 4)
+            file.create_virtual_dataset("more", layout)
+    with pytest.raises(ValueError, match=r"another file|other file"):
+        load_model(path)
+
+
+def test_a_model_of_nan_says_so(tmp_path):
+    model = ConvAutoencoder.build(8, 8, 1, (2,), 2)
+    model.set_weights([weights * np.nan for weights in model.get_weights()])
+    save_model(model, tmp_path / "nan.keras", InputSpec(8, 8, 1))
+    with pytest.raises(ValueError, match="codes with NaN or infinity: its training diverged"):
+        encoder_from_keras(tmp_path / "nan.keras")
+
+
+def test_an_encoder_that_was_changed_is_refused(tmp_path):
+    path = tmp_path / "encoder.onnx"
+    save_encoder(ConvAutoencoder.build(8, 8, 1, (2,), 2), path, InputSpec(8, 8, 1))
+    assert onnx.load(path).metadata_props[-1].key == "sha256"  # other programs can read it
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match="it is damaged"):
+        Encoder.from_onnx(path)
+
+
+def test_an_encoder_with_weights_in_other_files_is_refused(tmp_path):
+    save_encoder(ConvAutoencoder.build(8, 8, 1, (2,), 2), tmp_path / "a.onnx", InputSpec(8, 8, 1))
+    model = onnx.load(tmp_path / "a.onnx")
+    del model.metadata_props[:]
+    options = {"location": "weights", "size_threshold": 0}
+    onnx.save(model, tmp_path / "b.onnx", save_as_external_data=True, **options)
+    with pytest.raises(ValueError, match="refers to other files"):
+        Encoder.from_onnx(tmp_path / "b.onnx")

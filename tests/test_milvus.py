@@ -188,8 +188,10 @@ def test_an_array_is_searched_as_in_a_file(collection, tmp_path, capsys):
     flags = ["--sample", 2, "--seed", 1, "--json"]
     received = found(capsys, collection, *flags)
     assert_same(received, found(capsys, tmp_path / "digits.pickle", *flags))
-    assert run(index_images, "-m", MODEL, "-i", collection, "--limit", 300) == 0
-    assert len(open_store(collection).open()) == 300
+    assert run(index_images, "-m", MODEL, "-i", collection, "--limit", 300) == 1
+    assert len(open_store(collection).open()) == 500  # a limit removes nothing
+    assert run(index_images, "-m", MODEL, "-i", collection, "--limit", 600) == 0
+    assert len(open_store(collection).open()) == 600
 
 
 @lite
@@ -252,8 +254,8 @@ def test_another_model_metric_or_folder_is_refused(folder, collection, tmp_path,
     for flags, message in [
         (["-m", other, "--dataset", folder], "encode everything again with --rebuild"),
         (["-m", MODEL, "--dataset", folder, "--metric", "cosine"], "change it with --rebuild"),
-        (["-m", MODEL, "--dataset", elsewhere], "has none of its pictures"),
-        (["-m", MODEL, "--limit", 10], "is the index of"),
+        (["-m", MODEL, "--dataset", elsewhere], "elsewhere: make another index"),
+        (["-m", MODEL, "--dataset", "mnist"], "is the index of"),
         (["-m", MODEL, "--rebuild", "--shard", "1/2"], "would drop the rows of other shards"),
     ]:
         assert message in error_of(capsys, index_images, "-i", collection, *flags)

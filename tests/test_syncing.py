@@ -4,6 +4,7 @@ import os
 import resource
 import shutil
 import signal
+import sqlite3
 import subprocess
 import time
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from PIL import Image
 
 import index_images
+from pyimagesearch.cli import _show_status_lines
 from pyimagesearch.datasets.dataset import FILE_STATS
 from pyimagesearch.datasets.folder import FolderDataset
 from pyimagesearch.index.index_file import load_index
@@ -139,6 +141,7 @@ def test_only_a_checksum_sees_a_change_that_keeps_size_and_time(run, folder, ind
 
 
 def test_bad_files_are_left_out_named_and_counted(run, folder, index_path, encoder, capsys):
+    _show_status_lines()
     (folder / "a" / "empty.jpg").touch()
     (folder / "b" / "text.jpg").write_text("hello")
     assert run() == "added 10, changed 0, removed 0, kept 0, rejected 2"
@@ -373,3 +376,35 @@ def test_progress_of_another_model_is_dropped(tmp_path, stub_encoder, encoder):
         raise RuntimeError
     with open_journal(tmp_path / "i", stub_encoder) as progress:
         assert len(progress) == 0
+
+
+def test_a_damaged_row_of_a_journal_is_not_used(tmp_path, encoder):
+    with pytest.raises(RuntimeError), open_journal(tmp_path / "i", encoder) as journal:
+        for name in ("a", "b"):
+            journal.add(name, 1, 2, b"digest", np.zeros(16, np.float32))
+        raise RuntimeError
+    database = sqlite3.connect(tmp_path / "i.progress")
+    database.execute("UPDATE files SET code = ? WHERE path = ?", (bytes(60) + b"\1\0\0\0", b"a"))
+    database.commit()
+    database.close()
+    with open_journal(tmp_path / "i", encoder) as journal:
+        assert journal.find("a", 1, 2) is None
+        assert journal.find("b", 1, 2) is not None
+
+
+def test_a_journal_that_cannot_be_opened_now_is_kept(tmp_path, encoder, monkeypatch):
+    with pytest.raises(RuntimeError), open_journal(tmp_path / "i", encoder) as journal:
+        journal.add("a", 1, 2, b"digest", np.zeros(16, np.float32))
+        raise RuntimeError
+
+    def fail(path, **options):
+        error = sqlite3.OperationalError("disk I/O error")
+        error.sqlite_errorcode = sqlite3.SQLITE_IOERR
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sqlite3, "connect", fail)
+        with pytest.raises(OSError, match="disk I/O error"), open_journal(tmp_path / "i", encoder):
+            pass
+    with open_journal(tmp_path / "i", encoder) as journal:
+        assert len(journal) == 1

@@ -9,9 +9,9 @@ from pyimagesearch.decomposition.discriminant import discriminant
 from pyimagesearch.evaluation.baselines import baseline_points
 from pyimagesearch.evaluation.metrics import evaluate
 from pyimagesearch.metric import normalise
-from pyimagesearch.models.architectures import build
 from pyimagesearch.models.keras_files import encoder_of
-from pyimagesearch.models.patches import CONTRAST_EPSILON
+from pyimagesearch.networks.architectures import build
+from pyimagesearch.networks.patches import CONTRAST_EPSILON
 from pyimagesearch.training import views
 from pyimagesearch.training.views import fit_filters, fit_views
 

@@ -1,4 +1,4 @@
-"""The engine stored beside an index file: rebuilt or removed with the index, so never stale."""
+"""The engine stored beside an index file: rebuilt or removed whenever the index changes."""
 
 import logging
 import os
@@ -11,36 +11,64 @@ logger = logging.getLogger(__name__)
 
 
 def stored_engine_name(index_path):
-    """Return the name of the engine that is stored beside an index file, else "exact"."""
+    """Return the name of the engine that is stored beside an index file, else "exact".
+
+    A damaged file counts as none.
+    """
     path = engine_path(index_path)
-    return engine_name(path) if os.path.exists(path) else "exact"
+    try:
+        return engine_name(path) if os.path.exists(path) else "exact"
+    except ValueError:
+        logger.warning(f"{path} is damaged: name the engine to build again with --engine")
+        return "exact"
 
 
-def update_engine(index_path, name, recall):
-    """Build the engine `name` for an index file, tuned to `recall`; exact search needs none.
+def update_engine(index_path, name, settings):
+    """Build the engine `name` for an index file; exact search needs none.
 
-    Returns the report of its measured recall, speed and size as text, or None for exact search.
-    An engine of other codes than the index's would be refused by a search, so for exact search a
-    stored one is removed.
+    `settings` are UpdateSettings: the engine is tuned to their `recall`. If they do not name an
+    engine, one that no longer suits the codes gives way to exact search. Returns the report of the
+    engine's measured recall, speed and size as text, or None for exact search.
     """
     path, report = engine_path(index_path), None
     if name != "exact":
-        from pyimagesearch.search.factory import build_engine
-
         index = load_index(index_path)
-        logger.info(f"building the engine {name}...")
-        engine = build_engine(index.codes, name, index.metric, recall)
-        name = engine.name
-        if engine.reason:
-            logger.info(f"auto chose {name}: {engine.reason}")
-        if name != "exact":
-            save_engine(engine, path, index.codes_sha256)
-            report = str(engine.report)
-            _check(engine, index, Path(index_path).parent)
-    if name == "exact" and os.path.exists(path):
+        try:
+            engine = _build(index, name, settings.recall)
+        except ValueError as error:
+            if settings.engine:
+                _remove_stale(index, path)
+                raise
+            logger.warning(f"the index is now searched exactly: {error}")
+            name = "exact"
+        else:
+            name = engine.name
+    if name != "exact":
+        save_engine(engine, path, index.codes_sha256)
+        report = str(engine.report)
+        _check(engine, index, Path(index_path).parent)
+    elif os.path.exists(path):
         os.unlink(path)
         logger.info(f"removed {path}: the search is exact")
     return report
+
+
+def _remove_stale(index, path):
+    """Remove an engine of other codes, with which no search would be possible."""
+    try:
+        index.engine()
+    except ValueError:
+        os.unlink(path)
+
+
+def _build(index, name, recall):
+    from pyimagesearch.search.factory import build_engine
+
+    logger.info(f"building the engine {name}...")
+    engine = build_engine(index.codes, name, index.metric, recall)
+    if engine.reason:
+        logger.info(f"auto chose {engine.name}: {engine.reason}")
+    return engine
 
 
 def _check(engine, index, folder):

@@ -2,14 +2,17 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Sequence
 
 import h5py
 import numpy as np
 
-from pyimagesearch.files import atomic_write
+from pyimagesearch.files import atomic_write, is_inside, require_plain_hdf5
 
 BLOCK = 65536  # rows written or read at once
+SIGNATURE = b"\x89HDF\r\n\x1a\n"
+DATASETS = {"features", "names", "labels", "files", "onnx"}
 
 
 class Names(Sequence):
@@ -30,17 +33,20 @@ class Names(Sequence):
 
 
 def _text(name):
-    # The bytes of a name that are no UTF-8 come and go as Python's file functions have them.
-    return name.decode("utf-8", "surrogateescape")
+    # Bytes that are not UTF-8 are represented as Python's file functions represent them.
+    text = name.decode("utf-8", "surrogateescape")
+    if not is_inside(text):
+        raise ValueError(f"the index has the id {text!r}, which is outside its folder")
+    return text
 
 
 def write_hdf5(path, data, ids, blocks):
-    """Write an index whole or not at all.
+    """Write an index, completely or not at all.
 
     `data` maps names to arrays, which become datasets, and to plain values, which become one JSON
     attribute; `ids` are strings; `blocks` yields the features, float32 (m, d) each.
     """
-    with atomic_write(path) as temporary:
+    with atomic_write(path, checksum=True) as temporary:
         try:
             with h5py.File(temporary, "w") as file:
                 for name, value in data.items():
@@ -61,7 +67,7 @@ def write_hdf5(path, data, ids, blocks):
                     start += len(block)
                     digest.update(np.ascontiguousarray(block))
                 file.attrs["codes_sha256"] = digest.hexdigest()
-        except RuntimeError as error:  # what h5py makes of some failed writes
+        except RuntimeError as error:  # h5py raises it for some failed writes
             raise OSError("HDF5 failed to; is the disk full?") from error
 
 
@@ -69,24 +75,41 @@ def read_hdf5(path):
     """Return the datasets and plain values of an index; all but the plain values stay in the file.
 
     Datasets are arrays mapped into memory, `indexes` a sequence of names. Raises ValueError for
-    a file that is not an index.
+    a file that is not an index, or that refers to other files.
     """
     try:
         file = h5py.File(path)
+        require_plain_hdf5(file, os.path.getsize(path))
         data = json.loads(file.attrs.get("pyimagesearch", "{}"))
+        if not isinstance(data, dict) or not set(file) <= DATASETS:
+            raise ValueError("it has other content than an index")
+        names = file["names"]
+        if names.ndim != 1 or h5py.check_string_dtype(names.dtype) is None:
+            raise ValueError("its names are not text")
         for name, dataset in file.items():
             if name != "names":
                 data[name] = _mapped(path, dataset)
         codes_sha256 = file.attrs.get("codes_sha256")
-        return {**data, "codes_sha256": codes_sha256, "indexes": Names(file["names"])}
+        return {**data, "codes_sha256": codes_sha256, "indexes": Names(names)}
     except FileNotFoundError:
         raise
-    except (OSError, KeyError, RuntimeError, TypeError, AttributeError) as error:
-        raise ValueError(f"it is no whole HDF5 index ({error})") from error
+    except (OSError, KeyError, RuntimeError, TypeError, AttributeError, RecursionError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"it is not a complete HDF5 index ({reason})") from error
+
+
+def has_index(path, damaged=False):
+    """Whether an HDF5 file is an index; `damaged` is returned for one that cannot be opened."""
+    try:
+        with h5py.File(path) as file:
+            return "pyimagesearch" in file.attrs
+    except OSError:
+        with open(path, "rb") as file:
+            return damaged and file.read(len(SIGNATURE)) == SIGNATURE
 
 
 def _mapped(path, dataset):
-    """Return a dataset as an array over the file, where it lies in one piece, or else a copy."""
+    """Return a dataset as an array over the file if it is contiguous, or else a copy."""
     offset = dataset.id.get_offset()
     if offset is None or dataset.dtype.hasobject or not dataset.size:
         return dataset[()]

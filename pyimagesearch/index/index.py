@@ -1,5 +1,7 @@
-"""Indexes: codes, and all that a search needs to know about them."""
+"""Indexes: codes, ids, labels, and the encoder for queries."""
 
+import logging
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -8,17 +10,19 @@ import numpy as np
 from pyimagesearch.datasets.catalog import open_source
 from pyimagesearch.models.encoder import Encoder
 
-# The tutorial's index does not say which images it is of.
+logger = logging.getLogger(__name__)
+
+# The tutorial's index does not record its images.
 TUTORIAL_SOURCE = {"name": "mnist", "split": "train", "limit": None}
 
 
 @dataclass
 class Index:
-    """The codes of a dataset, and how they were made.
+    """The codes of a dataset and the settings that they were made with.
 
-    `codes` is float32 (n, d), `ids` a sequence of str, one a row, `labels` int64 (n,) or None;
-    `label_names` the names that labels count, or None; `source` is that of the dataset, `metric`
-    the name of the metric to rank by unless a search asks for another, `encoder` the Encoder of
+    `codes` is float32 (n, d), `ids` a sequence of n str, `labels` int64 (n,) or None;
+    `label_names` the name of each label, or None; `source` is that of the dataset, `metric` the
+    name of the metric that results are ranked by unless another is given, `encoder` the Encoder of
     queries, `file_stats` FILE_STATS (n,) where the images are files. `codes_sha256` identifies the
     codes and `path` the file; both are set by `load_index`. An index of the tutorial has codes and
     ids only. `rows` int64 (n,) are the row numbers that the engine of an index uses, where this is
@@ -53,13 +57,14 @@ class Index:
     def gallery(self, moved_to=None):
         """Return the dataset of the indexed images, with the rows of this index.
 
-        `moved_to` names it where it is not at its source any more. Raises ValueError when it does
-        not have the images, OSError when it cannot be read.
+        `moved_to` is its present location if it was moved. Raises ValueError when it lacks some of
+        the images, OSError when it cannot be read.
         """
         source = self.source or TUTORIAL_SOURCE
+        require_folder(source, self.has_files, moved_to)
         dataset = open_source({**source, "name": moved_to or source["name"]}, self.has_files)
-        whole = not self.has_files and int(self.ids[-1]) == len(self) - 1
-        if whole and len(dataset) != len(self):
+        complete = not self.has_files and int(self.ids[-1]) == len(self) - 1
+        if complete and len(dataset) != len(self):
             raise ValueError(
                 f"the index holds {len(self):,} codes, but {dataset.source['name']} has "
                 f"{len(dataset):,} images: name the images that were indexed with --dataset"
@@ -67,7 +72,7 @@ class Index:
         dataset = dataset.with_ids(self.ids)
         if self.source is None:
             self.labels = dataset.labels
-        else:  # known already; to find them again, the names of all files would be read
+        else:  # known already; computing them would read the names of all files
             dataset.labels, dataset.label_names = self.labels, self.label_names
         return dataset
 
@@ -91,3 +96,21 @@ class Index:
             return np.asarray(rows, np.int64)
         order = np.argsort(self.rows)
         return order[np.searchsorted(self.rows, rows, sorter=order)]
+
+
+def missing_folder(name):
+    """Return the message about the folder of an index that is not there."""
+    return f"the indexed folder {name} does not exist: name its present place with --dataset"
+
+
+def require_folder(source, has_files, moved_to):
+    """Raise FileNotFoundError if an index of a folder is given another one that does not exist.
+
+    Warns if its own folder does not exist: a search works without it, but shows no pictures.
+    """
+    if not has_files:
+        return
+    if moved_to is not None and not os.path.isdir(moved_to):
+        raise FileNotFoundError(f"no such folder: {moved_to}; name that of the indexed pictures")
+    if moved_to is None and not os.path.isdir(source["name"]):
+        logger.warning(missing_folder(source["name"]))

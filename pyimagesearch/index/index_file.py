@@ -1,14 +1,16 @@
 """Index files: a pickle that the tutorial's own search can read, or HDF5."""
 
 import hashlib
+import os
 import pickle
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from pyimagesearch.datasets.array import SPLITS
 from pyimagesearch.datasets.dataset import FILE_STATS, RowIds
-from pyimagesearch.files import atomic_write, load_plain
+from pyimagesearch.files import atomic_write, is_inside, load_plain, verify_checksum
 from pyimagesearch.index.index import Index
 from pyimagesearch.metric import METRICS
 from pyimagesearch.models.encoder import Encoder
@@ -16,7 +18,10 @@ from pyimagesearch.models.encoder import Encoder
 HDF5_SUFFIXES = (".h5", ".hdf5")
 # Codes up to this many values are all checked for NaN on loading; more would slow down opening.
 MAX_CHECKED_VALUES = 50_000_000
+MAX_CHECKED_BYTES = 64 << 20  # files up to this size are verified on loading, in 0.05 s
 SOURCE_KEYS = {"name", "split", "limit"}
+PICKLE = b"\x80"  # the first byte of all pickles since protocol 2
+FORMAT = 2  # files without this number have no checksum
 
 
 def save_index(index, path, blocks=None):
@@ -26,6 +31,7 @@ def save_index(index, path, blocks=None):
     the features in parts, float32 (m, d), where there are more than memory holds at once.
     """
     data = {
+        "format": FORMAT,
         "labels": index.labels,
         "label_names": index.label_names,
         "dataset": index.source,
@@ -46,7 +52,7 @@ def save_index(index, path, blocks=None):
     ids = list(index.ids) if index.has_files else [int(id) for id in index.ids]
     data |= {"indexes": ids, "features": features}
     data["codes_sha256"] = hashlib.sha256(features).hexdigest()
-    with atomic_write(path) as temporary, open(temporary, "wb") as file:
+    with atomic_write(path, checksum=True) as temporary, open(temporary, "wb") as file:
         pickle.dump(data, file, protocol=4)
 
 
@@ -55,21 +61,56 @@ def is_hdf5(path):
     return Path(path).suffix.lower() in HDF5_SUFFIXES
 
 
-def load_index(path):
-    """Read an index of ours or of the tutorial's, without running anything that is in it.
+def load_index(path, verify=False):
+    """Read an index of ours or of the tutorial's, without executing anything in it.
 
-    Raises OSError when it cannot be read, ValueError when it is broken, foreign or inconsistent.
+    The checksum of a file of up to MAX_CHECKED_BYTES is compared, with `verify` that of any.
+    Raises OSError when it cannot be read, ValueError when it is damaged, foreign or inconsistent.
     """
     try:
-        index = _checked_index(_load_hdf5(path) if is_hdf5(path) else load_plain(path))
+        verify = verify or os.path.getsize(path) <= MAX_CHECKED_BYTES
+        missing = verify and not verify_checksum(path)
+        data = _load_hdf5(path) if is_hdf5(path) else load_plain(path)
+        index = _checked_index(data)
+        _require(not missing or "format" not in data, "it is damaged: its checksum is missing")
     except FileNotFoundError:
         raise FileNotFoundError(f"no such index: {path}; make it with index_images.py") from None
+    except IsADirectoryError:
+        raise IsADirectoryError(f"{path} is a folder, not an index: name the file") from None
     except ValueError as error:
         raise ValueError(
             f"cannot use the index {path}: {error}; make it again with index_images.py"
         ) from error
     index.path = str(path)
     return index
+
+
+def require_model(path):
+    """Raise ValueError if a file to be read or written as a model is an index."""
+    if not os.path.isfile(path):
+        return
+    with open(path, "rb") as file:
+        index = file.read(1) == PICKLE
+    if is_hdf5(path):
+        from pyimagesearch.index.hdf5 import has_index
+
+        index = has_index(path)
+    if index:
+        raise ValueError(f"--model {path} is an index, not a model: give another name")
+
+
+def require_replaceable(path):
+    """Raise ValueError if a file exists that is not an index: not even --rebuild replaces it."""
+    if not os.path.exists(path) or not os.path.getsize(path):
+        return
+    with open(path, "rb") as file:
+        ours = file.read(1) == PICKLE
+    if is_hdf5(path):
+        from pyimagesearch.index.hdf5 import has_index
+
+        ours = has_index(path, damaged=True)
+    if not ours:
+        raise ValueError(f"{path} is not an index: give --index another name, or delete the file")
 
 
 def _load_hdf5(path):
@@ -98,9 +139,14 @@ def _checked_index(data):
         file_stats is None or (_is_array(file_stats, (n,)) and file_stats.dtype == FILE_STATS),
         f"expected {n:,} file records, one per code",
     )
-    _require(names is None or isinstance(names, list), "expected a list of label names")
     _require(
-        source is None or (isinstance(source, dict) and set(source) == SOURCE_KEYS),
+        names is None or (isinstance(names, list) and all(isinstance(name, str) for name in names)),
+        "expected a list of label names",
+    )
+    if labels is not None and names is not None:
+        _require(-1 <= labels.min() <= labels.max() < len(names), "a label has no name")
+    _require(
+        source is None or is_source(source),
         f"expected the dataset as {', '.join(sorted(SOURCE_KEYS))}",
     )
     _require(isinstance(metric, str) and metric in METRICS, f"unknown metric {metric}")
@@ -114,19 +160,36 @@ def _checked_index(data):
     return Index(codes, ids, labels, names, source, metric, encoder, file_stats, codes_sha256)
 
 
+def is_source(value):
+    """Whether a value from a file has the fields and types of a dataset's `source`."""
+    if not isinstance(value, dict) or value.keys() != SOURCE_KEYS:
+        return False
+    name, split, limit = value["name"], value["split"], value["limit"]
+    positive = type(limit) is int and limit > 0
+    return isinstance(name, str) and split in SPLITS and (limit is None or positive)
+
+
 def _checked_ids(ids, count, files):
     """Return ids as a sequence of str, or raise ValueError; those of an array are row numbers."""
     _require(
         isinstance(ids, Sequence) and not isinstance(ids, str | bytes) and len(ids) == count,
         f"expected a list of {count:,} indexes, one per code",
     )
-    if not isinstance(ids, list):  # text that stays in an HDF5 file
+    if not isinstance(ids, list):  # text that stays in an HDF5 file, which checks it
         return ids
     kind = str if files else int
     _require(all(type(id) is kind for id in ids), f"expected indexes of the type {kind.__name__}")
     if files:
+        text = "\0".join(["", *ids, ""])
+        # Looked for in all ids at once, as most indexes have none of these.
+        if any(part in text for part in ("..", "\0/", "\0\0")) or text.count("\0") != count + 1:
+            outside = next((id for id in ids if not is_inside(id)), None)
+            _require(outside is None, f"it has the id {outside!r}, which is outside its folder")
         return ids
-    return RowIds(count) if ids == list(range(count)) else [str(id) for id in ids]
+    if ids == list(range(count)):
+        return RowIds(count)
+    _require(min(ids) >= 0 and max(ids) < 2**63, "expected row numbers as indexes")
+    return [str(id) for id in ids]
 
 
 def _is_array(value, shape):

@@ -1,5 +1,6 @@
-"""What an indexing run has done so far, in a file that survives a kill at any moment."""
+"""The journal of an indexing run: its codes so far, in a file that survives a kill."""
 
+import hashlib
 import json
 import logging
 import os
@@ -13,14 +14,19 @@ import numpy as np
 logger = logging.getLogger(__name__)
 
 
-CHECKPOINT = 10  # seconds of work that a kill may cost, at most
+CHECKPOINT = 10  # seconds of work that a kill loses at most
+FORMAT = 2  # the journals of format 1 have no checksums and are not continued
+FILES = (
+    "CREATE TABLE IF NOT EXISTS files (path BLOB PRIMARY KEY, size INTEGER, mtime_ns INTEGER, "
+    "digest BLOB, code BLOB, checksum BLOB)"
+)
 
 
 class Journal:
     """The codes made since the index was last written, in an SQLite file beside it.
 
-    Open it with `open_journal`, which also keeps other indexers out: the file stays locked while
-    its process lives, and no longer.
+    Open it with `open_journal`, which also excludes other processes: the file is locked as long as
+    its process lives. Each row has a checksum; a row that was damaged is treated as missing.
     """
 
     def __init__(self, database):
@@ -28,27 +34,37 @@ class Journal:
         self._saved = time.monotonic()
 
     def add(self, path, size, mtime_ns, digest, code):
-        """Remember the code of a file; on disk within CHECKPOINT seconds."""
+        """Add the code of a file; it is on disk within CHECKPOINT seconds."""
         row = os.fsencode(path), size, mtime_ns, digest, code.tobytes()
-        self._database.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?)", row)
+        self._database.execute(
+            "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?)", (*row, _checksum(*row))
+        )
         if time.monotonic() - self._saved > CHECKPOINT:
             self.save()
 
     def save(self):
-        """Write what was added to disk."""
+        """Write all rows that were added to disk."""
         self._database.commit()
         self._saved = time.monotonic()
 
     def find(self, path, size, mtime_ns):
-        """Return the digest and the code, float32 (d,), of a file as it is now, or None."""
+        """Return the digest and the code, float32 (d,), of this version of a file, or None."""
+        key = os.fsencode(path), size, mtime_ns
         row = self._database.execute(
-            "SELECT digest, code FROM files WHERE path = ? AND size = ? AND mtime_ns = ?",
-            (os.fsencode(path), size, mtime_ns),
+            "SELECT digest, code, checksum FROM files WHERE path = ? AND size = ? AND mtime_ns = ?",
+            key,
         ).fetchone()
-        return row and (row[0], np.frombuffer(row[1], np.float32))
+        if row is None or row[2] != _checksum(*key, *row[:2]):
+            return None
+        return row[0], np.frombuffer(row[1], np.float32)
 
     def __len__(self):
         return self._database.execute("SELECT count(*) FROM files").fetchone()[0]
+
+
+def _checksum(*values):
+    """Return a hash, 8 bytes, of the values of a row."""
+    return hashlib.blake2b(repr(values).encode(), digest_size=8).digest()
 
 
 @contextmanager
@@ -62,36 +78,43 @@ def open_journal(index_path, encoder):
     try:
         database = _locked(path, encoder)
         try:
-            progress = Journal(database)
-            yield progress
+            journal = Journal(database)
+            yield journal
             path.unlink()
         finally:
             if path.exists():
-                progress.save()
+                journal.save()
             database.close()
     except sqlite3.OperationalError as error:
         if "locked" in str(error):
             raise BlockingIOError(
                 f"another process is indexing into {index_path}: wait for it to end"
             ) from None
-        raise OSError(f"cannot write {path}: {error}; what was saved before is kept") from error
+        raise OSError(f"cannot write {path}: {error}; the rows saved before are kept") from error
+    except sqlite3.DatabaseError as error:
+        raise OSError(f"{path} is damaged ({error}): delete it and run again") from error
 
 
 def _locked(path, encoder):
-    made_with = json.dumps([encoder.model_sha256, encoder.spec.to_dict()])
+    made_with = json.dumps([encoder.model_sha256, encoder.spec.to_dict(), FORMAT])
     try:
         database = _open_locked(path)
         found = database.execute("SELECT made_with FROM run").fetchone()
-    except sqlite3.OperationalError:
-        raise
-    except sqlite3.DatabaseError:
-        logger.info(f"{path} cannot be read: starting from the index")
-        path.unlink()
+        if database.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
+            raise sqlite3.DatabaseError
+    except sqlite3.DatabaseError as error:
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
+        if isinstance(error, sqlite3.OperationalError) and code != sqlite3.SQLITE_ERROR:
+            raise  # locked, a full disk, no permission: the file itself may be sound
+        logger.info(f"{path} cannot be read: continuing without it")
+        for name in (path, Path(f"{path}-journal")):
+            name.unlink(missing_ok=True)
         database, found = _open_locked(path), None
     if found is None or found[0] != made_with:
-        database.execute("DELETE FROM files")
+        database.execute("DROP TABLE files")
         database.execute("DELETE FROM run")
         database.execute("INSERT INTO run VALUES (?)", [made_with])
+        database.execute(FILES)
         database.commit()
     return database
 
@@ -104,9 +127,6 @@ def _open_locked(path):
         database.close()
         return _open_locked(path)
     database.execute("CREATE TABLE IF NOT EXISTS run (made_with TEXT)")
-    database.execute(
-        "CREATE TABLE IF NOT EXISTS files "
-        "(path BLOB PRIMARY KEY, size INTEGER, mtime_ns INTEGER, digest BLOB, code BLOB)"
-    )
+    database.execute(FILES)
     database.commit()
     return database

@@ -1,8 +1,9 @@
 """Shards: the part of a dataset that one of several processes or hosts indexes, and joining them.
 
-A file's shard is a range of a hash of its name, so that it does not depend on what else is there.
+A file's shard depends on a hash of its name only, not on the other files.
 """
 
+import os
 import re
 from hashlib import blake2b
 from itertools import pairwise
@@ -20,14 +21,15 @@ SHOWN = 3  # names in a message
 
 
 def stable_hash(id):
-    """Return a whole number in [0, 2**63) that depends on the id only, alike on every host."""
+    """Return a whole number in [0, 2**63) that depends on the id only, the same on every host."""
     digest = blake2b(str(id).encode("utf-8", "surrogateescape"), digest_size=8).digest()
     return int.from_bytes(digest) >> (64 - BITS)
 
 
 def parse_shard(text):
-    """Return (number, count) of a shard written I/N; 0/N is N/N, so that either way of counting
-    names them all. Raises ValueError.
+    """Return (number, count) of a shard written I/N, or raise ValueError.
+
+    0/N is N/N, so that shards may be counted from 0 or from 1.
     """
     match = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text, re.ASCII)
     number, count = map(int, match.groups()) if match else (0, 0)
@@ -61,23 +63,24 @@ def take_shard(dataset, shard):
 
 
 def require_same_shard(index, shard, path):
-    """Raise ValueError if an index file holds what is not in the shard: a sync would drop it."""
+    """Raise ValueError if an index file has images of other shards: a sync would drop them."""
     foreign = len(index) - len(shard_rows(index.ids, shard))
     if foreign:
         number, count = shard
         raise ValueError(
             f"{path} holds {foreign:,} pictures that are not in shard {number or count}/{count}: "
-            "name a file for this shard alone, or start it anew with --rebuild"
+            "give this shard an index of its own, or replace this one with --rebuild"
         )
 
 
-def merge_files(paths, target):
+def merge_files(paths, target, replace=False):
     """Join index files, such as shards, to one; return the number of codes.
 
-    Raises ValueError when their encoders, metrics or datasets differ, or an id is in two of them;
-    OSError when one cannot be read or the new one not written.
+    Raises ValueError when their encoders, metrics or datasets differ, an id is in two of them, or
+    the target exists and has other ids, unless with `replace`; OSError when one cannot be read or
+    the new one not written.
     """
-    parts = [load_index(path) for path in paths]
+    parts = [load_index(path, verify=True) for path in paths]
     for path, part in zip(paths, parts, strict=True):
         require_alike(parts[0], paths[0], part, path)
     ids = [id for part in parts for id in part.ids]
@@ -88,9 +91,25 @@ def merge_files(paths, target):
     if twice:
         names = ", ".join(map(str, twice[:SHOWN]))
         raise ValueError(f"{len(twice):,} ids are in more than one of the files, such as {names}")
+    if os.path.exists(target) and not replace:
+        _require_superset(ids, parts[0], target)
     order = np.array(order)
     save_index(_joined(parts, ids, order), target, _blocks(parts, order))
     return len(ids)
+
+
+def _require_superset(ids, part, target):
+    """Raise ValueError if an index file has ids that are not among `ids`, or is of other images."""
+    so_far = load_index(target)
+    lost = len(so_far)
+    a, b = ({**(one.source or {}), "limit": None} for one in (so_far, part))
+    if a == b and so_far.has_files == part.has_files:
+        lost = len(set(so_far.ids).difference(ids))
+    if lost:
+        raise ValueError(
+            f"{target} exists and holds {lost:,} images that are in none of the files: give "
+            "--index another name, or replace it with --rebuild"
+        )
 
 
 def require_alike(first, first_path, part, path):

@@ -8,19 +8,20 @@ import numpy as np
 
 from pyimagesearch.datasets.catalog import open_source
 from pyimagesearch.datasets.dataset import FILE_STATS
-from pyimagesearch.files import require_writable
+from pyimagesearch.files import require_writable, verify_checksum
 from pyimagesearch.index.engine_update import stored_engine_name, update_engine
 from pyimagesearch.index.index import Index
-from pyimagesearch.index.index_file import load_index, save_index
+from pyimagesearch.index.index_file import load_index, require_replaceable, save_index
 from pyimagesearch.index.journal import open_journal
 from pyimagesearch.index.shards import merge_files, require_same_shard, take_shard
 from pyimagesearch.index.sync import (
-    encode_into,
     plan_sync,
     readable_rows,
+    require_few_removed,
     require_same_source,
     sync_summary,
 )
+from pyimagesearch.models.encode import encode_into
 from pyimagesearch.search.factory import require_engine
 
 ROWS_PER_BLOCK = 4096  # codes copied at once
@@ -32,7 +33,8 @@ class UpdateSettings:
 
     `metric` and `engine` are names, None for the index's own; `recall` is the recall@10 that an
     engine is tuned to; with `checksum` files are compared by content; `rebuild` ignores the codes
-    so far; `shard` is None or (number, count).
+    so far; `prune` allows that most of them are removed; with `limited` the dataset is a part of
+    the images; `shard` is None or (number, count).
     """
 
     metric: str | None = None
@@ -40,6 +42,8 @@ class UpdateSettings:
     recall: float = 0.98
     checksum: bool = False
     rebuild: bool = False
+    prune: bool = False
+    limited: bool = False
     shard: tuple | None = None
 
 
@@ -47,7 +51,7 @@ class UpdateSettings:
 class UpdateResult:
     """An index after an update: its number of codes, and texts for the user, or None.
 
-    `summary` says what was added, changed and removed, `engine_report` what its engine finds.
+    `summary` counts the changes, `engine_report` gives the recall and speed of its engine.
     """
 
     count: int
@@ -58,7 +62,7 @@ class UpdateResult:
 class FileStore:
     """An index in a file: HDF5 if its name ends in .h5 or .hdf5, else a pickle."""
 
-    updates_arrays = False  # the index of an array is written anew each time
+    keeps_arrays = False  # the index of an array is written anew each time
 
     def __init__(self, path):
         self.path = str(path)
@@ -75,8 +79,9 @@ class FileStore:
         return load_index(self.path)
 
     def require_writable(self):
-        """Raise OSError now if the file could not be written later."""
+        """Raise OSError if the file cannot be written, ValueError if it is not an index."""
         require_writable(self.path)
+        require_replaceable(self.path)
 
     def update(self, dataset, index, encoder, settings, encode):
         """Bring the file up to date with a dataset, or make it; return an UpdateResult.
@@ -85,33 +90,48 @@ class FileStore:
         Files that cannot be read are left out, named in warnings, and stay in
         `dataset.unreadable`. The next run continues an interrupted one.
 
-        Raises ValueError when no picture could be read or the index is of other images, OSError
-        when another process is writing it or it cannot be written.
+        Raises ValueError when no picture could be read, the index is of other images, or most of
+        it would be removed; OSError when another process is writing it or it cannot be written.
         """
+        dataset = take_shard(dataset, settings.shard) if settings.shard else dataset
+        if index and not settings.rebuild:
+            self._require_same_images(index, dataset, settings)
+        if index and index.encoder.model_sha256 != encoder.model_sha256:
+            index = None  # of an array, or to be rebuilt: none of its codes are kept
         engine = settings.engine or (stored_engine_name(self.path) if index else "exact")
         require_engine(engine, encoder.dim)
         metric = settings.metric or (index.metric if index else "euclidean")
         index = None if settings.rebuild else index
-        dataset = take_shard(dataset, settings.shard) if settings.shard else dataset
-        if index:
-            require_same_source(index, dataset, self.path)
-            if settings.shard and index.has_files:
-                require_same_shard(index, settings.shard, self.path)
         with self._sink(dataset, encoder) as sink:
-            plan = plan_sync(dataset, index, settings.checksum)
+            plan = plan_sync(dataset, index, settings.checksum, settings.limited)
+            if index:
+                require_few_removed(plan, index, self.path, settings.prune)
             rows = sink.missing(dataset, plan)
             encode_into(sink, dataset, rows, encoder, encode)
             sink.flush()
-            good = readable_rows(dataset, plan)
+            good = readable_rows(dataset, plan, index)
+            if index:
+                require_few_removed(plan, index, self.path, settings.prune)
             new = self._write(dataset, plan, good, index, encoder, metric, sink)
         summary = None if dataset.file_stats is None else sync_summary(dataset, plan, good)
-        return UpdateResult(len(new), summary, update_engine(self.path, engine, settings.recall))
+        return UpdateResult(len(new), summary, update_engine(self.path, engine, settings))
+
+    def _require_same_images(self, index, dataset, settings):
+        verify_checksum(self.path)  # whatever its size, as its codes are copied
+        limited = settings.limited or settings.shard is not None
+        require_same_source(index, dataset, self.path, limited)
+        if settings.shard and index.has_files:
+            require_same_shard(index, settings.shard, self.path)
 
     def merge(self, paths, settings):
-        """Join index files, such as shards, into this one; return an UpdateResult."""
-        count = merge_files(paths, self.path)
-        report = update_engine(self.path, settings.engine or "exact", settings.recall)
-        return UpdateResult(count, engine_report=report)
+        """Join index files, such as shards, into this one; return an UpdateResult.
+
+        Raises ValueError when they do not belong together, or this file has ids that they lack.
+        """
+        count = merge_files(paths, self.path, settings.rebuild)
+        return UpdateResult(
+            count, engine_report=update_engine(self.path, settings.engine or "exact", settings)
+        )
 
     def _sink(self, dataset, encoder):
         if dataset.file_stats is None:
@@ -126,12 +146,12 @@ class FileStore:
         if dataset.file_stats is None:
             stats = None
         else:
-            ids = [dataset.ids[row] for row in rows] + [index.ids[row] for row in plan.unlisted]
+            ids = [dataset.ids[row] for row in rows] + [index.ids[row] for row in plan.retained]
             order = sorted(range(len(ids)), key=ids.__getitem__)
             ids = [ids[i] for i in order]
-            unlisted = index.file_stats[plan.unlisted] if plan.unlisted else np.empty(0, FILE_STATS)
-            stats = np.append(stats, unlisted)[order]
-            kept_row = np.append(kept_row, np.array(plan.unlisted, np.int64))[order]
+            retained = index.file_stats[plan.retained] if plan.retained else np.empty(0, FILE_STATS)
+            stats = np.append(stats, retained)[order]
+            kept_row = np.append(kept_row, np.array(plan.retained, np.int64))[order]
             sink.read_digests(ids, stats, kept_row)
             folder = open_source(source, True).with_ids(ids)
             labels, names = folder.labels, folder.label_names
@@ -149,6 +169,10 @@ def _blocks(new, kept_row, index, sink):
         if kept.any():
             codes[kept] = index.codes[part[kept]]
         codes[~kept] = sink.codes_of(new, rows[~kept])
+        if not np.isfinite(codes).all():  # of an index too large to be checked when it was opened
+            raise ValueError(
+                "the index holds codes with NaN or infinity: replace it with --rebuild"
+            )
         yield codes
 
 

@@ -1,4 +1,4 @@
-"""Milvus: where an index is a collection, on a server or in the files of Milvus Lite."""
+"""Connections to Milvus, whose collections are on a server or in a file of Milvus Lite."""
 
 import importlib.util
 import logging
@@ -17,19 +17,18 @@ NAME = re.compile(r"[A-Za-z_]\w{0,199}", re.ASCII)  # of a collection; ours add 
 DEFAULT_NAME = "images"
 DEFAULT_PORT = 19530
 CONNECT = 10  # seconds that a server has to answer at first
-# Seconds before a call that may have failed in passing is repeated. A Milvus that was killed needs
-# most of a minute to come back, until what it held in etcd has run out.
+# Seconds before a call is repeated after a transient failure. A Milvus that was killed needs most
+# of a minute to restart, until its leases in etcd have expired.
 PAUSES = (1, 2, 4, 8, 16, 30, 30)
-# gRPC would wait up to two minutes before it looks for a server that went, and for all connections
-# of a process together.
+# By default gRPC waits up to two minutes before it reconnects, for all connections of a process.
 GRPC = {
     "grpc.initial_reconnect_backoff_ms": 500,
     "grpc.max_reconnect_backoff_ms": 2000,
     "grpc.use_local_subchannel_pool": 1,
 }
-LITE_GRPC = {"grpc.keepalive_time_ms": 2**31 - 1}  # it hangs up on who asks whether it is there
-# What repeating does not mend, by Milvus' error codes: no such collection, index or database, bad
-# parameters, no permission.
+LITE_GRPC = {"grpc.keepalive_time_ms": 2**31 - 1}  # it closes connections that send keepalive pings
+# Permanent failures, by Milvus' error codes: no such collection, index or database, bad parameters,
+# no permission.
 PERMANENT = {100, 700, 800, 1100, 1101, 1102, 1400, 1401, 1800, 2100}
 PERMANENT_RPC = {
     "ALREADY_EXISTS",
@@ -49,7 +48,7 @@ def is_milvus(index):
 
 @dataclass(frozen=True)
 class Address:
-    """Where a collection is: `uri` for the client, the collection's `name`, whether in a file."""
+    """The address of a collection: `uri` for the client, its `name`, whether it is in a file."""
 
     uri: str
     name: str
@@ -81,10 +80,9 @@ def parse_address(index):
 
 
 class MilvusConnection:
-    """A connection to Milvus. What fails in passing is repeated, at most len(PAUSES) times.
+    """A connection to Milvus. Transient failures are repeated, at most len(PAUSES) times.
 
-    Everything sent through it may be sent twice: upserts and deletes come to the same, and the
-    rest only reads.
+    All calls can be repeated: upserts and deletes are idempotent, and the others only read.
     """
 
     def __init__(self, address):
@@ -116,7 +114,7 @@ class MilvusConnection:
                 reason = "is another process using it, or was it not made by Milvus Lite?"
             else:
                 reason = (
-                    "something answers there, but lets nobody in: is MILVUS_TOKEN right, is it "
+                    "a server answers but refuses the connection: is MILVUS_TOKEN right, is it "
                     f"Milvus, has it started? ({self._clean(error)})"
                 )
             raise ConnectionError(f"cannot open {uri}: {reason}") from None
@@ -128,11 +126,11 @@ class MilvusConnection:
 
         for pause in (*PAUSES, None):
             try:
-                # One try inside, so that every repetition is ours, bounded and told.
+                # The client itself repeats nothing, so that repetitions are bounded and logged.
                 return getattr(self._client, method)(*arguments, retry_times=0, **options)
             except (MilvusException, RpcError, ValueError) as error:
                 reason = self._clean(error)
-                if pause is None or not _passing(error):
+                if pause is None or not _is_transient(error):
                     raise OSError(
                         f"Milvus at {self.address.uri} failed to {method}: {reason}"
                     ) from None
@@ -150,7 +148,7 @@ class MilvusConnection:
         return wanted
 
     def close(self):
-        """Disconnect. What Milvus Lite holds is written when the process ends."""
+        """Disconnect. Milvus Lite writes its data when the process ends."""
         self._client.close()
 
     def _clean(self, error):
@@ -159,8 +157,8 @@ class MilvusConnection:
         return text.replace(self._token, "***")[:300] if self._token else text[:300]
 
 
-def _passing(error):
-    """Whether the same call may succeed a little later."""
+def _is_transient(error):
+    """Whether the same call may succeed later."""
     code = error.code() if callable(getattr(error, "code", None)) else getattr(error, "code", None)
     if getattr(error, "is_input_error", False) or type(error).__name__ == "ParamError":
         return False
@@ -171,7 +169,7 @@ def _passing(error):
 
 
 def _require_listener(uri):
-    """Raise ConnectionError now where nothing listens, which the client waits long to tell."""
+    """Raise ConnectionError at once if no server listens; the client would wait for long."""
     parts = urlsplit(uri)
     try:
         socket.create_connection((parts.hostname, parts.port), timeout=CONNECT).close()
@@ -188,5 +186,5 @@ def _require_client(lite):
             f"a collection needs {' and '.join(missing)}: pip install -r requirements-scale.txt"
         )
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-    for name in (*wanted, "grpc"):  # all log what they raise, with tracebacks
+    for name in (*wanted, "grpc"):  # they log each error that they raise, with its traceback
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)

@@ -12,8 +12,9 @@ RESULTS_PER_CALL = 1 << 17
 MAX_EF = 32_768
 PROBES = {"HNSW": 512, "BIN_IVF_FLAT": 64}  # else an eighth of the lists
 SHORTLIST = 40  # candidates measured for the 10 nearest where distances are not true
-# Parts that more than LIMIT results are fetched in. A filter that leaves so little makes Milvus
-# compare with all that is left; with more left, a graph returned a third of what it should.
+# More than LIMIT results are fetched in at least this number of parts. With filters as selective as
+# this, Milvus compares all remaining codes; with less selective ones, a graph returned a third of
+# the results.
 MIN_PAGES = 16
 
 
@@ -142,9 +143,7 @@ class MilvusEngine(Engine):
             distances, order = rerank(query[np.newaxis], codes, own, len(rows), self.metric)
             return distances[0], rows[order[0]]
         distances = np.array(hits.distances, np.float32)
-        if self.spec.similarity(
-            self.metric.name
-        ):  # not defined for a code of zeros: it counts as 0
+        if self.spec.similarity(self.metric.name):  # undefined for a code of zeros: 0 is used
             distances = 1 - np.clip(np.nan_to_num(distances), -1, 1) * query.any()
         else:
             distances = self.metric.from_squares(np.maximum(distances, 0))
@@ -153,7 +152,7 @@ class MilvusEngine(Engine):
 
 
 def _nearest_of(parts, wanted):
-    """Put (distances, rows) of several ranges together; return the nearest."""
+    """Merge the (distances, rows) of several ranges; return the nearest."""
     distances, rows = map(np.concatenate, zip(*parts, strict=True))
     order = np.argsort(distances, kind="stable")[:wanted]
     return distances[order], rows[order]

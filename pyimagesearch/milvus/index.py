@@ -11,21 +11,20 @@ import numpy as np
 
 from pyimagesearch.datasets.catalog import open_source
 from pyimagesearch.datasets.dataset import FILE_STATS
-from pyimagesearch.index.index import Index
+from pyimagesearch.index.index import require_folder
 from pyimagesearch.index.shards import BITS, stable_hash
 from pyimagesearch.milvus.metadata import as_centre, write_state
 from pyimagesearch.milvus.rows import (
     NAMED,
-    RECORD,
     CollectionFolder,
     Ids,
     Labels,
     as_text,
     as_whole,
     download,
-    file_record,
     finite_codes,
-    pack_id,
+    list_files,
+    pack_row,
     unpack_id,
 )
 from pyimagesearch.milvus.schema import parse_engine
@@ -62,8 +61,8 @@ class MilvusIndex:
         self._count = None
 
     def __len__(self):
-        """The number of rows when it was asked for first. All that was written before is seen by
-        this and by every later search: the servers that answer have caught up."""
+        """The number of rows when it was first asked for. Later searches see all rows that were
+        written before that, because a strongly consistent query waits for them."""
         if self._count is None:
             self._count = self.count()
         return self._count
@@ -113,6 +112,7 @@ class MilvusIndex:
 
     def gallery(self, moved_to=None):
         """Return the dataset of the indexed images, with the rows of this index; see Index."""
+        require_folder(self.source, self.has_files, moved_to)
         name = moved_to or self.source["name"]
         if self.has_files:
             return CollectionFolder(name, self)
@@ -164,7 +164,7 @@ class MilvusIndex:
             yield from ((as_whole(entity.get("row")), entity) for entity in page)
 
     def ranges(self, count, first=0, last=LAST_ROW):
-        """Cut the rows from `first` to `last` into ranges (first, last), `count` if it is all."""
+        """Cut the rows from `first` to `last` into ranges; all rows are cut into `count`."""
         full = LAST_ROW if self.has_files else len(self)
         starts = range(first, max(first, min(full, last)) + 1, full // count + 1)
         return [*zip(starts, [*(start - 1 for start in starts[1:]), last], strict=True)]
@@ -174,13 +174,7 @@ class MilvusIndex:
 
         They are in the order of their paths, as in an index file; `first` and `last` bound rows.
         """
-        found = sorted(
-            (unpack_id(as_text(entity.get("id"))), row, file_record(entity))
-            for row, entity in self.scan(["id", *RECORD], first, last)
-        )
-        rows = np.array([row for _, row, _ in found], np.int64)
-        files = np.array([record for _, _, record in found], FILE_STATS)
-        return rows, Index(None, [id for id, _, _ in found], source=self.source, file_stats=files)
+        return list_files(self, first, last)
 
     def codes_of(self, rows):
         """Return the codes of rows, float32 (len(rows), dim)."""
@@ -200,7 +194,7 @@ class MilvusIndex:
         return download(self)
 
     def upsert(self, rows, ids, labels, codes, files=None):
-        """Write rows, in place of what they were: ids and labels are lists, labels of text.
+        """Write rows, replacing those that exist; ids and labels are lists of text.
 
         `codes` is float32 (n, dim), `files` records of type FILE_STATS. On return the server has
         acknowledged them all.
@@ -210,38 +204,27 @@ class MilvusIndex:
         step = max(1, min(ROWS_AT_ONCE, BYTES_AT_ONCE // (4 * self.encoder.dim + 300)))
         for start in range(0, len(rows), step):
             part = range(start, min(start + step, len(rows)))
-            data = [
-                {
-                    "row": int(rows[i]),
-                    "id": pack_id(ids[i]),
-                    "label": labels[i],
-                    "size": int(files["size"][i]),
-                    "mtime_ns": int(files["mtime_ns"][i]),
-                    "digest": files["digest"][i].tobytes().hex(),
-                    **vectors[i],
-                }
-                for i in part
-            ]
+            data = [pack_row(rows[i], ids[i], labels[i], files[i]) | vectors[i] for i in part]
             self.connection.call("upsert", self.name, data)
         self._count = None
 
     def delete(self, rows):
-        """Delete rows; those that are not there are no error."""
+        """Delete rows; rows that do not exist are ignored."""
         for start in range(0, len(rows), ROWS_AT_ONCE):
             part = [int(row) for row in rows[start : start + ROWS_AT_ONCE]]
             self.connection.call("delete", self.name, ids=part)
         self._count = None
 
     def delete_from(self, row):
-        """Delete this row and all after it."""
+        """Delete this row and all after it; return their number."""
         rows = [found for found, _ in self.scan([], row)]
         self.delete(rows)
         return len(rows)
 
     def flush(self):
-        """Have the server store what it holds, and wait a while for its vector index.
+        """Have the server store its data, and wait up to WAIT seconds for its vector index.
 
-        Until that is built Milvus makes do with a rougher one.
+        Until that is built, Milvus searches a coarser one.
         """
         self.connection.call("flush", self.name)
         field, *_ = self.engine_spec.index(self.metric)

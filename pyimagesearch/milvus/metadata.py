@@ -1,8 +1,9 @@
-"""what a collection of ours says of itself: how one is made, told from others, and opened.
+"""The metadata of a collection: its description, its state, and its encoder.
 
-What never changes (metric, model, size of the codes) is JSON in a property of the collection, by
-which it is known to be ours. A second collection, NAME_about, holds the encoder as ONNX, and what
-may change (where the pictures are). Nothing that comes from a server is trusted.
+The description (metric, model, dimension) never changes: it is JSON in a property of the
+collection, which also marks the collection as ours. A second collection, NAME_about, holds the
+encoder as ONNX, and the state, such as the location of the pictures. Nothing that comes from a
+server is trusted.
 """
 
 import base64
@@ -10,11 +11,11 @@ import json
 
 import numpy as np
 
-from pyimagesearch.index.index_file import SOURCE_KEYS
+from pyimagesearch.index.index_file import SOURCE_KEYS, is_source
 from pyimagesearch.milvus.rows import as_text, as_whole
 from pyimagesearch.milvus.schema import TEXT
 
-PROPERTY = "pyimagesearch.about"  # of what is ours
+PROPERTY = "pyimagesearch.about"  # marks our collections
 METADATA_SUFFIX = "_about"
 CHUNK = 45_000  # bytes of the encoder a row: 60,000 as Base64, which fits in a VARCHAR
 CHUNKS_AT_ONCE = 128
@@ -33,9 +34,10 @@ STATE = {"dataset": dict, "engine": str, "centre": str}
 
 
 def checked_state(state, dim):
+    """Return the state of a collection with codes of `dim` dimensions, or raise ValueError."""
     if not isinstance(state, dict) or {k: type(v) for k, v in state.items()} != STATE:
         raise ValueError(f"expected its state to hold {', '.join(STATE)}")
-    if set(state["dataset"]) != SOURCE_KEYS:
+    if not is_source(state["dataset"]):
         raise ValueError(f"expected its dataset as {', '.join(sorted(SOURCE_KEYS))}")
     if len(as_centre(state["centre"])) not in (0, dim):
         raise ValueError("its engine is damaged")
@@ -59,7 +61,7 @@ def require_ours(server, name):
 
 
 def encoder_row(onnx_sha256):
-    """Return the row where an encoder begins: another for each, so that none damages another."""
+    """Return the first row of an encoder: a hash, so that no encoder overwrites another."""
     return int(onnx_sha256[:10], 16) * 2**20
 
 
@@ -89,7 +91,7 @@ def write_encoder(server, first, chunks):
 
 
 def write_state(server, state):
-    """Write what may change of a collection."""
+    """Write the state of a collection."""
     _upsert_texts(server, 0, [json.dumps(state)])
 
 
@@ -112,5 +114,5 @@ def read_texts(server, first, count):
         texts |= {as_whole(entity.get("row")): as_text(entity.get("text")) for entity in found}
     rows = range(first, first + count)
     if not texts.keys() >= set(rows):
-        raise ValueError("its encoder is not whole")
+        raise ValueError("its encoder is incomplete")
     return [texts[row] for row in rows]

@@ -1,4 +1,4 @@
-"""Rows of a collection as the rest of the package knows them: ids, labels, files, and checks.
+"""Conversion of the rows of a collection: ids, labels, file records, and checks.
 
 Nothing that comes from a server is trusted.
 """
@@ -9,9 +9,10 @@ import numpy as np
 
 from pyimagesearch.datasets.dataset import FILE_STATS
 from pyimagesearch.datasets.folder import FolderDataset
+from pyimagesearch.files import is_inside
 from pyimagesearch.index.index import Index
 
-BYTES_NAME = "//"  # begins a path that is no UTF-8; no relative path does
+BYTES_NAME = "//"  # the start of a packed path that is not UTF-8; no relative path has it
 NAMED = ["id", "label"]
 RECORD = ["size", "mtime_ns", "digest"]
 
@@ -27,10 +28,24 @@ def pack_id(id):
 
 
 def unpack_id(text):
-    """Return the id that `pack_id` made this of; raises ValueError if it did not."""
+    """Return the path that `pack_id` packed; raises ValueError if it leads outside its folder."""
     if text.startswith(BYTES_NAME):
-        return bytes.fromhex(text.removeprefix(BYTES_NAME)).decode("utf-8", "surrogateescape")
+        text = bytes.fromhex(text.removeprefix(BYTES_NAME)).decode("utf-8", "surrogateescape")
+    if not is_inside(text):
+        raise ValueError(f"the collection has the id {text!r}, which is outside its folder")
     return text
+
+
+def pack_row(row, id, label, stats):
+    """Return the fields of a row but its vectors; `stats` is one record of FILE_STATS."""
+    return {
+        "row": int(row),
+        "id": pack_id(id),
+        "label": label,
+        "size": int(stats["size"]),
+        "mtime_ns": int(stats["mtime_ns"]),
+        "digest": stats["digest"].tobytes().hex(),
+    }
 
 
 def as_text(value):
@@ -48,7 +63,7 @@ def as_whole(value):
 
 
 def file_record(entity):
-    """Return (size, mtime_ns, digest) of what the server says of a file, as FILE_STATS has them."""
+    """Return the (size, mtime_ns, digest) of a row, as FILE_STATS has them."""
     digest = bytes.fromhex(as_text(entity.get("digest")))
     if len(digest) != 16:
         raise ValueError(f"expected digests of 16 bytes, received {len(digest)}")
@@ -89,8 +104,23 @@ def download(source):
     return index
 
 
+def list_files(source, first, last):
+    """Return the rows of a MilvusIndex of a folder, int64 (n,), and an Index of them without codes.
+
+    They are in the order of their paths, as in an index file; `first` and `last` bound rows.
+    """
+    found = sorted(
+        (unpack_id(as_text(entity.get("id"))), row, file_record(entity))
+        for row, entity in source.scan(["id", *RECORD], first, last)
+    )
+    rows = np.array([row for _, row, _ in found], np.int64)
+    files = np.array([record for _, _, record in found], FILE_STATS)
+    ids = [id for id, _, _ in found]
+    return rows, Index(None, ids, source=source.source, file_stats=files)
+
+
 class Ids(Sequence):
-    """The ids of an index by row; in order of the ids when they are gone through."""
+    """The ids of an index by row; iteration yields them in order."""
 
     def __init__(self, index):
         self._index = index

@@ -1,4 +1,4 @@
-"""Engines of a Milvus collection: how one is named, and what the server is told."""
+"""Engines of a Milvus collection: their names, and the index types of the server."""
 
 import re
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ import numpy as np
 
 KNOWN = "exact, auto, HNSW32, IVF256,Flat, IVF256,SQ8, IVF256,PQ8, clusters:6 or hash:64"
 SERVER_METRICS = {"euclidean": "L2", "cosine": "COSINE"}
-LITE = {"FLAT", "HNSW", "IVF_FLAT"}  # what Milvus Lite has
+LITE = {"FLAT", "HNSW", "IVF_FLAT"}  # the index types of Milvus Lite
 TEXT = 65_535  # bytes that a VARCHAR may have
 EF_CONSTRUCTION = 200
 SAMPLE = 1000  # images whose mean code is the centre of hash codes
@@ -15,10 +15,10 @@ SAMPLE = 1000  # images whose mean code is the centre of hash codes
 
 @dataclass(frozen=True)
 class CollectionEngine:
-    """What Milvus calls an engine: its `kind` of index and `params`.
+    """An engine as Milvus knows it: the type of index, `kind`, and its `params`.
 
-    `bits` is the number of those of hash codes, else 0; `inexact` whether its distances are not
-    those of the codes, which are then fetched and measured here.
+    `bits` is the number of bits of hash codes, else 0; `inexact` says whether its distances are
+    approximate, so that true ones are computed here from the fetched codes.
     """
 
     name: str
@@ -63,7 +63,7 @@ class CollectionEngine:
             schema.add_field("code", DataType.FLOAT_VECTOR, dim=dim)
 
     def vectors(self, codes, centre):
-        """Return what is stored of codes, float32 (n, dim), as n dictionaries."""
+        """Return the stored fields of codes, float32 (n, dim), as n dictionaries."""
         if not self.bits:
             return [{"code": code} for code in codes]
         hashes = hash_codes(codes, centre, self.bits)
@@ -72,9 +72,9 @@ class CollectionEngine:
 
 
 def parse_engine(name, dim, count=0):
-    """Return the CollectionEngine for an engine's name, for `count` codes of `dim` numbers.
+    """Return the CollectionEngine for an engine's name, for `count` codes of `dim` dimensions.
 
-    Raises ValueError when Milvus has nothing of the kind.
+    Raises ValueError when Milvus has no such engine.
     """
     if name == "auto":
         from pyimagesearch.search.factory import recommend_engine

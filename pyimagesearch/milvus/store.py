@@ -34,7 +34,7 @@ from pyimagesearch.models.encoder import Encoder
 class MilvusStore:
     """An index in a collection: http://HOST:PORT/NAME on a server, FILE.db[/NAME] of Lite."""
 
-    updates_arrays = True
+    keeps_arrays = True
 
     def __init__(self, name):
         self.name = str(name)
@@ -71,8 +71,7 @@ class MilvusStore:
             return _opened(connection, description)
         except (ValueError, KeyError, TypeError, binascii.Error) as error:
             raise ValueError(
-                f"cannot use the index {self.name}: {error}; make it again with index_images.py "
-                "--rebuild"
+                f"cannot use the index {self.name}: {error}; make it again with index_images.py"
             ) from error
 
     def update(self, dataset, index, encoder, settings, encode):
@@ -86,8 +85,11 @@ class MilvusStore:
             raise ValueError(
                 "--rebuild would drop the rows of other shards: name a new collection instead"
             )
+        if index and not settings.rebuild:
+            moved = index.has_files and index.source["name"] != dataset.source["name"]
+            so_far = index.listing()[1] if moved else index
+            require_same_source(so_far, dataset, self.name, settings.limited)
         index = self._prepared(dataset, index, encoder, settings)
-        require_same_source(index, dataset, self.name)
         total = len(dataset)
         part = take_shard(dataset, settings.shard) if settings.shard else dataset
         summary = sync_collection(part, index, total, settings, encode)
@@ -145,7 +147,7 @@ class MilvusStore:
             "onnx_sha256": hashlib.sha256(encoder.onnx).hexdigest(),
             "chunks": len(chunks),
         }
-        # The encoder first: an opened collection must have a whole one.
+        # The encoder first: a collection that exists must have a complete one.
         write_encoder(connection, encoder_row(description["onnx_sha256"]), chunks)
         write_state(connection, _new_state(images, encoder, engine, sample))
         if not connection.call("has_collection", name):

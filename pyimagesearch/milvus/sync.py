@@ -5,9 +5,15 @@ import time
 import numpy as np
 
 from pyimagesearch.index.shards import shard_range
-from pyimagesearch.index.sync import encode_into, plan_sync, readable_rows, sync_summary
+from pyimagesearch.index.sync import (
+    plan_sync,
+    readable_rows,
+    require_few_removed,
+    sync_summary,
+)
 from pyimagesearch.milvus.index import LAST_ROW
 from pyimagesearch.milvus.schema import parse_engine
+from pyimagesearch.models.encode import encode_into
 
 ROWS_PER_WRITE = 1024
 SECONDS_PER_WRITE = 10  # of work that a kill may cost, at most
@@ -63,19 +69,23 @@ def sync_collection(dataset, index, total, settings, encode):
         numbers = np.array([index.row_of(id) for id in dataset.ids], np.int64)
         _require_distinct(numbers, dataset.ids)
         rows_so_far, so_far = index.listing(start, end - 1)
-        plan = plan_sync(dataset, so_far if len(so_far) else None, settings.checksum)
+        plan = plan_sync(
+            dataset, so_far if len(so_far) else None, settings.checksum, settings.limited
+        )
+        require_few_removed(plan, so_far, index.name, settings.prune)
     else:
         plan = plan_sync(dataset)
     writer = Writer(index, dataset, plan.file_stats)
     encode_into(writer, dataset, plan.to_encode, index.encoder, encode)
-    good, summary = readable_rows(dataset, plan), None
+    good, summary = readable_rows(dataset, plan, so_far if index.has_files else None), None
     if index.has_files:
+        require_few_removed(plan, so_far, index.name, settings.prune)
         _write_kept(plan, good, index, so_far, rows_so_far, writer)
         summary = sync_summary(dataset, plan, good)
     writer.flush()
     if index.has_files:
-        unlisted = rows_so_far[plan.unlisted] if plan.unlisted else []
-        index.delete(np.setdiff1d(rows_so_far, [*numbers[good], *unlisted]))
+        retained = rows_so_far[plan.retained] if plan.retained else []
+        index.delete(np.setdiff1d(rows_so_far, [*numbers[good], *retained]))
     else:
         index.delete_from(total)
     index.update(dataset=dataset.source)

@@ -1,6 +1,7 @@
-"""Encoding the rows of a dataset on this machine, batch by batch."""
+"""Encoding the rows of a dataset, batch by batch."""
 
 import logging
+import time
 
 import numpy as np
 from tqdm import tqdm
@@ -23,6 +24,28 @@ def encode_rows(dataset, rows, encoder):
             warn_unreadable(batch.unreadable)
             yield batch.rows, encoder.encode(batch.images), batch.digests
             bar.update(len(batch.rows) + len(batch.unreadable))
+
+
+def encode_into(sink, dataset, rows, encoder, encode):
+    """Encode rows of a dataset into a sink, whatever the dataset and wherever codes are stored.
+
+    `encode` is `encode_rows`, or does the same elsewhere; `sink.add(rows, codes, digests)` takes
+    each of its batches. Raises ValueError for codes with NaN or infinity.
+    """
+    started, count = time.perf_counter(), 0
+    for good, codes, digests in encode(dataset, rows, encoder):
+        finite = np.isfinite(codes).all(axis=1)
+        if not finite.all():
+            raise ValueError(
+                f"the model {encoder.model} gives a code with NaN or infinity for "
+                f"{printable(dataset.ids[good[finite.argmin()]])}: use another model, or train it "
+                "again with a lower learning rate"
+            )
+        sink.add(good, codes, digests)
+        count += len(good)
+    if count:
+        rate = count / (time.perf_counter() - started)
+        logger.info(f"encoded {count:,} images, {rate:,.0f} images/s")
 
 
 def warn_unreadable(unreadable):

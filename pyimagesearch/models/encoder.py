@@ -2,6 +2,7 @@
 
 import json
 from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,11 @@ from pyimagesearch.files import atomic_write, sha256_of
 # The key of the InputSpec in model files: a metadata entry of .onnx, a member of a .keras archive,
 # an attribute of .h5.
 INPUT_SPEC_KEY = "input_spec.json"
+# The last bytes of an .onnx file of ours are a metadata entry, `sha256`, with the SHA-256 of all
+# bytes before it, 64 hexadecimal digits.
+CHECKSUM_ENTRY = b"\x72\x4a\x0a\x06sha256\x12\x40"
+# Begins a reference to a file with weights: the entry `location` of a tensor.
+EXTERNAL_DATA = b"\x0a\x08location"
 # Pixels encoded at once: the layers of a network such as VGG16 take some 500 bytes a pixel.
 MAX_PIXELS = 2**20
 
@@ -38,6 +44,9 @@ class Encoder:
         Raises OSError when the file cannot be read, ValueError when it is not such an encoder.
         """
         data = Path(path).read_bytes()
+        content, entry, expected = data.rpartition(CHECKSUM_ENTRY)
+        if len(expected) == 64 and entry and sha256(content).hexdigest().encode() != expected:
+            raise ValueError(f"cannot use {path} as an encoder: it is damaged")
         encoder = cls(data, None, None, Path(path).name, sha256_of(path))
         inputs, outputs = encoder._session.get_inputs(), encoder._session.get_outputs()
         shapes = [list(node.shape) for node in (*inputs, *outputs)]
@@ -65,8 +74,9 @@ class Encoder:
 
         model = onnx.load_from_string(self.onnx)
         onnx.helper.set_model_props(model, {INPUT_SPEC_KEY: json.dumps(self.spec.to_dict())})
+        data = model.SerializeToString()
         with atomic_write(path) as temporary:
-            temporary.write_bytes(model.SerializeToString())
+            temporary.write_bytes(data + CHECKSUM_ENTRY + sha256(data).hexdigest().encode())
 
     @classmethod
     def from_dict(cls, values):
@@ -91,6 +101,8 @@ class Encoder:
 
     @cached_property
     def _session(self):
+        if EXTERNAL_DATA in self.onnx:
+            raise ValueError(f"the encoder of {self.model} refers to other files")
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
@@ -107,12 +119,25 @@ class Encoder:
 
     def encode(self, images):
         """Return the codes, float32 (n, dim), of float32 images in [0, 1], (n, *spec.shape)."""
-        [source] = self._session.get_inputs()
+        source, *_ = self._session.get_inputs()
         codes = np.empty((len(images), self.dim), np.float32)
         step = max(1, MAX_PIXELS // (self.spec.height * self.spec.width))
         for start in range(0, len(images), step):
             part = slice(start, start + step)
-            [codes[part]] = self._session.run(None, {source.name: images[part]})
+            codes[part] = self._run(source.name, images[part])
+        return codes
+
+    def _run(self, name, images):
+        try:
+            [codes] = self._session.run(None, {name: images})
+        except Exception as error:  # ONNX Runtime raises types of its own
+            reason = " ".join(str(error).split())
+            raise ValueError(f"the encoder of {self.model} cannot be run: {reason}") from error
+        if np.shape(codes) != (len(images), self.dim):
+            raise ValueError(
+                f"the encoder of {self.model} gives codes of shape {np.shape(codes)}, expected "
+                f"{(len(images), self.dim)}"
+            )
         return codes
 
     def encode_dataset(self, dataset, batch_size=256, progress=None):

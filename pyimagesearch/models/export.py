@@ -42,6 +42,11 @@ def encoder_from_network(network, spec, model, model_sha256):
     """
     sample = np.random.default_rng(0).random((4, *spec.shape), dtype=np.float32)
     expected = np.asarray(network(sample, training=False))
+    if not np.isfinite(expected).all():
+        raise ValueError(
+            f"the model {model} gives codes with NaN or infinity: its training diverged; train it "
+            "again with a lower --learning-rate"
+        )
     encoder = Encoder(_export_onnx(network), spec, expected.shape[1], model, model_sha256)
     difference = np.abs(encoder.encode(sample) - expected).max()
     if not difference < MAX_DIFFERENCE:

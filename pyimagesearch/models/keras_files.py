@@ -7,6 +7,7 @@ from pathlib import Path
 from pyimagesearch.datasets.transforms import InputSpec
 from pyimagesearch.files import atomic_write
 from pyimagesearch.models.encoder import INPUT_SPEC_KEY
+from pyimagesearch.models.keras_config import CHECKSUM_KEY, require_safe_model
 
 CODE_LAYERS = ("encoded", "encoder")  # names of the layer whose output is the code
 
@@ -14,13 +15,15 @@ CODE_LAYERS = ("encoded", "encoder")  # names of the layer whose output is the c
 def save_model(model, path, spec):
     """Write a Keras model and its InputSpec; the suffix, .keras or .h5, chooses the format."""
     text = json.dumps(spec.to_dict())
-    with atomic_write(path) as temporary:
+    hdf5 = Path(path).suffix == ".h5"
+    with atomic_write(path, checksum=hdf5) as temporary:  # members of an archive have checksums
         model.save(temporary)
-        if temporary.suffix == ".h5":
+        if hdf5:
             import h5py
 
             with h5py.File(temporary, "a") as file:
                 file.attrs[INPUT_SPEC_KEY] = text
+                file.attrs[CHECKSUM_KEY] = True
         else:
             with zipfile.ZipFile(temporary, "a") as archive:
                 archive.writestr(INPUT_SPEC_KEY, text)
@@ -30,26 +33,28 @@ def load_model(path):
     """Load a Keras model that needs no custom code; return the model and its InputSpec.
 
     The input of a model that stores no InputSpec, such as the tutorial's, is letterboxed. Raises
-    FileNotFoundError, or ValueError when the file is not a model of images of one size.
+    FileNotFoundError, or ValueError when the file is damaged, names classes that are not on the
+    list of `keras_config`, or is not a model of images of one size.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"no such model file: {path}; make it with train_autoencoder.py")
-    from pyimagesearch.backend import keras
-
     try:
-        # Safe mode refuses lambdas, which could run any code. The optimizer and the loss, which
-        # compile=True would restore, are for training only.
+        require_safe_model(path, INPUT_SPEC_KEY)
+        from pyimagesearch.backend import keras
+
+        # The optimizer and the loss, which compile=True would restore, are for training only.
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
         stored = _read_spec(path)
     except Exception as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise ValueError(f"cannot load {path} as a Keras model: {reason}") from error
-    if len(model.input_shape) != 4 or None in model.input_shape[1:]:
+    shape = model.input_shape  # a list of shapes if it has several inputs
+    if not isinstance(shape, tuple) or len(shape) != 4 or None in shape[1:]:
         raise ValueError(
             f"expected {path} to take images (n, height, width, channels) of one size, received "
-            f"the input shape {model.input_shape}"
+            f"the input shape {shape}"
         )
-    spec = InputSpec(*model.input_shape[1:])
+    spec = InputSpec(*shape[1:])
     if stored is not None and stored.shape == spec.shape:
         spec = stored
     return model, spec

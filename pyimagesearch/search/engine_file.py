@@ -14,7 +14,7 @@ from dataclasses import asdict
 import faiss
 import numpy as np
 
-from pyimagesearch.files import atomic_write
+from pyimagesearch.files import atomic_write, content_size, verify_checksum
 from pyimagesearch.metric import METRICS
 from pyimagesearch.search.engine import as_vectors
 from pyimagesearch.search.exact import ExactEngine
@@ -22,7 +22,8 @@ from pyimagesearch.search.faiss_engine import FaissEngine
 from pyimagesearch.search.kmeans import Elbow
 from pyimagesearch.search.tuning import EngineReport
 
-MAGIC = b"PISENG01"
+MAGIC = b"PISENG02"
+OLD_MAGIC = b"PISENG01"  # of files without a checksum
 FOOTER = struct.Struct("<QQ8s")  # bytes of the index, bytes of the JSON, MAGIC
 MAX_JSON = 1 << 20
 WHOLE = 64 << 20  # bytes of codes up to which all of them are hashed, in 0.1 s
@@ -70,7 +71,7 @@ def save_engine(engine, path, codes_fingerprint=None):
         "elbow": engine.elbow and asdict(engine.elbow),
     }
     text = json.dumps(about).encode()
-    with atomic_write(path) as temporary:
+    with atomic_write(path, checksum=True) as temporary:
         try:
             faiss.write_index(engine.index, str(temporary))
         except RuntimeError as error:
@@ -90,7 +91,7 @@ def load_engine(path, codes, metric=None, codes_fingerprint=None):
     Raises OSError when it cannot be read, ValueError, saying how to build it again, when it is cut
     short, foreign, of other codes, or for another metric.
     """
-    codes, (about, size) = as_vectors(codes), _read_about(path)
+    codes, (about, size) = as_vectors(codes), _read_about(path, verify=True)
     name = about["engine"]
     again = f"{_again(path)} {shlex.quote(name)}"
     if metric not in (None, about["metric"]):
@@ -145,20 +146,28 @@ def _again(path):
     return f"build it again with: {command}"
 
 
-def _read_about(path):
-    """Return what the end of the file says of the engine, and the size of the FAISS index."""
+def _read_about(path, verify=False):
+    """Return what the end of the file says of the engine, and the size of the FAISS index.
+
+    With `verify` the checksum of a file of up to WHOLE bytes is compared: FAISS itself may crash on
+    a damaged file.
+    """
     try:
+        if verify and os.path.getsize(path) <= WHOLE:
+            verify_checksum(path)
         return _parse_about(path)
     except (KeyError, TypeError, ValueError, struct.error) as error:
         raise ValueError(f"{path} is not a complete engine file: {_again(path)} NAME") from error
 
 
 def _parse_about(path):
+    total = content_size(path)
+    has_checksum = total < os.path.getsize(path)
     with open(path, "rb") as file:
-        total = file.seek(0, os.SEEK_END)
         file.seek(max(0, total - FOOTER.size))
         size, length, magic = FOOTER.unpack(file.read(FOOTER.size))
-        if magic != MAGIC or length > MAX_JSON or size + length + FOOTER.size != total:
+        known = magic == (MAGIC if has_checksum else OLD_MAGIC)
+        if not known or length > MAX_JSON or size + length + FOOTER.size != total:
             raise ValueError("not an engine file")
         file.seek(size)
         about = json.loads(file.read(length))

@@ -83,6 +83,21 @@ class Checkpoint:
                 )
         return found
 
+    def require_unused(self):
+        """Raise ValueError if the file holds epochs of another training, which would be lost."""
+        if not Path(self.path).exists():
+            return
+        try:
+            with np.load(self.path, allow_pickle=False) as file:
+                epochs = json.loads(str(file["state"]))["history"]
+        except Exception:  # zip, JSON and NumPy each raise their own
+            epochs = True
+        if epochs:
+            raise ValueError(
+                f"{self.path} is the checkpoint of an interrupted training: continue it with "
+                "--resume, or delete the file to start again"
+            )
+
     def remove(self):
         """Delete the file, once the training has ended."""
         Path(self.path).unlink(missing_ok=True)

@@ -96,11 +96,8 @@ def train(autoencoder, training, validation, spec, plan, checkpoint, *, check=No
         if kept:
             autoencoder.set_weights(kept)
         count = len(checkpoint.history)
-        logger.warning(
-            f"interrupted after {count} epochs: keeping "
-            f"{'the best of them' if count else 'the first, unfinished epoch'}; "
-            "continue with --resume"
-        )
+        kept = "keeping the best of them; " if count else ""
+        logger.warning(f"interrupted after {count} epochs: {kept}continue with --resume")
         return False
     return True
 

@@ -18,7 +18,7 @@ from pyimagesearch.datasets.transforms import augment
 from pyimagesearch.decomposition.discriminant import discriminant
 from pyimagesearch.decomposition.pca import principal_components
 from pyimagesearch.metric import normalise
-from pyimagesearch.models.patches import CONTRAST_EPSILON, PATCH
+from pyimagesearch.networks.patches import CONTRAST_EPSILON, PATCH
 from pyimagesearch.search.factory import build_engine
 
 logger = logging.getLogger(__name__)

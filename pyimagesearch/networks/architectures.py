@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from pyimagesearch.datasets.transforms import InputSpec
-from pyimagesearch.models.patches import FILTERS, SIDE, build_patches
+from pyimagesearch.networks.patches import FILTERS, SIDE, build_patches
 
 logger = logging.getLogger(__name__)
 
