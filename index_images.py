@@ -11,7 +11,14 @@ import argparse
 import sys
 from contextlib import contextmanager
 
-from pyimagesearch.cli import HelpFormatter, command, fraction, info, positive_int
+from pyimagesearch.cli import (
+    HelpFormatter,
+    add_folder_flags,
+    command,
+    fraction,
+    info,
+    positive_int,
+)
 from pyimagesearch.datasets.array import SPLITS
 from pyimagesearch.datasets.catalog import open_dataset
 from pyimagesearch.datasets.transforms import RESIZE_MODES
@@ -36,8 +43,11 @@ def parse_args(argv):
     add("-m", "--model", help=f"trained model, .keras or .h5, or {names} (default: the index's)")
     index = "index to write: .h5 for HDF5, http://HOST:PORT/NAME or FILE.db for Milvus, else pickle"
     add("-i", "--index", required=True, help=index)
-    kinds = "mnist, fashion_mnist, cifar10, .npz file or folder"
-    add("--dataset", help=f"{kinds} (default: mnist; without --model the index's)")
+    text = (
+        "mnist, fashion_mnist, cifar10, .npz file or folder; or several folders (default: mnist; "
+    )
+    text += "without --model the index's)"
+    add("--dataset", nargs="+", metavar="NAME", help=text)
     add("--split", choices=SPLITS, help="which part to index (default: train); folders have none")
     add("--limit", type=positive_int, help="index the first N images only, for a quick look")
     add("--metric", choices=METRICS, help="distance a search ranks by (default: euclidean)")
@@ -56,6 +66,7 @@ def parse_args(argv):
     )
     add = parser.add_argument_group("folders").add_argument
     add("--rebuild", action="store_true", help="start anew, whatever the index holds")
+    add_folder_flags(add)
     add("--checksum", action="store_true", help="compare files by content, not size and time")
     add(
         "--rejects",
@@ -89,7 +100,15 @@ def main(argv=None):
         return report(store, store.merge(args.merge, settings))
 
     index = index_so_far(store, args.model, args.rebuild)
-    source = choose_source(index, args.model, args.dataset, args.split, args.limit)
+    source = choose_source(
+        index,
+        args.model,
+        names=args.dataset,
+        split=args.split,
+        limit=args.limit,
+        exclude=args.exclude,
+        truncated=args.truncated,
+    )
     info(f"looking at {source['name']}...")
     dataset = open_dataset(**source)
     if args.model and index is None:

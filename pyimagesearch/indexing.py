@@ -1,10 +1,9 @@
 """Choosing what to index: the index so far, the source of the images, and the encoder."""
 
+from pyimagesearch.datasets.catalog import DEFAULT_SOURCE, folder_settings, updated_source
 from pyimagesearch.files import sha256_of
 from pyimagesearch.models.export import open_encoder
 from pyimagesearch.models.pretrained import NETWORKS, pretrained_encoder, pretrained_fingerprint
-
-DEFAULT_SOURCE = {"name": "mnist", "split": "train", "limit": None}
 
 
 def index_so_far(store, model=None, rebuild=False):
@@ -27,15 +26,16 @@ def index_so_far(store, model=None, rebuild=False):
     return index if model is None or index.has_files or store.updates_arrays else None
 
 
-def choose_source(index, model=None, name=None, split=None, limit=None):
+def choose_source(index, model=None, **given):
     """Return the arguments of `open_dataset` for the images to index.
 
-    What is not given comes from the index so far if no model is named, else it is MNIST's training
-    split.
+    `given` are arguments of `updated_source`. What is not given comes from the index so far if no
+    model is named, else it is MNIST's training split.
     """
     start = DEFAULT_SOURCE if model or not index.source else index.source
-    given = {"name": name, "split": split, "limit": limit}
-    return {**start, **{key: value for key, value in given.items() if value is not None}}
+    if model and index and index.has_files and given.get("names"):
+        start = {**start, **folder_settings(index.source or {})}
+    return updated_source(start, **given)
 
 
 def choose_encoder(index, model=None, weights=None, image_size=None, resize_mode=None):

@@ -4,7 +4,8 @@ import pytest
 from picture_files import CORNERS, ENCODED, FILE_STATS, GREY, PICTURE, error_of, write
 from PIL import Image, ImageOps
 
-from pyimagesearch.datasets.image_io import picture_format, read_picture
+from pyimagesearch.datasets.image_io import read_picture
+from pyimagesearch.pictures.formats import picture_format
 
 ALPHA = np.tile(np.linspace(0, 255, 48).astype(np.uint8), (32, 1))
 

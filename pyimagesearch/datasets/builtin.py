@@ -1,7 +1,9 @@
 """Loaders of the built-in datasets and of .npz files: arrays of images and labels by split."""
 
+import contextlib
 import gzip
 import os
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +32,17 @@ def load_npz(path, split, kind):
             raise ValueError(f"it has no array {key}, only {', '.join(arrays) or 'none'}")
     except Exception as error:  # zip, zlib and NumPy each raise their own
         raise ValueError(f"cannot use {path} as an .npz dataset: {error}") from error
+
+
+def npz_digest(path, split):
+    """Return a text that identifies the images of a split by their content; None if there are none.
+
+    It is the CRC-32 and the size of the array, which are read from the directory of the file.
+    """
+    with contextlib.suppress(OSError, KeyError, zipfile.BadZipFile), zipfile.ZipFile(path) as file:
+        member = file.getinfo(f"x_{split}.npy")
+        return f"crc32:{member.CRC:08x}:{member.file_size}"
+    return None
 
 
 def _load_mnist(_, split, kind):

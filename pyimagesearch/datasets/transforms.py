@@ -1,4 +1,4 @@
-"""Image transforms: resizing to the input of an encoder, and random augmentation."""
+"""Image transforms: resizing to the input of an encoder, augmentation."""
 
 from dataclasses import asdict, dataclass
 
@@ -102,7 +102,7 @@ def _resize(picture, height, width):
 
 
 def unit_float(images):
-    """Return images as float32 in [0, 1]; integers are divided by their type's largest value."""
+    """Return images as float32 in [0, 1]; unsigned integers are divided by their type's maximum."""
     if images.dtype.kind == "u":
         return np.multiply(images, 1 / np.iinfo(images.dtype).max, dtype=np.float32)
     return images.astype(np.float32, copy=False)

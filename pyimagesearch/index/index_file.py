@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pyimagesearch.datasets.catalog import is_source
 from pyimagesearch.datasets.dataset import FILE_STATS, RowIds
 from pyimagesearch.files import atomic_write, load_plain
 from pyimagesearch.index.index import Index
@@ -16,7 +17,6 @@ from pyimagesearch.models.encoder import Encoder
 HDF5_SUFFIXES = (".h5", ".hdf5")
 # Codes up to this many values are all checked for NaN on loading; more would slow down opening.
 MAX_CHECKED_VALUES = 50_000_000
-SOURCE_KEYS = {"name", "split", "limit"}
 
 
 def save_index(index, path, blocks=None):
@@ -100,8 +100,8 @@ def _checked_index(data):
     )
     _require(names is None or isinstance(names, list), "expected a list of label names")
     _require(
-        source is None or (isinstance(source, dict) and set(source) == SOURCE_KEYS),
-        f"expected the dataset as {', '.join(sorted(SOURCE_KEYS))}",
+        source is None or is_source(source),
+        "expected the dataset as name, split, limit and, of a folder, how it was read",
     )
     _require(isinstance(metric, str) and metric in METRICS, f"unknown metric {metric}")
     _require(codes_sha256 is None or isinstance(codes_sha256, str), "expected a hash as text")

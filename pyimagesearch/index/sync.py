@@ -155,6 +155,7 @@ def require_same_source(index, dataset, name):
         same = all(source.get(key) == new[key] for key in ("name", "split"))
     else:
         same = source.get("name") == new["name"] or not set(index.ids).isdisjoint(dataset.ids)
+        same &= set(source.get("folders", ())) <= set(new.get("folders", ()))
     if not same:
         raise ValueError(
             f"{name} is the index of {source.get('name')}, and {new['name']} has none of its "
