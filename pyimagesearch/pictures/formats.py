@@ -69,7 +69,7 @@ def plugin(name):
     """Return the function that opens files of a format, which `Image.open` would call.
 
     The check of sizes by `Image.open` does not name the sides, and only warns of pictures up to
-    twice its limit. Raises ValueError with the install command where an optional package is missing.
+    twice its limit. Raises ValueError with the install command if an optional package is missing.
     """
     from PIL import Image  # here, because a search among arrays need not wait for it
 
