@@ -43,10 +43,8 @@ def parse_args(argv):
     add("-m", "--model", help=f"trained model, .keras or .h5, or {names} (default: the index's)")
     index = "index to write: .h5 for HDF5, http://HOST:PORT/NAME or FILE.db for Milvus, else pickle"
     add("-i", "--index", required=True, help=index)
-    text = (
-        "mnist, fashion_mnist, cifar10, .npz file or folder; or several folders (default: mnist; "
-    )
-    text += "without --model the index's)"
+    text = "mnist, fashion_mnist, cifar10, .npz file or folder; or several folders"
+    text += " (default: mnist; without --model the index's)"
     add("--dataset", nargs="+", metavar="NAME", help=text)
     add("--split", choices=SPLITS, help="which part to index (default: train); folders have none")
     add("--limit", type=positive_int, help="index the first N images only, for a quick look")
