@@ -9,16 +9,14 @@ from itertools import filterfalse
 
 from pyimagesearch.pictures.formats import HEAD_SIZE, SUFFIXES, is_own_output, picture_format
 
-EXCLUDED = (
-    *("@eaDir", "#recycle", "#snapshot", "@Recycle", "@Recently-Snapshot", "lost+found"),
-    *("$RECYCLE.BIN", "System Volume Information", "__MACOSX"),
-)
-"""Folders of thumbnails, deleted files and snapshots, which disk stations and systems create."""
+EXCLUDED = {
+    *("@eadir", "#recycle", "#snapshot", "@recycle", "@recently-snapshot", "lost+found"),
+    *("$recycle.bin", "system volume information", "__macosx"),
+}
+"""Folders of thumbnails, deleted files and snapshots that disk stations and systems create."""
 
 # The usual names of the sheets and plots that this program writes.
-_OWN_NAME = re.compile(
-    r"(query|results|map|duplicates|clusters|elbow|plot|recon_vis)(_\d+)?\.png", re.IGNORECASE
-)
+_OWN_NAME = re.compile(r"(query|results|map|duplicates|clusters|elbow|plot|recon_vis)(_\d+)?\.png")
 
 
 def find_pictures(root, unreadable, folders=(), exclude=()):
@@ -44,7 +42,9 @@ def find_pictures(root, unreadable, folders=(), exclude=()):
             if (status.st_dev, status.st_ino) not in visited:
                 visited.add((status.st_dev, status.st_ino))
                 paths = [path + name for name in _names(root, path)]
-                stack += sorted(filterfalse(is_excluded, paths), reverse=True)
+                if exclude:
+                    paths = filterfalse(is_excluded, paths)
+                stack += sorted(paths, reverse=True)
         except OSError as error:
             unreadable[path or "./"] = error.strerror
 
@@ -55,9 +55,10 @@ def _matcher(patterns):
     Patterns are those of `fnmatch`, without regard to case. One with a "/" is compared with the
     path, others with its last part.
     """
-    patterns = [_folded(pattern.rstrip("/")) for pattern in (*EXCLUDED, *patterns)]
-    match_path = re.compile("|".join(translate(p) for p in patterns if "/" in p) or r"(?!)").match
-    match_name = re.compile("|".join(translate(p) for p in patterns if "/" not in p)).match
+    patterns = [_folded(pattern.rstrip("/")) for pattern in patterns]
+    of_path = [translate(pattern) for pattern in patterns if "/" in pattern]
+    of_name = [translate(pattern) for pattern in patterns if "/" not in pattern]
+    match_path, match_name = (re.compile("|".join(p) or "(?!)").match for p in (of_path, of_name))
 
     def matches(path):
         path = _folded(path.rstrip("/"))
@@ -76,7 +77,7 @@ def _names(root, path):
         return [
             entry.name + ("/" if _is_folder(entry) else "")
             for entry in entries
-            if not entry.name.startswith(".")
+            if not entry.name.startswith(".") and entry.name.lower() not in EXCLUDED
         ]
 
 
@@ -113,7 +114,7 @@ def _begins_like_a_picture(path):
 
 
 def _may_be_own_output(path):
-    if not _OWN_NAME.fullmatch(os.path.basename(path)):
+    if not path.endswith(".png") or not _OWN_NAME.fullmatch(os.path.basename(path)):
         return False
     with open(path, "rb") as file:
         return is_own_output(file)
