@@ -227,10 +227,14 @@ def _read_into(image, digest, path, spec, truncated):
         with open_picture(path) as file:
             if is_own_output(file):
                 return "a picture that this program wrote, which is not indexed"
+            before = os.fstat(file.fileno())
             if digest is not None:
                 digest[:] = content_digest(file)
                 file.seek(0)
             image[:] = spec.prepare(decode(file, spec.shape[:2], truncated))
+            after = os.fstat(file.fileno())
+        if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+            return "it was written to while it was read: index again"
     except (ValueError, OSError) as error:
         return str(error)
 
