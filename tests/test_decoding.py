@@ -157,6 +157,10 @@ def test_a_jpeg_beyond_the_pixel_limit_is_read_at_an_eighth_if_in_bounded_memory
         picture = read_picture(tmp_path / "panorama.jpg", size)
         assert picture.shape == (50, 200, 3)
         assert error_of(picture[[0, -1]][:, [0, -1]], CORNERS) <= 12
+    image = Image.fromarray(large)
+    image.save(tmp_path / "panorama.mpo", save_all=True, append_images=[image], **options)
+    with pytest.raises(ValueError, match="1,600 x 400 pixels: expected"):
+        read_picture(tmp_path / "panorama.mpo", (100, 100))
     Image.fromarray(large).save(tmp_path / "panorama.png")
     with pytest.raises(ValueError, match="at most 100,000"):
         read_picture(tmp_path / "panorama.png", (100, 100))
@@ -198,7 +202,7 @@ RAW = {
 @pytest.mark.parametrize("kind", RAW)
 def test_raw_files_are_refused_and_not_read_as_their_thumbnails(kind, tmp_path):
     fill(tmp_path, "DSC_0001", data=RAW[kind])
-    dataset = FolderDataset(tmp_path)  # found by content: counted, not passed over
+    dataset = FolderDataset(tmp_path)  # found by its content, and counted
     [(_, reason)] = dataset.read_good([0], InputSpec(8, 8, 3))[2]
     assert re.match("a RAW file of a camera, .* export it as JPEG or TIFF$", reason)
 

@@ -39,8 +39,9 @@ class ArrayDataset(Dataset):
         elif name.endswith(".npz"):
             self._load, name = load_npz, os.path.abspath(name)
         else:
+            problem = "no such folder:" if os.sep in name else "unknown dataset"
             raise ValueError(
-                f"unknown dataset {name}: expected {', '.join(BUILT_IN)}, an .npz file with "
+                f"{problem} {name}: expected {', '.join(BUILT_IN)}, an .npz file with "
                 "x_train and x_test, or a folder"
             )
         self.source = {"name": name, "split": split, "limit": limit}
@@ -59,7 +60,7 @@ class ArrayDataset(Dataset):
 
     @cached_property
     def images(self):
-        """All images, (n, height, width, 1 or 3): uint8, or float32 in [0, 1]."""
+        """All images, (n, height, width, 1 or 3): uint8, or floats in [0, 1]."""
         return self._load_images() if self._loading is None else self._loading.result()
 
     def _load_images(self):
@@ -75,7 +76,7 @@ class ArrayDataset(Dataset):
         return images
 
     def _range(self, images):
-        """Return the range of integers of more than 8 bits, (first, last), that of both splits."""
+        """Return the range, (first, last), of the integers of both splits."""
         name, extremes = self.source["name"], [int(images.min()), int(images.max())]
         with contextlib.suppress(ValueError):  # there may be one split only
             [other] = set(SPLITS) - {self.source["split"]}
@@ -137,7 +138,7 @@ class ArrayDataset(Dataset):
         rows = np.array([int(id) for id in ids], np.int64)
         if len(rows) and not 0 <= rows.min() <= rows.max() < len(self):
             raise ValueError(
-                f"{self.source['name']} has {len(self):,} images, the index has one of number "
+                f"{self.source['name']} has {len(self):,} images, but the index has image "
                 f"{rows.max():,}: name the images that were indexed with --dataset"
             )
         return self if np.array_equal(rows, np.arange(len(self))) else self.subset(rows)
@@ -197,7 +198,7 @@ def _as_images(images, name):
 def _as_labels(labels, name):
     if labels.dtype.kind not in "iu" or labels.size != len(labels):
         raise ValueError(
-            f"{name}: expected one whole-number label an image, "
+            f"{name}: expected one integer label for each image, "
             f"received {labels.dtype} of shape {labels.shape}"
         )
     return labels.reshape(-1).astype(np.int64)

@@ -99,7 +99,7 @@ def _download(name, folder, files):
 def read_idx(path):
     """Return the uint8 array of an IDX file, gzipped or not: the format of the original MNIST.
 
-    Raises ValueError when the file is cut short or is something else.
+    Raises ValueError when the file is cut short or not an IDX file.
     """
     path = Path(path)
     try:

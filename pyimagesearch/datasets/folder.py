@@ -187,7 +187,7 @@ class FolderDataset(Dataset):
         return rows, images, digests, futures
 
     def _finish(self, rows, images, digests, futures):
-        """Wait for the decoders; return a Batch."""
+        """Wait for the decoders and return a Batch."""
         reasons = [future.result() for future in futures]
         bad = [(self.ids[row], why) for row, why in zip(rows, reasons, strict=True) if why]
         if not bad:
@@ -212,7 +212,7 @@ def cores():
 
 @functools.cache
 def _pool():
-    """The threads that decode, for all folders. One picture a thread: OpenCV is to start none."""
+    """Return the threads that decode, for all folders; OpenCV starts none of its own."""
     cv2.setNumThreads(1)
     return ThreadPoolExecutor(decoder_threads or cores(), thread_name_prefix="decode")
 
@@ -222,7 +222,7 @@ if hasattr(os, "register_at_fork"):  # threads do not survive in a forked child
 
 
 def _read_into(image, digest, path, spec, truncated):
-    """Read a file into `image`, and its hash into `digest`; return None, or why it cannot be."""
+    """Read a file into `image`, and its hash into `digest`; return None or why it is unreadable."""
     try:
         with open_picture(path) as file:
             if is_own_output(file):

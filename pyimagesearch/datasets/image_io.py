@@ -105,7 +105,9 @@ def _reduce(image, size):
 def _is_one_scan(image):
     """Whether a JPEG is decoded row by row; otherwise libjpeg holds all of it in memory."""
     header = bytes([0xFF, 0xDA, 0, 6 + 2 * image.layers, image.layers])
-    rest = 3 + 2 * image.layers
-    image.fp.seek(-len(header) - rest, os.SEEK_CUR)  # Pillow stops after the first scan's header
-    found = image.fp.read(len(header) + rest)
-    return "progressive" not in image.info and found.startswith(header)
+    # Pillow stops after the header of the first scan, but not of files of several pictures (MPO).
+    start = image.fp.tell() - len(header) - (3 + 2 * image.layers)
+    if start < 0 or "progressive" in image.info:
+        return False
+    image.fp.seek(start)
+    return image.fp.read(len(header)) == header

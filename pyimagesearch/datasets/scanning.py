@@ -24,7 +24,7 @@ def find_pictures(root, unreadable, folders=(), exclude=()):
 
     A file is a candidate if its name has the suffix of a picture, or its content begins like one.
     Of `root` only the relative paths `folders` are searched, by default all. Names that start with
-    a dot are passed over, and so are EXCLUDED, pictures that this program wrote, and names or
+    a dot are skipped, and so are EXCLUDED, pictures that this program wrote, and names or
     relative paths that match a pattern of `exclude`. Links are followed, but each folder is visited
     once, under the first of its paths. A folder that cannot be listed is added to `unreadable`.
     """
@@ -99,12 +99,12 @@ def _candidate(root, path):
             return
         yield path, status.st_size, _as_int64(status.st_mtime_ns)
     except OSError:
-        if named:  # reported as unreadable with the reason, not passed over
+        if named:  # reported as unreadable with the reason
             yield path, -1, -1
 
 
 def _as_int64(nanoseconds):
-    """Wrap a time that 64 bits cannot hold, before 1678 or after 2261, so that it is distinct."""
+    """Wrap a time that 64 bits cannot hold, before 1678 or after 2261; it stays distinct."""
     return (nanoseconds + 2**63) % 2**64 - 2**63
 
 
