@@ -3,7 +3,6 @@
 import contextlib
 import gzip
 import os
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +38,8 @@ def npz_digest(path, split):
 
     It is the CRC-32 and the size of the array, which are read from the directory of the file.
     """
+    import zipfile  # here, because most datasets do without
+
     with contextlib.suppress(OSError, KeyError, zipfile.BadZipFile), zipfile.ZipFile(path) as file:
         member = file.getinfo(f"x_{split}.npy")
         return f"crc32:{member.CRC:08x}:{member.file_size}"
