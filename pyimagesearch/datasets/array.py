@@ -11,7 +11,6 @@ import numpy as np
 from pyimagesearch.datasets.builtin import BUILT_IN, load_npz, npz_digest
 from pyimagesearch.datasets.dataset import Batch, Dataset, RowIds
 from pyimagesearch.datasets.transforms import unit_float
-from pyimagesearch.pictures.pixels import integer_range, scaled
 
 logger = logging.getLogger(__name__)
 
@@ -69,14 +68,16 @@ class ArrayDataset(Dataset):
         if images.dtype == bool:
             images = images * np.uint8(255)
         elif images.dtype.kind in "iu" and images.dtype != np.uint8:
-            images = scaled(images[:limit], *self._range(images))
+            images = self._scaled(images)
         images = images[:limit]
         if self.labels is not None and len(self.labels) != len(images):
             raise ValueError(f"{name}: {len(self.labels)} labels for {len(images)} images")
         return images
 
-    def _range(self, images):
-        """Return the range, (first, last), of the integers of both splits."""
+    def _scaled(self, images):
+        """Return integers as float32 in [0, 1], scaled by the range of those of both splits."""
+        from pyimagesearch.pictures.pixels import integer_range, scaled  # rarely needed
+
         name, extremes = self.source["name"], [int(images.min()), int(images.max())]
         with contextlib.suppress(ValueError):  # there may be one split only
             [other] = set(SPLITS) - {self.source["split"]}
@@ -91,7 +92,7 @@ class ArrayDataset(Dataset):
                 f"{name}: its {info.dtype} images hold {extremes.min():,} to {extremes.max():,}: "
                 f"{first:,} is read as black and {last:,} as white"
             )
-        return first, last
+        return scaled(images[: self.source["limit"]], first, last)
 
     @cached_property
     def labels(self):
