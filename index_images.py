@@ -17,6 +17,7 @@ if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is not signal.SIG_
 
 from pyimagesearch.cli import (
     HelpFormatter,
+    add_folder_flags,
     command,
     fraction,
     info,
@@ -48,8 +49,9 @@ def parse_args(argv):
     add("-m", "--model", help=f"trained model, .keras or .h5, or {names} (default: the index's)")
     index = "index to write: .h5 for HDF5, http://HOST:PORT/NAME or FILE.db for Milvus, else pickle"
     add("-i", "--index", required=True, help=index)
-    kinds = "mnist, fashion_mnist, cifar10, .npz file or folder"
-    add("--dataset", help=f"{kinds} (default: the index's, else mnist)")
+    text = "mnist, fashion_mnist, cifar10, .npz file or folder; or several folders"
+    text += " (default: the index's, else mnist)"
+    add("--dataset", nargs="+", metavar="NAME", help=text)
     add("--split", choices=SPLITS, help="split to index (default: the index's, else train)")
     add("--limit", type=positive_int, help="index the first N images only; removes none")
     text = "distance that a search ranks by (default: the index's, else euclidean)"
@@ -70,6 +72,7 @@ def parse_args(argv):
     add = parser.add_argument_group("folders").add_argument
     add("--rebuild", action="store_true", help="replace the index instead of updating it")
     add("--prune", action="store_true", help="update even if most of the indexed files are gone")
+    add_folder_flags(add)
     add("--checksum", action="store_true", help="compare files by content, not size and time")
     add(
         "--rejects",
@@ -109,7 +112,15 @@ def main(argv=None):
         return report(store, store.merge(args.merge, settings))
 
     index = index_so_far(store, args.model, args.dataset, args.rebuild)
-    source = choose_source(index, args.model, args.dataset, args.split, args.limit)
+    source = choose_source(
+        index,
+        args.model,
+        names=args.dataset,
+        split=args.split,
+        limit=args.limit,
+        exclude=args.exclude,
+        truncated=args.truncated,
+    )
     info(f"looking at {source['name']}...")
     dataset = open_dataset(**source)
     # All images of an array are encoded again for an index file, so the model may be another one.

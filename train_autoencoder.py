@@ -15,7 +15,7 @@ if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is not signal.SIG_
 
 from pyimagesearch import cli
 from pyimagesearch.cli import info, positive_float, positive_int, warn
-from pyimagesearch.datasets.catalog import open_dataset
+from pyimagesearch.datasets.catalog import DEFAULT_SOURCE, open_dataset, updated_source
 from pyimagesearch.datasets.transforms import AUGMENTATIONS, RESIZE_MODES
 from pyimagesearch.files import require_writable
 from pyimagesearch.index.index_file import require_model
@@ -42,8 +42,10 @@ def parse_args(argv):
     add("--log", type=log, metavar="FILE", help="write the losses of each epoch to a .csv file")
 
     add = parser.add_argument_group("images").add_argument
-    add("--dataset", default="mnist", help="mnist, fashion_mnist, cifar10, .npz file or folder")
+    text = "mnist, fashion_mnist, cifar10, .npz file or folder; or several folders"
+    add("--dataset", nargs="+", metavar="NAME", default="mnist", help=text)
     add("--limit", type=positive_int, help="use the first N images only, for a quick look")
+    cli.add_folder_flags(add)
     text = "height and width of the input (default: the images' own, for patches at most 32 32; "
     text += "for a folder 64 64, for patches 32 32)"
     add("--image-size", type=positive_int, nargs=2, metavar=("H", "W"), help=text)
@@ -83,7 +85,10 @@ def parse_args(argv):
     add("--seed", type=int, default=42, help="same seed, same model")
     add("--mixed-precision", action="store_true", help="compute in bfloat16, where supported")
     add("--strategy", choices=("mirrored",), help="train on all GPUs of this machine")
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    if len(args.dataset) == 1:  # as in checkpoints
+        [args.dataset] = args.dataset
+    return args
 
 
 def part_or_test(text):
@@ -97,8 +102,11 @@ def main(argv=None):
     settings = {name: value for name, value in vars(args).items() if name not in OUTPUT_FLAGS}
     checkpoint = Checkpoint(f"{args.model}.checkpoint.npz", settings)
     require_files(args, checkpoint)
-    info(f"loading {args.dataset} dataset...")
-    dataset = open_dataset(args.dataset, "train", args.limit)
+    source = updated_source(
+        DEFAULT_SOURCE, args.dataset, None, args.limit, args.exclude, args.truncated
+    )
+    info(f"loading {source['name']} dataset...")
+    dataset = open_dataset(**source)
     plan = plans.make_plan(
         digits=dataset.source["name"] == "mnist",
         architecture=args.architecture,

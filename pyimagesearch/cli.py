@@ -41,6 +41,14 @@ def _show_status_lines():
         logger.propagate = False
 
 
+def add_folder_flags(add):
+    """Add the flags that say how folders of pictures are read, by the `add_argument` of a group."""
+    text = "leave out files and folders of these names, or paths, such as *.CR2 or scans/old"
+    add("--exclude", nargs="*", metavar="PATTERN", help=text)
+    text = "read JPEGs that are cut short as far as they go"
+    add("--truncated", action="store_true", default=None, help=text)
+
+
 def command(main):
     """Decorate a script's `main(argv)`: it shows status lines and returns an exit status.
 

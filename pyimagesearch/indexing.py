@@ -3,8 +3,9 @@
 import logging
 import os
 
+from pyimagesearch.datasets.catalog import DEFAULT_SOURCE, folder_settings, updated_source
 from pyimagesearch.files import sha256_of
-from pyimagesearch.index.index import TUTORIAL_SOURCE, missing_folder
+from pyimagesearch.index.index import missing_folder
 from pyimagesearch.models.export import open_encoder
 from pyimagesearch.models.pretrained import NETWORKS, pretrained_encoder, pretrained_fingerprint
 
@@ -32,24 +33,24 @@ def index_so_far(store, model=None, dataset=None, rebuild=False):
     return index
 
 
-def choose_source(index, model=None, name=None, split=None, limit=None):
+def choose_source(index, model=None, **given):
     """Return the arguments of `open_dataset` for the images to index.
 
-    Arguments that are None are taken from the index so far; without one, MNIST's training split is
-    used. If a model is named, no limit means all images.
+    `given` are arguments of `updated_source`. Those that are None are taken from the index so far;
+    without one, MNIST's training split is used. If a model is named, no limit means all images.
 
     Raises FileNotFoundError when the images of the index are not where they were.
     """
-    source = dict((index and index.source) or TUTORIAL_SOURCE)
-    if name is not None and source["name"] not in (name, os.path.abspath(name)):
-        source = dict(TUTORIAL_SOURCE)  # the split and the limit of other images mean nothing
+    source, names = dict((index and index.source) or DEFAULT_SOURCE), given.get("names")
+    if names is not None and source["name"] not in (names[0], os.path.abspath(names[0])):
+        # The split and the limit of other images mean nothing, but a folder may have been moved.
+        settings = folder_settings(source) if index and index.has_files else {}
+        source = {**DEFAULT_SOURCE, **settings}
     if model:
         source["limit"] = None
-    given = {"name": name, "split": split, "limit": limit}
-    source |= {key: value for key, value in given.items() if value is not None}
-    if name is None and index and index.has_files and not os.path.isdir(source["name"]):
+    if names is None and index and index.has_files and not os.path.isdir(source["name"]):
         raise FileNotFoundError(missing_folder(source["name"]))
-    return source
+    return updated_source(source, **given)
 
 
 def choose_encoder(

@@ -9,6 +9,7 @@ MAX_MODULES = 8
 # A module may import from its own layer and from those above it in this list.
 LAYERS = [
     {"cli", "terminal", "files", "metric", "backend", "convautoencoder"},
+    {"pictures"},
     {"datasets"},
     {"search"},
     {"decomposition"},

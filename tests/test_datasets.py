@@ -4,11 +4,19 @@ import struct
 
 import numpy as np
 import pytest
+from picture_files import fill
 
 from pyimagesearch.datasets import builtin
 from pyimagesearch.datasets.builtin import read_idx
-from pyimagesearch.datasets.catalog import open_dataset
+from pyimagesearch.datasets.catalog import (
+    DEFAULT_SOURCE,
+    is_source,
+    open_dataset,
+    open_source,
+    updated_source,
+)
 from pyimagesearch.datasets.transforms import InputSpec
+from pyimagesearch.display.montage import to_bgr
 
 GREY = InputSpec(28, 28, 1)
 
@@ -76,11 +84,130 @@ def test_an_npz_file_is_a_dataset(npz, random):
     assert (len(train), len(test)) == (4, 1)
 
 
-def test_16_bit_and_float_images_reach_the_unit_range(npz):
-    sixteen = npz(x_train=np.full((1, 2, 2), 65535, np.uint16))
-    assert open_dataset(sixteen).read([0], InputSpec(2, 2, 1)).max() == 1
-    floats = npz(x_train=np.full((1, 2, 2), 0.5))
-    assert open_dataset(floats).read([0], InputSpec(2, 2, 1)).max() == 0.5
+BYTES = np.arange(256, dtype=np.int64).reshape(4, 8, 8)
+# The same images in other types: what is 0, what is 255, and whether the range is a guess.
+SAME = {
+    "uint8": (BYTES.astype(np.uint8), False),
+    "16 bits": ((BYTES * 257).astype(np.uint16), False),
+    "16 bits, big-endian": ((BYTES * 257).astype(">u2"), False),
+    "12 bits in 16": (np.round(BYTES / 255 * 4095).astype(np.uint16), True),
+    "10 bits in 16": (np.round(BYTES / 255 * 1023).astype(np.uint16), True),
+    "8 bits in 64": (BYTES, True),
+    "32 bits": ((BYTES * 0x01010101).astype(np.uint32), False),
+    "64 bits": (BYTES.astype(np.uint64) * np.uint64(0x0101010101010101), False),
+    "signed 8 bits": ((BYTES - 128).astype(np.int8), False),
+    "signed 16 bits": ((BYTES * 257 - 32768).astype(np.int16), False),
+    "signed 12 bits in 16": (np.round(BYTES / 255 * 4095 - 2048).astype(np.int16), True),
+    "signed 16 bits from 0": (np.round(BYTES / 255 * 32767).astype(np.int16), True),
+    "float": (BYTES / 255, False),
+    "half": ((BYTES / 255).astype(np.float16), False),
+}
+
+
+@pytest.mark.parametrize("kind", SAME)
+def test_images_of_any_type_have_the_same_values(kind, npz, caplog):
+    images, guessed = SAME[kind]
+    dataset = open_dataset(npz(x_train=images))
+    read = dataset.read(range(4), InputSpec(8, 8, 1))[..., 0]
+    np.testing.assert_allclose(read, BYTES / 255, atol=0.0006)
+    shown = to_bgr(dataset.picture(1))[..., 0]
+    assert abs(shown.astype(int) - BYTES[1]).max() <= 1
+    messages = [record.getMessage() for record in caplog.records]
+    assert [m for m in messages if "is read as black" not in m] == []
+    assert bool(messages) == guessed
+
+
+def test_booleans_are_black_and_white(npz):
+    dataset = open_dataset(npz(x_train=BYTES > 100))
+    assert dataset.images.dtype == np.uint8
+    np.testing.assert_array_equal(dataset.images[..., 0], (BYTES > 100) * 255)
+
+
+def test_the_scale_does_not_depend_on_the_split_the_limit_or_one_image(npz):
+    dark = np.full((3, 2, 2), 100, np.uint16)
+    path = npz(x_train=np.append(dark, [[[4000, 0], [0, 0]]], axis=0), x_test=dark)
+    expected = pytest.approx(100 / 4095)
+    for options in ({}, {"limit": 1}, {"split": "test"}):
+        images = open_dataset(path, **options).read([0], InputSpec(2, 2, 1))
+        assert images.max() == expected, options
+
+
+def test_a_folder_of_the_name_of_a_built_in_dataset_is_given_with_its_path(
+    tmp_path, monkeypatch, caplog
+):
+    fill(tmp_path, "mnist/a.png")
+    monkeypatch.chdir(tmp_path)
+    caplog.set_level("INFO")
+    assert open_dataset("mnist", "test", 5).images.shape == (5, 28, 28, 1)
+    assert "for the folder, give ./mnist" in caplog.text
+    assert open_dataset("./mnist").ids == ["a.png"]
+    assert open_dataset(**updated_source(DEFAULT_SOURCE, ["./mnist"])).ids == ["a.png"]
+
+
+def test_the_images_of_an_npz_file_are_identified_by_their_content(npz):
+    images = np.arange(12, dtype=np.uint8).reshape(3, 2, 2)
+    path = npz(x_train=images, x_test=images[:1])
+    source = open_dataset(path, limit=2).source
+    assert open_source(source, False).source == source
+    assert open_dataset(path, "test").source["digest"] != source["digest"]
+    npz(x_train=images[::-1])
+    with pytest.raises(ValueError, match=r"my\.npz have changed since they were indexed"):
+        open_source(source, False)
+    assert open_dataset(**source).images[0].max() == 11  # to be indexed again
+    np.savez_compressed(path, x_train=images, y_train=np.zeros(3, int))
+    assert open_source(source, False).source == source
+    assert "digest" not in open_dataset("mnist").source
+
+
+def test_a_source_is_updated_by_what_is_given():
+    source = {"name": "a", "split": "test", "limit": 5, "exclude": ["x"], "digest": "crc32:0:0"}
+    assert updated_source(source) == source
+    assert updated_source(source, limit=9)["limit"] == 9
+    assert updated_source(source, exclude=[])["exclude"] == []
+    assert updated_source(source, "mnist") == {"name": "mnist", "split": "test", "limit": 5}
+
+
+def test_flags_of_folders_are_refused_for_arrays():
+    with pytest.raises(ValueError, match="are for folders of pictures, not mnist"):
+        open_dataset("mnist", exclude=["*.tiff"])
+
+
+def test_several_folders_become_one_source(tmp_path):
+    fill(tmp_path, "cam/1.png", "cam-2/1.png", "cam/sub/2.png", "more/deep/3.png")
+    names = [str(tmp_path / name) for name in ("more/deep", "cam", "cam-2", "cam/sub")]
+    source = updated_source(DEFAULT_SOURCE, names)
+    assert source["name"] == str(tmp_path)
+    assert source["folders"] == ["cam", "cam-2", "more/deep"]
+    dataset = open_dataset(**source)
+    assert dataset.ids == ["cam-2/1.png", "cam/1.png", "cam/sub/2.png", "more/deep/3.png"]
+    assert dataset.source == source
+    assert updated_source(source, names[1:2]) == {**DEFAULT_SOURCE, "name": names[1]}
+    assert updated_source(DEFAULT_SOURCE, names[1::2])["name"] == names[1]  # one holds the other
+    with pytest.raises(ValueError, match="mnist is not a folder: of several datasets"):
+        updated_source(DEFAULT_SOURCE, [names[0], "mnist"])
+
+
+@pytest.mark.parametrize(
+    ("change", "good"),
+    [
+        ({}, True),
+        ({"folders": ["a"], "exclude": ["b"], "truncated": True, "digest": "c"}, True),
+        ({"limit": 3}, True),
+        ({"limit": 0}, False),
+        ({"limit": True}, False),
+        ({"name": None}, False),
+        ({"split": "both"}, False),
+        ({"folders": "a"}, False),
+        ({"exclude": [1]}, False),
+        ({"truncated": 1}, False),
+        ({"digest": 5}, False),
+        ({"other": 1}, False),
+    ],
+)
+def test_a_source_from_a_file_is_checked(change, good):
+    assert is_source({**DEFAULT_SOURCE, **change}) == good
+    assert not is_source(list(DEFAULT_SOURCE))
+    assert not is_source({"name": "mnist"})
 
 
 @pytest.mark.parametrize(
@@ -90,7 +217,8 @@ def test_16_bit_and_float_images_reach_the_unit_range(npz):
         ({"x_train": np.zeros((4, 4), np.uint8)}, r"received \(4, 4\)"),
         ({"x_train": np.zeros((1, 4, 4, 2), np.uint8)}, r"received \(1, 4, 4, 2\)"),
         ({"x_train": np.zeros((0, 4, 4), np.uint8)}, r"received \(0, 4, 4, 1\)"),
-        ({"x_train": np.zeros((1, 4, 4), np.int64)}, "unsigned or float type, received int64"),
+        ({"x_train": np.zeros((1, 4, 4), np.complex64)}, "of numbers, received complex64"),
+        ({"x_train": np.full((1, 4, 4), "a")}, "of numbers, received <U1"),
         ({"x_train": np.full((1, 4, 4), 255.0)}, r"in \[0, 1\], received \[255.0, 255.0\]"),
         ({"x_train": np.full((1, 4, 4), np.nan)}, "received .nan, nan"),
     ],

@@ -1,10 +1,18 @@
+import re
+import sys
+
 import cv2
 import numpy as np
 import pytest
-from picture_files import CORNERS, ENCODED, FILE_STATS, GREY, PICTURE, error_of, write
+from picture_files import CORNERS, ENCODED, FILE_STATS, GREY, PICTURE, error_of, fill, tiff, write
 from PIL import Image, ImageOps
 
-from pyimagesearch.datasets.image_io import picture_format, read_picture
+from pyimagesearch.datasets import image_io
+from pyimagesearch.datasets.folder import FolderDataset
+from pyimagesearch.datasets.image_io import read_picture
+from pyimagesearch.datasets.transforms import InputSpec
+from pyimagesearch.pictures import formats
+from pyimagesearch.pictures.formats import picture_format
 
 ALPHA = np.tile(np.linspace(0, 255, 48).astype(np.uint8), (32, 1))
 
@@ -130,6 +138,96 @@ def test_a_jpeg_is_decoded_at_reduced_scale_but_never_below_the_wanted_size(
     large.save(tmp_path / "large.jpg", exif=exif)
     picture = read_picture(tmp_path / "large.jpg", size)
     assert picture.shape[:2] == (decoded[::-1] if turned else decoded)
+
+
+@pytest.mark.parametrize(
+    ("options", "read"), [({}, True), ({"progressive": True}, False), ({"quality": 50}, True)]
+)
+def test_a_jpeg_beyond_the_pixel_limit_is_read_at_an_eighth_if_in_bounded_memory(
+    options, read, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(image_io, "MAX_PIXELS", 100_000)
+    large = cv2.resize(CORNERS, (1600, 400), interpolation=cv2.INTER_LINEAR)
+    Image.fromarray(large).save(tmp_path / "panorama.jpg", **options)
+    for size in (None, (100, 100)):
+        if not read:
+            with pytest.raises(ValueError, match="1,600 x 400 pixels: expected"):
+                read_picture(tmp_path / "panorama.jpg", size)
+            continue
+        picture = read_picture(tmp_path / "panorama.jpg", size)
+        assert picture.shape == (50, 200, 3)
+        assert error_of(picture[[0, -1]][:, [0, -1]], CORNERS) <= 12
+    image = Image.fromarray(large)
+    image.save(tmp_path / "panorama.mpo", save_all=True, append_images=[image], **options)
+    with pytest.raises(ValueError, match="1,600 x 400 pixels: expected"):
+        read_picture(tmp_path / "panorama.mpo", (100, 100))
+    Image.fromarray(large).save(tmp_path / "panorama.png")
+    with pytest.raises(ValueError, match="at most 100,000"):
+        read_picture(tmp_path / "panorama.png", (100, 100))
+
+
+@pytest.mark.parametrize("size", [None, (16, 16)])
+@pytest.mark.parametrize("name", ["jpg", "progressive.jpg", "grey.jpg"])
+def test_a_truncated_jpeg_is_read_as_far_as_it_goes_if_asked_for(name, size, tmp_path):
+    mode, _, options, _ = FILE_STATS[name]
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    Image.fromarray(noise).convert(mode).save(tmp_path / "whole.jpg", **options)
+    data = (tmp_path / "whole.jpg").read_bytes()
+    cut = write(tmp_path / "cut.jpg", data[: -len(data) // 3])
+    with pytest.raises(ValueError, match="truncated"):
+        read_picture(cut, size)
+    picture = read_picture(cut, size, truncated=True)
+    whole = read_picture(tmp_path / "whole.jpg", size)
+    assert picture.shape == whole.shape
+    if not name.startswith("progressive"):
+        upper = len(whole) // 4
+        assert np.array_equal(picture[:upper], whole[:upper])
+        assert (picture[-1] == picture[-1, 0]).all()  # the rest has one colour
+    assert np.array_equal(read_picture(tmp_path / "whole.jpg", size, truncated=True), whole)
+    with pytest.raises(ValueError, match="cannot be decoded as JPEG"):
+        read_picture(write(tmp_path / "cut.jpg", data[:100]), size, truncated=True)
+
+
+RAW = {
+    "CR2": b"II*\0\x10\0\0\0CR\x02\0" + bytes(100),
+    "CR3": b"\0\0\0\x18ftypcrx \0\0\0\1crx isom" + bytes(100),
+    "ORF": b"IIRO\x08\0\0\0" + bytes(100),
+    "RW2": b"IIU\0\x18\0\0\0" + bytes(100),
+    "RAF": b"FUJIFILMCCD-RAW 0201" + bytes(100),
+    "NEF, ARW": tiff(PICTURE, 2, t254=1),
+    "DNG": tiff(PICTURE, 2, order=">", t50706=0x01040000),
+}
+
+
+@pytest.mark.parametrize("kind", RAW)
+def test_raw_files_are_refused_and_not_read_as_their_thumbnails(kind, tmp_path):
+    fill(tmp_path, "DSC_0001", data=RAW[kind])
+    dataset = FolderDataset(tmp_path)  # found by its content, and counted
+    [(_, reason)] = dataset.read_good([0], InputSpec(8, 8, 3))[2]
+    assert re.match("a RAW file of a camera, .* export it as JPEG or TIFF$", reason)
+
+
+@pytest.mark.parametrize("name", ["HEIF", "JXL"])
+def test_a_format_that_needs_another_package_names_it(name, tmp_path, monkeypatch):
+    heads = {"HEIF": b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "JXL": b"\0\0\0\x0cJXL \r\n\x87\n"}
+    packages = {"HEIF": ("pillow_heif", "pillow-heif"), "JXL": ("pillow_jxl", "pillow-jxl-plugin")}
+    module, package = packages[name]
+    monkeypatch.setitem(sys.modules, module, None)  # as if it were not installed
+    formats.plugin.cache_clear()
+    with pytest.raises(ValueError, match=f"^{name} pictures need: pip install {package}$"):
+        read_picture(write(tmp_path / "a", heads[name]))
+
+
+@pytest.mark.parametrize(("name", "module"), [("HEIF", "pillow_heif"), ("JXL", "pillow_jxl")])
+def test_a_format_that_needs_another_package_is_read_with_it(name, module, tmp_path):
+    pytest.importorskip(module)
+    formats.plugin.cache_clear()
+    opened = formats.plugin(name)  # registers the format for writing too
+    assert opened
+    path = tmp_path / "a.dat"
+    Image.fromarray(PICTURE).save(path, name)
+    assert picture_format(path.read_bytes()[:64]) == name
+    assert error_of(read_picture(path), PICTURE) <= 30
 
 
 def test_a_reduced_decode_matches_a_full_one(tmp_path):

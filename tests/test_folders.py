@@ -1,13 +1,17 @@
+import hashlib
 import os
 import threading
 
+import cv2
 import numpy as np
 import pytest
-from picture_files import ENCODED, fill
+from picture_files import ENCODED, fill, write
 from PIL import Image
 
 from pyimagesearch.datasets import folder as folders
+from pyimagesearch.datasets.catalog import open_dataset, open_source
 from pyimagesearch.datasets.folder import PREFETCHED_BATCHES, FolderDataset
+from pyimagesearch.datasets.image_io import decode
 from pyimagesearch.datasets.transforms import InputSpec
 
 SPEC = InputSpec(8, 12, 3)
@@ -190,3 +194,59 @@ def test_a_dataset_opens_again_from_its_location_and_ids_without_a_scan(tmp_path
     assert np.array_equal(again.read([4, 2], SPEC), dataset.read([4, 2], SPEC))
     assert np.array_equal(again.labels, dataset.labels)
     assert again.path(4) == str(tmp_path / dataset.ids[4])
+
+
+@pytest.mark.parametrize("renamed", [False, True])
+def test_a_picture_that_is_replaced_while_it_is_read_never_has_the_digest_of_another(
+    renamed, tmp_path, monkeypatch
+):
+    # Of two sizes, as both may be written within one tick of the clock of the file system.
+    old, new = (
+        cv2.imencode(".png", np.full((side, side), grey, np.uint8))[1].tobytes()
+        for side, grey in ((9, 9), (99, 99))
+    )
+    path = write(tmp_path / "a.png", old)
+    dataset = FolderDataset(tmp_path)
+
+    def replace_and_decode(*args):
+        if renamed:
+            write(tmp_path / "new", new).rename(path)
+        else:
+            write(path, new)
+        return decode(*args)
+
+    monkeypatch.setattr(folders, "decode", replace_and_decode)
+    [batch] = dataset.batches(SPEC)
+    if renamed:
+        assert batch.digests[0].tobytes() == hashlib.blake2b(old, digest_size=16).digest()
+        assert batch.images.max() * 255 == pytest.approx(9)
+    else:
+        assert len(batch.images) == 0
+        assert batch.unreadable == [("a.png", "it was written to while it was read: index again")]
+
+
+def test_a_known_file_that_became_a_pipe_is_unreadable_and_does_not_block(tmp_path):
+    fill(tmp_path, "a.png", "b.png")
+    dataset = FolderDataset(tmp_path)
+    (tmp_path / "a.png").unlink()
+    os.mkfifo(tmp_path / "a.png")
+    for known in (dataset, FolderDataset(tmp_path), dataset.with_ids(dataset.ids)):
+        [batch] = known.batches(SPEC)
+        assert batch.unreadable == [("a.png", "a device or pipe, not a picture file")]
+        with pytest.raises(OSError, match=r"^a.png: a device or pipe, not a picture file$"):
+            known.picture(0)
+
+
+def test_a_dataset_opened_from_its_source_reads_as_the_first_did(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    data = cv2.imencode(".jpg", noise)[1].tobytes()
+    fill(tmp_path, "cut.jpg", data=data[: len(data) // 2])
+    dataset = FolderDataset(tmp_path, truncated=True)
+    image = dataset.read([0], SPEC)
+    for again in (open_dataset(**dataset.source), open_source(dataset.source, True)):
+        part = again.with_ids(dataset.ids)
+        assert np.array_equal(part.read([0], SPEC), image)
+        assert np.array_equal(part.subset([0]).picture(0), dataset.picture(0))
+    assert dataset.split()[0].source == dataset.source
+    with pytest.raises(ValueError, match="truncated"):
+        FolderDataset(tmp_path).read([0], SPEC)

@@ -63,7 +63,7 @@ def test_the_tutorials_index_can_be_read(tmp_path):
         ({"labels": np.zeros(9, int)}, "3 labels as whole numbers"),
         ({"labels": np.array(["a", "b", "c"])}, "3 labels as whole numbers"),
         ({"metric": "manhattan"}, "unknown metric manhattan"),
-        ({"dataset": "mnist"}, "the dataset as limit, name, split"),
+        ({"dataset": "mnist"}, "the dataset as name, split, limit"),
         ({"encoder": {"onnx": b""}}, "expected its encoder to hold onnx, spec"),
         ({"encoder": [1]}, "expected its encoder to hold"),
     ],

@@ -1,6 +1,9 @@
 import os
 import pickle
+import struct
 import sys
+import unicodedata
+import zlib
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -8,8 +11,11 @@ from hypothesis import strategies as st
 from picture_files import ENCODED, fill
 
 from pyimagesearch.datasets import scanning
+from pyimagesearch.datasets.catalog import open_source
 from pyimagesearch.datasets.folder import FolderDataset
+from pyimagesearch.datasets.image_io import read_picture
 from pyimagesearch.datasets.transforms import InputSpec
+from pyimagesearch.display.plots import plot_training
 from pyimagesearch.files import printable
 
 
@@ -116,3 +122,102 @@ def test_any_name_prints_on_one_line(name):
     text = printable(os.fsdecode(name.replace(b"\0", b"")))
     assert len(text.splitlines()) <= 1
     assert text.encode("utf-8").decode("utf-8") == text
+
+
+def test_folders_of_disk_stations_and_systems_are_left_out(tmp_path):
+    fill(tmp_path, "a/@eaDir/a.jpg/SYNOPHOTO_THUMB_M.jpg", "#recycle/a.png", "$RECYCLE.BIN/a.png")
+    fill(tmp_path, ".thumbnails/a.png", ".@__thumb/a.png", "lost+found/a.png", "__MACOSX/a.png")
+    fill(tmp_path, "a/a.jpg", "recycle/a.png")
+    assert FolderDataset(tmp_path).ids == ["a/a.jpg", "recycle/a.png"]
+    assert FolderDataset(tmp_path / "a" / "@eaDir").ids == ["a.jpg/SYNOPHOTO_THUMB_M.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("patterns", "left"),
+    [
+        ([], ["a.png", "raw/b.CR2", "raw/c.png", "scans/old/d.png", "scans/old.png"]),
+        (["*.cr2"], ["a.png", "raw/c.png", "scans/old/d.png", "scans/old.png"]),
+        (["old", "A.*"], ["raw/b.CR2", "raw/c.png", "scans/old.png"]),
+        (["scans/old*"], ["a.png", "raw/b.CR2", "raw/c.png"]),
+        (["scans/old/", "raw/[bx].*"], ["a.png", "raw/c.png", "scans/old.png"]),
+    ],
+)
+def test_excluded_names_and_paths_are_left_out(patterns, left, tmp_path):
+    fill(tmp_path, "a.png", "raw/b.CR2", "raw/c.png", "scans/old/d.png", "scans/old.png")
+    dataset = FolderDataset(tmp_path, exclude=patterns)
+    assert dataset.ids == sorted(left)
+    assert dataset.source.get("exclude", []) == patterns
+    assert dataset.subset([0]).source == dataset.source
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_accents_written_in_another_form_are_the_same_label_and_pattern(form, tmp_path):
+    name = unicodedata.normalize(form, "Café")
+    fill(tmp_path, f"{name}/a.png", f"{name}/{name}.png", "b/c.png")
+    dataset = FolderDataset(tmp_path, exclude=["CAFÉ.png"])
+    assert dataset.ids == sorted([f"{name}/a.png", "b/c.png"])
+    assert dataset.label_names == ["Café", "b"]
+    assert sorted(dataset.labels) == [0, 1]
+
+
+@pytest.mark.parametrize("seconds", [13_569_465_600, -9_999_999_999])  # the years 2400 and 1653
+def test_a_time_beyond_64_bits_is_kept_distinct(seconds, tmp_path):
+    times = seconds * 10**9, seconds * 10**9 + 1
+    for name, time in zip("ab", times, strict=True):
+        fill(tmp_path, f"{name}.png")
+        os.utime(tmp_path / f"{name}.png", ns=(0, time))
+        if (tmp_path / f"{name}.png").stat().st_mtime_ns != time:
+            pytest.skip("the file system cannot hold this time")
+    stored = FolderDataset(tmp_path).file_stats["mtime_ns"].tolist()
+    assert stored == [time % 2**64 - (2**64 if time % 2**64 >= 2**63 else 0) for time in times]
+
+
+MARK = b"Software\0pyimagesearch"
+
+
+@pytest.mark.parametrize("last", [False, True])
+def test_pictures_that_this_program_wrote_are_left_out(last, tmp_path):
+    png = ENCODED["png"]
+    at = len(png) - 12 if last else 33
+    chunk = (
+        struct.pack(">I", len(MARK))
+        + b"tEXt"
+        + MARK
+        + struct.pack(">I", zlib.crc32(b"tEXt" + MARK))
+    )
+    fill(
+        tmp_path, "query_0.png", "out/results_12.png", "plot.png", data=png[:at] + chunk + png[at:]
+    )
+    fill(tmp_path, "my losses.png", data=png[:at] + chunk + png[at:])
+    fill(tmp_path, "map.png", "out/query_1.png")  # photographs of these names
+    dataset = FolderDataset(tmp_path)
+    assert dataset.ids == ["map.png", "my losses.png", "out/query_1.png"]
+    rows, _, unreadable = dataset.read_good(range(3), InputSpec(8, 8, 3))
+    assert rows.tolist() == [0, 2]
+    assert unreadable == [
+        ("my losses.png", "a picture that this program wrote, which is not indexed")
+    ]
+    assert read_picture(tmp_path / "plot.png").shape == (32, 48, 3)  # as a query, it is a picture
+
+
+def test_plots_are_marked_as_written_by_this_program(tmp_path):
+    plot_training(tmp_path / "plot.png", [{"phase": "a", "epoch": 1, "loss": 1, "val_loss": 2}], {})
+    plot_training(tmp_path / "plot.jpg", [{"phase": "a", "epoch": 1, "loss": 1, "val_loss": 2}], {})
+    assert FolderDataset(tmp_path).ids == ["plot.jpg"]
+
+
+def test_several_folders_are_one_dataset_with_the_labels_of_each(tmp_path):
+    fill(
+        tmp_path, "cam/cats/1.png", "cam-2/cats/1.png", "cam-2/dogs/2.png", "cam/3.png", "no/4.png"
+    )
+    dataset = FolderDataset(tmp_path, folders=["cam", "cam-2"])
+    assert dataset.ids == ["cam-2/cats/1.png", "cam-2/dogs/2.png", "cam/3.png", "cam/cats/1.png"]
+    assert dataset.label_names == ["cats", "dogs"]
+    assert dataset.labels.tolist() == [0, 1, -1, 0]
+    assert dataset.path(0) == str(tmp_path / "cam-2/cats/1.png")
+    again = open_source(dataset.source, True).with_ids(dataset.ids)
+    assert again.labels.tolist() == [0, 1, -1, 0]
+    (tmp_path / "cam").rename(tmp_path / "unmounted")
+    missing = FolderDataset(tmp_path, folders=["cam", "cam-2"])
+    assert missing.ids == ["cam-2/cats/1.png", "cam-2/dogs/2.png"]
+    assert missing.unreadable == {"cam/": "No such file or directory"}

@@ -1,14 +1,18 @@
 """Images in arrays: the built-in datasets and .npz files."""
 
+import contextlib
+import logging
 import os
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 
 import numpy as np
 
-from pyimagesearch.datasets.builtin import BUILT_IN, load_npz
+from pyimagesearch.datasets.builtin import BUILT_IN, load_npz, npz_digest
 from pyimagesearch.datasets.dataset import Batch, Dataset, RowIds
 from pyimagesearch.datasets.transforms import unit_float
+
+logger = logging.getLogger(__name__)
 
 SPLITS = ("train", "test")
 ROWS_PER_BATCH = 256
@@ -18,11 +22,15 @@ class ArrayDataset(Dataset):
     """One split of images in an array, with integer labels where they are known.
 
     The id of a row is its number as text. Images are loaded when they are first needed: a search
-    shows a few of them, and an index already holds all labels.
+    shows a few of them, and an index already holds all labels. The `source` of an .npz file has the
+    `digest` of its images, because row numbers do not identify the images of a rewritten file.
     """
 
-    def __init__(self, name, split="train", limit=None):
-        """Open `name`, one of `BUILT_IN` or an .npz file; `limit` keeps its first rows only."""
+    def __init__(self, name, split="train", limit=None, digest=None):
+        """Open `name`, one of `BUILT_IN` or an .npz file; `limit` keeps its first rows only.
+
+        Raises ValueError when an .npz file has other images than those of the `digest`.
+        """
         if split not in SPLITS:
             raise ValueError(f"expected the split train or test, received {split}")
         if name in BUILT_IN:
@@ -30,11 +38,18 @@ class ArrayDataset(Dataset):
         elif name.endswith(".npz"):
             self._load, name = load_npz, os.path.abspath(name)
         else:
+            problem = "no such folder:" if os.sep in name else "unknown dataset"
             raise ValueError(
-                f"unknown dataset {name}: expected {', '.join(BUILT_IN)}, an .npz file with "
+                f"{problem} {name}: expected {', '.join(BUILT_IN)}, an .npz file with "
                 "x_train and x_test, or a folder"
             )
         self.source = {"name": name, "split": split, "limit": limit}
+        if self._load is load_npz and (found := npz_digest(name, split)):
+            if digest not in (None, found):
+                raise ValueError(
+                    f"the images of {name} have changed since they were indexed: index them again"
+                )
+            self.source["digest"] = found
         self.unreadable = {}
         self._loading = None
 
@@ -44,22 +59,47 @@ class ArrayDataset(Dataset):
 
     @cached_property
     def images(self):
-        """All images, (n, height, width, 1 or 3): unsigned integers, or floats in [0, 1]."""
+        """All images, (n, height, width, 1 or 3): uint8, or floats in [0, 1]."""
         return self._load_images() if self._loading is None else self._loading.result()
 
     def _load_images(self):
-        name, split, limit = self.source.values()
-        images = _as_images(self._load(name, split, "x"), name)[:limit]
+        name, limit = self.source["name"], self.source["limit"]
+        images = _as_images(self._load(name, self.source["split"], "x"), name)
+        if images.dtype == bool:
+            images = images * np.uint8(255)
+        elif images.dtype.kind in "iu" and images.dtype != np.uint8:
+            images = self._scaled(images)
+        images = images[:limit]
         if self.labels is not None and len(self.labels) != len(images):
             raise ValueError(f"{name}: {len(self.labels)} labels for {len(images)} images")
         return images
 
+    def _scaled(self, images):
+        """Return integers as float32 in [0, 1], scaled by the range of those of both splits."""
+        from pyimagesearch.pictures.pixels import integer_range, scaled  # rarely needed
+
+        name, extremes = self.source["name"], [int(images.min()), int(images.max())]
+        with contextlib.suppress(ValueError):  # there may be one split only
+            [other] = set(SPLITS) - {self.source["split"]}
+            images_of_other = self._load(name, other, "x")
+            if images_of_other.dtype.kind in "iu":
+                extremes += [int(images_of_other.min()), int(images_of_other.max())]
+        info = np.iinfo(images.dtype)
+        extremes = np.array(extremes, object)
+        first, last = integer_range(extremes, info.bits, info.kind == "i", range(8, 65, 2))
+        if (first, last) != (info.min, info.max):
+            logger.warning(
+                f"{name}: its {info.dtype} images hold {extremes.min():,} to {extremes.max():,}: "
+                f"{first:,} is read as black and {last:,} as white"
+            )
+        return scaled(images[: self.source["limit"]], first, last)
+
     @cached_property
     def labels(self):
         """int64 (n,), or None when the source has no labels."""
-        name, split, limit = self.source.values()
-        labels = self._load(name, split, "y")
-        return None if labels is None else _as_labels(labels, name)[:limit]
+        name = self.source["name"]
+        labels = self._load(name, self.source["split"], "y")
+        return None if labels is None else _as_labels(labels, name)[: self.source["limit"]]
 
     @cached_property
     def ids(self):
@@ -99,7 +139,7 @@ class ArrayDataset(Dataset):
         rows = np.array([int(id) for id in ids], np.int64)
         if len(rows) and not 0 <= rows.min() <= rows.max() < len(self):
             raise ValueError(
-                f"{self.source['name']} has {len(self):,} images, the index has one of number "
+                f"{self.source['name']} has {len(self):,} images, but the index has image "
                 f"{rows.max():,}: name the images that were indexed with --dataset"
             )
         return self if np.array_equal(rows, np.arange(len(self))) else self.subset(rows)
@@ -145,10 +185,8 @@ def _as_images(images, name):
             f"{name}: expected images of shape (n, height, width) or (n, height, width, 1 or 3), "
             f"received {images.shape}"
         )
-    if images.dtype.kind not in "uf":
-        raise ValueError(
-            f"{name}: expected images of an unsigned or float type, received {images.dtype}"
-        )
+    if images.dtype.kind not in "biuf":
+        raise ValueError(f"{name}: expected images of numbers, received {images.dtype}")
     # Written so that NaN fails too.
     if images.dtype.kind == "f" and not (images.min() >= 0 and images.max() <= 1):
         raise ValueError(
@@ -161,7 +199,7 @@ def _as_images(images, name):
 def _as_labels(labels, name):
     if labels.dtype.kind not in "iu" or labels.size != len(labels):
         raise ValueError(
-            f"{name}: expected one whole-number label an image, "
+            f"{name}: expected one integer label for each image, "
             f"received {labels.dtype} of shape {labels.shape}"
         )
     return labels.reshape(-1).astype(np.int64)

@@ -1,5 +1,6 @@
 """Loaders of the built-in datasets and of .npz files: arrays of images and labels by split."""
 
+import contextlib
 import gzip
 import os
 from pathlib import Path
@@ -30,6 +31,19 @@ def load_npz(path, split, kind):
             raise ValueError(f"it has no array {key}, only {', '.join(arrays) or 'none'}")
     except Exception as error:  # zip, zlib and NumPy each raise their own
         raise ValueError(f"cannot use {path} as an .npz dataset: {error}") from error
+
+
+def npz_digest(path, split):
+    """Return a text that identifies the images of a split by their content; None if there are none.
+
+    It is the CRC-32 and the size of the array, which are read from the directory of the file.
+    """
+    import zipfile  # here, because most datasets do without
+
+    with contextlib.suppress(OSError, KeyError, zipfile.BadZipFile), zipfile.ZipFile(path) as file:
+        member = file.getinfo(f"x_{split}.npy")
+        return f"crc32:{member.CRC:08x}:{member.file_size}"
+    return None
 
 
 def _load_mnist(_, split, kind):
@@ -86,7 +100,7 @@ def _download(name, folder, files):
 def read_idx(path):
     """Return the uint8 array of an IDX file, gzipped or not: the format of the original MNIST.
 
-    Raises ValueError when the file is cut short or is something else.
+    Raises ValueError when the file is cut short or not an IDX file.
     """
     path = Path(path)
     try:

@@ -1,11 +1,16 @@
 """Opening a dataset by its name, or by the source that an index recorded."""
 
+import logging
 import os
 
 import numpy as np
 
-from pyimagesearch.datasets.array import ArrayDataset
+from pyimagesearch.datasets.array import SPLITS, ArrayDataset
 from pyimagesearch.datasets.builtin import BUILT_IN
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_SOURCE = {"name": "mnist", "split": "train", "limit": None}
 
 
 def is_folder(name):
@@ -13,28 +18,99 @@ def is_folder(name):
     return name not in BUILT_IN and os.path.isdir(name)
 
 
-def open_dataset(name, split="train", limit=None):
+def open_dataset(
+    name, split="train", limit=None, folders=(), exclude=(), truncated=False, digest=None
+):
     """Return the dataset called `name`: one of `BUILT_IN`, an .npz file, or a folder of pictures.
 
-    A folder has no splits: `split` makes no difference to it. `limit` keeps the first rows.
+    `limit` keeps the first rows. A folder has no splits: `split` makes no difference to it. Of a
+    folder, only the relative paths `folders` are searched, by default all, without the files and
+    folders that match a pattern of `exclude`; with `truncated`, JPEGs that are cut short are read
+    as far as they go. `digest`, which a source may record, is not compared: the images may be new.
 
     Raises ValueError or OSError, saying what to do, when it is unknown, malformed or missing.
     """
     if not is_folder(name):
+        if exclude or truncated:
+            raise ValueError(f"--exclude and --truncated are for folders of pictures, not {name}")
+        if name in BUILT_IN and os.path.isdir(name):
+            logger.info(f"{name} is the built-in dataset: for the folder, give ./{name}")
         return ArrayDataset(name, split, limit)
     from pyimagesearch.datasets.folder import FolderDataset  # needs Pillow
 
-    folder = FolderDataset(name)
+    folder = FolderDataset(name, None, folders, exclude, truncated)
     return folder if limit is None else folder.subset(np.arange(min(limit, len(folder))))
 
 
 def open_source(source, files):
     """Return the dataset of a `source` for use by `with_ids`: a folder is not listed.
 
-    `files` says whether the ids are paths of files.
+    `files` says whether the ids are paths of files. Raises ValueError when the images of an .npz
+    file are others than those that the source records.
     """
     if not files:
         return ArrayDataset(**source)
     from pyimagesearch.datasets.folder import FolderDataset
 
-    return FolderDataset(source["name"], [])
+    return FolderDataset(source["name"], [], **folder_settings(source))
+
+
+def folder_settings(source):
+    """Return the arguments of FolderDataset in a source, apart from the name of the folder."""
+    return {key: source[key] for key in ("folders", "exclude", "truncated") if key in source}
+
+
+def updated_source(source, names=None, split=None, limit=None, exclude=None, truncated=None):
+    """Return a source, the arguments of `open_dataset`, with all that is not None replaced.
+
+    `names` are one dataset, or several folders: they become the folder that holds them all and the
+    paths below it. Raises ValueError when several names are not folders.
+    """
+    given = {"split": split, "limit": limit, "exclude": exclude, "truncated": truncated}
+    given = {key: value for key, value in given.items() if value is not None}
+    if names is not None:
+        source = {key: value for key, value in source.items() if key not in ("folders", "digest")}
+        given |= _named([names] if isinstance(names, str) else names)
+        if not is_folder(given["name"]):
+            source = {key: source[key] for key in ("name", "split", "limit")}
+    return {**source, **given}
+
+
+def _named(names):
+    """Return the `name`, and of several folders the `folders`, of a source."""
+    if len(names) == 1:
+        return {"name": names[0]}
+    for name in names:
+        if not is_folder(name):
+            raise ValueError(f"{name} is not a folder: of several datasets, each has to be one")
+    paths = sorted({os.path.abspath(name) for name in names})
+    outer = [p for p in paths if not any(p != q and _is_below(p, q) for q in paths)]
+    if len(outer) == 1:
+        return {"name": outer[0]}
+    root = os.path.commonpath(outer)
+    return {"name": root, "folders": [os.path.relpath(path, root) for path in outer]}
+
+
+def _is_below(path, folder):
+    return os.path.commonpath([path, folder]) == folder
+
+
+def is_source(value):
+    """Whether a value from a file has the fields and types of a dataset's `source`."""
+    if not isinstance(value, dict) or not {"name", "split", "limit"} <= value.keys():
+        return False
+    limit = value["limit"]
+    checks = {
+        "name": isinstance(value["name"], str),
+        "split": value["split"] in SPLITS,
+        "limit": limit is None or (type(limit) is int and limit > 0),
+        "folders": _are_texts(value.get("folders", [])),
+        "exclude": _are_texts(value.get("exclude", [])),
+        "truncated": isinstance(value.get("truncated", False), bool),
+        "digest": isinstance(value.get("digest", ""), str),
+    }
+    return value.keys() <= checks.keys() and all(checks.values())
+
+
+def _are_texts(value):
+    return isinstance(value, list) and all(isinstance(text, str) for text in value)

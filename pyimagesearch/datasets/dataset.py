@@ -25,11 +25,11 @@ class Batch(NamedTuple):
 class Dataset:
     """Named images, read by row; subclasses are ArrayDataset and FolderDataset.
 
-    `ids` is a sequence of str, one a row. `labels` is int64 (n,), -1 where a row has none, or
-    None; `label_names` a list of str that labels count, or None where labels are plain numbers.
-    `source` holds the arguments of `open_dataset` that open this again. `unreadable` maps the ids
-    that could not be read so far to the reasons. `file_stats`, FILE_STATS (n,), identifies the
-    files, or is None where images are not files.
+    `ids` is a sequence of str, one for each row. `labels` is int64 (n,), -1 where a row has none,
+    or None; `label_names` is a list of the names of labels 0, 1, ..., or None where labels are
+    plain numbers. `source` holds the arguments of `open_dataset` that open this again. `unreadable`
+    maps the ids that could not be read so far to the reasons. `file_stats`, FILE_STATS (n,),
+    identifies the files, or is None where images are not files.
 
     Subclasses implement `read_good`, `batches`, `picture`, `subset`, `with_ids` and `split`.
     """

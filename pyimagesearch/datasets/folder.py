@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import os
+import unicodedata
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 
@@ -13,6 +14,7 @@ from pyimagesearch.datasets.dataset import FILE_STATS, Batch, Dataset
 from pyimagesearch.datasets.image_io import decode, open_picture, read_picture
 from pyimagesearch.datasets.scanning import find_pictures
 from pyimagesearch.files import printable
+from pyimagesearch.pictures.formats import is_own_output
 
 DEFAULT_SHAPE = 64, 64, 3  # height, width, channels
 FILES_PER_BATCH = 64
@@ -24,9 +26,9 @@ class FolderDataset(Dataset):
     """The picture files in a folder and below it, decoded each time they are read.
 
     A row's id is the file's path relative to the folder, with "/" between its parts; rows are in
-    the order of their ids. The first sub-folder of a picture is its label. `file_stats` has sizes
-    in bytes and times of change, -1 for a file without access, and digests of 0 until the files
-    are read; it is None when `paths` were given.
+    the order of their ids. The first sub-folder of a picture is its label, counted from the one of
+    `folders` that it is in. `file_stats` has sizes in bytes and times of change, -1 for a file
+    without access, and digests of 0 until the files are read; it is None when `paths` were given.
 
     Any file may prove unreadable when it is decoded. `unreadable` also names sub-folders that
     could not be listed; these end in "/". Rows never shift: an unreadable file keeps its row, but
@@ -37,20 +39,25 @@ class FolderDataset(Dataset):
     reader_threads = 2
     default_shape = DEFAULT_SHAPE
 
-    def __init__(self, folder, paths=None):
+    def __init__(self, folder, paths=None, folders=(), exclude=(), truncated=False):
         """Look for pictures in `folder`, or take the relative `paths`, such as an index's ids.
 
+        `folders` and `exclude` are those of `find_pictures`, `truncated` that of `read_picture`.
         Raises OSError when there is no such folder, ValueError when there are no pictures in it.
         """
         self.folder = os.path.abspath(folder)
         self.source = {"name": self.folder, "split": "train", "limit": None}
+        settings = {"folders": list(folders), "exclude": list(exclude), "truncated": truncated}
+        self.truncated = truncated
+        self._settings = {key: value for key, value in settings.items() if value}
+        self.source |= self._settings
         self.unreadable = {}
         if paths is not None:
             self.ids = paths
             return
         if not os.path.isdir(folder):
             raise NotADirectoryError(f"no such folder: {printable(folder)}")
-        found = list(find_pictures(self.folder, self.unreadable))
+        found = list(find_pictures(self.folder, self.unreadable, folders, exclude))
         if not found:
             reasons = (f"; {printable(path)}: {why}" for path, why in self.unreadable.items())
             raise ValueError(f"no pictures in {printable(folder)} or below it{''.join(reasons)}")
@@ -61,7 +68,7 @@ class FolderDataset(Dataset):
     @functools.cached_property
     def label_names(self):
         """The names of the first sub-folders, sorted; a label is an index into this list."""
-        return sorted({path.partition("/")[0] for path in self.ids if "/" in path})
+        return sorted({name for name in map(self._sub_folder, self.ids) if name})
 
     @functools.cached_property
     def labels(self):
@@ -69,9 +76,20 @@ class FolderDataset(Dataset):
         if not self.label_names:
             return None
         numbers = {name: number for number, name in enumerate(self.label_names)}
-        firsts = (path.partition("/") for path in self.ids)
-        labels = (numbers[name] if slash else -1 for name, slash, _ in firsts)
+        labels = (numbers.get(self._sub_folder(path), -1) for path in self.ids)
         return np.fromiter(labels, np.int64, len(self))
+
+    def _sub_folder(self, path):
+        """Return the name of the first sub-folder of a relative path, or an empty text.
+
+        It is normalised, as file names of macOS write accents in another way than others.
+        """
+        for folder in self._settings.get("folders", ()):
+            if path.startswith(f"{folder}/"):
+                path = path[len(folder) + 1 :]
+                break
+        name, slash, _ = path.partition("/")
+        return unicodedata.normalize("NFC", name) if slash else ""
 
     def path(self, row):
         """Return the absolute path of one file."""
@@ -83,7 +101,7 @@ class FolderDataset(Dataset):
         Raises ValueError or OSError with the path and the reason.
         """
         try:
-            return read_picture(self.path(row), size)
+            return read_picture(self.path(row), size, self.truncated)
         except (ValueError, OSError) as error:
             raise type(error)(f"{printable(self.ids[row])}: {error}") from error
 
@@ -139,7 +157,7 @@ class FolderDataset(Dataset):
 
     def subset(self, rows):
         """Return the dataset of these rows; a label means the same in it."""
-        part = FolderDataset(self.folder, [self.ids[row] for row in rows])
+        part = self.with_ids([self.ids[row] for row in rows])
         part.label_names = self.label_names
         part.unreadable = self.unreadable  # shared: a file is unreadable in every part
         if self.file_stats is not None:
@@ -148,7 +166,7 @@ class FolderDataset(Dataset):
 
     def with_ids(self, ids):
         """Return the dataset of these paths, without looking whether the files exist."""
-        return FolderDataset(self.folder, ids)
+        return FolderDataset(self.folder, ids, **self._settings)
 
     def _start(self, rows, spec, hashed=False):
         """Start decoding rows; return what `_finish` takes."""
@@ -157,14 +175,19 @@ class FolderDataset(Dataset):
         digests = np.zeros((len(rows), 2), "<u8") if hashed else None
         futures = [
             _pool().submit(
-                _read_into, images[i], digests[i] if hashed else None, self.path(row), spec
+                _read_into,
+                images[i],
+                digests[i] if hashed else None,
+                self.path(row),
+                spec,
+                self.truncated,
             )
             for i, row in enumerate(rows)
         ]
         return rows, images, digests, futures
 
     def _finish(self, rows, images, digests, futures):
-        """Wait for the decoders; return a Batch."""
+        """Wait for the decoders and return a Batch."""
         reasons = [future.result() for future in futures]
         bad = [(self.ids[row], why) for row, why in zip(rows, reasons, strict=True) if why]
         if not bad:
@@ -189,7 +212,7 @@ def cores():
 
 @functools.cache
 def _pool():
-    """The threads that decode, for all folders. One picture a thread: OpenCV is to start none."""
+    """Return the threads that decode, for all folders; OpenCV starts none of its own."""
     cv2.setNumThreads(1)
     return ThreadPoolExecutor(decoder_threads or cores(), thread_name_prefix="decode")
 
@@ -198,14 +221,20 @@ if hasattr(os, "register_at_fork"):  # threads do not survive in a forked child
     os.register_at_fork(after_in_child=_pool.cache_clear)
 
 
-def _read_into(image, digest, path, spec):
-    """Read a file into `image`, and its hash into `digest`; return None, or why it cannot be."""
+def _read_into(image, digest, path, spec, truncated):
+    """Read a file into `image`, and its hash into `digest`; return None or why it is unreadable."""
     try:
         with open_picture(path) as file:
+            if is_own_output(file):
+                return "a picture that this program wrote, which is not indexed"
+            before = os.fstat(file.fileno())
             if digest is not None:
                 digest[:] = content_digest(file)
                 file.seek(0)
-            image[:] = spec.prepare(decode(file, spec.shape[:2]))
+            image[:] = spec.prepare(decode(file, spec.shape[:2], truncated))
+            after = os.fstat(file.fileno())
+        if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+            return "it was written to while it was read: index again"
     except (ValueError, OSError) as error:
         return str(error)
 

@@ -1,20 +1,37 @@
-"""Finding the picture files below a folder, and showing their names."""
+"""Finding the picture files below a folder."""
 
 import os
+import re
 import stat
+import unicodedata
+from fnmatch import translate
+from itertools import filterfalse
 
-from pyimagesearch.datasets.image_io import HEAD_SIZE, SUFFIXES, picture_format
+from pyimagesearch.pictures.formats import HEAD_SIZE, SUFFIXES, is_own_output, picture_format
+
+EXCLUDED = {
+    *("@eadir", "#recycle", "#snapshot", "@recycle", "@recently-snapshot", "lost+found"),
+    *("$recycle.bin", "system volume information", "__macosx"),
+}
+"""Folders of thumbnails, deleted files and snapshots that disk stations and systems create."""
+
+# The usual names of the sheets and plots that this program writes.
+_OWN_NAME = re.compile(r"(query|results|map|duplicates|clusters|elbow|plot|recon_vis)(_\d+)?\.png")
 
 
-def find_pictures(root, unreadable):
+def find_pictures(root, unreadable, folders=(), exclude=()):
     """Yield (relative path, size, mtime_ns) of the candidates below `root`, sorted by path.
 
-    A file is one if its name has the suffix of a picture, or its content begins like one. Names
-    that start with a dot are passed over. Links are followed, but each folder is visited once,
-    under the first of its paths. A folder that cannot be listed goes to `unreadable`.
+    A file is a candidate if its name has the suffix of a picture, or its content begins like one.
+    Of `root` only the relative paths `folders` are searched, by default all. Names that start with
+    a dot are skipped, and so are EXCLUDED, pictures that this program wrote, and names or
+    relative paths that match a pattern of `exclude`. Links are followed, but each folder is visited
+    once, under the first of its paths. A folder that cannot be listed is added to `unreadable`.
     """
+    is_excluded = _matcher(exclude)
     visited = set()
-    stack = [""]  # what is still to visit, the next on top; folders end in "/"
+    # The entries to visit, the next one on top; folders end in "/".
+    stack = sorted((f"{folder}/" for folder in folders), reverse=True) or [""]
     while stack:
         path = stack.pop()
         if path and not path.endswith("/"):
@@ -24,9 +41,35 @@ def find_pictures(root, unreadable):
             status = os.stat(os.path.join(root, path))
             if (status.st_dev, status.st_ino) not in visited:
                 visited.add((status.st_dev, status.st_ino))
-                stack += sorted((path + name for name in _names(root, path)), reverse=True)
+                paths = [path + name for name in _names(root, path)]
+                if exclude:
+                    paths = filterfalse(is_excluded, paths)
+                stack += sorted(paths, reverse=True)
         except OSError as error:
             unreadable[path or "./"] = error.strerror
+
+
+def _matcher(patterns):
+    """Return a function of a relative path that tells whether a pattern matches it.
+
+    Patterns are those of `fnmatch`, without regard to case. One with a "/" is compared with the
+    path, others with its last part.
+    """
+    patterns = [_folded(pattern.rstrip("/")) for pattern in patterns]
+    of_path = [translate(pattern) for pattern in patterns if "/" in pattern]
+    of_name = [translate(pattern) for pattern in patterns if "/" not in pattern]
+    match_path, match_name = (re.compile("|".join(p) or "(?!)").match for p in (of_path, of_name))
+
+    def matches(path):
+        path = _folded(path.rstrip("/"))
+        return match_name(path.rpartition("/")[2]) or match_path(path)
+
+    return matches
+
+
+def _folded(name):
+    """Return a name without differences of case and of Unicode normalisation."""
+    return name.lower() if name.isascii() else unicodedata.normalize("NFC", name).lower()
 
 
 def _names(root, path):
@@ -34,7 +77,7 @@ def _names(root, path):
         return [
             entry.name + ("/" if _is_folder(entry) else "")
             for entry in entries
-            if not entry.name.startswith(".")
+            if not entry.name.startswith(".") and entry.name.lower() not in EXCLUDED
         ]
 
 
@@ -50,13 +93,28 @@ def _candidate(root, path):
     named = path.lower().endswith(SUFFIXES)
     try:
         status = os.stat(full)
-        if named or (stat.S_ISREG(status.st_mode) and _begins_like_a_picture(full)):
-            yield path, status.st_size, status.st_mtime_ns
+        if not named and not (stat.S_ISREG(status.st_mode) and _begins_like_a_picture(full)):
+            return
+        if stat.S_ISREG(status.st_mode) and _may_be_own_output(full):
+            return
+        yield path, status.st_size, _as_int64(status.st_mtime_ns)
     except OSError:
-        if named:  # it shall be rejected with the reason, not passed over
+        if named:  # reported as unreadable with the reason
             yield path, -1, -1
+
+
+def _as_int64(nanoseconds):
+    """Wrap a time that 64 bits cannot hold, before 1678 or after 2261; it stays distinct."""
+    return (nanoseconds + 2**63) % 2**64 - 2**63
 
 
 def _begins_like_a_picture(path):
     with open(path, "rb") as file:
         return picture_format(file.read(HEAD_SIZE)) is not None
+
+
+def _may_be_own_output(path):
+    if not path.endswith(".png") or not _OWN_NAME.fullmatch(os.path.basename(path)):
+        return False
+    with open(path, "rb") as file:
+        return is_own_output(file)

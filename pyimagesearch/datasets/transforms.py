@@ -1,4 +1,4 @@
-"""Image transforms: resizing to the input of an encoder, and random augmentation."""
+"""Image transforms: resizing to the input of an encoder, augmentation."""
 
 from dataclasses import asdict, dataclass
 
@@ -10,10 +10,10 @@ RESIZE_MODES = ("letterbox", "crop", "stretch")
 
 @dataclass(frozen=True)
 class InputSpec:
-    """The images an encoder takes in: `height`, `width`, and `channels`: 1 (grey), 3 (RGB).
+    """The images that an encoder takes: `height`, `width`, and `channels`: 1 (grey), 3 (RGB).
 
-    `resize_mode` says how a picture of other proportions gets there: "letterbox" shows all of it,
-    centred on black; "crop" fills the image with its middle; "stretch" gives up its proportions.
+    `resize_mode` says how a picture of other proportions is resized: "letterbox" shows all of it,
+    centred on black; "crop" fills the image with its middle; "stretch" changes its proportions.
     """
 
     height: int
@@ -25,7 +25,7 @@ class InputSpec:
         sides = self.height, self.width
         if not all(isinstance(n, int) and n > 0 for n in sides) or self.channels not in (1, 3):
             raise ValueError(
-                "expected height, width and channels, whole numbers above 0, the last 1 or 3, "
+                "expected positive integers as height and width, and 1 or 3 channels, "
                 f"received {self.shape}"
             )
         if self.resize_mode not in RESIZE_MODES:
@@ -43,7 +43,7 @@ class InputSpec:
 
         Returns float32 in [0, 1], (height, width, channels).
         """
-        if picture.dtype != np.uint8:  # which is resized as it is, four times smaller than float
+        if picture.dtype != np.uint8:  # uint8 is resized as it is, four times smaller than float
             picture = unit_float(picture)
         if self.resize_mode == "crop":
             picture = _middle(picture, self.height, self.width)
@@ -64,7 +64,7 @@ class InputSpec:
         return canvas
 
     def to_dict(self):
-        """Everything as plain values; the key of `resize_mode` is "fit", as in files so far."""
+        """Return all fields as plain values; the key of `resize_mode` is "fit"."""
         values = asdict(self)
         values["fit"] = values.pop("resize_mode")
         return values
@@ -102,7 +102,7 @@ def _resize(picture, height, width):
 
 
 def unit_float(images):
-    """Return images as float32 in [0, 1]; integers are divided by their type's largest value."""
+    """Return images as float32 in [0, 1]; unsigned integers are divided by their type's maximum."""
     if images.dtype.kind == "u":
         return np.multiply(images, 1 / np.iinfo(images.dtype).max, dtype=np.float32)
     return images.astype(np.float32, copy=False)
@@ -114,13 +114,13 @@ def flip(image, random):
 
 
 def affine(image, random):
-    """Turn an image by up to 10 degrees, scale it by up to 10 % and shift it by up to 5 %."""
+    """Rotate an image by up to 10 degrees, scale it by up to 10 % and shift it by up to 5 %."""
     height, width = image.shape[:2]
     turn = cv2.getRotationMatrix2D(
         (width / 2, height / 2), random.uniform(-10, 10), random.uniform(0.9, 1.1)
     )
     turn[:, 2] += random.uniform(-0.05, 0.05, 2) * (width, height)
-    # What comes in at the edges repeats the edge: black would be a shape of its own to learn.
+    # Edges are replicated, because black corners would be a shape to learn.
     moved = cv2.warpAffine(
         np.ascontiguousarray(image), turn, (width, height), borderMode=cv2.BORDER_REPLICATE
     )

@@ -8,6 +8,11 @@ from matplotlib.ticker import MaxNLocator
 from pyimagesearch.files import atomic_write
 
 
+def _mark(path):
+    """Return the metadata by which a folder of pictures leaves out the plots in it."""
+    return {"Software": "pyimagesearch"} if str(path).lower().endswith(".png") else None
+
+
 def plot_elbow(path, elbow):
     """Plot the inertia for each number of clusters, the chosen one marked, to the file `path`."""
     with style.context("ggplot"):
@@ -23,7 +28,7 @@ def plot_elbow(path, elbow):
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.legend(loc="upper right")
         with atomic_write(path) as temporary:
-            figure.savefig(temporary)
+            figure.savefig(temporary, metadata=_mark(path))
 
 
 def plot_training(path, history, baselines):
@@ -44,7 +49,7 @@ def plot_training(path, history, baselines):
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
             axes.legend()
         with atomic_write(path) as temporary:
-            figure.savefig(temporary)
+            figure.savefig(temporary, metadata=_mark(path))
 
 
 def _plot_losses(axes, history):

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pyimagesearch.datasets.catalog import open_source
+from pyimagesearch.datasets.catalog import DEFAULT_SOURCE, open_source
 from pyimagesearch.models.encoder import Encoder
 
 logger = logging.getLogger(__name__)
 
 # The tutorial's index does not record its images.
-TUTORIAL_SOURCE = {"name": "mnist", "split": "train", "limit": None}
 
 
 @dataclass
@@ -60,7 +59,7 @@ class Index:
         `moved_to` is its present location if it was moved. Raises ValueError when it lacks some of
         the images, OSError when it cannot be read.
         """
-        source = self.source or TUTORIAL_SOURCE
+        source = self.source or DEFAULT_SOURCE
         require_folder(source, self.has_files, moved_to)
         dataset = open_source({**source, "name": moved_to or source["name"]}, self.has_files)
         complete = not self.has_files and int(self.ids[-1]) == len(self) - 1

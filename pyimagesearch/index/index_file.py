@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pyimagesearch.datasets.array import SPLITS
+from pyimagesearch.datasets.catalog import is_source
 from pyimagesearch.datasets.dataset import FILE_STATS, RowIds
 from pyimagesearch.files import atomic_write, is_inside, load_plain, verify_checksum
 from pyimagesearch.index.index import Index
@@ -19,7 +19,6 @@ HDF5_SUFFIXES = (".h5", ".hdf5")
 # Codes up to this many values are all checked for NaN on loading; more would slow down opening.
 MAX_CHECKED_VALUES = 50_000_000
 MAX_CHECKED_BYTES = 64 << 20  # files up to this size are verified on loading, in 0.05 s
-SOURCE_KEYS = {"name", "split", "limit"}
 PICKLE = b"\x80"  # the first byte of all pickles since protocol 2
 FORMAT = 2  # files without this number have no checksum
 
@@ -147,7 +146,7 @@ def _checked_index(data):
         _require(-1 <= labels.min() <= labels.max() < len(names), "a label has no name")
     _require(
         source is None or is_source(source),
-        f"expected the dataset as {', '.join(sorted(SOURCE_KEYS))}",
+        "expected the dataset as name, split, limit and, of a folder, how it was read",
     )
     _require(isinstance(metric, str) and metric in METRICS, f"unknown metric {metric}")
     _require(codes_sha256 is None or isinstance(codes_sha256, str), "expected a hash as text")
@@ -158,15 +157,6 @@ def _checked_index(data):
     )
     ids = _checked_ids(data["indexes"], n, file_stats is not None)
     return Index(codes, ids, labels, names, source, metric, encoder, file_stats, codes_sha256)
-
-
-def is_source(value):
-    """Whether a value from a file has the fields and types of a dataset's `source`."""
-    if not isinstance(value, dict) or value.keys() != SOURCE_KEYS:
-        return False
-    name, split, limit = value["name"], value["split"], value["limit"]
-    positive = type(limit) is int and limit > 0
-    return isinstance(name, str) and split in SPLITS and (limit is None or positive)
 
 
 def _checked_ids(ids, count, files):

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pyimagesearch.datasets.catalog import DEFAULT_SOURCE
 from pyimagesearch.datasets.dataset import FILE_STATS
 from pyimagesearch.datasets.folder import content_digest
 from pyimagesearch.datasets.image_io import open_picture
-from pyimagesearch.index.index import TUTORIAL_SOURCE
 
 logger = logging.getLogger(__name__)
 
@@ -198,7 +198,7 @@ def require_same_source(index, dataset, name, limited=False):
     `name` is that of the index. A folder that was moved has the same files, by their content. A
     `limited` dataset must not be smaller than an index of an array.
     """
-    source, new = index.source or TUTORIAL_SOURCE, dataset.source
+    source, new = index.source or DEFAULT_SOURCE, dataset.source
     files = dataset.file_stats is not None
     if index.has_files and files:
         before, now = (set(one.get("folders", ())) for one in (source, new))

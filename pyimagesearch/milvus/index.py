@@ -115,7 +115,7 @@ class MilvusIndex:
         require_folder(self.source, self.has_files, moved_to)
         name = moved_to or self.source["name"]
         if self.has_files:
-            return CollectionFolder(name, self)
+            return CollectionFolder(self, name)
         dataset = open_source({**self.source, "name": name}, False)
         if len(dataset) != len(self):
             raise ValueError(

@@ -11,7 +11,7 @@ import json
 
 import numpy as np
 
-from pyimagesearch.index.index_file import SOURCE_KEYS, is_source
+from pyimagesearch.datasets.catalog import is_source
 from pyimagesearch.milvus.rows import as_text, as_whole
 from pyimagesearch.milvus.schema import TEXT
 
@@ -38,7 +38,7 @@ def checked_state(state, dim):
     if not isinstance(state, dict) or {k: type(v) for k, v in state.items()} != STATE:
         raise ValueError(f"expected its state to hold {', '.join(STATE)}")
     if not is_source(state["dataset"]):
-        raise ValueError(f"expected its dataset as {', '.join(sorted(SOURCE_KEYS))}")
+        raise ValueError("expected its dataset as name, split, limit and how a folder was read")
     if len(as_centre(state["centre"])) not in (0, dim):
         raise ValueError("its engine is damaged")
     return state

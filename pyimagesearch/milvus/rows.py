@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from pyimagesearch.datasets.catalog import folder_settings, open_source
 from pyimagesearch.datasets.dataset import FILE_STATS
 from pyimagesearch.datasets.folder import FolderDataset
 from pyimagesearch.files import is_inside
@@ -97,7 +98,7 @@ def download(source):
     index.encoder, index.rows = source.encoder, np.array(rows, np.int64)
     if source.has_files:
         index.file_stats = np.array(files, FILE_STATS)
-        folder = FolderDataset(source.source["name"], ids)
+        folder = open_source(source.source, True).with_ids(ids)
         index.labels, index.label_names = folder.labels, folder.label_names
     elif all(labels):
         index.labels = np.array([as_whole(label) for label in labels], np.int64)
@@ -153,8 +154,8 @@ class Labels:
 class CollectionFolder(FolderDataset):
     """The pictures of a collection in a folder; a row is the one that the collection gives it."""
 
-    def __init__(self, folder, index):
-        super().__init__(folder, index.ids)
+    def __init__(self, index, folder):
+        super().__init__(folder, index.ids, **folder_settings(index.source))
         self.label_names, self.labels = index.label_names, index.labels
         self._index = index
 

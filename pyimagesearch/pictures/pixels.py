@@ -1,0 +1,168 @@
+"""Samples of any depth and colour space as 8-bit sRGB, or as floats in [0, 1]."""
+
+import contextlib
+import functools
+import io
+import logging
+import re
+
+import numpy as np
+
+logger = logging.getLogger(__name__)
+
+_BITS_PER_SAMPLE, _PHOTOMETRIC, _PLANAR, _SAMPLE_FORMAT = 258, 262, 284, 339  # tags of TIFF
+
+DEPTHS = (8, 12, 16)  # bits that integers of 16 and 32 bits usually use
+# Positions in OpenCV's BGR or BGRA of the channels of a Pillow image.
+_BGR_ORDER = {"RGB": [2, 1, 0], "RGBA": [2, 1, 0, 3], "LA": [0, 3]}
+
+
+def integer_range(values, bits, signed, depths):
+    """Return the range of integers of which only the type is known, as (first, last).
+
+    `bits` and `signed` describe the type; `depths` are the numbers of bits to choose from,
+    ascending: the smallest that holds all values is chosen, or else the type's own. Values below 0
+    are taken as centred on 0: the range of 12 bits is then -2048 to 2047.
+    """
+    low, high = int(values.min()), int(values.max())
+    own = bits if low < 0 else bits - signed
+    needed = max(-low, high + 1) * 2 if low < 0 else high + 1
+    depth = min(own, next((depth for depth in depths if needed <= 2**depth), own))
+    return (-(2 ** (depth - 1)), 2 ** (depth - 1) - 1) if low < 0 else (0, 2**depth - 1)
+
+
+def scaled(values, first, last):
+    """Map integers from `first` to `last` to float32 in [0, 1]."""
+    scale = 1 / (last - first)
+    images = np.multiply(values, scale, dtype=np.float32)
+    if first:
+        images -= first * scale
+    return np.clip(images, 0, 1, out=images)
+
+
+def load_rgb(image, file):
+    """Decode an opened image to uint8 RGB, (h, w, 3)."""
+    from PIL import Image, ImageOps
+
+    if image.format == "JPEG2000" and image.mode != "I;16" and _is_deep(file):
+        raise ValueError("colours of more than 8 bits would come out wrong: save it as PNG")
+    # Of 16 bits a colour, Pillow keeps the upper 8, which are nothing where only 12 are used.
+    reduced = image.mode in _BGR_ORDER and ";16" in str(image.tile) and image.format != "PPM"
+    image.load()
+    if reduced and max(high for _, high in image.getextrema()[:3]) < 16:
+        _restore_depth(image, file)
+    with contextlib.suppress(Exception):  # damaged EXIF data does not spoil the picture
+        ImageOps.exif_transpose(image, in_place=True)
+    if image.mode.startswith("I") or image.mode == "F" or _is_signed(image):
+        grey = Image.fromarray(_grey_to_8_bits(image, file))
+        grey.info["icc_profile"] = image.info.get("icc_profile")
+        image = grey
+    return np.array(_to_rgb(image))
+
+
+def _is_deep(file):
+    """Whether a JPEG 2000 file has more than 8 bits a channel (ISO 15444-1, A.5.1: SIZ)."""
+    file.seek(0)
+    depth = re.search(rb"\xff\x4f\xff\x51.{38}(.)", file.read(1 << 16), re.DOTALL)
+    return depth is None or depth[1][0] & 0x7F >= 8
+
+
+def _is_signed(image):
+    return image.format == "TIFF" and image.tag_v2.get(_SAMPLE_FORMAT, (1,))[0] == 2
+
+
+def _restore_depth(image, file):
+    """Replace colours of 16 bits that use the lower ones only by all that the file has of them."""
+    import cv2
+    from PIL import Image
+
+    file.seek(0)
+    deep = cv2.imdecode(np.frombuffer(file.read(), np.uint8), cv2.IMREAD_UNCHANGED)
+    planar = image.format == "TIFF" and image.tag_v2.get(_PLANAR) == 2  # OpenCV mixes these up
+    if planar or deep is None or deep.dtype != np.uint16 or deep.ndim != 3:
+        raise ValueError("its 16-bit colours are all below 4,096: save it with 8 bits a channel")
+    deep = deep[..., _BGR_ORDER[image.mode]]
+    colours = deep[..., :-1] if image.mode.endswith("A") else deep
+    image.paste(Image.fromarray(_to_8_bits(scaled(deep, *_range(colours, image, file, 16)))))
+
+
+def _grey_to_8_bits(image, file):
+    """Return a grey image of integers of more than 8 bits, or of floats in [0, 1], as uint8."""
+    values, tags = np.asarray(image), image.tag_v2 if image.format == "TIFF" else {}
+    if values.dtype.kind == "f":
+        # Written so that NaN fails too.
+        if not (values.min() >= 0 and values.max() <= 1):
+            raise ValueError(
+                f"its {values.dtype} pixels run from {values.min()} to {values.max()}, expected 0 "
+                "to 1: save it with 8 or 16 bits a channel"
+            )
+    else:
+        bits = tags.get(_BITS_PER_SAMPLE, (16,))[0]
+        if bits in (8, 32):  # which Pillow holds as another type of this size
+            values = values.view(f"{'i' if _is_signed(image) else 'u'}{bits // 8}")
+        values = scaled(values, *_range(values, image, file, bits))
+    return _to_8_bits(1 - values if tags.get(_PHOTOMETRIC) == 0 else values)
+
+
+def _range(values, image, file, bits):
+    """Return the range of samples, (first, last): the one that the file states, or the likely one.
+
+    16 bits often hold 12 of a camera or a scanner, and 32 bits fewer still.
+    """
+    depths = DEPTHS
+    if image.format == "PPM" or bits not in (16, 32):
+        depths = (bits,)
+    elif image.format == "PNG":
+        file.seek(0)
+        stated = re.search(rb"\0\0\0[\1-\4]sBIT([\1-\x10])", file.read(1 << 16))
+        depths = (stated[1][0],) if stated else DEPTHS
+    first, last = integer_range(values, bits, _is_signed(image), depths)
+    if depths is DEPTHS and first + last + 1 < 2 ** (bits - _is_signed(image)) and values.any():
+        _warn_assumed(bits, (last - first).bit_length(), first)
+    return first, last
+
+
+@functools.cache
+def _warn_assumed(bits, depth, first):
+    logger.warning(
+        f"pictures of {bits}-bit samples of which none needs more than {depth} bits are read as "
+        f"{depth}-bit: {first:,} is black and {first + 2**depth - 1:,} white"
+    )
+
+
+def _to_8_bits(values):
+    return (values * np.float32(255) + np.float32(0.5)).astype(np.uint8)
+
+
+def _to_rgb(image):
+    """Return an image of 8 bits a channel as sRGB, with transparency laid on white."""
+    from PIL import Image
+
+    alpha = image.convert("RGBA").getchannel("A") if image.has_transparency_data else None
+    if alpha and image.format == "BMP" and alpha.getextrema() == (0, 0):
+        alpha = None  # unused, as most programs that write 32 bits leave it
+    mode, transform = _srgb_transform(image.info.get("icc_profile"))
+    if transform and (mode == "RGB" or mode == image.mode.removesuffix("A")):
+        rgb = transform.apply(image.convert(mode))
+    else:
+        rgb = image.convert("RGB")
+    return Image.composite(rgb, Image.new("RGB", rgb.size, "white"), alpha) if alpha else rgb
+
+
+@functools.lru_cache(8)
+def _srgb_transform(profile):
+    """Return the mode and the function that convert colours of an ICC profile to sRGB.
+
+    Both are None where there is nothing to convert, and for a damaged profile.
+    """
+    if not profile:
+        return None, None
+    from PIL import ImageCms
+
+    with contextlib.suppress(Exception):  # LittleCMS raises what it likes
+        profile = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        if not (profile.profile.profile_description or "").startswith("sRGB"):
+            mode = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}[profile.profile.xcolor_space.strip()]
+            srgb = ImageCms.createProfile("sRGB")
+            return mode, ImageCms.buildTransform(profile, srgb, mode, "RGB")
+    return None, None
