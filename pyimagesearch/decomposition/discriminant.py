@@ -16,10 +16,10 @@ EXPONENT = 0.25  # of the ratios of variances that the directions are multiplied
 def discriminant(views, dim):
     """Return a linear map of features to codes in which views of one image are near each other.
 
-    `views` is float32 (v, n, d), the features of v views of n images, the first of which are the
-    images themselves. The result is a matrix,
-    float32 (d, dim), and a bias, (dim,). The columns x maximise x'Tx / x'Wx, the ratio of the
-    covariance of all features to that within the views of an image and between neighbours.
+    `views` is float32 (v, n, d), the features of v views of n images; the first views are the
+    images themselves. Returns a matrix, float32 (d, dim), and a bias, (dim,). The columns x
+    maximise x'Tx / x'Wx: T is the covariance of all features, W that of altered views of one image
+    and of neighbours. Columns beyond the number of directions are zeros.
     """
     from scipy.linalg import eigh
 
@@ -29,7 +29,7 @@ def discriminant(views, dim):
     scale = 1 / (deviations + 0.01 * deviations.mean() + 1e-9)
     found = principal_components((flat[: max(n, 4 * FEATURES)] - mean) * scale, FEATURES)
     projection = found.components * scale[:, np.newaxis]
-    points = ((flat - mean) @ projection).reshape(v, n, -1)
+    points = (flat @ projection - mean @ projection).reshape(v, n, -1)
     altered = points[1:] if v > 2 else points
     within = _covariance(altered - altered.mean(axis=0)) * (len(altered) / (len(altered) - 1))
     total = _covariance(points - points.mean(axis=(0, 1)))

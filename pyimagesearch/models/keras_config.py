@@ -17,15 +17,9 @@ LAYERS = {
     *("InputLayer", "Dense", "Activation", "ReLU", "LeakyReLU", "PReLU", "ELU", "Softmax"),
     *("Conv2D", "Conv2DTranspose", "DepthwiseConv2D", "SeparableConv2D", "UpSampling2D"),
     *("MaxPooling2D", "AveragePooling2D", "GlobalAveragePooling2D", "GlobalMaxPooling2D"),
-    *("BatchNormalization", "LayerNormalization", "Normalization", "UnitNormalization"),
-    *(
-        "Dropout",
-        "SpatialDropout2D",
-        "GaussianNoise",
-        "Rescaling",
-        "CustomScaleLayer",
-        "LayerScale",
-    ),
+    *("BatchNormalization", "LayerNormalization", "RMSNormalization", "UnitNormalization"),
+    *("Normalization", "Rescaling", "CustomScaleLayer", "LayerScale"),
+    *("Dropout", "SpatialDropout2D", "GaussianNoise"),
     *("Flatten", "Reshape", "Permute", "ZeroPadding2D", "Cropping2D"),
     *("Add", "Subtract", "Multiply", "Average", "Maximum", "Concatenate"),
 }
