@@ -126,5 +126,5 @@ def test_a_broken_network_in_an_index_is_an_error_that_names_the_model(stub_enco
     [{}, {"height": 0, "width": 1, "channels": 1}, {"height": "a", "width": 1, "channels": 1}],
 )
 def test_an_input_that_makes_no_sense_is_refused(spec):
-    with pytest.raises(ValueError, match="height, width and channels"):
+    with pytest.raises(ValueError, match=r"height.*width.*channels"):
         InputSpec.from_dict(spec)

@@ -46,7 +46,17 @@ def test_train_index_and_search_a_folder(folder, tmp_path, capsys):
     model, path = tmp_path / "model.keras", tmp_path / "index.h5"
     arguments = ["-m", model, "-v", tmp_path / "v.png", "-p", tmp_path / "p.png"]
     arguments += ["--dataset", folder, "--epochs", 1, "--augment", "flip", "affine"]
-    arguments += ["--image-size", 30, 33, "--fit", "crop", "--latent-dim", 512]
+    arguments += [
+        "--image-size",
+        30,
+        33,
+        "--architecture",
+        "conv",
+        "--fit",
+        "crop",
+        "--latent-dim",
+        512,
+    ]
     assert run(train_autoencoder, *arguments) == 0
     errors = capsys.readouterr().err
     assert "image size rounded up to 32 36, multiples of 4" in errors

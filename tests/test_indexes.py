@@ -172,5 +172,5 @@ def test_a_changed_byte_is_found_wherever_it_is(tmp_path, index, name):
 def test_a_source_of_other_types_is_refused(tmp_path, index, source):
     index.source |= source
     save_index(index, tmp_path / "index.pickle")
-    with pytest.raises(ValueError, match="the dataset as limit, name, split"):
+    with pytest.raises(ValueError, match="the dataset as name, split, limit"):
         load_index(tmp_path / "index.pickle")

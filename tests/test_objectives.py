@@ -65,7 +65,7 @@ def test_a_map_has_a_point_of_equal_length_for_every_image_of_both_parts(encoder
 def test_supcon_needs_labels(encoder, tmp_path):
     np.savez(tmp_path / "d.npz", x_train=np.zeros((8, 8, 8), np.uint8))
     unlabelled = open_dataset(str(tmp_path / "d.npz"))
-    with pytest.raises(ValueError, match=r"supcon needs labels.*--objective neighbours"):
+    with pytest.raises(ValueError, match=r"supcon needs labels.*--objective views"):
         targets("supcon", encoder, unlabelled, unlabelled)
 
 

@@ -112,7 +112,7 @@ def test_the_file_of_another_shard_is_not_overwritten(folder, tmp_path, capsys):
     before = path.read_bytes()
     flags = ["-m", MODEL, "-i", path, "--dataset", folder, "--shard", "2/2"]
     capsys.readouterr()
-    assert "that are not in shard 2/2: name a file for this shard alone" in error_of(
+    assert "that are not in shard 2/2: give this shard an index of its own" in error_of(
         capsys, index_images, *flags
     )
     assert path.read_bytes() == before

@@ -11,7 +11,7 @@ from pyimagesearch.datasets.transforms import InputSpec
 from pyimagesearch.models.keras_files import save_model
 from pyimagesearch.training import trainer
 from pyimagesearch.training.checkpoint import Checkpoint
-from pyimagesearch.training.plan import make_plan
+from pyimagesearch.training.plan import Phase, make_plan
 
 SPEC = InputSpec(8, 8, 1)
 
@@ -103,7 +103,7 @@ def test_a_resumed_training_ends_as_an_uninterrupted_one(tmp_path, objective, sc
 def callback(checkpoint, patience=None):
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, name="encoded")])
     model.compile(loss="mse")
-    result = trainer.CheckpointCallback(model, "reconstruct", patience, checkpoint)
+    result = trainer.CheckpointCallback(model, Phase("reconstruct", 1), patience, checkpoint)
     result.set_model(model)
     return result
 
@@ -178,7 +178,8 @@ def test_a_built_model_is_trained_by_the_seed_and_comes_with_a_retrieval_check(t
     result = trainer.build_and_train(build, *splits, SPEC, plan, checkpoint)
     assert result.finished
     assert_same_weights(result.autoencoder, run(tmp_path)[0])
-    assert list(result.check.baselines) == ["raw pixels", "untrained"]
+    names = [name.split(", ")[0] for name in result.check.baselines]
+    assert names == ["raw pixels", "PCA", "PCA", "HOG", "untrained"]
     assert all("P@10" in row for row in checkpoint.history)
 
 

@@ -126,7 +126,7 @@ def test_triplet_is_accepted_as_the_former_name_of_supcon(tmp_path, capsys):
     )
     with pytest.raises(SystemExit):
         train_autoencoder.main(["--help"])
-    assert "{reconstruction,denoising,neighbours,supcon}" in capsys.readouterr().out
+    assert "{views,reconstruction,denoising,neighbours,supcon}" in capsys.readouterr().out
 
 
 def test_images_that_cannot_be_used_are_refused_before_tensorflow_is_imported(tmp_path, python):

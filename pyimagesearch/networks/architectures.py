@@ -8,8 +8,10 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple
 
+import numpy as np
+
 from pyimagesearch.datasets.transforms import InputSpec
-from pyimagesearch.networks.patches import FILTERS, SIDE, build_patches
+from pyimagesearch.networks.patches import FILTERS, MIN_SIDE, SIDE, build_patches
 
 logger = logging.getLogger(__name__)
 
@@ -24,14 +26,14 @@ class Architecture(NamedTuple):
     `filters(height, width)` returns the default number of filters of each layer and `latent_dim` is
     the default dimension of the code; None where the architecture fixes them. The sides of the
     images must be multiples of `stride`, or with None of 2 to the power of the number of filters.
-    Larger images are reduced to sides of `max_side` pixels where no size is given.
+    Where no size is given, sides outside the range `sides`, in pixels, are resized to its ends.
     """
 
     build: Callable
     filters: Callable | None
     latent_dim: int | None
     stride: int | None = None
-    max_side: int | None = None
+    sides: tuple | None = None
 
 
 def build_conv(width, height, channels, filters, latent_dim):
@@ -128,7 +130,7 @@ ARCHITECTURES = {
     "pooling": Architecture(build_pooling, None, None, stride=4),
     "deep": Architecture(build_deep, _deep_filters, 512),
     "patches": Architecture(
-        build_patches, lambda height, width: (FILTERS,), 64, stride=1, max_side=SIDE
+        build_patches, lambda height, width: (FILTERS,), 64, stride=1, sides=(MIN_SIDE, SIDE)
     ),
 }
 
@@ -157,8 +159,8 @@ def choose_input_spec(
     which `filters` may change.
     """
     height, width, default_channels = default_shape
-    max_side = ARCHITECTURES[name].max_side or max(height, width)
-    height, width = min(height, max_side), min(width, max_side)
+    if ARCHITECTURES[name].sides:
+        height, width = np.clip((height, width), *ARCHITECTURES[name].sides).tolist()
     if image_size:
         stride = stride_of(name, *image_size, filters)
         height, width = (-(-side // stride) * stride for side in image_size)

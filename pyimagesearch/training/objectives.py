@@ -3,7 +3,12 @@
 import numpy as np
 
 from pyimagesearch.backend import keras
-from pyimagesearch.decomposition.diffusion_map import align, extend_map, neighbour_map
+from pyimagesearch.decomposition.diffusion_map import (
+    MIN_CODES,
+    align,
+    extend_map,
+    neighbour_map,
+)
 from pyimagesearch.training.batches import encode_with_network
 
 ops = keras.ops
@@ -46,6 +51,18 @@ LOSSES = {
 }
 
 
+def require_targets(phases, training, validation):
+    """Raise ValueError if two datasets lack the labels or the images that the phases need."""
+    targets = {phase.target for phase in phases}
+    for dataset in (training, validation) if "labels" in targets else ():
+        _require_labels(dataset)
+    if "map" in targets and len(training) < MIN_CODES:
+        raise ValueError(
+            f"the objective neighbours needs at least {MIN_CODES} images to train on, received "
+            f"{len(training)}: use --objective views"
+        )
+
+
 def phase_targets(phase, encoder, training, validation, spec):
     """Return the targets of a phase for two datasets: arrays with an entry a row, or (None, None).
 
@@ -77,6 +94,6 @@ def _require_labels(dataset):
         raise ValueError(
             "the objective supcon needs labels of 2 classes or more, and "
             f"{dataset.source['name']} has none: put the pictures into sub-folders by class, or "
-            "use --objective neighbours"
+            "use --objective views"
         )
     return dataset.labels

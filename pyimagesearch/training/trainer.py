@@ -13,7 +13,7 @@ from pyimagesearch.files import atomic_write
 from pyimagesearch.models.keras_files import encoder_of
 from pyimagesearch.training.batches import Batches, encode_with_network
 from pyimagesearch.training.diagnostics import RetrievalCheck, make_retrieval_check
-from pyimagesearch.training.objectives import LOSSES, phase_targets
+from pyimagesearch.training.objectives import LOSSES, phase_targets, require_targets
 from pyimagesearch.training.optimizers import apply_norm_momentum, make_optimizer
 from pyimagesearch.training.plan import FIT, SCHEDULES
 from pyimagesearch.training.views import fit_views
@@ -51,6 +51,7 @@ def build_and_train(
     `strategy` is that of `devices`, and `mixed_precision` computes in bfloat16; the model returned
     is float32. The other arguments are those of `train`. Raises what `build` and `train` raise.
     """
+    require_targets(plan.phases, training, validation)
     logger.info("building autoencoder...")
     keras.utils.set_random_seed(plan.seed)
     with devices(strategy), precision(mixed_precision):
