@@ -6,7 +6,7 @@ process. Relevant is the first sub-folder, or the label. Without --queries, the 
 images of the dataset, or where it has none each image in turn, left out of its own results.
 
 usage: python -m benchmarks.photos DATASET [--queries DATASET] [--objectives views supcon]
-           [--dim 64] [--seeds 1 2 3]
+           [--dim 64] [--metric euclidean] [--seeds 1 2 3]
 """
 
 import argparse
@@ -19,7 +19,9 @@ from pathlib import Path
 import numpy as np
 
 from pyimagesearch.datasets.catalog import open_dataset
-from pyimagesearch.evaluation.evaluate import evaluate_index
+from pyimagesearch.datasets.dataset import same_images
+from pyimagesearch.evaluation.evaluate import evaluate_index, labels_in
+from pyimagesearch.evaluation.metrics import evaluate
 from pyimagesearch.metric import METRICS
 from pyimagesearch.models.export import open_encoder
 from pyimagesearch.search.factory import build_engine
@@ -39,6 +41,14 @@ def train(folder, dataset, objective, dim, seed):
     return open_encoder(str(model)), time.perf_counter() - start
 
 
+def measure(codes, encoder, gallery, queries, metric):
+    """Return the scores of codes, float32 (n, d), of a gallery, as `evaluate_index` does."""
+    same = same_images(gallery, queries)
+    sought = codes if same else encoder.encode_dataset(queries)
+    labels = labels_in(gallery, queries)
+    return evaluate(sought, labels, codes, gallery.labels, metric, skip_own_row=same)
+
+
 def table_row(name, scores, seconds=None):
     """Return a row of the table: means of the scores, and of several seeds their deviations."""
     rows = [[score[key] for key in SCORES] for score in scores]
@@ -56,35 +66,30 @@ def main():
     parser.add_argument("--queries")
     parser.add_argument("--objectives", nargs="*", default=["default", "supcon"])
     parser.add_argument("--dim", type=int, default=64)
+    parser.add_argument("--metric", choices=METRICS, default="euclidean")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     args = parser.parse_args()
     gallery = open_dataset(args.dataset, "train")
     queries = open_dataset(args.queries) if args.queries else gallery.test_images()
-    trained = {objective: [] for objective in args.objectives}
-    with tempfile.TemporaryDirectory() as folder:
-        for objective, runs in trained.items():
-            for seed in args.seeds:
-                encoder, seconds = train(Path(folder), args.dataset, objective, args.dim, seed)
-                codes = encoder.encode_dataset(gallery)
-                by_metric = [
-                    evaluate_index(
-                        codes, encoder, gallery, build_engine(codes, "exact", metric), queries
-                    )
-                    for metric in METRICS
-                ]
-                runs.append((by_metric, seconds))
-    print(
-        f"| {Path(args.dataset).name}, {len(gallery):,} + {len(queries):,} images, "
-        f"{len(args.seeds)} seeds | {' | '.join(SCORES)} | training |"
-    )
+    sizes = f"{len(gallery):,} images, {len(queries):,} queries, {len(args.seeds)} seeds"
+    print(f"| {Path(args.dataset).name}, {sizes} | {' | '.join(SCORES)} | training |")
     print("|---" * (len(SCORES) + 2) + "|")
-    [baselines, _], _ = trained[args.objectives[0]][0]
-    for name in list(baselines)[1:]:
-        print(table_row(name, [baselines[name]]))
-    for objective, runs in trained.items():
-        for number, metric in enumerate(METRICS):
-            scores = [next(iter(by_metric[number].values())) for by_metric, _ in runs]
-            print(table_row(f"{objective}, {args.dim}-d, {metric}", scores, [s for _, s in runs]))
+    for objective in args.objectives:
+        scores, seconds = [], []
+        for seed in args.seeds:
+            with tempfile.TemporaryDirectory() as folder:
+                encoder, took = train(Path(folder), args.dataset, objective, args.dim, seed)
+            codes = encoder.encode_dataset(gallery)
+            engine = build_engine(codes, "exact", args.metric)
+            if scores or objective != args.objectives[0]:
+                scores.append(measure(codes, encoder, gallery, queries, args.metric))
+            else:
+                own, *others = evaluate_index(codes, encoder, gallery, engine, queries).items()
+                for name, row in others:
+                    print(table_row(name, [row]), flush=True)
+                scores.append(own[1])
+            seconds.append(took)
+        print(table_row(f"{objective}, {args.dim}-d", scores, seconds), flush=True)
 
 
 if __name__ == "__main__":

@@ -89,7 +89,7 @@ def _query_images(gallery, queries):
     def images(spec, convert=np.asarray):
         return read_rows(queries, all_rows, spec, convert)
 
-    return images, gallery.labels, _labels_in(gallery, queries)
+    return images, gallery.labels, labels_in(gallery, queries)
 
 
 def _without_unreadable(dataset, labels):
@@ -100,7 +100,7 @@ def _without_unreadable(dataset, labels):
     return labels
 
 
-def _labels_in(gallery, queries):
+def labels_in(gallery, queries):
     """Return the labels of `queries`, int64 (q,), as the gallery counts them; -1 for others."""
     if gallery.label_names is None or queries.label_names is None:
         return queries.labels
