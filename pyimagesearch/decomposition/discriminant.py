@@ -9,8 +9,8 @@ from pyimagesearch.metric import normalise
 FEATURES = 512  # principal components of the features that are kept
 RIDGE = 0.5  # added to the variances within views, as a multiple of their mean
 NEIGHBOURS = 20
-NEIGHBOUR_WEIGHT = 1.0  # of the differences between neighbours, where those of views have 1
-EXPONENT = 0.25  # of the ratios of variances that the directions are multiplied by
+NEIGHBOUR_WEIGHT = 3.0  # of the differences between neighbours, where those of views have 1
+EXPONENT = 0.1  # of the ratios of variances that the directions are multiplied by
 
 
 def discriminant(views, dim):

@@ -137,7 +137,9 @@ def _is_mirrored_alike(network, features, images):
 
     `features` are those of all images, of which `images` (n, h, w, c) are the first.
     """
-    found = principal_components(features[: len(images)], 64)
+    # Not of the images themselves, which their own components would move away from mirrored ones.
+    others = features[len(images) :] if len(features) > 2 * len(images) else features
+    found = principal_components(others[:2000], 64)
     whitening = found.variances**-0.25
     codes = normalise(found.project(features) * whitening)
     mirrored = normalise(found.project(_features(network, images[:, :, ::-1])) * whitening)
@@ -148,4 +150,6 @@ def _is_mirrored_alike(network, features, images):
         distances, rows = build_engine(codes, "exact").search(queries, k)
         return np.median(np.where(rows[:, 0] == own, distances[:, -1], distances[:, 0]))
 
-    return nearest_other(mirrored) <= MIRRORED * nearest_other(codes[own])
+    ratio = nearest_other(mirrored) / max(nearest_other(codes[own]), 1e-9)
+    logger.info(f"fit: mirrored images are {ratio:.2f} times as far from others as images are")
+    return ratio <= MIRRORED
