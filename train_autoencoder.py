@@ -21,7 +21,7 @@ from pyimagesearch.files import require_writable
 from pyimagesearch.index.index_file import require_model
 from pyimagesearch.networks.architectures import ARCHITECTURES, build, choose_input_spec
 from pyimagesearch.training import plan as plans
-from pyimagesearch.training.checkpoint import Checkpoint
+from pyimagesearch.training.checkpoint import Checkpoint, images_digest
 
 # Flags that do not change the model: a training is resumed with all others as they were.
 OUTPUT_FLAGS = {"model", "vis", "plot", "encoder", "log", "resume", "strategy"}
@@ -129,6 +129,7 @@ def main(argv=None):
     from pyimagesearch.training.trainer import build_and_train
 
     settings |= {name: getattr(plan, name) for name in ("architecture", "objective", "schedule")}
+    settings["images"] = images_digest(dataset)
     if args.resume:
         checkpoint = checkpoint.resumed()
     if not checkpoint.history:

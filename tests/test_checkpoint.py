@@ -2,8 +2,10 @@ import pickle
 
 import numpy as np
 import pytest
+from picture_files import fill
 
-from pyimagesearch.training.checkpoint import Checkpoint
+from pyimagesearch.datasets.folder import FolderDataset
+from pyimagesearch.training.checkpoint import Checkpoint, images_digest
 
 
 def saved(path, **settings):
@@ -41,6 +43,21 @@ def test_a_checkpoint_of_an_objective_under_its_former_name_is_resumed(tmp_path)
     assert Checkpoint(str(tmp_path / "c.npz"), settings).resumed().epoch == 2
     with pytest.raises(ValueError, match="started with objective supcon, received neighbours"):
         Checkpoint(str(tmp_path / "c.npz"), {"epochs": 3, "objective": "neighbours"}).resumed()
+
+
+def test_a_training_is_not_resumed_with_other_images(tmp_path):
+    """The targets of a phase belong to rows, which a file more or less would move."""
+    fill(tmp_path / "pictures", "a.png", "b.png", "c.png")
+    started = images_digest(FolderDataset(tmp_path / "pictures"))
+    assert images_digest(FolderDataset(tmp_path / "pictures")) == started
+    (tmp_path / "pictures" / "b.png").unlink()
+    now = images_digest(FolderDataset(tmp_path / "pictures"))
+    saved(tmp_path / "c.npz", images=started)
+    assert Checkpoint(str(tmp_path / "c.npz"), {"epochs": 3, "images": started}).resumed().epoch
+    with pytest.raises(ValueError, match="the training images are others"):
+        Checkpoint(str(tmp_path / "c.npz"), {"epochs": 3, "images": now}).resumed()
+    saved(tmp_path / "c.npz")  # by a version that did not store them
+    assert Checkpoint(str(tmp_path / "c.npz"), {"epochs": 3, "images": now}).resumed().epoch == 2
 
 
 def test_the_next_phase_starts_at_epoch_0_with_nothing_but_the_weights(tmp_path):

@@ -1,5 +1,6 @@
 """Checkpoints: the complete state of a training after an epoch, so that it can be resumed."""
 
+import hashlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,15 +11,22 @@ from pyimagesearch.files import atomic_write
 from pyimagesearch.training.plan import objective_name
 
 
+def images_digest(dataset):
+    """Return a hash, in hexadecimal digits, of the ids of a dataset and of the file of an array."""
+    text = "\0".join([str(dataset.source.get("digest")), *dataset.ids])
+    return hashlib.blake2b(text.encode(errors="surrogateescape"), digest_size=8).hexdigest()
+
+
 @dataclass
 class Checkpoint:
     """The state of a training after an epoch; `path` is its file, .npz.
 
-    `settings` are the flags of the training, `phase` is the number of the phase from 0, `epoch` the
-    number of its finished epochs, `history` a list of {"phase", "epoch", "loss", ...}, an entry for
-    each epoch of all phases, and `best` the lowest validation loss of the phase. `arrays` maps
-    names to lists of arrays: "weights" of the model and "best" of its best epoch, the variables of
-    the "optimizer", and the "targets" of the phase.
+    `settings` are the flags of the training and, as "images", the `images_digest` of its dataset;
+    `phase` is the number of the phase from 0, `epoch` the number of its finished epochs, `history`
+    a list of {"phase", "epoch", "loss", ...}, an entry for each epoch of all phases, and `best` the
+    lowest validation loss of the phase. `arrays` maps names to lists of arrays: "weights" of the
+    model and "best" of its best epoch, the variables of the "optimizer", and the "targets" of the
+    phase.
     """
 
     path: str
@@ -74,6 +82,12 @@ class Checkpoint:
             raise ValueError(
                 f"cannot resume from {self.path} ({error}): start again without --resume"
             ) from error
+        known = found.settings.setdefault("images", self.settings.get("images"))
+        if known != self.settings.get("images"):
+            raise ValueError(
+                f"cannot resume from {self.path}: the training images are others than when it was "
+                "started; start again without --resume"
+            )
         for name in sorted({*self.settings, *found.settings}):
             before, now = found.settings.get(name), self.settings.get(name)
             if before != now:
