@@ -6,6 +6,7 @@ usage: python train_autoencoder.py --model output/autoencoder.h5
 """
 
 import argparse
+import os
 import signal
 import sys
 from functools import partial
@@ -81,7 +82,7 @@ def parse_args(argv):
     add("--batch-size", type=positive_int, help="images a step (default: 32; of fast 128)")
     add("--learning-rate", type=positive_float, help="step size (default: 0.001; of fast 0.015)")
     add("--patience", type=positive_int, help="epochs without a lower loss that end a phase")
-    add("--resume", action="store_true", help="continue from the checkpoint, if there is one")
+    add("--resume", action="store_true", help="continue from the checkpoint of an interrupted training")
     add("--seed", type=int, default=42, help="same seed, same model")
     add("--mixed-precision", action="store_true", help="compute in bfloat16, where supported")
     add("--strategy", choices=("mirrored",), help="train on all GPUs of this machine")
@@ -169,6 +170,11 @@ def require_files(args, checkpoint):
     require_model(args.model)
     if not args.resume:
         checkpoint.require_unused()
+    elif os.path.exists(args.model) and not os.path.exists(checkpoint.path):
+        raise ValueError(
+            f"nothing to resume: {args.model} has no checkpoint, so its training has ended; leave "
+            "out --resume to train it anew"
+        )
 
 
 def write_results(args, autoencoder, validation, spec, history, check):

@@ -51,7 +51,8 @@ def command(scenario):
     """Return the script of a scenario and its arguments, for a folder with its files."""
     if scenario == "training":
         pictures = ["-v", "vis.png", "-p", "plot.png"]
-        return train_autoencoder, ["-m", "model.keras", "--resume", *TRAINING, *pictures]
+        resume = ["--resume"] if os.path.exists("model.keras.checkpoint.npz") else []
+        return train_autoencoder, ["-m", "model.keras", *resume, *TRAINING, *pictures]
     flags = {
         "pickle": ["-i", "index.pickle"],
         "hdf5": ["-i", "index.h5"],

@@ -182,3 +182,11 @@ def test_two_devices_share_the_training(tmp_path, python):
     assert losses.shape == (2, 2)
     assert losses[1, 0] < losses[0, 0]
     assert load_model(tmp_path / "model.keras")[0].output_shape == (None, 28, 28, 1)
+
+
+def test_resume_does_not_train_a_finished_model_again(tmp_path, capsys):
+    model = tmp_path / "model.keras"
+    model.write_bytes(b"finished")
+    message = error_of(capsys, *flags(tmp_path, "--resume"))
+    assert "nothing to resume" in message
+    assert model.read_bytes() == b"finished"
