@@ -82,7 +82,8 @@ def parse_args(argv):
     add("--batch-size", type=positive_int, help="images a step (default: 32; of fast 128)")
     add("--learning-rate", type=positive_float, help="step size (default: 0.001; of fast 0.015)")
     add("--patience", type=positive_int, help="epochs without a lower loss that end a phase")
-    add("--resume", action="store_true", help="continue from the checkpoint of an interrupted training")
+    text = "continue from the checkpoint of an interrupted training, if there is one"
+    add("--resume", action="store_true", help=text)
     add("--seed", type=int, default=42, help="same seed, same model")
     add("--mixed-precision", action="store_true", help="compute in bfloat16, where supported")
     add("--strategy", choices=("mirrored",), help="train on all GPUs of this machine")
