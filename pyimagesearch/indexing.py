@@ -74,17 +74,15 @@ def choose_encoder(
         )
     else:
         arguments, make, fingerprint = (model,), open_encoder, sha256_of
-    if index is None or index.encoder is None:
+    known = None if index is None else index.encoder
+    if known and fingerprint(*arguments) == known.model_sha256:
+        return known  # as ONNX, so that TensorFlow is not imported
+    if replace or not known:
         logger.info(f"loading {model}...")
         return make(*arguments)
-    if fingerprint(*arguments) == index.encoder.model_sha256:
-        return index.encoder  # as ONNX, so that TensorFlow is not imported
-    if replace:
-        logger.info(f"loading {model}...")
-        return make(*arguments)
-    made = f"another model, {index.encoder.model}, than {model}"
-    if model in NETWORKS and model == index.encoder.model:
-        spec = index.encoder.spec
+    made = f"another model, {known.model}, than {model}"
+    if model in NETWORKS and model == known.model:
+        spec = known.spec
         size = f"{spec.height} x {spec.width}, {spec.resize_mode}"
         made = f"other weights or images of {model} ({size})"
     raise ValueError(

@@ -4,6 +4,7 @@ import pytest
 
 from pyimagesearch.backend import keras
 from pyimagesearch.datasets.catalog import open_dataset
+from pyimagesearch.datasets.dataset import Batch
 from pyimagesearch.datasets.transforms import InputSpec
 from pyimagesearch.decomposition.discriminant import discriminant
 from pyimagesearch.evaluation.baselines import baseline_points
@@ -27,8 +28,10 @@ class Images:
     def __len__(self):
         return len(self.images)
 
-    def read_good(self, rows, spec):
-        return rows, self.images[rows], []
+    def batches(self, spec, batch_size, rows):
+        for start in range(0, len(rows), batch_size):
+            part = rows[start : start + batch_size]
+            yield Batch(part, self.images[part], [])
 
 
 @pytest.fixture

@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from pyimagesearch.files import printable
+
 # Identifies the version of a file that was encoded; `digest` is the BLAKE2b hash of its content.
 FILE_STATS = np.dtype([("size", "<i8"), ("mtime_ns", "<i8"), ("digest", "<u8", 2)])
 
@@ -75,7 +77,7 @@ class Dataset:
         good, images, _ = self.read_good(rows, spec)
         if len(good) < len(rows):
             id = next(self.ids[row] for row in rows if self.ids[row] in self.unreadable)
-            raise ValueError(f"{id}: {self.unreadable[id]}")
+            raise ValueError(printable(f"{id}: {self.unreadable[id]}"))
         return images
 
 

@@ -105,13 +105,6 @@ class FolderDataset(Dataset):
         except (ValueError, OSError) as error:
             raise type(error)(f"{printable(self.ids[row])}: {error}") from error
 
-    def read(self, rows, spec):
-        """As Dataset.read, with the path made printable in the message."""
-        try:
-            return super().read(rows, spec)
-        except ValueError as error:
-            raise ValueError(printable(str(error))) from None
-
     def read_good(self, rows, spec):
         """Return those of the rows that can be read, their images, and the newly unreadable ones.
 

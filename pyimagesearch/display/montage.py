@@ -11,6 +11,7 @@ import numpy as np
 from imutils import build_montages
 
 from pyimagesearch.files import atomic_write, printable
+from pyimagesearch.pictures.formats import OWN_MARK, PNG_END_SIZE
 
 SHOWN = 225  # results in a montage, as many as fit a screen
 PHOTO_SIDE = 160  # pixels of a photograph's tile
@@ -19,10 +20,7 @@ FONT, FONT_SCALE, SMALL = cv2.FONT_HERSHEY_SIMPLEX, 0.45, 0.36
 RED, WHITE, GREY = (0, 0, 255), (255, 255, 255), (90, 90, 90)  # BGR
 
 
-# A text chunk of PNG (ISO 15948, 11.3.4.3) that marks the pictures written here.
-_TEXT = b"tEXtSoftware\0pyimagesearch"
-_MARK = struct.pack(">I", len(_TEXT) - 4) + _TEXT + struct.pack(">I", zlib.crc32(_TEXT))
-_END_SIZE = 12  # bytes of the last chunk of a PNG
+_MARK = struct.pack(">I", len(OWN_MARK) - 4) + OWN_MARK + struct.pack(">I", zlib.crc32(OWN_MARK))
 
 
 def write_image(path, image):
@@ -37,7 +35,7 @@ def write_image(path, image):
         raise OSError(f"cannot write {path}: OpenCV cannot encode {size} as {suffix}")
     data = data.tobytes()
     if suffix == ".png":
-        data = data[:-_END_SIZE] + _MARK + data[-_END_SIZE:]
+        data = data[:-PNG_END_SIZE] + _MARK + data[-PNG_END_SIZE:]
     # Not by cv2.imwrite, which ends the process over names that are not UTF-8.
     with atomic_write(path) as temporary:
         temporary.write_bytes(data)
@@ -47,7 +45,7 @@ def is_written_here(path):
     """Whether the file `path` is a PNG that `write_image` wrote."""
     with open(path, "rb") as file:
         size = file.seek(0, os.SEEK_END)
-        file.seek(max(0, size - len(_MARK) - _END_SIZE))
+        file.seek(max(0, size - len(_MARK) - PNG_END_SIZE))
         return file.read(len(_MARK)) == _MARK
 
 

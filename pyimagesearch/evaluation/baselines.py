@@ -25,12 +25,12 @@ HOG_BATCH = 250  # images
 class Baseline(NamedTuple):
     """An entry of BASELINES.
 
-    `fit(images, dim)` returns a function of images, float32 in [0, 1] (n, h, w, c), to codes,
-    float32 (n, d); `metric` is the name of the metric they are compared by. Those of `colour`
-    need RGB images.
+    `encode(images, components)` returns the codes, float32 (n, d), of images, float32 in [0, 1]
+    (n, h, w, c); `components` are the PrincipalComponents of the gallery. `metric` is the name of
+    the metric they are compared by. Those of `colour` need RGB images.
     """
 
-    fit: Callable
+    encode: Callable
     metric: str = "euclidean"
     colour: bool = False
 
@@ -39,20 +39,14 @@ def _pixels(images):
     return images.reshape(len(images), -1)
 
 
-def _pca(images, dim):
-    return principal_components(_pixels(images[:MAX_FITTED]), dim)
+def project(images, components):
+    """Return the projection of images on principal components."""
+    return components.project(_pixels(images))
 
 
-def fit_pca(images, dim):
-    """Return the projection of images on their first `dim` principal components."""
-    found = _pca(images, dim)
-    return lambda images: found.project(_pixels(images))
-
-
-def fit_whitened_pca(images, dim):
+def project_whitened(images, components):
     """Return the projection on principal components, each divided by its standard deviation."""
-    found = _pca(images, dim)
-    return lambda images: found.project(_pixels(images)) / np.sqrt(found.variances)
+    return project(images, components) / np.sqrt(components.variances)
 
 
 def colour_histograms(images):
@@ -62,9 +56,7 @@ def colour_histograms(images):
     """
     codes = np.empty((len(images), np.prod(BINS)), np.float32)
     for code, image in zip(codes, images, strict=True):
-        hsv = cv2.cvtColor(
-            image, cv2.COLOR_RGB2HSV
-        )  # of float32: hue in degrees, the others 0 to 1
+        hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV)  # hue in degrees, the others from 0 to 1
         limits = [0, 360.001, 0, 1.001, 0, 1.001]
         code[:] = cv2.calcHist([hsv], [0, 1, 2], None, BINS, limits).ravel()
     return np.sqrt(codes / (images.shape[1] * images.shape[2]))
@@ -105,11 +97,11 @@ def _hog(images):
 
 
 BASELINES = {
-    "raw pixels": Baseline(lambda images, dim: _pixels),
-    "PCA": Baseline(fit_pca),
-    "PCA, whitened": Baseline(fit_whitened_pca, "cosine"),
-    "HSV histogram": Baseline(lambda images, dim: colour_histograms, colour=True),
-    "HOG": Baseline(lambda images, dim: oriented_gradients),
+    "raw pixels": Baseline(lambda images, _: _pixels(images)),
+    "PCA": Baseline(project),
+    "PCA, whitened": Baseline(project_whitened, "cosine"),
+    "HSV histogram": Baseline(lambda images, _: colour_histograms(images), colour=True),
+    "HOG": Baseline(lambda images, _: oriented_gradients(images)),
 }
 
 
@@ -124,11 +116,13 @@ def baseline_points(gallery, queries, dim):
     `gallery` and `queries` are float32 images, (n, h, w, c) and (q, h, w, c); `dim` is the number
     of principal components. Points rank by Euclidean distance as codes do by the baseline's metric.
     """
-    points = {}
+    components, points = principal_components(_pixels(gallery[:MAX_FITTED]), dim), {}
     for name, baseline in BASELINES.items():
         if baseline.colour and gallery.shape[3] != 3:
             continue
-        encode, metric = baseline.fit(gallery, dim), get_metric(baseline.metric)
-        codes = encode(gallery)
-        points[f"{name}, {codes.shape[1]}-d"] = metric.points(codes), metric.points(encode(queries))
+        metric = get_metric(baseline.metric)
+        codes = metric.points(baseline.encode(gallery, components))
+        same = queries is gallery
+        sought = codes if same else metric.points(baseline.encode(queries, components))
+        points[f"{name}, {codes.shape[1]}-d"] = codes, sought
     return points

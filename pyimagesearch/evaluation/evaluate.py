@@ -33,13 +33,14 @@ def evaluate_index(codes, encoder, gallery, engine, queries=None, rows=None):
     queries = gallery.test_images() if queries is None else queries
     images_of, labels, query_labels = _query_images(gallery, queries)
     same = gallery.labels is not None and same_images(gallery, queries)
-    query_codes = images_of(encoder.spec, encoder.encode)
+    itself = gallery.labels is not None and queries is gallery
+    query_codes = codes if itself else images_of(encoder.spec, encoder.encode)
     dim, metric = codes.shape[1], engine.metric
     points = {f"code, {dim}-d": (metric.points(codes), metric.points(query_codes))}
     spec = reduced(encoder.spec)
     if (len(gallery) + len(query_labels)) * math.prod(spec.shape) <= MAX_PIXELS:
         pixels = read_rows(gallery, np.arange(len(gallery)), spec)
-        points |= baseline_points(pixels, images_of(spec), dim)
+        points |= baseline_points(pixels, pixels if itself else images_of(spec), dim)
     else:
         logger.info(f"no baselines: the pixels of {len(gallery):,} images would not fit in memory")
     labels = _without_unreadable(gallery, labels)
@@ -110,19 +111,17 @@ def labels_in(gallery, queries):
 
 
 def read_rows(dataset, rows, spec, convert=np.asarray):
-    """Return `convert(images)` of rows of a dataset, batch by batch: float32 (len(rows), ...).
+    """Return `convert(images)` of ascending rows of a dataset: float32 (len(rows), ...).
 
     `convert` takes float32 images (n, h, w, c). Rows that cannot be read are zeros.
     """
     values = None
-    for start in range(0, len(rows), BATCH):
-        part = rows[start : start + BATCH]
-        good, images, _ = dataset.read_good(part, spec)
-        if len(good):
-            converted = convert(images)
+    for batch in dataset.batches(spec, BATCH, rows):
+        if len(batch.rows):
+            converted = convert(batch.images)
             if values is None:
                 values = np.zeros((len(rows), *converted.shape[1:]), np.float32)
-            values[start + np.flatnonzero(np.isin(part, good))] = converted
+            values[np.searchsorted(rows, batch.rows)] = converted
     if values is None:
         raise ValueError(f"none of the pictures of {dataset.source['name']} can be read")
     return values

@@ -12,8 +12,6 @@ from pyimagesearch.models.encoder import Encoder
 
 logger = logging.getLogger(__name__)
 
-# The tutorial's index does not record its images.
-
 
 @dataclass
 class Index:

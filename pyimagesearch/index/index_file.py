@@ -86,15 +86,7 @@ def load_index(path, verify=False):
 
 def require_model(path):
     """Raise ValueError if a file to be read or written as a model is an index."""
-    if not os.path.isfile(path):
-        return
-    with open(path, "rb") as file:
-        index = file.read(1) == PICKLE
-    if is_hdf5(path):
-        from pyimagesearch.index.hdf5 import has_index
-
-        index = has_index(path)
-    if index:
+    if os.path.isfile(path) and _has_index(path):
         raise ValueError(f"--model {path} is an index, not a model: give another name")
 
 
@@ -102,14 +94,18 @@ def require_replaceable(path):
     """Raise ValueError if a file exists that is not an index: not even --rebuild replaces it."""
     if not os.path.exists(path) or not os.path.getsize(path):
         return
-    with open(path, "rb") as file:
-        ours = file.read(1) == PICKLE
+    if not _has_index(path, damaged=True):
+        raise ValueError(f"{path} is not an index: give --index another name, or delete the file")
+
+
+def _has_index(path, damaged=False):
+    """Whether a file begins like an index; `damaged` is returned for HDF5 that cannot be opened."""
     if is_hdf5(path):
         from pyimagesearch.index.hdf5 import has_index
 
-        ours = has_index(path, damaged=True)
-    if not ours:
-        raise ValueError(f"{path} is not an index: give --index another name, or delete the file")
+        return has_index(path, damaged)
+    with open(path, "rb") as file:
+        return file.read(1) == PICKLE
 
 
 def _load_hdf5(path):

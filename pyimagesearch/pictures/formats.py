@@ -53,9 +53,10 @@ _PLUGINS = {
     "JXL": "pillow_jxl",
 }
 _OPTIONAL = {"HEIF": "pillow-heif", "JXL": "pillow-jxl-plugin"}
-# The mark of the sheets and plots that this program writes.
-_OWN_MARK = b"tEXtSoftware\0pyimagesearch"
-_MARK_END = len(_OWN_MARK) + 16  # a PNG ends in the mark's checksum and a chunk of 12 bytes
+# The text chunk of PNG (ISO 15948, 11.3.4.3) that marks the sheets and plots written here.
+OWN_MARK = b"tEXtSoftware\0pyimagesearch"
+PNG_END_SIZE = 12  # bytes of the last chunk of a PNG
+_MARK_END = len(OWN_MARK) + 4 + PNG_END_SIZE  # a sheet ends in the mark, its checksum, the end
 
 
 def picture_format(head):
@@ -97,6 +98,6 @@ def is_own_output(file):
     head = file.read(4096)
     size = file.seek(0, os.SEEK_END)
     file.seek(max(0, size - _MARK_END))
-    marked = head.startswith(b"\x89PNG") and (_OWN_MARK in head or _OWN_MARK in file.read())
+    marked = head.startswith(b"\x89PNG") and (OWN_MARK in head or OWN_MARK in file.read())
     file.seek(0)
     return marked

@@ -121,10 +121,9 @@ def constant_loss(training, validation, spec):
     return float(error / (count * mean.size))
 
 
-def _image_batches(dataset, spec, batch_size=256):
-    for start in range(0, min(len(dataset), MAX_IMAGES), batch_size):
-        rows = np.arange(start, min(start + batch_size, len(dataset)))
-        yield dataset.read_good(rows, spec)[1]
+def _image_batches(dataset, spec):
+    rows = np.arange(min(len(dataset), MAX_IMAGES))
+    return (batch.images for batch in dataset.batches(spec, rows=rows))
 
 
 def collapse(loss, constant):

@@ -79,12 +79,12 @@ def phase_targets(phase, encoder, training, validation, spec):
     points = align(points, codes) * np.linalg.norm(codes, axis=1).mean()
     new_rows, new_codes = encode_with_network(encoder, validation, spec, np.arange(len(validation)))
     new_points = extend_map(points, codes, new_codes)
-    return _by_row(rows, points, training), _by_row(new_rows, new_points, validation)
+    return by_row(rows, points, training), by_row(new_rows, new_points, validation)
 
 
-def _by_row(rows, points, dataset):
+def by_row(rows, points, dataset):
     """Return points as an array with an entry a row of the dataset, zeros for other rows."""
-    targets = np.zeros((len(dataset), points.shape[1]), np.float32)
+    targets = np.zeros((len(dataset), *points.shape[1:]), np.float32)
     targets[rows] = points
     return targets
 

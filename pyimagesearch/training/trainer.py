@@ -13,7 +13,7 @@ from pyimagesearch.files import atomic_write
 from pyimagesearch.models.keras_files import encoder_of
 from pyimagesearch.training.batches import Batches, encode_with_network
 from pyimagesearch.training.diagnostics import RetrievalCheck, make_retrieval_check
-from pyimagesearch.training.objectives import LOSSES, phase_targets, require_targets
+from pyimagesearch.training.objectives import LOSSES, by_row, phase_targets, require_targets
 from pyimagesearch.training.optimizers import apply_norm_momentum, make_optimizer
 from pyimagesearch.training.plan import FIT, SCHEDULES
 from pyimagesearch.training.views import fit_views
@@ -97,8 +97,8 @@ def train(autoencoder, training, validation, spec, plan, checkpoint, *, check=No
         if kept:
             autoencoder.set_weights(kept)
         count = len(checkpoint.history)
-        kept = "keeping the best of them; " if count else ""
-        logger.warning(f"interrupted after {count} epochs: {kept}continue with --resume")
+        best = "keeping the best of them; " if count else ""
+        logger.warning(f"interrupted after {count} epochs: {best}continue with --resume")
         return False
     return True
 
@@ -158,9 +158,7 @@ def _train_phase(autoencoder, training, validation, spec, plan, phase, callback)
 def _codes(network, dataset, spec):
     """Return the codes of a dataset, an entry a row; rows that cannot be read have zeros."""
     rows, codes = encode_with_network(network, dataset, spec, np.arange(len(dataset)))
-    by_row = np.zeros((len(dataset), *codes.shape[1:]), np.float32)
-    by_row[rows] = codes
-    return by_row
+    return by_row(rows, codes, dataset)
 
 
 def _compiled(autoencoder, phase, plan, epochs, steps):

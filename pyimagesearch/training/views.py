@@ -71,12 +71,10 @@ def fit_views(autoencoder, dataset, spec, augmentations=None, seed=42):
 
 def _read(dataset, rows, spec, progress, views=1):
     """Yield batches of images; `progress` is called with their number, times `views`."""
-    for start in range(0, len(rows), BATCH):
-        part = rows[start : start + BATCH]
-        _, images, _ = dataset.read_good(part, spec)
-        if len(images):
-            yield images
-        progress(len(part) * views)
+    for batch in dataset.batches(spec, BATCH, rows):
+        if len(batch.images):
+            yield batch.images
+        progress(len(batch.images) * views)
 
 
 def _features(network, images):
