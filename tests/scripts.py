@@ -1,5 +1,8 @@
 """Running the scripts as a user does."""
 
+import json
+import os
+import subprocess
 from pathlib import Path
 
 import cv2
@@ -22,6 +25,16 @@ def error_of(capsys, script, *arguments):
     prefix = f"{Path(script.__file__).name}: error: "
     assert lines[0].startswith(prefix)
     return lines[0].removeprefix(prefix)
+
+
+def result_of(command):
+    """Return the JSON on the last line that a program of ours prints, in a process of its own."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    result = subprocess.run(
+        command, capture_output=True, text=True, check=False, env=environment, cwd=ROOT
+    )
+    assert result.returncode == 0, result.stderr
+    return json.loads(result.stdout.splitlines()[-1])
 
 
 def digit_file(folder, row=0):

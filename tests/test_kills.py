@@ -1,9 +1,6 @@
 """Sixty runs killed at random moments: the files they leave are whole, and a rerun completes."""
 
-import json
-import os
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -13,7 +10,7 @@ from pyimagesearch.convautoencoder import ConvAutoencoder
 from pyimagesearch.datasets.transforms import InputSpec
 from pyimagesearch.models.export import save_encoder
 from pyimagesearch.models.keras_files import save_model
-from tests.scripts import ROOT, run
+from tests.scripts import result_of, run
 from tests.test_nothing_lost import make_folder
 
 COUNTS = {"pickle": 12, "hdf5": 14, "new": 8, "engine": 8, "merge": 8, "training": 10}
@@ -60,13 +57,9 @@ def test_a_kill_leaves_the_old_files_or_the_new_and_a_rerun_completes(
     scenario, tmp_path, encoder, python
 ):
     prepare(scenario, tmp_path, encoder)
-    command = python(Path(__file__).parent / "kills.py", scenario, tmp_path, COUNTS[scenario], 7)
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    result = subprocess.run(
-        command, capture_output=True, text=True, check=False, env=environment, cwd=ROOT
+    found = result_of(
+        python(Path(__file__).parent / "kills.py", scenario, tmp_path, COUNTS[scenario], 7)
     )
-    assert result.returncode == 0, result.stderr
-    found = json.loads(result.stdout.splitlines()[-1])
     print(scenario, found)
     assert found["bad"] == [], found
     assert sum(found["outcomes"].values()) == COUNTS[scenario]

@@ -1,10 +1,7 @@
 """Damaged files of every kind are refused, or give the data as they were: 3,800 of them."""
 
-import json
-import os
 import pickle
 import shutil
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +17,7 @@ from pyimagesearch.models.encoder import Encoder
 from pyimagesearch.models.export import save_encoder
 from pyimagesearch.models.keras_files import save_model
 from pyimagesearch.training.checkpoint import Checkpoint
-from tests.scripts import MODEL, ROOT, run
+from tests.scripts import MODEL, result_of, run
 from tests.test_nothing_lost import make_folder
 
 COUNTS = {
@@ -89,13 +86,7 @@ def write_journal(folder):
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", COUNTS)
 def test_damaged_files_are_refused_or_give_the_data_as_they_were(kind, files, python):
-    command = python(Path(__file__).parent / "mutants.py", kind, files, COUNTS[kind], 1)
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    result = subprocess.run(
-        command, capture_output=True, text=True, check=False, env=environment, cwd=ROOT
-    )
-    assert result.returncode == 0, result.stderr
-    found = json.loads(result.stdout.splitlines()[-1])
+    found = result_of(python(Path(__file__).parent / "mutants.py", kind, files, COUNTS[kind], 1))
     print(kind, found)
     assert found["first"] == {}, found
     assert found["peak"] < 2 << 30

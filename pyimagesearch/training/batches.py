@@ -30,9 +30,9 @@ class Batches(keras.utils.PyDataset):
     ):
         """Read `dataset` in order, or with a `seed` in an order that is shuffled each epoch.
 
-        `augmentations` are names of AUGMENTATIONS. `inputs` and `targets` have an entry a
-        row of the dataset.
-        `noise` is the standard deviation of noise that is added to the images, not to the targets.
+        `augmentations` are names of AUGMENTATIONS. `inputs` and `targets` have an entry for
+        each row of the dataset. `noise` is the standard deviation of noise that is added to the
+        images, not to the targets.
         """
         super().__init__(workers=dataset.reader_threads, max_queue_size=QUEUED_BATCHES)
         self.dataset, self.spec, self.batch_size = dataset, spec, batch_size

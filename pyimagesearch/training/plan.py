@@ -127,27 +127,10 @@ def make_plan(
     Raises ValueError for an unknown objective or schedule, or an objective that the architecture is
     not trained for.
     """
-    objective = objective and objective_name(objective)
-    if architecture is None:
-        fitted = ("views",) if digits else (None, *PATCHES_OBJECTIVES)
-        architecture = "patches" if objective in fitted else "conv"
-    fitted = architecture == "patches"
-    objective = objective or ("views" if fitted else "reconstruction")
-    schedule = schedule or ("fast" if fitted else "tutorial")
-    if objective not in OBJECTIVES:
-        raise ValueError(f"expected the objective {' or '.join(OBJECTIVES)}, received {objective}")
+    architecture, objective = _choose_network(digits, architecture, objective)
+    schedule = schedule or ("fast" if architecture == "patches" else "tutorial")
     if schedule not in SCHEDULES:
         raise ValueError(f"expected the schedule {' or '.join(SCHEDULES)}, received {schedule}")
-    if fitted and objective not in PATCHES_OBJECTIVES:
-        raise ValueError(
-            "the architecture patches is trained with --objective "
-            f"{' or '.join(PATCHES_OBJECTIVES)}, received {objective}: use conv or deep"
-        )
-    if objective == "views" and not fitted:
-        raise ValueError(
-            f"the objective views trains the architecture patches, received {architecture}: leave "
-            "out --architecture, or use another --objective"
-        )
     defaults = SCHEDULES[schedule]
     if augmentations is None and objective != "views":
         augmentations = DEFAULT_AUGMENTATIONS.get(objective, ())
@@ -162,6 +145,29 @@ def make_plan(
         patience=patience,
         seed=seed,
     )
+
+
+def _choose_network(digits, architecture, objective):
+    """Return the names of the architecture and the objective, or raise ValueError."""
+    objective = objective and objective_name(objective)
+    if architecture is None:
+        fitted = ("views",) if digits else (None, *PATCHES_OBJECTIVES)
+        architecture = "patches" if objective in fitted else "conv"
+    fitted = architecture == "patches"
+    objective = objective or ("views" if fitted else "reconstruction")
+    if objective not in OBJECTIVES:
+        raise ValueError(f"expected the objective {' or '.join(OBJECTIVES)}, received {objective}")
+    if fitted and objective not in PATCHES_OBJECTIVES:
+        raise ValueError(
+            "the architecture patches is trained with --objective "
+            f"{' or '.join(PATCHES_OBJECTIVES)}, received {objective}: use conv or deep"
+        )
+    if objective == "views" and not fitted:
+        raise ValueError(
+            f"the objective views trains the architecture patches, received {architecture}: leave "
+            "out --architecture, or use another --objective"
+        )
+    return architecture, objective
 
 
 GOALS = {

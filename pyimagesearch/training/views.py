@@ -19,7 +19,7 @@ from pyimagesearch.decomposition.discriminant import discriminant
 from pyimagesearch.decomposition.pca import principal_components
 from pyimagesearch.metric import normalise
 from pyimagesearch.networks.patches import CONTRAST_EPSILON, PATCH
-from pyimagesearch.search.factory import build_engine
+from pyimagesearch.search.exact import ExactEngine
 
 logger = logging.getLogger(__name__)
 
@@ -102,11 +102,12 @@ def fit_filters(autoencoder, patches, seed):
     count, size = components.filters, patches.shape[1]
     centred = patches - patches.mean(axis=1, keepdims=True)
     contrast = np.sqrt(np.square(centred).mean(axis=1, keepdims=True) + CONTRAST_EPSILON)
-    found = principal_components(centred / contrast, count)
+    normal = centred / contrast
+    found = principal_components(normal, count)
     if not len(found.variances):
         raise ValueError("all images are plain: there is nothing that their codes could tell apart")
     whitening = 1 / np.sqrt(found.variances + WHITENING)
-    whitened = found.project(centred / contrast) * whitening
+    whitened = found.project(normal) * whitening
     kmeans = faiss.Kmeans(
         whitened.shape[1],
         filters.filters,
@@ -141,11 +142,10 @@ def _is_mirrored_alike(network, features, images):
     whitening = found.variances**-0.25
     codes = normalise(found.project(features) * whitening)
     mirrored = normalise(found.project(_features(network, images[:, :, ::-1])) * whitening)
-    own = np.arange(len(images))
-    k = min(2, len(codes))
+    own, engine = np.arange(len(images)), ExactEngine(codes)
 
     def nearest_other(queries):
-        distances, rows = build_engine(codes, "exact").search(queries, k)
+        distances, rows = engine.search(queries, 2)
         return np.median(np.where(rows[:, 0] == own, distances[:, -1], distances[:, 0]))
 
     ratio = nearest_other(mirrored) / max(nearest_other(codes[own]), 1e-9)
