@@ -15,15 +15,8 @@ from contextlib import contextmanager
 if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback for Ctrl-C during the imports
 
-from pyimagesearch.cli import (
-    HelpFormatter,
-    add_folder_flags,
-    command,
-    fraction,
-    info,
-    positive_int,
-    require_distinct,
-)
+from pyimagesearch import cli
+from pyimagesearch.cli import info, positive_int
 from pyimagesearch.datasets.array import SPLITS
 from pyimagesearch.datasets.catalog import open_dataset
 from pyimagesearch.datasets.transforms import RESIZE_MODES
@@ -39,50 +32,42 @@ from pyimagesearch.terminal import write_lines
 
 
 def parse_args(argv):
-    parser = argparse.ArgumentParser(
-        description="Encode images with a trained model into an index. An index that exists is "
-        "updated with its own images; the index of other images is not replaced without --rebuild.",
-        formatter_class=HelpFormatter,
-    )
+    text = "Encode images with a trained model into an index. An index that exists is updated with "
+    text += "its own images; the index of other images is not replaced without --rebuild."
+    parser = argparse.ArgumentParser(description=text, formatter_class=cli.HelpFormatter)
     add = parser.add_argument
-    names = ", ".join(NETWORKS)
-    add("-m", "--model", help=f"trained model, .keras or .h5, or {names} (default: the index's)")
-    index = "index to write: .h5 for HDF5, http://HOST:PORT/NAME or FILE.db for Milvus, else pickle"
-    add("-i", "--index", required=True, help=index)
-    text = "mnist, fashion_mnist, cifar10, .npz file or folder; or several folders"
-    text += " (default: the index's, else mnist)"
+    text = f"trained model, .keras or .h5, or {', '.join(NETWORKS)} (default: the index's)"
+    add("-m", "--model", help=text)
+    text = "index to write: .h5 for HDF5, http://HOST:PORT/NAME or FILE.db for Milvus, else pickle"
+    add("-i", "--index", required=True, help=text)
+    text = "mnist, fashion_mnist, cifar10, .npz file or folder; or several folders (default: the "
+    text += "index's, else mnist)"
     add("--dataset", nargs="+", metavar="NAME", help=text)
     add("--split", choices=SPLITS, help="split to index (default: the index's, else train)")
     add("--limit", type=positive_int, help="index the first N images only; removes none")
     text = "distance that a search ranks by (default: the index's, else euclidean)"
     add("--metric", choices=METRICS, help=text)
+
     add = parser.add_argument_group("search engine").add_argument
-    add(
-        "--engine",
-        metavar="NAME",
-        help="exact; auto, by size; clusters or clusters:K, K-means; hash:BITS, binary codes; or "
-        "any FAISS factory string, such as HNSW32 or IVF256,PQ8 (default: the index's, else exact)",
-    )
-    add(
-        "--recall",
-        type=fraction,
-        default=0.98,
-        help="part of the true 10 nearest that the engine is tuned to find",
-    )
+    text = "exact; auto, by size; clusters or clusters:K, K-means; hash:BITS, binary codes; or any "
+    text += "FAISS factory string, such as HNSW32 or IVF256,PQ8 (default: the index's, else exact)"
+    add("--engine", metavar="NAME", help=text)
+    text = "part of the true 10 nearest that the engine is tuned to find"
+    add("--recall", type=cli.fraction, default=0.98, help=text)
+
     add = parser.add_argument_group("folders").add_argument
     add("--rebuild", action="store_true", help="replace the index instead of updating it")
     add("--prune", action="store_true", help="update even if most of the indexed files are gone")
-    add_folder_flags(add)
+    cli.add_folder_flags(add)
     add("--checksum", action="store_true", help="compare files by content, not size and time")
-    add(
-        "--rejects",
-        metavar="FILE",
-        help="list the files that cannot be read in FILE, with the reasons",
-    )
+    text = "list the files that cannot be read in FILE, with the reasons"
+    add("--rejects", metavar="FILE", help=text)
+
     add = parser.add_argument_group("many machines").add_argument
     add("--shard", metavar="I/N", help="index part I of N only: others are for other processes")
     add("--merge", nargs="+", metavar="FILE", help="join index files, such as shards, to --index")
     add("--ray", nargs="?", const="", metavar="ADDRESS", help="encode on a Ray cluster")
+
     add = parser.add_argument_group("pretrained networks").add_argument
     add("--weights", metavar="FILE", help="weights of the network (default: ImageNet's)")
     size = {"nargs": 2, "type": positive_int, "metavar": ("H", "W")}
@@ -91,19 +76,15 @@ def parse_args(argv):
     return parser.parse_args(argv)
 
 
-@command
+@cli.command
 def main(argv=None):
     args = parse_args(argv)
     require_files(args)
     store = open_store(args.index)
     store.require_writable()
+    names = ("metric", "engine", "recall", "checksum", "rebuild", "prune")
     settings = UpdateSettings(
-        metric=args.metric,
-        engine=args.engine,
-        recall=args.recall,
-        checksum=args.checksum,
-        rebuild=args.rebuild,
-        prune=args.prune,
+        **{name: getattr(args, name) for name in names},
         limited=args.limit is not None,
         shard=args.shard and parse_shard(args.shard),
     )
@@ -112,22 +93,15 @@ def main(argv=None):
         return report(store, store.merge(args.merge, settings))
 
     index = index_so_far(store, args.model, args.dataset, args.rebuild)
-    source = choose_source(
-        index,
-        args.model,
-        names=args.dataset,
-        split=args.split,
-        limit=args.limit,
-        exclude=args.exclude,
-        truncated=args.truncated,
-    )
+    names = ("split", "limit", "exclude", "truncated")
+    given = {name: getattr(args, name) for name in names}
+    source = choose_source(index, args.model, names=args.dataset, **given)
     info(f"looking at {source['name']}...")
     dataset = open_dataset(**source)
     # All images of an array are encoded again for an index file, so the model may be another one.
     replace = args.rebuild or (index and not index.has_files and not store.keeps_arrays)
-    encoder = choose_encoder(
-        index, args.model, args.weights, args.image_size, args.fit, replace=replace
-    )
+    pretrained = args.weights, args.image_size, args.fit
+    encoder = choose_encoder(index, args.model, *pretrained, replace=replace)
     info(f"encoding {source['name']}...")
     with listing_unreadable(dataset, args.rejects):
         result = store.update(dataset, index, encoder, settings, choose_encode(args.ray))
@@ -137,7 +111,7 @@ def main(argv=None):
 def require_files(args):
     """Check the files that are named, before anything is read or written."""
     model = None if args.model in NETWORKS else args.model
-    require_distinct(
+    cli.require_distinct(
         index=[args.index, f"{args.index}.engine", f"{args.index}.progress"],
         model=model,
         dataset=args.dataset,
@@ -145,7 +119,8 @@ def require_files(args):
         weights=args.weights,
         merge=args.merge,
     )
-    require_writable(*filter(None, [args.rejects]))
+    if args.rejects:
+        require_writable(args.rejects)
     if model:
         require_model(model)
 

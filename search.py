@@ -7,19 +7,13 @@ import argparse
 import re
 import signal
 import sys
+from functools import partial
 
 if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback for Ctrl-C during the imports
 
-from pyimagesearch.cli import (
-    HelpFormatter,
-    command,
-    info,
-    non_negative_float,
-    positive_int,
-    refuse_unused,
-    require_distinct,
-)
+from pyimagesearch import cli
+from pyimagesearch.cli import info, positive_int
 from pyimagesearch.metric import METRICS
 from pyimagesearch.queries.search import open_gallery, query_encoder, search_queries
 from pyimagesearch.queries.sources import choose_queries
@@ -47,19 +41,14 @@ EXCLUDES = {
 
 
 def parse_args(argv):
-    parser = argparse.ArgumentParser(
-        description="Find the images most similar to a query, by the distance of their codes.",
-        formatter_class=HelpFormatter,
-    )
+    text = "Find the images most similar to a query, by the distance of their codes."
+    parser = argparse.ArgumentParser(description=text, formatter_class=cli.HelpFormatter)
     add = parser.add_argument_group("what to search").add_argument
-    add(
-        "-i",
-        "--index",
-        required=True,
-        help="index made by index_images.py, a file or a collection in Milvus",
-    )
+    text = "index made by index_images.py, a file or a collection in Milvus"
+    add("-i", "--index", required=True, help=text)
     add("-m", "--model", help="model of the index: checked, or needed by an index without encoder")
     add("--dataset", help="current location of the indexed images, if they were moved")
+
     group = parser.add_argument_group("what to search for")
     add = group.add_mutually_exclusive_group().add_argument
     text = "image files, folders of them, or - for an image from standard input"
@@ -67,50 +56,29 @@ def parse_args(argv):
     add("--query-id", nargs="+", metavar="ID", help="indexed pictures, by their ids")
     text = f"number of random test images (default: {SAMPLE})"
     add("-s", "--sample", type=positive_int, metavar="N", help=text)
-    group.add_argument("--seed", type=int, help="same seed, same random test images")
-    group.add_argument("--invert", action="store_true", help="swap dark and light in query files")
-    group.add_argument(
-        "--combine",
-        action="store_true",
-        help="combine all into one query, the mean of their codes; 2:a.png -1:b.png gives weights",
-    )
+    add = group.add_argument
+    add("--seed", type=int, help="same seed, same random test images")
+    add("--invert", action="store_true", help="swap dark and light in query files")
+    text = "combine all into one query, the mean of their codes; 2:a.png -1:b.png gives weights"
+    add("--combine", action="store_true", help=text)
 
     add = parser.add_argument_group("how to search").add_argument
-    add(
-        "-k",
-        "--max-results",
-        type=positive_int,
-        help=f"results for each query (default: {MAX_RESULTS})",
-    )
-    add(
-        "--max-distance",
-        type=non_negative_float,
-        metavar="D",
-        help="results within this distance only; without -k, all of them",
-    )
+    text = f"results for each query (default: {MAX_RESULTS})"
+    add("-k", "--max-results", type=positive_int, help=text)
+    text = "results within this distance only; without -k, all of them"
+    add("--max-distance", type=cli.non_negative_float, metavar="D", help=text)
     add("--metric", choices=METRICS, help="distance to rank by (default: the index's)")
-    add(
-        "--probe",
-        type=positive_int,
-        metavar="N",
-        help="search width of an approximate engine: clusters, efSearch or candidates",
-    )
-    add(
-        "--evaluate",
-        action="store_true",
-        help="measure retrieval instead, by the test images, or else by each indexed image",
-    )
-    add(
-        "--queries",
-        metavar="DATASET",
-        help="with --evaluate: images to search for, such as a folder with the same sub-folders",
-    )
-    add(
-        "--duplicates",
-        action="store_true",
-        help="list groups of near-identical indexed images instead, and the one to keep of each: "
-        "the largest, of several the oldest; --max-distance is the largest distance",
-    )
+    text = "search width of an approximate engine: clusters, efSearch or candidates"
+    add("--probe", type=positive_int, metavar="N", help=text)
+
+    add = parser.add_argument_group("what to do instead").add_argument
+    text = "measure retrieval, by the test images, or else by each indexed image"
+    add("--evaluate", action="store_true", help=text)
+    text = "with --evaluate: images to search for, such as a folder with the same sub-folders"
+    add("--queries", metavar="DATASET", help=text)
+    text = "list groups of near-identical indexed images, and the one to keep of each: the "
+    text += "largest, of several the oldest; --max-distance is the largest distance"
+    add("--duplicates", action="store_true", help=text)
     text = "keep the duplicates in this folder rather than others"
     add("--prefer", metavar="FOLDER", help=text)
 
@@ -119,45 +87,58 @@ def parse_args(argv):
     add("--json", action="store_true", help="print results as JSON, one line for each query")
     text = "print the paths of the results, one a line; of duplicates, those to remove"
     add("--paths", action="store_true", help=text)
-    text = "end each path with a NUL character, for xargs -0"
-    group.add_argument("-0", "--null", action="store_true", help=text)
-    group.add_argument(
-        "--output", metavar="DIR", help="write pictures there instead of opening windows"
-    )
-    group.add_argument("--strip", action="store_true", help="show query and results in one row")
-    group.add_argument("--tile", type=positive_int, metavar="PIXELS", help="side of the tiles")
-    group.add_argument(
-        "--map",
-        nargs="?",
-        const="pca",
-        choices=("pca", "tsne", "umap"),
-        help="also draw the whole index in two dimensions, queries and results marked "
-        "(default method: pca)",
-    )
+    add = group.add_argument
+    add("-0", "--null", action="store_true", help="end each path with NUL, for xargs -0")
+    add("--output", metavar="DIR", help="write pictures there instead of opening windows")
+    add("--strip", action="store_true", help="show query and results in one row")
+    add("--tile", type=positive_int, metavar="PIXELS", help="side of the tiles")
+    text = "also draw the whole index in two dimensions, queries and results marked (default "
+    text += "method: pca)"
+    add("--map", nargs="?", const="pca", choices=("pca", "tsne", "umap"), help=text)
+
     argv = sys.argv[1:] if argv is None else argv
     # argparse takes a weight such as -1:b.png for a flag, unless it begins with a space.
     argv = [f" {text}" if re.match(r"-[\d.]+:", text) else text for text in argv]
     args = parser.parse_args(argv)
-    refuse_unused(parser, args, NEEDS, EXCLUDES)
+    cli.refuse_unused(parser, args, NEEDS, EXCLUDES)
     if not draws_pictures(args):
         for flag in ("json", "paths"):
-            refuse_unused(parser, args, {}, {flag: DRAWING_FLAGS}, " unless --output is given")
+            cli.refuse_unused(parser, args, {}, {flag: DRAWING_FLAGS}, " unless --output is given")
     return args
 
 
-@command
+def draws_pictures(args):
+    return bool(args.output or not (args.json or args.paths))
+
+
+def output_of(args, *titles):
+    """Return where sheets of these titles go, or None if none are drawn."""
+    from pyimagesearch.display.output import Output
+
+    return Output(args.output, titles) if draws_pictures(args) else None
+
+
+def form_of(args):
+    """Return the form of results, "text", "json" or "paths", and the function that writes them."""
+    form = "json" if args.json else "paths" if args.paths else "text"
+    return form, partial(write_lines, end=b"\0" if args.null else b"\n")
+
+
+@cli.command
 def main(argv=None):
     args = parse_args(argv)
-    require_distinct(index=args.index, model=args.model, output=args.output)
+    cli.require_distinct(index=args.index, model=args.model, output=args.output)
     info(f"loading {args.index}...")
     index = open_store(args.index).open()
     if args.duplicates:
-        return report_duplicates(index.load(), args)
+        return list_duplicates(index.load(), args)
     encoder = query_encoder(index, args.model)
     if args.evaluate:
-        return report_evaluation(index, encoder, args)
+        return evaluate(index, encoder, args)
 
-    gallery = indexed_images(index, args)
+    gallery = open_gallery(
+        index, args.dataset, draws_pictures(args) or args.paths or not args.query, args.paths
+    )
     if draws_pictures(args):
         gallery.prefetch()
     engine = index.engine(args.metric, args.probe)
@@ -167,7 +148,18 @@ def main(argv=None):
     queries, unreadable = choose_queries(gallery, encoder, *sources)
     k = args.max_results or (MAX_RESULTS if args.max_distance is None else None)
     found = search_queries(queries, index, encoder, engine, k, args.max_distance)
-    report_results(found, index, engine, gallery, args)
+
+    # Imported while the images are loaded in the background: a search should start at once.
+    from pyimagesearch.reports.reporter import Reporter, report_results
+
+    output, projection = output_of(args, "Query", "Results", "Map"), None
+    reporter = Reporter(gallery, args.tile, args.strip, args.max_distance)
+    if args.map:
+        from pyimagesearch.display.projection import project_index
+
+        found, loaded = list(found), index.load()
+        projection = project_index(found, loaded, engine, reporter.label, args.map)
+    report_results(found, reporter, *form_of(args), output, projection)
     if unreadable:
         count = len(args.query or args.query_id)
         raise ValueError(
@@ -175,61 +167,13 @@ def main(argv=None):
         )
 
 
-def draws_pictures(args):
-    return bool(args.output or not (args.json or args.paths))
-
-
-def indexed_images(index, args):
-    """Return the dataset of the indexed images; of files where they are needed."""
-    gallery = open_gallery(
-        index, args.dataset, draws_pictures(args) or args.paths or not args.query
-    )
-    if args.paths and not gallery.shows_names:
-        raise ValueError("--paths needs the index of a folder: other images are not files")
-    return gallery
-
-
-def report_results(found, index, engine, gallery, args):
-    """Print the results of each query, and show pictures of them."""
-    # Imported while the images are loaded in the background: a search should start at once.
-    from pyimagesearch.display.output import Output
-    from pyimagesearch.display.report import Reporter
-
-    reporter, projection = Reporter(gallery, args.tile, args.strip, args.max_distance), None
-    output = Output(args.output, ("Query", "Results", "Map")) if draws_pictures(args) else None
-    if args.map:
-        from pyimagesearch.display.projection import project_index
-
-        found, loaded = list(found), index.load()
-        info(f"drawing a map of {len(loaded):,} codes...")
-        projection = project_index(found, loaded, engine, reporter.label, args.map)
-    for number, (query, results) in enumerate(found):
-        if args.paths:
-            lines = reporter.paths(query, results)
-        elif args.json:
-            lines = [to_json(reporter.record(query, results))]
-        else:
-            lines = [reporter.line(query, results)]
-        still_read = write_lines(lines, b"\0" if args.null else b"\n")
-        if output:
-            sheets = reporter.sheets(query, results)
-            if projection:
-                sheets["Map"] = projection.sheet(number, reporter.title(query))
-            if not output.show(sheets, number):
-                break
-        elif not still_read:
-            break
-    if output:
-        output.remove_stale()
-
-
-def report_evaluation(index, encoder, args):
+def evaluate(index, encoder, args):
     """Measure retrieval and print a table, or JSON."""
     from pyimagesearch.datasets.catalog import open_dataset
     from pyimagesearch.evaluation.evaluate import evaluate_index, score_table
 
     loaded, engine = index.load(), index.engine(args.metric, args.probe)
-    gallery = indexed_images(loaded, args)
+    gallery = open_gallery(loaded, args.dataset)
     queries = open_dataset(args.queries) if args.queries else gallery.test_images()
     name = f"{engine.name}, by {engine.metric.name} distance"
     info(f"searching {len(loaded):,} images by {name}...")
@@ -237,26 +181,13 @@ def report_evaluation(index, encoder, args):
     write_lines([to_json(scores)] if args.json else score_table(scores).splitlines())
 
 
-def report_duplicates(index, args):
+def list_duplicates(index, args):
     """Print groups of near-identical images, the one to keep of each first, and draw them."""
-    from pyimagesearch.display import duplicates
+    from pyimagesearch.reports.duplicates import judge_groups, report_groups
 
-    gallery = indexed_images(index, args)
-    groups = duplicates.judge_groups(index, gallery, args.metric, args.max_distance, args.prefer)
-    if args.paths:
-        lines = (path for group in groups for path in duplicates.removable_paths(group, gallery))
-    elif args.json:
-        lines = (to_json(duplicates.group_record(*pair)) for pair in enumerate(groups))
-    else:
-        lines = (line for pair in enumerate(groups) for line in duplicates.group_lines(*pair))
-    write_lines(lines, b"\0" if args.null else b"\n")
-    if draws_pictures(args):
-        from pyimagesearch.display.output import Output
-
-        output = Output(args.output, ("Duplicates",))
-        if groups:
-            output.show({"Duplicates": duplicates.duplicates_sheet(groups, gallery)})
-        output.remove_stale()
+    gallery = open_gallery(index, args.dataset, names_needed=args.paths)
+    groups = judge_groups(index, gallery, args.metric, args.max_distance, args.prefer)
+    report_groups(groups, gallery, *form_of(args), output_of(args, "Duplicates"))
 
 
 if __name__ == "__main__":

@@ -29,10 +29,8 @@ OUTPUT_FLAGS = {"model", "vis", "plot", "encoder", "log", "resume", "strategy"}
 
 
 def parse_args(argv):
-    parser = argparse.ArgumentParser(
-        description="Train a convolutional autoencoder whose codes can be searched.",
-        formatter_class=cli.HelpFormatter,
-    )
+    text = "Train a convolutional autoencoder whose codes can be searched."
+    parser = argparse.ArgumentParser(description=text, formatter_class=cli.HelpFormatter)
     model, picture = cli.path_ending_in(".keras", ".h5"), cli.path_ending_in(".png", ".jpg")
     encoder, log = cli.path_ending_in(".keras", ".h5", ".onnx"), cli.path_ending_in(".csv")
     add = parser.add_argument
@@ -52,9 +50,8 @@ def parse_args(argv):
     add("--image-size", type=positive_int, nargs=2, metavar=("H", "W"), help=text)
     text = "1 (grey) or 3 (RGB) (default: the images' own; for a folder 3)"
     add("--channels", type=int, choices=(1, 3), help=text)
-    add(
-        "--fit", choices=RESIZE_MODES, default="letterbox", help="how other proportions are resized"
-    )
+    text = "how other proportions are resized"
+    add("--fit", choices=RESIZE_MODES, default="letterbox", help=text)
     text = "part of the training images to validate on, or test for the test images (default: 0.1; "
     text += "test for the objective reconstruction with the schedule tutorial)"
     add("--validation", type=part_or_test, metavar="PART", help=text)
@@ -104,30 +101,21 @@ def main(argv=None):
     settings = {name: value for name, value in vars(args).items() if name not in OUTPUT_FLAGS}
     checkpoint = Checkpoint(f"{args.model}.checkpoint.npz", settings)
     require_files(args, checkpoint)
-    source = updated_source(
-        DEFAULT_SOURCE, args.dataset, None, args.limit, args.exclude, args.truncated
-    )
+    limits = args.limit, args.exclude, args.truncated
+    source = updated_source(DEFAULT_SOURCE, args.dataset, None, *limits)
     info(f"loading {source['name']} dataset...")
     dataset = open_dataset(**source)
-    plan = plans.make_plan(
-        digits=dataset.source["name"] == "mnist",
-        architecture=args.architecture,
-        objective=args.objective,
-        schedule=args.schedule,
-        epochs=args.epochs,
-        batch_size=args.batch_size,
-        learning_rate=args.learning_rate,
-        augmentations=args.augment,
-        patience=args.patience,
-        seed=args.seed,
-    )
+    names = ("architecture", "objective", "schedule", "epochs", "batch_size", "learning_rate")
+    given = {name: getattr(args, name) for name in (*names, "patience", "seed")}
+    digits = dataset.source["name"] == "mnist"
+    plan = plans.make_plan(digits=digits, augmentations=args.augment, **given)
     info(plans.describe(plan))
     training, validation = plans.choose_validation(dataset, plan, args.validation, args.limit)
     size = dataset.default_shape, args.image_size, args.channels, args.fit
     spec = choose_input_spec(plan.architecture, *size, filters=args.filters)
 
     # TensorFlow takes seconds to import, so flags and data are checked first.
-    from pyimagesearch.training.diagnostics import diagnose
+    from pyimagesearch.reports.training import log_diagnosis, write_training
     from pyimagesearch.training.trainer import build_and_train
 
     settings |= {name: getattr(plan, name) for name in ("architecture", "objective", "schedule")}
@@ -138,26 +126,19 @@ def main(argv=None):
         checkpoint.save()  # so that --resume is possible from the first epoch on
     autoencoder, finished, check = build_and_train(
         partial(build, plan.architecture, spec, args.filters, args.latent_dim),
-        training,
-        validation,
-        spec,
-        plan,
-        checkpoint,
+        *(training, validation, spec, plan, checkpoint),
         log=args.log,
         strategy=args.strategy,
         mixed_precision=args.mixed_precision,
     )
-    if not finished and not checkpoint.history:
+    history = checkpoint.history
+    if not finished and not history:
         warn(f"no epoch was finished: nothing was written to {args.model}")
         raise KeyboardInterrupt
-    write_results(args, autoencoder, validation, spec, checkpoint.history, check)
-    if checkpoint.history:
-        parts = training, validation, spec
-        summary, warnings = diagnose(autoencoder, checkpoint.history, *parts, check)
-        for line in summary:
-            info(line)
-        for line in warnings:
-            warn(line)
+    paths = {name: getattr(args, name) for name in ("model", "encoder", "vis", "plot")}
+    write_training(autoencoder, validation, spec, history, check, **paths)
+    if history:
+        log_diagnosis(autoencoder, history, training, validation, spec, check)
     if finished:
         checkpoint.remove()
 
@@ -176,28 +157,6 @@ def require_files(args, checkpoint):
             f"nothing to resume: {args.model} has no checkpoint, so its training has ended; leave "
             "out --resume to train it anew"
         )
-
-
-def write_results(args, autoencoder, validation, spec, history, check):
-    """Write the model, its encoder if asked for, and pictures of reconstructions and losses."""
-    from pyimagesearch.display.montage import reconstruction_sheet, write_image
-    from pyimagesearch.display.plots import plot_training
-    from pyimagesearch.models.export import save_encoder
-    from pyimagesearch.models.keras_files import save_model
-    from pyimagesearch.training.diagnostics import reconstruct
-
-    save_model(autoencoder, args.model, spec)
-    info(f"wrote {args.model}")
-    if args.encoder:
-        save_encoder(autoencoder, args.encoder, spec)
-        info(f"wrote {args.encoder}")
-    originals, decoded = reconstruct(autoencoder, validation, spec)
-    if len(originals):
-        write_image(args.vis, reconstruction_sheet(originals, decoded))
-        info(f"wrote {args.vis}")
-    if history:
-        plot_training(args.plot, history, check.baselines if check else {})
-        info(f"wrote {args.plot}")
 
 
 if __name__ == "__main__":

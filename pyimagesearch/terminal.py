@@ -96,8 +96,28 @@ def open_standard_streams():
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115  (for the rest of the process)
 
 
+_interrupted = threading.Event()
+
+
 def _interrupt(number, frame):
+    _interrupted.set()
     raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def ctrl_c_wins():
+    """Raise KeyboardInterrupt in place of an exception that follows a Ctrl-C inside the block.
+
+    A library may catch KeyboardInterrupt and raise its own error: TensorFlow does while it traces
+    a function.
+    """
+    _interrupted.clear()
+    try:
+        yield
+    except Exception:
+        if _interrupted.is_set():
+            raise KeyboardInterrupt from None
+        raise
 
 
 @contextlib.contextmanager

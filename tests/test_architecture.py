@@ -17,6 +17,7 @@ LAYERS = [
     {"models"},
     {"evaluation"},
     {"display"},
+    {"reports"},
     {"index"},
     {"training"},
     {"milvus"},

@@ -3,7 +3,8 @@ import pytest
 
 from pyimagesearch.datasets.catalog import open_dataset
 from pyimagesearch.datasets.transforms import InputSpec
-from pyimagesearch.training.batches import Batches, encode_with_network
+from pyimagesearch.models.encode import encode_with_network
+from pyimagesearch.training.batches import Batches
 
 SPEC = InputSpec(28, 28, 1)
 

@@ -5,8 +5,8 @@ from pyimagesearch.backend import keras
 from pyimagesearch.convautoencoder import ConvAutoencoder
 from pyimagesearch.datasets.catalog import open_dataset
 from pyimagesearch.datasets.transforms import InputSpec
+from pyimagesearch.evaluation import diagnostics
 from pyimagesearch.models.keras_files import encoder_of
-from pyimagesearch.training import diagnostics
 
 SPEC = InputSpec(28, 28, 1)
 WARNINGS = [

@@ -72,7 +72,7 @@ def test_training_memory_does_not_grow_with_epochs(folder, tmp_path, python):
 
     code = (
         "import resource, sys, train_autoencoder\n"
-        "from pyimagesearch.training import trainer as training\n"
+        "from pyimagesearch.training import callbacks as training\n"
         "peaks = []\n"
         "class Peaks(training.EpochLines):\n"
         "    def on_epoch_end(self, epoch, logs=None):\n"

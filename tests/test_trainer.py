@@ -9,7 +9,7 @@ from pyimagesearch.convautoencoder import ConvAutoencoder
 from pyimagesearch.datasets.catalog import open_dataset
 from pyimagesearch.datasets.transforms import InputSpec
 from pyimagesearch.models.keras_files import save_model
-from pyimagesearch.training import trainer
+from pyimagesearch.training import callbacks, trainer
 from pyimagesearch.training.checkpoint import Checkpoint
 from pyimagesearch.training.plan import Phase, make_plan
 
@@ -103,7 +103,7 @@ def test_a_resumed_training_ends_as_an_uninterrupted_one(tmp_path, objective, sc
 def callback(checkpoint, patience=None):
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, name="encoded")])
     model.compile(loss="mse")
-    result = trainer.CheckpointCallback(model, Phase("reconstruct", 1), patience, checkpoint)
+    result = callbacks.CheckpointCallback(model, Phase("reconstruct", 1), patience, checkpoint)
     result.set_model(model)
     return result
 

@@ -74,7 +74,7 @@ def _build(index, name, recall):
 def _check(engine, index, folder):
     """Warn where an engine misses its recall; draw the clusters of one that has them."""
     if engine.name.startswith("clusters"):
-        from pyimagesearch.display.clusters import draw_clusters
+        from pyimagesearch.reports.clusters import draw_clusters
 
         for path in draw_clusters(engine, index.gallery(), folder):
             logger.info(f"wrote {path}")

@@ -11,17 +11,19 @@ from pyimagesearch.queries.query import Results
 QUERIES_PER_BATCH = 64
 
 
-def open_gallery(index, moved_to=None, files_needed=True):
+def open_gallery(index, moved_to=None, files_needed=True, names_needed=False):
     """Return the dataset of the indexed images, with the rows of the index.
 
     `moved_to` is their current location, by default the one recorded in the index. Raises OSError
     when they are files that are needed and their folder does not exist, ValueError when the
-    dataset is another.
+    dataset is another, or not of files although their names are needed.
     """
     gallery = index.gallery(moved_to)
     if gallery.shows_names and (files_needed or moved_to) and not os.path.isdir(gallery.folder):
         remedy = "" if moved_to else "; if it was moved, name its current location with --dataset"
         raise NotADirectoryError(f"no such folder of indexed pictures: {gallery.folder}{remedy}")
+    if names_needed and not gallery.shows_names:
+        raise ValueError("--paths needs the index of a folder: other images are not files")
     return gallery
 
 

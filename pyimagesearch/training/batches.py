@@ -82,21 +82,3 @@ class Batches(keras.utils.PyDataset):
         """Continue as after `count` epochs."""
         for _ in range(count):
             self.on_epoch_end()
-
-
-def encode_with_network(network, dataset, spec, rows, batch_size=256):
-    """Encode rows of a dataset with a Keras network whose codes are (n, d).
-
-    Returns the rows that could be read, int64 (k,), and their codes, float32 (k, d). Raises
-    ValueError when none can be read.
-    """
-    good, codes = [], []
-    for start in range(0, len(rows), batch_size):
-        read, images, _ = dataset.read_good(rows[start : start + batch_size], spec)
-        if len(read):
-            good.append(read)
-            # Not `predict`: for a model on several devices it returns the batch once for each.
-            codes.append(np.asarray(network(images, training=False), np.float32))
-    if not good:
-        raise ValueError("none of the pictures can be read")
-    return np.concatenate(good), np.concatenate(codes)

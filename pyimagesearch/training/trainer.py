@@ -1,18 +1,17 @@
 """Training by phases, with a checkpoint after each epoch; each phase keeps its best epoch."""
 
-import csv
 import logging
-import math
-import sys
 from typing import NamedTuple
 
 import numpy as np
 
 from pyimagesearch.backend import devices, keras, precision
-from pyimagesearch.files import atomic_write
+from pyimagesearch.evaluation.diagnostics import RetrievalCheck, make_retrieval_check
+from pyimagesearch.models.encode import encode_with_network
 from pyimagesearch.models.keras_files import encoder_of
-from pyimagesearch.training.batches import Batches, encode_with_network
-from pyimagesearch.training.diagnostics import RetrievalCheck, make_retrieval_check
+from pyimagesearch.terminal import ctrl_c_wins
+from pyimagesearch.training.batches import Batches
+from pyimagesearch.training.callbacks import CheckpointCallback, progress_callback
 from pyimagesearch.training.objectives import LOSSES, by_row, phase_targets, require_targets
 from pyimagesearch.training.optimizers import apply_norm_momentum, make_optimizer
 from pyimagesearch.training.plan import FIT, SCHEDULES
@@ -55,9 +54,10 @@ def build_and_train(
     logger.info("building autoencoder...")
     keras.utils.set_random_seed(plan.seed)
     with devices(strategy), precision(mixed_precision):
-        autoencoder = build()
-        untrained = encoder_of(autoencoder)
-        check = make_retrieval_check(training, validation, spec, plan.seed, untrained)
+        with ctrl_c_wins():
+            autoencoder = build()
+            untrained = encoder_of(autoencoder)
+            check = make_retrieval_check(training, validation, spec, plan.seed, untrained)
         logger.info(f"training on {len(training):,} images, validating on {len(validation):,}...")
         finished = train(
             autoencoder, training, validation, spec, plan, checkpoint, check=check, log=log
@@ -82,16 +82,16 @@ def train(autoencoder, training, validation, spec, plan, checkpoint, *, check=No
     if checkpoint.arrays:
         autoencoder.set_weights(checkpoint.arrays["weights"])
     try:
-        for phase in plan.phases[checkpoint.phase :]:
-            if phase is FIT:
-                _fit(autoencoder, training, spec, plan)
+        with ctrl_c_wins():
+            for phase in plan.phases[checkpoint.phase :]:
+                if phase is FIT:
+                    _fit(autoencoder, training, spec, plan)
+                else:
+                    callback = CheckpointCallback(
+                        autoencoder, phase, plan.patience, checkpoint, check=check, log=log
+                    )
+                    _train_phase(autoencoder, training, validation, spec, plan, phase, callback)
                 checkpoint.start_next_phase(autoencoder.get_weights())
-                continue
-            callback = CheckpointCallback(
-                autoencoder, phase, plan.patience, checkpoint, check=check, log=log
-            )
-            _train_phase(autoencoder, training, validation, spec, plan, phase, callback)
-            checkpoint.start_next_phase(autoencoder.get_weights())
     except KeyboardInterrupt:
         kept = checkpoint.arrays.get("best" if checkpoint.epoch else "weights")
         if kept:
@@ -150,7 +150,7 @@ def _train_phase(autoencoder, training, validation, spec, plan, phase, callback)
             initial_epoch=checkpoint.epoch,
             verbose=0,
             shuffle=False,  # Batches shuffles by the seed, so that a resumed run sees the same
-            callbacks=[callback, _progress(phase.name)],
+            callbacks=[callback, progress_callback(phase.name)],
         )
     autoencoder.set_weights(arrays["best"])
 
@@ -184,76 +184,3 @@ def _restore(model, variables):
     model.optimizer.build(model.trainable_variables)
     for variable, value in zip(model.optimizer.variables, variables, strict=True):
         variable.assign(value)
-
-
-class CheckpointCallback(keras.callbacks.Callback):
-    """Measures retrieval after each epoch, keeps the best weights, and writes the checkpoint."""
-
-    def __init__(self, autoencoder, phase, patience, checkpoint, check=None, log=None):
-        """`phase` is a Phase of the plan; the other arguments are those of `train`."""
-        super().__init__()
-        self.autoencoder, self.phase, self.patience = autoencoder, phase.name, patience
-        self.changes_codes = phase.trains != "decoder"
-        self.checkpoint, self.encoder = checkpoint, encoder_of(autoencoder)
-        self.check, self.log = check, log
-        self.precision = None  # of codes that the phase does not change
-
-    def on_epoch_end(self, epoch, logs=None):
-        """Update and write the checkpoint, and stop the training when patience has run out."""
-        checkpoint, arrays = self.checkpoint, self.checkpoint.arrays
-        if self.check:
-            if self.precision is None or self.changes_codes:
-                self.precision = self.check.precision(self.encoder)
-            logs["P@10"] = self.precision
-        checkpoint.history.append({"phase": self.phase, "epoch": epoch + 1, **logs})
-        checkpoint.epoch = epoch + 1
-        arrays["weights"] = self.autoencoder.get_weights()
-        # If all losses are NaN, none is the lowest, but some weights must be kept.
-        if logs["val_loss"] < checkpoint.best or "best" not in arrays:
-            checkpoint.best, arrays["best"] = logs["val_loss"], arrays["weights"]
-        variables = self.model.optimizer.variables
-        arrays["optimizer"] = [keras.ops.convert_to_numpy(variable) for variable in variables]
-        checkpoint.save()
-        if self.log:
-            write_log(self.log, checkpoint.history)
-        self.model.stop_training = self.is_out_of_patience()
-
-    def is_out_of_patience(self):
-        """Whether the last `patience` epochs of this phase, or more, did not lower its loss."""
-        rows = self.checkpoint.history
-        losses = [row["val_loss"] for row in rows if row["phase"] == self.phase]
-        if not losses or self.patience is None:
-            return False
-        return len(losses) - 1 - int(np.nanargmin([*losses, math.inf])) >= self.patience
-
-
-class EpochLines(keras.callbacks.Callback):
-    """Logs a line an epoch, for output to a file, where a progress bar would leave thousands."""
-
-    def __init__(self, phase):
-        """`phase` is the name of the phase."""
-        super().__init__()
-        self.phase = phase
-
-    def on_epoch_end(self, epoch, logs=None):
-        """Log the losses of the epoch."""
-        terms = ", ".join(f"{name} {value:.4f}" for name, value in logs.items())
-        logger.info(f"{self.phase}: epoch {epoch + 1} of {self.params['epochs']}: {terms}")
-
-
-def _progress(phase):
-    from tqdm.keras import TqdmCallback  # imports Keras, which `backend` has done without output
-
-    return TqdmCallback(verbose=1, desc=phase) if sys.stderr.isatty() else EpochLines(phase)
-
-
-def write_log(path, history):
-    """Write a history as a CSV file. It is replaced as a whole, so a kill leaves no partial row."""
-    names = list(dict.fromkeys(name for row in history for name in row))
-    with (
-        atomic_write(path) as temporary,
-        open(temporary, "w", newline="", encoding="utf-8") as file,
-    ):
-        writer = csv.DictWriter(file, names)
-        writer.writeheader()
-        writer.writerows(history)

@@ -4,7 +4,7 @@ import numpy as np
 
 from pyimagesearch.display.montage import groups_sheet, write_image
 from pyimagesearch.display.plots import plot_elbow
-from pyimagesearch.display.report import Reporter
+from pyimagesearch.reports.reporter import Reporter
 from pyimagesearch.search.kmeans import clusters_of, nearest_to_centres
 
 

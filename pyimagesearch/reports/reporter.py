@@ -19,10 +19,33 @@ from pyimagesearch.display.montage import (
     with_caption,
 )
 from pyimagesearch.files import path_bytes
+from pyimagesearch.terminal import to_json
 
 logger = logging.getLogger(__name__)
 
 PARTS = 10  # pictures of a combined query that are shown
+
+
+def report_results(found, reporter, form, write, output=None, projection=None):
+    """Report pairs of a Query and its Results: lines of text and, where there is an Output, sheets.
+
+    `form` is that of `Reporter.lines`; `write(lines)` returns whether the lines are still read.
+    `projection` is the Projection of these queries, for a map of each. Ends early when the user
+    stops looking, or nobody reads.
+    """
+    for number, (query, results) in enumerate(found):
+        still_read = write(reporter.lines(query, results, form))
+        if output is None:
+            if still_read:
+                continue
+            return
+        sheets = reporter.sheets(query, results)
+        if projection:
+            sheets["Map"] = projection.sheet(number, reporter.title(query))
+        if not output.show(sheets, number):
+            break
+    if output:
+        output.remove_stale()
 
 
 class Reporter:
@@ -49,6 +72,14 @@ class Reporter:
     def _nothing(self):
         within = "" if self.max_distance is None else f" within {self.max_distance:g}"
         return f"no match{within}"
+
+    def lines(self, query, results, form="text"):
+        """Return lines about results: "text", "json", or "paths" of the files, as bytes."""
+        if form == "paths":
+            return self.paths(query, results)
+        return [
+            to_json(self.record(query, results)) if form == "json" else self.line(query, results)
+        ]
 
     def line(self, query, results):
         """Return a line of text for the terminal."""

@@ -3,14 +3,16 @@
 import logging
 import os
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from pyimagesearch.datasets.image_io import open_picture, read_picture
 from pyimagesearch.display.montage import groups_sheet
-from pyimagesearch.display.report import Reporter
 from pyimagesearch.files import path_bytes
+from pyimagesearch.reports.reporter import Reporter
 from pyimagesearch.search.duplicates import default_distance, distances_from, find_duplicates
+from pyimagesearch.terminal import to_json
 
 logger = logging.getLogger(__name__)
 
@@ -155,6 +157,20 @@ def preferred_prefix(gallery, folder):
     raise ValueError(f"--prefer: no such folder inside {gallery.folder}: {folder}")
 
 
+def report_groups(groups, gallery, form, write, output=None):
+    """Write lines about groups, lists of Members, and draw a sheet of them for an Output.
+
+    `form` is "text", "json", or "paths" of the files that could be removed; `write(lines)` writes
+    the lines of all groups.
+    """
+    lines_of = {"text": group_lines, "json": json_lines, "paths": partial(removable_paths, gallery)}
+    write(line for pair in enumerate(groups) for line in lines_of[form](*pair))
+    if output and groups:
+        output.show({"Duplicates": duplicates_sheet(groups, gallery)})
+    if output:
+        output.remove_stale()
+
+
 def group_lines(number, members):
     """Return a group as lines of text."""
     lines = [_title(number, members)]
@@ -171,12 +187,12 @@ def _title(number, members):
     return f"group {number}: {len(members):,} pictures, {count:,} to remove"
 
 
-def group_record(number, members):
-    """Return a group as a dict of plain values, for JSON."""
-    return {"group": number, "members": [member.record() for member in members]}
+def json_lines(number, members):
+    """Return a group as a line of JSON."""
+    return [to_json({"group": number, "members": [member.record() for member in members]})]
 
 
-def removable_paths(members, gallery):
+def removable_paths(gallery, number, members):
     """Return the paths of the pictures of a group that could be removed, as bytes."""
     return [path_bytes(gallery.path(m.row)) for m in members if m.status == "remove"]
 

@@ -1,0 +1,88 @@
+"""Callbacks of a training: the checkpoint after each epoch, and progress."""
+
+import csv
+import logging
+import math
+import sys
+
+import numpy as np
+
+from pyimagesearch.backend import keras
+from pyimagesearch.files import atomic_write
+from pyimagesearch.models.keras_files import encoder_of
+
+logger = logging.getLogger(__name__)
+
+
+class CheckpointCallback(keras.callbacks.Callback):
+    """Measures retrieval after each epoch, keeps the best weights, and writes the checkpoint."""
+
+    def __init__(self, autoencoder, phase, patience, checkpoint, check=None, log=None):
+        """`phase` is a Phase of the plan; the other arguments are those of `train`."""
+        super().__init__()
+        self.autoencoder, self.phase, self.patience = autoencoder, phase.name, patience
+        self.changes_codes = phase.trains != "decoder"
+        self.checkpoint, self.encoder = checkpoint, encoder_of(autoencoder)
+        self.check, self.log = check, log
+        self.precision = None  # of codes that the phase does not change
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Update and write the checkpoint, and stop the training when patience has run out."""
+        checkpoint, arrays = self.checkpoint, self.checkpoint.arrays
+        if self.check:
+            if self.precision is None or self.changes_codes:
+                self.precision = self.check.precision(self.encoder)
+            logs["P@10"] = self.precision
+        checkpoint.history.append({"phase": self.phase, "epoch": epoch + 1, **logs})
+        checkpoint.epoch = epoch + 1
+        arrays["weights"] = self.autoencoder.get_weights()
+        # If all losses are NaN, none is the lowest, but some weights must be kept.
+        if logs["val_loss"] < checkpoint.best or "best" not in arrays:
+            checkpoint.best, arrays["best"] = logs["val_loss"], arrays["weights"]
+        variables = self.model.optimizer.variables
+        arrays["optimizer"] = [keras.ops.convert_to_numpy(variable) for variable in variables]
+        checkpoint.save()
+        if self.log:
+            write_log(self.log, checkpoint.history)
+        self.model.stop_training = self.is_out_of_patience()
+
+    def is_out_of_patience(self):
+        """Whether the last `patience` epochs of this phase, or more, did not lower its loss."""
+        rows = self.checkpoint.history
+        losses = [row["val_loss"] for row in rows if row["phase"] == self.phase]
+        if not losses or self.patience is None:
+            return False
+        return len(losses) - 1 - int(np.nanargmin([*losses, math.inf])) >= self.patience
+
+
+class EpochLines(keras.callbacks.Callback):
+    """Logs a line an epoch, for output to a file, where a progress bar would leave thousands."""
+
+    def __init__(self, phase):
+        """`phase` is the name of the phase."""
+        super().__init__()
+        self.phase = phase
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Log the losses of the epoch."""
+        terms = ", ".join(f"{name} {value:.4f}" for name, value in logs.items())
+        logger.info(f"{self.phase}: epoch {epoch + 1} of {self.params['epochs']}: {terms}")
+
+
+def progress_callback(phase):
+    """Return a callback that shows a progress bar on a terminal, or else EpochLines."""
+    from tqdm.keras import TqdmCallback  # imports Keras, which `backend` has done without output
+
+    return TqdmCallback(verbose=1, desc=phase) if sys.stderr.isatty() else EpochLines(phase)
+
+
+def write_log(path, history):
+    """Write a history as a CSV file. It is replaced as a whole, so a kill leaves no partial row."""
+    names = list(dict.fromkeys(name for row in history for name in row))
+    with (
+        atomic_write(path) as temporary,
+        open(temporary, "w", newline="", encoding="utf-8") as file,
+    ):
+        writer = csv.DictWriter(file, names)
+        writer.writeheader()
+        writer.writerows(history)
