@@ -46,17 +46,8 @@ def test_train_index_and_search_a_folder(folder, tmp_path, capsys):
     model, path = tmp_path / "model.keras", tmp_path / "index.h5"
     arguments = ["-m", model, "-v", tmp_path / "v.png", "-p", tmp_path / "p.png"]
     arguments += ["--dataset", folder, "--epochs", 1, "--augment", "flip", "affine"]
-    arguments += [
-        "--image-size",
-        30,
-        33,
-        "--architecture",
-        "conv",
-        "--fit",
-        "crop",
-        "--latent-dim",
-        512,
-    ]
+    arguments += ["--image-size", 30, 33, "--fit", "crop"]
+    arguments += ["--architecture", "conv", "--latent-dim", 512]
     assert run(train_autoencoder, *arguments) == 0
     errors = capsys.readouterr().err
     assert "image size rounded up to 32 36, multiples of 4" in errors
@@ -83,6 +74,7 @@ def test_training_memory_does_not_grow_with_epochs(folder, tmp_path, python):
     )
     arguments = ["-m", tmp_path / "m.keras", "-v", tmp_path / "v.png", "-p", tmp_path / "p.png"]
     arguments += ["--dataset", folder, "--epochs", 40, "--image-size", 16, 16, "--filters", 4]
+    arguments += ["--architecture", "conv"]
     result = subprocess.run(
         python("-c", code, *arguments), cwd=ROOT, check=True, capture_output=True, text=True
     )

@@ -76,6 +76,7 @@ def test_training_reads_several_folders_in_the_same_way(cameras, tmp_path, capsy
     (cameras[0] / "_DSC.CR2").write_bytes(b"II*\0\x10\0\0\0CR" + bytes(100))
     outputs = ["-v", tmp_path / "v.png", "-p", tmp_path / "p.png", "--encoder", tmp_path / "e.onnx"]
     arguments = ["-m", tmp_path / "m.keras", "--dataset", *cameras, "--epochs", 1, *outputs]
+    arguments += ["--architecture", "conv"]
     assert run(train_autoencoder, *arguments, "--exclude", "*.CR2", "--image-size", 16, 16) == 0
     assert "CR2" not in capsys.readouterr().err
 

@@ -70,22 +70,21 @@ def test_resuming_with_other_flags_is_refused(tmp_path, capsys):
 
 def test_neighbours_in_the_fast_schedule_plots_all_phases_and_writes_the_encoder(tmp_path, capsys):
     more = ["--objective", "neighbours", "--schedule", "fast", "--epochs", 1, "--filters", 4]
-    for suffix in (".h5", ".onnx"):
-        encoder = tmp_path / f"encoder{suffix}"
-        arguments = flags(tmp_path, *more, "--encoder", encoder, "--latent-dim", 4)
-        assert train_autoencoder.main(arguments) == 0
-        index = tmp_path / f"{suffix}.pickle"
-        assert index_images.main(["-m", str(encoder), "-i", str(index), "--limit", "50"]) == 0
+    encoder = tmp_path / "encoder.onnx"
+    arguments = flags(tmp_path, *more, "--encoder", encoder, "--latent-dim", 4)
+    assert train_autoencoder.main(arguments) == 0
+    for model in (encoder, tmp_path / "model.keras"):
+        index = tmp_path / f"{model.name}.pickle"
+        assert index_images.main(["-m", str(model), "-i", str(index), "--limit", "50"]) == 0
     output = capsys.readouterr().err
     assert all(f"{phase}: epoch 1 of 1" in output for phase in ("follow", "refine", "decode"))
     assert "training on 230 images, validating on 26" in output
     assert cv2.imread(str(tmp_path / "p.png")).shape[1] == 1280  # two panels
-    assert load_index(tmp_path / ".h5.pickle").codes.shape == (50, 4)
-    np.testing.assert_allclose(
-        load_index(tmp_path / ".h5.pickle").codes,
-        load_index(tmp_path / ".onnx.pickle").codes,
-        atol=1e-4,
+    codes, expected = (
+        load_index(tmp_path / f"{name}.pickle").codes for name in ("encoder.onnx", "model.keras")
     )
+    assert codes.shape == (50, 4)
+    np.testing.assert_allclose(codes, expected, atol=1e-4)
 
 
 def test_the_encoder_of_pooling_is_saved_as_published(tmp_path):
@@ -163,6 +162,7 @@ def test_mixed_precision_ends_in_a_model_of_float32(tmp_path):
     assert keras.mixed_precision.dtype_policy().name == "float32"
 
 
+@pytest.mark.slow
 def test_two_devices_share_the_training(tmp_path, python):
     code = (
         "import sys, pyimagesearch\n"
