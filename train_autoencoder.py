@@ -78,7 +78,7 @@ def parse_args(argv):
     add("--epochs", type=positive_int, help="passes over the images (default: 20; of fast 6)")
     add("--batch-size", type=positive_int, help="images a step (default: 32; of fast 128)")
     add("--learning-rate", type=positive_float, help="step size (default: 0.001; of fast 0.015)")
-    add("--patience", type=positive_int, help="epochs without a lower loss that end a phase")
+    add("--patience", type=positive_int, help="epochs without improvement that end a phase")
     text = "continue from the checkpoint of an interrupted training, if there is one"
     add("--resume", action="store_true", help=text)
     add("--seed", type=int, default=42, help="same seed, same model")

@@ -100,10 +100,10 @@ def test_a_resumed_training_ends_as_an_uninterrupted_one(tmp_path, objective, sc
         assert row["val_loss"] == pytest.approx(other["val_loss"], rel=1e-4)
 
 
-def callback(checkpoint, patience=None):
+def callback(checkpoint, patience=None, phase=Phase("reconstruct", 1), check=None):  # noqa: B008
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, name="encoded")])
     model.compile(loss="mse")
-    result = callbacks.CheckpointCallback(model, Phase("reconstruct", 1), patience, checkpoint)
+    result = callbacks.CheckpointCallback(model, phase, patience, checkpoint, check)
     result.set_model(model)
     return result
 
@@ -117,6 +117,27 @@ def test_the_epoch_with_the_lowest_validation_loss_is_kept(tmp_path):
     found = Checkpoint(str(tmp_path / "c.npz"), {}).resumed()
     assert (found.best, found.arrays["best"][0].item()) == (1, 1)
     assert found.arrays["weights"][0].item() == 2
+
+
+class Precisions:
+    """A RetrievalCheck that returns these values, epoch by epoch."""
+
+    def __init__(self, *values):
+        self.values = iter(values)
+
+    def precision(self, network):
+        return next(self.values)
+
+
+def test_a_phase_that_learns_labels_keeps_the_epoch_with_the_highest_precision(tmp_path):
+    checkpoint = Checkpoint(str(tmp_path / "c.npz"), {})
+    separate = Phase("separate", 1, "encoder", "supervised_contrast", "labels")
+    best = callback(checkpoint, 2, separate, Precisions(0.5, 0.7, 0.6, 0.65))
+    for epoch, loss in enumerate([1.0, 2.0, 3.0, 4.0]):
+        best.model.set_weights([np.full((1, 1), epoch), np.zeros(1)])
+        best.on_epoch_end(epoch, {"loss": 1.0, "val_loss": loss})
+        assert best.model.stop_training == (epoch == 3)
+    assert checkpoint.arrays["best"][0].item() == 1
 
 
 def test_patience_is_the_number_of_epochs_without_a_lower_loss(tmp_path):

@@ -22,6 +22,8 @@ class CheckpointCallback(keras.callbacks.Callback):
         super().__init__()
         self.autoencoder, self.phase, self.patience = autoencoder, phase.name, patience
         self.changes_codes = phase.trains != "decoder"
+        # The loss of a phase that learns labels is lowest long before retrieval is best.
+        self.by_precision = check is not None and phase.target == "labels"
         self.checkpoint, self.encoder = checkpoint, encoder_of(autoencoder)
         self.check, self.log = check, log
         self.precision = None  # of codes that the phase does not change
@@ -37,8 +39,8 @@ class CheckpointCallback(keras.callbacks.Callback):
         checkpoint.epoch = epoch + 1
         arrays["weights"] = self.autoencoder.get_weights()
         # If all losses are NaN, none is the lowest, but some weights must be kept.
-        if logs["val_loss"] < checkpoint.best or "best" not in arrays:
-            checkpoint.best, arrays["best"] = logs["val_loss"], arrays["weights"]
+        if self._badness(logs) < checkpoint.best or "best" not in arrays:
+            checkpoint.best, arrays["best"] = self._badness(logs), arrays["weights"]
         variables = self.model.optimizer.variables
         arrays["optimizer"] = [keras.ops.convert_to_numpy(variable) for variable in variables]
         checkpoint.save()
@@ -46,13 +48,17 @@ class CheckpointCallback(keras.callbacks.Callback):
             write_log(self.log, checkpoint.history)
         self.model.stop_training = self.is_out_of_patience()
 
+    def _badness(self, row):
+        """Return what is lowest in the best epoch, from its row of the history."""
+        return -row["P@10"] if self.by_precision else row["val_loss"]
+
     def is_out_of_patience(self):
-        """Whether the last `patience` epochs of this phase, or more, did not lower its loss."""
+        """Whether none of the last `patience` epochs of this phase, or more, was its best."""
         rows = self.checkpoint.history
-        losses = [row["val_loss"] for row in rows if row["phase"] == self.phase]
-        if not losses or self.patience is None:
+        values = [self._badness(row) for row in rows if row["phase"] == self.phase]
+        if not values or self.patience is None:
             return False
-        return len(losses) - 1 - int(np.nanargmin([*losses, math.inf])) >= self.patience
+        return len(values) - 1 - int(np.nanargmin([*values, math.inf])) >= self.patience
 
 
 class EpochLines(keras.callbacks.Callback):

@@ -71,7 +71,9 @@ def build_and_train(
 def train(autoencoder, training, validation, spec, plan, checkpoint, *, check=None, log=None):
     """Train a Keras model in place on the dataset `training`, phase by phase.
 
-    Each phase ends with the weights of its epoch with the lowest loss on the dataset `validation`.
+    Each phase ends with the weights of its best epoch: the one with the lowest loss on the dataset
+    `validation`, or for a phase that learns labels the one with the highest P@10, if there is a
+    `check`.
     `spec` is the InputSpec of the model and `plan` a TrainingPlan. The training continues from
     `checkpoint`, which is updated and written after each epoch and holds the history. `check`, a
     RetrievalCheck, measures P@10 after each epoch; `log` is the path of a CSV file of the history.
