@@ -22,13 +22,13 @@ from pyimagesearch.datasets.catalog import open_dataset
 from pyimagesearch.datasets.transforms import RESIZE_MODES
 from pyimagesearch.files import printable, require_writable
 from pyimagesearch.index.index_file import require_model
-from pyimagesearch.index.shards import parse_shard
-from pyimagesearch.index.store import UpdateSettings
 from pyimagesearch.indexing import choose_encode, choose_encoder, choose_source, index_so_far
 from pyimagesearch.metric import METRICS
 from pyimagesearch.models.pretrained import NETWORKS
 from pyimagesearch.stores import open_store
 from pyimagesearch.terminal import write_lines
+from pyimagesearch.updating.settings import UpdateSettings
+from pyimagesearch.updating.shards import parse_shard
 
 
 def parse_args(argv):

@@ -1,7 +1,7 @@
 """The store of an index, chosen by its name; a new kind of store needs one line here."""
 
-from pyimagesearch.index.store import FileStore
 from pyimagesearch.milvus.client import is_milvus
+from pyimagesearch.updating.store import FileStore
 
 
 def open_store(name):

@@ -27,11 +27,11 @@ from pyimagesearch.datasets.array import ArrayDataset
 from pyimagesearch.files import CHECKSUM_MARK, CHECKSUM_SIZE
 from pyimagesearch.index.hdf5 import read_hdf5  # noqa: F401
 from pyimagesearch.index.index_file import load_index
-from pyimagesearch.index.journal import open_journal
 from pyimagesearch.models.encoder import Encoder
 from pyimagesearch.models.keras_files import load_model
 from pyimagesearch.search import engine_file, factory  # noqa: F401
 from pyimagesearch.training.checkpoint import Checkpoint
+from pyimagesearch.updating.journal import open_journal
 
 GIGABYTE = 1 << 30
 MEMORY = 2 * GIGABYTE  # beyond the process that forks

@@ -19,6 +19,7 @@ LAYERS = [
     {"display"},
     {"reports"},
     {"index"},
+    {"updating"},
     {"training"},
     {"milvus"},
     {"stores"},

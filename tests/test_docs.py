@@ -14,9 +14,9 @@ import index_images
 import search
 import train_autoencoder
 from pyimagesearch.datasets.transforms import InputSpec
-from pyimagesearch.index.journal import open_journal
 from pyimagesearch.models.encoder import Encoder
 from pyimagesearch.training.checkpoint import Checkpoint
+from pyimagesearch.updating.journal import open_journal
 from tests.scripts import ROOT, run
 
 PACKAGE = ROOT / "pyimagesearch"

@@ -68,6 +68,18 @@ def built(name, metric):
     return build_engine(blobs(), name, metric)
 
 
+@pytest.mark.parametrize("metric", METRICS)
+def test_a_first_search_without_faiss_finds_the_same(codes, queries, metric):
+    codes = np.concatenate([codes, codes[:50], np.zeros((2, DIM), np.float32)])  # ties, zeros
+    for query in (queries[:1], codes[:1], np.zeros((1, DIM), np.float32)):
+        for k in (1, 20, len(codes)):
+            engine = ExactEngine(codes, metric)
+            (first, rows), (later, later_rows) = engine.search(query, k), engine.search(query, k)
+            np.testing.assert_allclose(first, later, rtol=1e-5, atol=1e-6)
+            assert set(rows[first < first.max()]) <= set(later_rows[0])
+            assert len(set(rows[0])) == k
+
+
 @pytest.fixture(params=BUILT)
 def euclidean(request):
     return built(request.param, "euclidean")

@@ -12,11 +12,11 @@ import index_images
 from pyimagesearch.convautoencoder import ConvAutoencoder
 from pyimagesearch.datasets.catalog import open_dataset
 from pyimagesearch.datasets.transforms import InputSpec
-from pyimagesearch.index.journal import open_journal
 from pyimagesearch.models.encoder import Encoder
 from pyimagesearch.models.export import save_encoder
 from pyimagesearch.models.keras_files import save_model
 from pyimagesearch.training.checkpoint import Checkpoint
+from pyimagesearch.updating.journal import open_journal
 from tests.scripts import MODEL, result_of, run
 from tests.test_nothing_lost import make_folder
 

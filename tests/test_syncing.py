@@ -19,11 +19,12 @@ from pyimagesearch.cli import _show_status_lines
 from pyimagesearch.datasets.dataset import FILE_STATS
 from pyimagesearch.datasets.folder import FolderDataset
 from pyimagesearch.index.index_file import load_index
-from pyimagesearch.index.journal import open_journal
-from pyimagesearch.index.store import FileStore, UpdateSettings
 from pyimagesearch.models.encode import encode_rows
 from pyimagesearch.models.encoder import Encoder
 from pyimagesearch.models.export import encoder_from_keras
+from pyimagesearch.updating.journal import open_journal
+from pyimagesearch.updating.settings import UpdateSettings
+from pyimagesearch.updating.store import FileStore
 
 ROOT = Path(__file__).parent.parent
 MODEL = str(ROOT / "output" / "autoencoder.h5")
@@ -240,7 +241,7 @@ def start_indexing(python, folder, index, slowly):
         "import sys, time\n"
         "import index_images\n"
         "from pyimagesearch.datasets import folder\n"
-        "from pyimagesearch.index import journal\n"
+        "from pyimagesearch.updating import journal\n"
         "from pyimagesearch.models.encoder import Encoder\n"
         "journal.CHECKPOINT, folder.FILES_PER_BATCH = 0, 1\n"
         "encode = Encoder.encode\n"

@@ -12,7 +12,6 @@ import numpy as np
 from pyimagesearch.datasets.catalog import open_source
 from pyimagesearch.datasets.dataset import FILE_STATS
 from pyimagesearch.index.index import require_folder
-from pyimagesearch.index.shards import BITS, stable_hash
 from pyimagesearch.milvus.metadata import as_centre, write_state
 from pyimagesearch.milvus.rows import (
     NAMED,
@@ -28,6 +27,7 @@ from pyimagesearch.milvus.rows import (
     unpack_id,
 )
 from pyimagesearch.milvus.schema import parse_engine
+from pyimagesearch.updating.shards import BITS, stable_hash
 
 logger = logging.getLogger(__name__)
 

@@ -113,7 +113,7 @@ def hash_codes(codes, centre, bits):
 
 def sample_codes(dataset, encoder):
     """Return the codes, float32 (m, dim), of the images of a dataset whose ids hash lowest."""
-    from pyimagesearch.index.shards import stable_hash
+    from pyimagesearch.updating.shards import stable_hash
 
     order = sorted(range(len(dataset)), key=lambda row: stable_hash(dataset.ids[row]))
     _, images, _ = dataset.read_good(order[:SAMPLE], encoder.spec)

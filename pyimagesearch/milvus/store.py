@@ -7,9 +7,6 @@ import json
 from dataclasses import replace
 
 from pyimagesearch.index.index_file import load_index
-from pyimagesearch.index.shards import require_alike, take_shard
-from pyimagesearch.index.store import UpdateResult
-from pyimagesearch.index.sync import require_same_source
 from pyimagesearch.metric import METRICS
 from pyimagesearch.milvus.client import MilvusConnection, parse_address
 from pyimagesearch.milvus.index import MilvusIndex
@@ -29,6 +26,9 @@ from pyimagesearch.milvus.metadata import (
 from pyimagesearch.milvus.schema import SAMPLE, parse_engine, sample_codes
 from pyimagesearch.milvus.sync import change_engine, copy_index, sync_collection
 from pyimagesearch.models.encoder import Encoder
+from pyimagesearch.updating.settings import UpdateResult
+from pyimagesearch.updating.shards import require_alike, take_shard
+from pyimagesearch.updating.sync import require_same_source
 
 
 class MilvusStore:

@@ -4,16 +4,16 @@ import time
 
 import numpy as np
 
-from pyimagesearch.index.shards import shard_range
-from pyimagesearch.index.sync import (
+from pyimagesearch.milvus.index import LAST_ROW
+from pyimagesearch.milvus.schema import parse_engine
+from pyimagesearch.models.encode import encode_into
+from pyimagesearch.updating.shards import shard_range
+from pyimagesearch.updating.sync import (
     plan_sync,
     readable_rows,
     require_few_removed,
     sync_summary,
 )
-from pyimagesearch.milvus.index import LAST_ROW
-from pyimagesearch.milvus.schema import parse_engine
-from pyimagesearch.models.encode import encode_into
 
 ROWS_PER_WRITE = 1024
 SECONDS_PER_WRITE = 10  # of work that a kill may cost, at most

@@ -11,16 +11,12 @@ import shlex
 import struct
 from dataclasses import asdict
 
-import faiss
 import numpy as np
 
 from pyimagesearch.files import atomic_write, content_size, verify_checksum
 from pyimagesearch.metric import METRICS
 from pyimagesearch.search.engine import as_vectors
 from pyimagesearch.search.exact import ExactEngine
-from pyimagesearch.search.faiss_engine import FaissEngine
-from pyimagesearch.search.kmeans import Elbow
-from pyimagesearch.search.tuning import EngineReport
 
 MAGIC = b"PISENG02"
 OLD_MAGIC = b"PISENG01"  # of files without a checksum
@@ -58,6 +54,10 @@ def save_engine(engine, path, codes_fingerprint=None):
     `codes_fingerprint` is any string that tells its codes from others, else their `fingerprint`.
     Raises OSError when it cannot be written, ValueError for exact search, which needs no file.
     """
+    import faiss
+
+    from pyimagesearch.search.faiss_engine import FaissEngine
+
     if not isinstance(engine, FaissEngine):
         raise ValueError(f"{engine.name} search needs no engine file")
     about = {
@@ -91,6 +91,11 @@ def load_engine(path, codes, metric=None, codes_fingerprint=None):
     Raises OSError when it cannot be read, ValueError, saying how to build it again, when it is cut
     short, foreign, of other codes, or for another metric.
     """
+    # Imported here, because exact search needs none of it.
+    from pyimagesearch.search.faiss_engine import FaissEngine
+    from pyimagesearch.search.kmeans import Elbow
+    from pyimagesearch.search.tuning import EngineReport
+
     codes, (about, size) = as_vectors(codes), _read_about(path, verify=True)
     name = about["engine"]
     again = f"{_again(path)} {shlex.quote(name)}"
@@ -179,6 +184,8 @@ def _parse_about(path):
 
 def _read_index(path, size, inverted):
     """Memory-map the FAISS index at the start of the file."""
+    import faiss
+
     # Two implementations: inverted lists are left on disk by the one, all else by the other.
     mapped = faiss.IO_FLAG_MMAP if inverted else faiss.IO_FLAG_MMAP_IFC
     before = faiss.get_deserialization_vector_byte_limit()

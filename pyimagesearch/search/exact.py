@@ -1,9 +1,12 @@
-"""True distances between codes: exact search, and re-ranking of candidates."""
+"""True distances between codes: exact search, and re-ranking of candidates.
+
+FAISS is imported where it is needed: it takes as long as a hundred searches, and a process that
+searches once does without.
+"""
 
 from contextlib import contextmanager
 from functools import cached_property
 
-import faiss
 import numpy as np
 
 from pyimagesearch.search.engine import Engine
@@ -16,6 +19,8 @@ CODES_PER_BLOCK = 1 << 18  # gathered at once when re-ranking prepared codes
 @contextmanager
 def threads(count):
     """Limit FAISS to `count` threads, or leave their number as it is when `count` is None."""
+    import faiss
+
     before = faiss.omp_get_max_threads()
     faiss.omp_set_num_threads(count or before)
     try:
@@ -26,6 +31,8 @@ def threads(count):
 
 def squares_of(queries, codes, rows):
     """Return the squared distances, float32 (q, m), of each query to its rows, int64 (q, m)."""
+    import faiss
+
     squares = np.empty(rows.shape, np.float32)
     pointers = map(faiss.swig_ptr, (squares, queries, codes, rows))
     faiss.fvec_L2sqr_by_idx(*pointers, codes.shape[1], *rows.shape)
@@ -43,6 +50,8 @@ def nearest(queries, codes, k, longest):
     largest length of a code. The bound is that of a float32 dot product of d terms (Higham,
     Accuracy and Stability of Numerical Algorithms, section 3.1).
     """
+    import faiss
+
     (n, dim), proposed = codes.shape, min(len(codes), k + max(8, k // 32))
     small = len(queries) * n * dim < SINGLE_THREAD_WORK
     with threads(1 if small else None):
@@ -60,6 +69,15 @@ def nearest(queries, codes, k, longest):
     return squares, rows
 
 
+def nearest_without_faiss(query, codes, k):
+    """Return the same as `nearest` for one query, float32 (1, d), by NumPy alone."""
+    differences = codes - query
+    squares = np.einsum("nd,nd->n", differences, differences)
+    rows = np.argpartition(squares, k - 1)[:k] if k < len(codes) else np.arange(k)
+    rows = rows[np.lexsort((rows, squares[rows]))]
+    return squares[rows][np.newaxis], rows[np.newaxis]
+
+
 def _sorted(squares, rows):
     """Return both with each row sorted by square; results of FAISS mostly are already."""
     if (squares[:, 1:] >= squares[:, :-1]).all():
@@ -71,6 +89,8 @@ def _sorted(squares, rows):
 
 def _nearest_by_differences(queries, codes, k):
     """Return the same as `nearest`, using the squares of the differences only."""
+    import faiss
+
     # FAISS keeps to the differences below a number of values (of queries, before version 1.12).
     step = max(1, (faiss.cvar.distance_compute_blas_threshold - 1) // codes.shape[1])
     squares = np.empty((len(queries), k), np.float32)
@@ -90,6 +110,8 @@ def rerank(queries, codes, rows, k, metric):
     `rows`, int64 (q, m), are candidates of each query, at least k of them, then -1; `metric` is a
     Metric.
     """
+    import faiss
+
     if metric.prepare is not None:
         step = max(1, CODES_PER_BLOCK // rows.shape[1])
         blocks = [slice(start, start + step) for start in range(0, len(rows), step)]
@@ -127,12 +149,16 @@ class ExactEngine(Engine):
     def __init__(self, codes, metric="euclidean"):
         """Search float32 `codes` (n, d) by the metric of this name."""
         super().__init__(codes, metric)
+        self._has_searched = False
 
     def candidates(self, queries, wanted, probe):
         """Return the squared distances of the nearest points, float32 (q, wanted), and rows."""
         points = self.metric.points(queries)
         if (extra := self._points.shape[1] - points.shape[1]) > 0:
             points = np.pad(points, ((0, 0), (0, extra)))
+        is_first, self._has_searched = not self._has_searched, True
+        if is_first and len(points) == 1 and self._points.size < SINGLE_THREAD_WORK:
+            return nearest_without_faiss(points, self._points, wanted)
         return nearest(points, self._points, wanted, self._longest)
 
     @cached_property
