@@ -2,9 +2,10 @@
 
 The changes: models are loaded with `compile=False`, the output of the encoder is taken with
 `model.get_layer(...).output`, and montages are written to files instead of windows, so that no
-display is needed.
+display is needed. MNIST is read as Keras stores it after its download, from MNIST_NPZ, which
+benchmarks.startup writes.
 
-usage: python -m benchmarks.published MODEL INDEX OUTPUT_FOLDER [SAMPLES]
+usage: python -m benchmarks.published MODEL INDEX OUTPUT_FOLDER MNIST_NPZ [SAMPLES]
 """
 
 import pickle
@@ -26,15 +27,13 @@ def perform_search(query_features, index, max_results=64):
     return sorted(results)[:max_results]
 
 
-def main(model_path, index_path, output, samples=1):
+def main(model_path, index_path, output, mnist_path, samples=1):
     import cv2
     from imutils import build_montages
     from tensorflow.keras.models import Model, load_model
 
-    from pyimagesearch.datasets.builtin import MNIST
-
     print("[INFO] loading MNIST dataset...")
-    with np.load(MNIST) as arrays:
+    with np.load(mnist_path) as arrays:
         train_x, test_x = arrays["x_train"], arrays["x_test"]
     train_x = np.expand_dims(train_x, axis=-1).astype("float32") / 255.0
     test_x = np.expand_dims(test_x, axis=-1).astype("float32") / 255.0
@@ -59,4 +58,4 @@ def main(model_path, index_path, output, samples=1):
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:4], *map(int, sys.argv[4:]))
+    main(*sys.argv[1:5], *map(int, sys.argv[5:]))

@@ -9,7 +9,7 @@ import numpy as np
 
 from pyimagesearch.files import load_plain
 
-MNIST = Path(__file__).parent.parent / "data" / "mnist.npz"
+MNIST = Path(__file__).parent.parent / "data"
 DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 
 
@@ -47,7 +47,9 @@ def npz_digest(path, split):
 
 
 def _load_mnist(_, split, kind):
-    return load_npz(MNIST, split, kind)
+    file = MNIST / f"mnist_{split}_{'images' if kind == 'x' else 'labels'}.npy"
+    # A memory map: a search reads the few rows that it shows.
+    return np.load(file, mmap_mode="r", allow_pickle=False).view(np.ndarray)
 
 
 def _load_fashion_mnist(name, split, kind):
