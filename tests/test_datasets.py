@@ -360,3 +360,13 @@ def test_no_part_of_a_split_is_empty(fraction):
 def test_one_image_cannot_be_split():
     with pytest.raises(ValueError, match="training needs 2"):
         open_dataset("mnist", "train", 1).split(0.5)
+
+
+def test_ids_of_an_array_are_its_row_numbers_and_nothing_else():
+    digits = open_dataset("mnist", "test", 30)
+    wanted = ["7", "29", "30", "07", "-1", "²", "٣", "9" * 5000, "", "x"]
+    assert digits.rows_of(wanted) == {"7": 7, "29": 29}
+    part = digits.subset(np.array([5, 29]))
+    assert part.rows_of(wanted) == {"29": 1}
+    assert digits.with_ids(digits.ids) is digits
+    assert digits.with_ids(["29", "5"]).rows_of(["5"]) == {"5": 1}

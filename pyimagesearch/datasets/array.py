@@ -136,6 +136,8 @@ class ArrayDataset(Dataset):
 
         Raises ValueError when there is no such image.
         """
+        if ids == self.ids:
+            return self
         rows = np.array([int(id) for id in ids], np.int64)
         if len(rows) and not 0 <= rows.min() <= rows.max() < len(self):
             raise ValueError(
@@ -143,6 +145,10 @@ class ArrayDataset(Dataset):
                 f"{rows.max():,}: name the images that were indexed with --dataset"
             )
         return self if np.array_equal(rows, np.arange(len(self))) else self.subset(rows)
+
+    def rows_of(self, ids):
+        """Return the rows of those of the ids that exist, as {id: row}."""
+        return {id: int(id) for id in ids if id in self.ids}
 
     def read_good(self, rows, spec):
         """Return (rows, images, []), images float32 in [0, 1] shaped (len(rows), *spec.shape)."""
@@ -171,6 +177,10 @@ class ArraySubset(ArrayDataset):
         self._dataset, self._rows = dataset, rows
         self.ids = [dataset.ids[row] for row in rows]
         self.labels = None if dataset.labels is None else dataset.labels[rows]
+
+    def rows_of(self, ids):
+        """Return the rows of those of the ids that exist, as {id: row}."""
+        return Dataset.rows_of(self, ids)
 
     def _load_images(self):
         return self._dataset.images[self._rows]

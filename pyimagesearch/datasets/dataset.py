@@ -93,6 +93,12 @@ class RowIds(Sequence):
     def __getitem__(self, row):
         return str(self._rows[row])
 
+    def __eq__(self, other):
+        return isinstance(other, RowIds) and len(self) == len(other)
+
+    def __contains__(self, id):
+        return len(id) < 20 and id.isdecimal() and str(int(id)) == id and int(id) < len(self)
+
 
 def same_images(a, b):
     """Whether row i of two datasets is the same image, for the rows that both have."""

@@ -163,6 +163,8 @@ def _checked_ids(ids, count, files):
     )
     if not isinstance(ids, list):  # text that stays in an HDF5 file, which checks it
         return ids
+    if not files and ids == list(range(count)):
+        return RowIds(count)
     kind = str if files else int
     _require(all(type(id) is kind for id in ids), f"expected indexes of the type {kind.__name__}")
     if files:
@@ -172,8 +174,6 @@ def _checked_ids(ids, count, files):
             outside = next((id for id in ids if not is_inside(id)), None)
             _require(outside is None, f"it has the id {outside!r}, which is outside its folder")
         return ids
-    if ids == list(range(count)):
-        return RowIds(count)
     _require(min(ids) >= 0 and max(ids) < 2**63, "expected row numbers as indexes")
     return [str(id) for id in ids]
 
