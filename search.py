@@ -25,6 +25,7 @@ MAX_RESULTS, SAMPLE = 225, 10  # as many results as the tutorial shows
 # Flags that would have no effect: what a flag needs one of, and what it excludes.
 QUERY_FLAGS = ("query", "query_id", "sample", "seed", "invert", "combine", "max_results")
 DRAWING_FLAGS = ("strip", "tile", "map")
+LOOKS = (*DRAWING_FLAGS, "html", "preview")
 NEEDS = {
     "invert": ("query",),
     "combine": ("query", "query_id"),
@@ -33,8 +34,8 @@ NEEDS = {
     "queries": ("evaluate",),
 }
 EXCLUDES = {
-    "evaluate": ("duplicates", *QUERY_FLAGS, "max_distance", "paths", "output", *DRAWING_FLAGS),
-    "duplicates": ("model", *QUERY_FLAGS, "probe", *DRAWING_FLAGS),
+    "evaluate": ("duplicates", *QUERY_FLAGS, "max_distance", "paths", "output", *LOOKS),
+    "duplicates": ("model", *QUERY_FLAGS, "probe", *LOOKS),
     "query": ("seed",),
     "query_id": ("seed",),
 }
@@ -90,6 +91,9 @@ def parse_args(argv):
     add = group.add_argument
     add("-0", "--null", action="store_true", help="end each path with NUL, for xargs -0")
     add("--output", metavar="DIR", help="write pictures there instead of opening windows")
+    text = "write one page of queries and results, with pictures inside, instead of opening windows"
+    add("--html", metavar="FILE", type=cli.path_ending_in(".html", ".htm"), help=text)
+    add("--preview", action="store_true", help="show the first results inside the terminal")
     add("--strip", action="store_true", help="show query and results in one row")
     add("--tile", type=positive_int, metavar="PIXELS", help="side of the tiles")
     text = "also draw the whole index in two dimensions, queries and results marked (default "
@@ -101,21 +105,39 @@ def parse_args(argv):
     argv = [f" {text}" if re.match(r"-[\d.]+:", text) else text for text in argv]
     args = parser.parse_args(argv)
     cli.refuse_unused(parser, args, NEEDS, EXCLUDES)
-    if not draws_pictures(args):
-        for flag in ("json", "paths"):
+    if not draws_sheets(args):
+        for flag in ("json", "paths", "html", "preview"):
             cli.refuse_unused(parser, args, {}, {flag: DRAWING_FLAGS}, " unless --output is given")
     return args
 
 
-def draws_pictures(args):
-    return bool(args.output or not (args.json or args.paths))
+def draws_sheets(args):
+    return bool(args.output or not (args.json or args.paths or args.html or args.preview))
+
+
+def views_of(args, reporter, projection):
+    """Return where results are shown: in windows or files, in a page, in the terminal."""
+    views = []
+    if args.html:
+        from pyimagesearch.reports.html import HtmlPage
+
+        views.append(HtmlPage(args.html, reporter))
+    if args.preview:
+        from pyimagesearch.reports.preview import Preview
+
+        views.append(Preview(reporter))
+    if output := output_of(args, "Query", "Results", "Map"):
+        from pyimagesearch.reports.results import SheetView
+
+        views.append(SheetView(output, reporter, projection))
+    return views
 
 
 def output_of(args, *titles):
     """Return where sheets of these titles go, or None if none are drawn."""
     from pyimagesearch.display.output import Output
 
-    return Output(args.output, titles) if draws_pictures(args) else None
+    return Output(args.output, titles) if draws_sheets(args) else None
 
 
 def form_of(args):
@@ -127,7 +149,7 @@ def form_of(args):
 @cli.command
 def main(argv=None):
     args = parse_args(argv)
-    cli.require_distinct(index=args.index, model=args.model, output=args.output)
+    cli.require_distinct(index=args.index, model=args.model, output=args.output, html=args.html)
     info(f"loading {args.index}...")
     index = open_store(args.index).open()
     if args.duplicates:
@@ -136,10 +158,9 @@ def main(argv=None):
     if args.evaluate:
         return evaluate(index, encoder, args)
 
-    gallery = open_gallery(
-        index, args.dataset, draws_pictures(args) or args.paths or not args.query, args.paths
-    )
-    if draws_pictures(args):
+    draws = draws_sheets(args) or args.html or args.preview
+    gallery = open_gallery(index, args.dataset, draws or args.paths or not args.query, args.paths)
+    if draws:
         gallery.prefetch()
     engine = index.engine(args.metric, args.probe)
     if engine.name != "exact":
@@ -150,16 +171,16 @@ def main(argv=None):
     found = search_queries(queries, index, encoder, engine, k, args.max_distance)
 
     # Imported while the images are loaded in the background: a search should start at once.
-    from pyimagesearch.reports.reporter import Reporter, report_results
+    from pyimagesearch.reports.reporter import Reporter
+    from pyimagesearch.reports.results import report_results
 
-    output, projection = output_of(args, "Query", "Results", "Map"), None
-    reporter = Reporter(gallery, args.tile, args.strip, args.max_distance)
+    reporter, projection = Reporter(gallery, args.tile, args.strip, args.max_distance), None
     if args.map:
         from pyimagesearch.display.projection import project_index
 
         found, loaded = list(found), index.load()
         projection = project_index(found, loaded, engine, reporter.label, args.map)
-    report_results(found, reporter, *form_of(args), output, projection)
+    report_results(found, reporter, *form_of(args), views_of(args, reporter, projection))
     if unreadable:
         count = len(args.query or args.query_id)
         raise ValueError(

@@ -26,28 +26,6 @@ logger = logging.getLogger(__name__)
 PARTS = 10  # pictures of a combined query that are shown
 
 
-def report_results(found, reporter, form, write, output=None, projection=None):
-    """Report pairs of a Query and its Results: lines of text and, where there is an Output, sheets.
-
-    `form` is that of `Reporter.lines`; `write(lines)` returns whether the lines are still read.
-    `projection` is the Projection of these queries, for a map of each. Ends early when the user
-    stops looking, or nobody reads.
-    """
-    for number, (query, results) in enumerate(found):
-        still_read = write(reporter.lines(query, results, form))
-        if output is None:
-            if still_read:
-                continue
-            return
-        sheets = reporter.sheets(query, results)
-        if projection:
-            sheets["Map"] = projection.sheet(number, reporter.title(query))
-        if not output.show(sheets, number):
-            break
-    if output:
-        output.remove_stale()
-
-
 class Reporter:
     """Describes queries and results of the index of the dataset `gallery`.
 
@@ -125,6 +103,11 @@ class Reporter:
         draw = self._strip if self.strip else self._montage
         return {"Query": sheet, "Results": draw(query, results, pictures, side, captions)}
 
+    def query_pictures(self, query):
+        """Return the picture of a query, or those of a combined one; None where unreadable."""
+        parts = [part for _, part in query.parts[:PARTS]] or [query]
+        return [_picture_or_none(part.picture) for part in parts]
+
     def _query_sheet(self, query):
         if not query.parts:
             return query_sheet(self.title(query), _picture_or_none(query.picture))
@@ -143,7 +126,7 @@ class Reporter:
 
     def _montage(self, query, results, pictures, side, captions):
         wrong = results.wrong(query)
-        return results_sheet(pictures, wrong, side, captions, self._summary(query, results))
+        return results_sheet(pictures, wrong, side, captions, self.summary(query, results))
 
     def _strip(self, query, results, pictures, side, captions):
         """Draw the query, in a white border, before its results, all in one row."""
@@ -157,7 +140,10 @@ class Reporter:
         pairs = zip(results.ids[:count], results.distances[:count], strict=True)
         return [[str(name), f"{distance:.3f}"] for name, distance in pairs]
 
-    def _summary(self, query, results):
+    def summary(self, query, results):
+        """Return a line about the number of results, their distances, and how many are right."""
+        if not len(results.rows):
+            return self._nothing()
         count, distances = len(results.rows), results.distances
         text = f"{count:,} results, distance {distances[0]:.3f} to {distances[-1]:.3f}"
         if count > SHOWN:

@@ -1,0 +1,141 @@
+"""Results in an HTML page, and as pictures inside a terminal."""
+
+import base64
+import importlib.util
+import os
+import pty
+import subprocess
+import termios
+from html.parser import HTMLParser
+
+import cv2
+import numpy as np
+import pytest
+
+import index_images
+import search
+from pyimagesearch.datasets.catalog import open_dataset
+from pyimagesearch.index.index_file import load_index
+from pyimagesearch.queries.query import Query, Results
+from pyimagesearch.reports.preview import preview_sheet
+from pyimagesearch.reports.reporter import Reporter
+from tests.scripts import MODEL, ROOT, error_of, run
+
+HOSTILE = '<script>alert("1")&amp;<!--.png'
+
+
+class Page(HTMLParser):
+    """What a browser would find in a page: tags with their attributes, and text."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.tags, self.text = [], ""
+        self.feed(path.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        self.text += data
+
+    def named(self, name):
+        return [attributes for tag, attributes in self.tags if tag == name]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    root, digits = tmp_path / "pictures", open_dataset("mnist", "test")
+    for row in range(6):
+        path = root / f"digit {digits.labels[row]}" / (HOSTILE if row == 3 else f"{row}.png")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        picture = digits.picture(row)
+        cv2.imwrite(str(path), cv2.resize(picture, (400, 200)) if row == 5 else picture)
+    assert run(index_images, "-m", MODEL, "-i", tmp_path / "i.pickle", "--dataset", root) == 0
+    return tmp_path
+
+
+def test_a_page_holds_all_pictures_and_runs_nothing(folder):
+    page = folder / "page.html"
+    ids = load_index(folder / "i.pickle").ids
+    arguments = ["-i", folder / "i.pickle", "--query-id", ids[0], ids[1], "--html", page]
+    assert run(search, *arguments) == 0
+    found = Page(page)
+    known = "html meta title style section header div h2 ol li figure img figcaption br span"
+    assert {tag for tag, _ in found.tags} == set(known.split(" "))  # no script, no link
+    assert len(found.named("img")) == 2 + 2 * 5
+    for image in found.named("img"):
+        kind, _, data = image["src"].partition(";base64,")
+        assert kind in ("data:image/png", "data:image/jpeg")
+        picture = cv2.imdecode(np.frombuffer(base64.b64decode(data), np.uint8), cv2.IMREAD_COLOR)
+        assert max(picture.shape) in (28, 320)  # large ones are reduced
+    assert sum("onerror" in attributes for _, attributes in found.tags) == 0
+    assert any(HOSTILE in image["alt"] for image in found.named("img"))
+    assert HOSTILE in found.text
+    assert "default-src 'none'" in found.named("meta")[2]["content"]
+    # The digits are 7, 2, 1, 0, 4 and 1: the second query, a 1, finds the other one.
+    assert sum(item.get("class") == "wrong" for item in found.named("li")) == 9
+
+
+def test_a_page_is_replaced_only_by_a_complete_one(folder, capsys):
+    page = folder / "page.html"
+    page.write_text("before")
+    (folder / "text.png").write_text("no picture")
+    arguments = ["-i", folder / "i.pickle", "--query", folder / "text.png", "--html", page]
+    assert "not a picture" in error_of(capsys, search, *arguments)
+    assert page.read_text() == "before"
+    assert sorted(os.listdir(folder)) == ["i.pickle", "page.html", "pictures", "text.png"]
+
+
+def test_a_lost_picture_has_a_note_in_its_place(folder):
+    index = load_index(folder / "i.pickle")
+    (folder / "pictures" / index.ids[2]).unlink()
+    arguments = ["-i", folder / "i.pickle", "--query-id", index.ids[0]]
+    assert run(search, *arguments, "--html", folder / "page.html") == 0
+    assert "cannot be read" in Page(folder / "page.html").text
+
+
+def test_a_preview_has_the_query_and_its_first_results_in_two_rows():
+    gallery = open_dataset("mnist", "test", 30)
+    query = Query("q", None, lambda: gallery.picture(0), label=int(gallery.labels[0]))
+    results = Results(np.arange(30), np.zeros(30), gallery.ids, gallery.labels)
+    sheet = preview_sheet(Reporter(gallery), query, results, columns=4)
+    assert sheet.shape == (320, 640, 3)
+    white, red = [255, 255, 255], [0, 0, 255]
+    corners = [sheet[160 * row, 160 * column].tolist() for row in (0, 1) for column in range(4)]
+    # The query, then rows 0 to 6, of which row 0 has its label.
+    assert corners == [white, [0, 0, 0], *[red] * 6]
+    few = Results(np.arange(1), np.zeros(1), ["0"], gallery.labels[:1])
+    assert preview_sheet(Reporter(gallery), query, few, columns=4).shape == (160, 640, 3)
+
+
+def test_a_preview_is_drawn_in_a_terminal(folder, python):
+    pytest.importorskip("textual_image")
+    terminal, end = pty.openpty()
+    termios.tcsetwinsize(end, (50, 80))
+    command = python("search.py", "-i", folder / "i.pickle", "-s", 1, "--preview")
+    environment = {**os.environ, "TERM": "xterm"}
+    searching = subprocess.Popen(
+        command, cwd=ROOT, stdin=end, stdout=end, stderr=subprocess.PIPE, env=environment
+    )
+    os.close(end)
+    shown = b""
+    while True:
+        try:
+            part = os.read(terminal, 65536)
+        except OSError:  # the program has ended
+            break
+        shown += part
+    os.close(terminal)
+    errors = searching.stderr.read().decode()
+    assert searching.wait() == 0, errors
+    assert "▀" in shown.decode() or "▄" in shown.decode()
+    assert b"\x1b[38;2;" in shown  # in colours of 24 bits
+
+
+def test_a_preview_needs_a_terminal_and_its_package(folder, capsys, monkeypatch):
+    arguments = ["-i", folder / "i.pickle", "-s", 1, "--preview"]
+    assert "standard output is not one: use --output DIR" in error_of(capsys, search, *arguments)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setattr(os, "get_terminal_size", lambda *_: os.terminal_size((80, 50)))
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert "python -m pip install textual-image" in error_of(capsys, search, *arguments)
