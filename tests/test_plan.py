@@ -79,3 +79,11 @@ def test_a_single_image_cannot_be_divided(tmp_path):
     dataset = open_dataset(str(tmp_path / "d.npz"))
     with pytest.raises(ValueError, match="has 1 image: training needs 2"):
         choose_validation(dataset, make_plan(), 0.5)
+
+
+def test_patches_learn_labels_for_twice_the_epochs_of_other_networks():
+    names = ("conv", "patches")
+    conv, patches = (make_plan(architecture=a, objective="supcon").phases for a in names)
+    assert [phase.name for phase in patches] == ["fit", *(phase.name for phase in conv)]
+    assert patches[1].epoch_scale == 2 * conv[0].epoch_scale
+    assert patches[2] == conv[1]

@@ -100,8 +100,12 @@ class TrainingPlan:
     @property
     def phases(self):
         """The phases of the training, in order."""
-        fit = [FIT] if self.architecture == "patches" else []
-        return [*fit, *OBJECTIVES[self.objective]]
+        phases = OBJECTIVES[self.objective]
+        if self.architecture != "patches":
+            return phases
+        # Twice the epochs for labels: on photographs precision still rises when they end.
+        scales = (p.epoch_scale * (2 if p.target == "labels" else 1) for p in phases)
+        return [FIT, *(p._replace(epoch_scale=s) for p, s in zip(phases, scales, strict=True))]
 
 
 def make_plan(
