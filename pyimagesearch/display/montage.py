@@ -4,11 +4,11 @@ import math
 import os
 import struct
 import zlib
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
-from imutils import build_montages
 
 from pyimagesearch.files import atomic_write, printable
 from pyimagesearch.pictures.formats import OWN_MARK, PNG_END_SIZE
@@ -94,12 +94,39 @@ def tile(picture, side, colour=None):
     return square
 
 
+@dataclass(frozen=True)
+class Grid:
+    """Where tiles of `width` x `height` pixels lie, in rows of `columns`."""
+
+    columns: int
+    width: int
+    height: int
+
+    def corner(self, place):
+        """Return the left and the upper edge of tile number `place`, in pixels."""
+        row, column = divmod(place, self.columns)
+        return column * self.width, row * self.height
+
+    def place_at(self, x, y):
+        """Return the number of the tile at a pixel, or None outside the columns or above them."""
+        if not (0 <= x < self.columns * self.width and y >= 0):
+            return None
+        return y // self.height * self.columns + x // self.width
+
+    def draw(self, tiles, rows=None):
+        """Return the tiles, uint8 BGR, as one picture of `rows`, black where there are none."""
+        rows = -(-len(tiles) // self.columns) if rows is None else rows
+        sheet = np.zeros((rows * self.height, self.columns * self.width, 3), np.uint8)
+        for place, image in enumerate(tiles):
+            left, top = self.corner(place)
+            sheet[top : top + self.height, left : left + self.width] = image
+        return sheet
+
+
 def montage(tiles, columns):
     """Lay tiles of one size out in rows of `columns`, black where there are none left."""
     height, width = tiles[0].shape[:2]
-    rows = -(-len(tiles) // columns)
-    [sheet] = build_montages(tiles, (width, height), (columns, rows))
-    return sheet
+    return Grid(columns, width, height).draw(tiles)
 
 
 def with_caption(image, lines):
@@ -110,16 +137,16 @@ def with_caption(image, lines):
     sheet[: image.shape[0], left : left + image.shape[1]] = image
     for i, line in enumerate(lines):
         origin = 8, image.shape[0] + 22 * i + 18
-        _draw_text(sheet, line, origin, FONT_SCALE)
+        draw_text(sheet, line, origin, FONT_SCALE)
     return sheet
 
 
-def _draw_text(image, text, origin, scale):
+def draw_text(image, text, origin, scale, colour=WHITE, thickness=1):
     """Draw a line of text, with control characters and bytes that are not UTF-8 escaped.
 
     OpenCV ends the process over bytes that are not UTF-8.
     """
-    cv2.putText(image, printable(text), origin, FONT, scale, WHITE, 1, cv2.LINE_AA)
+    cv2.putText(image, printable(text), origin, FONT, scale, colour, thickness, cv2.LINE_AA)
 
 
 def _text_width(text, scale):
@@ -132,15 +159,15 @@ def labelled(image, lines):
     sheet[: image.shape[0]] = image
     for i, line in enumerate(lines):
         origin = 2, image.shape[0] + 15 * i + 12
-        _draw_text(sheet, shorten(line, image.shape[1] - 4), origin, SMALL)
+        draw_text(sheet, shorten(line, image.shape[1] - 4), origin, SMALL)
     return sheet
 
 
-def shorten(text, width):
+def shorten(text, width, scale=SMALL):
     """Cut the middle out of a text that would be drawn wider than `width` pixels."""
     text = printable(text)
     short, kept = text, len(text)
-    while kept and _text_width(short, SMALL) > width:
+    while kept and _text_width(short, scale) > width:
         kept -= 1
         short = text[: kept // 2] + "..." + text[len(text) - (kept - kept // 2) :]
     return short

@@ -26,12 +26,17 @@ def has_display():
     return not refused
 
 
-def _prepare_qt():
-    """Choose the platform that was tested, and fonts: the wheel has none, and Qt complains."""
+def prepare_windows():
+    """Choose the platform of Qt that was tested, and fonts, of which its wheel has none."""
     if sys.platform == "linux":
         os.environ["QT_QPA_PLATFORM"] = "xcb"
     fonts = Path(find_spec("matplotlib").origin).parent / "mpl-data" / "fonts" / "ttf"
     os.environ["QT_QPA_FONTDIR"] = str(fonts)
+
+
+def is_open(title):
+    """Whether the window of a title has not been closed."""
+    return cv2.getWindowProperty(title, cv2.WND_PROP_VISIBLE) >= 1
 
 
 def show_windows(images):
@@ -39,12 +44,12 @@ def show_windows(images):
 
     Any key means next; q, Esc or closing a window means stop.
     """
-    _prepare_qt()
+    prepare_windows()
     for title, image in images.items():
         cv2.imshow(title, image)
     while True:
         key = cv2.waitKey(50)
         if key != -1:
             return key & 0xFF not in (ord("q"), 27)
-        if any(cv2.getWindowProperty(title, cv2.WND_PROP_VISIBLE) < 1 for title in images):
+        if not all(map(is_open, images)):
             return False

@@ -51,6 +51,10 @@ class Index:
         labels = None if self.labels is None else self.labels[rows]
         return [self.ids[row] for row in rows], labels
 
+    def codes_of(self, rows):
+        """Return the codes of rows, float32 (len(rows), d)."""
+        return np.asarray(self.codes[rows], np.float32)
+
     def gallery(self, moved_to=None):
         """Return the dataset of the indexed images, with the rows of this index.
 

@@ -11,19 +11,23 @@ class Query:
     """A picture to search for.
 
     `id` is a path, or the id of a row of a dataset; `image` float32 (height, width, channels) is
-    the input of the encoder; `picture()` returns the picture for showing it. `label` is its class
-    where known. `rows` are its own rows in the index, which are left out of its results. `code`
-    float32 (d,) is set by `search_queries`. A combination has `parts`, pairs of a weight and a
-    Query, its code from the start, and no image.
+    the input of the encoder; `picture(size)` returns the picture for showing it at `size`, (height,
+    width), or whole for None; `view` says in words how it was cropped and turned. `label` is its
+    class where known. `rows` are its own rows in the index, which are left out of its results.
+    `code` float32 (d,) is set by `search_queries`. A combination has `parts`, pairs of a weight and
+    a Query, its code from the start, and no image. `orientations` float32 (8, height, width,
+    channels) is the input in each orientation, where the nearest over all of them are wanted.
     """
 
     id: str
     image: np.ndarray | None
-    picture: Callable[[], np.ndarray] | None
+    picture: Callable | None
     label: int | None = None
     rows: tuple = ()
     code: np.ndarray | None = None
     parts: tuple = ()
+    view: str = ""
+    orientations: np.ndarray | None = None
 
 
 @dataclass
@@ -37,6 +41,11 @@ class Results:
     distances: np.ndarray
     ids: list
     labels: np.ndarray | None
+
+    def __getitem__(self, part):
+        """Return the Results of a slice."""
+        labels = None if self.labels is None else self.labels[part]
+        return Results(self.rows[part], self.distances[part], self.ids[part], labels)
 
     def right(self, query):
         """Return whether each result has the query's label, bool (k,); None without labels."""

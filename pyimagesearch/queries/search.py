@@ -7,6 +7,7 @@ import numpy as np
 
 from pyimagesearch.files import sha256_of
 from pyimagesearch.queries.query import Results
+from pyimagesearch.queries.views import in_orientation
 
 QUERIES_PER_BATCH = 64
 
@@ -57,23 +58,63 @@ def query_encoder(index, model=None):
 def search_queries(queries, index, encoder, engine, k=None, max_distance=None):
     """Yield each query with its Results: the nearest rows of the index, without its own.
 
-    These are the `k` nearest, those within `max_distance`, or with both the rows that meet both.
+    These are the `k` nearest, those within `max_distance`, or with both the rows that meet both. A
+    query with orientations is yielded in the one that its nearest result belongs to, with the
+    nearest rows over all of them.
     """
     queries = iter(queries)
     while batch := list(islice(queries, QUERIES_PER_BATCH)):
-        images = [query.image for query in batch if query.code is None]
-        new = iter(encoder.encode(np.stack(images)) if images else [])
-        for query in batch:
-            query.code = next(new) if query.code is None else query.code
-        codes = np.stack([query.code for query in batch])
+        codes, start = _codes(batch, encoder), 0
+        together = np.concatenate(codes)
         if k is None:
-            found = engine.search_within(codes, max_distance)
+            found = engine.search_within(together, max_distance)
         else:
             # More than asked for, in case the query itself is among them.
-            found = engine.search(codes, k + max(1, *(len(query.rows) for query in batch)))
-        for query, distances, rows in zip(batch, *found, strict=True):
+            found = engine.search(together, k + max(1, *(len(query.rows) for query in batch)))
+        for query, own in zip(batch, codes, strict=True):
+            part = slice(start, start + len(own))
+            start += len(own)
+            distances, rows, nearest = _merged(*(array[part] for array in found))
             wanted = ~np.isin(rows, query.rows)
             if max_distance is not None:
                 wanted &= distances <= max_distance
+            if len(own) > 1:
+                number = int(nearest[wanted][0]) if wanted.any() else 0
+                query = in_orientation(query, number, own[number])
+            else:
+                [query.code] = own
             rows, distances = rows[wanted][:k], distances[wanted][:k]
             yield query, Results(rows, distances, *index.named(rows))
+
+
+def _codes(queries, encoder):
+    """Return the codes of each query, a list of float32 (m, d): m is 8 for all orientations."""
+    inputs = [_inputs(query) for query in queries]
+    wanted = [images for images in inputs if images is not None]
+    new = iter(encoder.encode(np.concatenate(wanted)) if wanted else [])
+    return [
+        query.code[np.newaxis] if images is None else np.stack(list(islice(new, len(images))))
+        for query, images in zip(queries, inputs, strict=True)
+    ]
+
+
+def _inputs(query):
+    """Return the images to encode for a query, or None if its code is known."""
+    if query.orientations is not None:
+        return query.orientations
+    return None if query.code is not None else query.image[np.newaxis]
+
+
+def _merged(distances, rows):
+    """Merge the results of several codes, sequences of arrays: each row at its smallest distance.
+
+    Returns distances ascending, rows, and the number of the code that is nearest to each row.
+    """
+    if len(rows) == 1:
+        return distances[0], rows[0], np.zeros(len(rows[0]), np.int64)
+    numbers = np.repeat(np.arange(len(rows)), [len(part) for part in rows])
+    distances, rows = np.concatenate(list(distances)), np.concatenate(list(rows))
+    order = np.argsort(distances, kind="stable")
+    _, first = np.unique(rows[order], return_index=True)
+    kept = order[np.sort(first)]
+    return distances[kept], rows[kept], numbers[kept]

@@ -14,6 +14,7 @@ from pyimagesearch.datasets.image_io import decode, open_picture
 from pyimagesearch.files import printable
 from pyimagesearch.queries.ids import find_ids
 from pyimagesearch.queries.query import Query
+from pyimagesearch.queries.views import Look
 
 logger = logging.getLogger(__name__)
 
@@ -22,13 +23,22 @@ MAX_INPUT = 1 << 28  # bytes of a picture from standard input
 
 
 def choose_queries(
-    gallery, encoder, paths=None, ids=None, sample=10, seed=None, invert=False, combined=False
+    gallery,
+    encoder,
+    paths=None,
+    ids=None,
+    sample=10,
+    seed=None,
+    invert=False,
+    combined=False,
+    look=None,
 ):
     """Return the queries, read as they are needed, and the ones that could not be read so far.
 
     Queries are the image files and folders `paths`, or the indexed pictures `ids`, or else
     `sample` random test images; with `combined` one query at the mean of their codes. `invert`
-    swaps dark and light in files. The second value maps names to reasons.
+    swaps dark and light in files; `look`, a Look or None, crops and turns the pictures. The second
+    value maps names to reasons.
 
     Raises ValueError or OSError when there is nothing to combine, and for a query that cannot be
     read if it is the only one or part of a combination.
@@ -37,18 +47,18 @@ def choose_queries(
 
     def read(names):
         if paths:
-            return file_queries(names, spec, invert, unreadable)
-        return id_queries(names, gallery, spec, unreadable)
+            return file_queries(names, spec, invert, unreadable, look)
+        return id_queries(names, gallery, spec, unreadable, look)
 
     if combined and not names:
         raise ValueError("--combine needs what to combine: name it with --query or --query-id")
     if combined:
         return [combine([name.lstrip(" ") for name in names], read, encoder)], unreadable
-    queries = read(names) if names else sample_queries(gallery, sample, spec, seed)
+    queries = read(names) if names else sample_queries(gallery, sample, spec, seed, look)
     return queries, unreadable
 
 
-def file_queries(paths, spec, invert=False, unreadable=None):
+def file_queries(paths, spec, invert=False, unreadable=None, look=None):
     """Yield image files, those in folders, and "-", standard input, as queries.
 
     `invert` swaps dark and light. A file in a folder that cannot be read is skipped with a warning;
@@ -57,14 +67,14 @@ def file_queries(paths, spec, invert=False, unreadable=None):
 
     def read(path):
         if not os.path.isdir(path):
-            yield _file_query(path, spec, invert)
+            yield _file_query(path, spec, invert, look)
             return
         from pyimagesearch.datasets.folder import FolderDataset
 
         folder = FolderDataset(path)
         for row in range(len(folder)):
             try:
-                yield _file_query(folder.path(row), spec, invert)
+                yield _file_query(folder.path(row), spec, invert, look)
             except (ValueError, OSError) as error:
                 logger.warning(str(error))
 
@@ -87,7 +97,7 @@ def _readable(names, read, unreadable=None):
             unreadable[name] = str(error)
 
 
-def _file_query(path, spec, invert):
+def _file_query(path, spec, invert, look=None):
     opened = _standard_input() if path == "-" else partial(open_picture, path)
 
     def picture(size=None):
@@ -99,7 +109,7 @@ def _file_query(path, spec, invert):
         return 255 - pixels if invert else pixels
 
     # Decoded as by indexing, so that an indexed picture is at distance 0 from itself.
-    return Query(path, spec.prepare(picture(spec.shape[:2])), picture)
+    return (look or Look())(Query(path, None, picture), spec)
 
 
 def _standard_input():
@@ -110,7 +120,7 @@ def _standard_input():
     return partial(io.BytesIO, data)
 
 
-def sample_queries(gallery, count, spec, seed=None):
+def sample_queries(gallery, count, spec, seed=None, look=None):
     """Yield `count` random queries, without replacement, from the test images of a dataset.
 
     One that cannot be read is replaced by another, with a warning. Raises ValueError if none can.
@@ -118,7 +128,7 @@ def sample_queries(gallery, count, spec, seed=None):
     images, found = gallery.test_images(), 0
     for row in images.random_rows(2 * count + SPARE, seed):
         try:
-            yield dataset_query(images, row, gallery, spec)
+            yield dataset_query(images, row, gallery, spec, look)
         except (ValueError, OSError) as error:
             logger.warning(str(error))
             continue
@@ -132,29 +142,33 @@ def sample_queries(gallery, count, spec, seed=None):
         )
 
 
-def id_queries(ids, gallery, spec, unreadable=None):
+def id_queries(ids, gallery, spec, unreadable=None, look=None):
     """Yield pictures of the index as queries, by their ids; see `_readable` for unknown ids."""
     rows = find_ids(ids, gallery)
 
     def read(id):
         if id not in rows:
             raise ValueError(f"the index has no picture {id}: give an id as --json prints it")
-        return [dataset_query(gallery, rows[id], gallery, spec)]
+        return [dataset_query(gallery, rows[id], gallery, spec, look)]
 
     return _readable(ids, read, unreadable)
 
 
-def dataset_query(images, row, gallery, spec):
+def dataset_query(images, row, gallery, spec, look=None):
     """Return row `row` of the dataset `images` as a query of an index of `gallery`."""
     own = images is gallery or (same_images(images, gallery) and row < len(gallery))
     label = -1 if images.labels is None else int(images.labels[row])
-    return Query(
+    query = Query(
         images.ids[row],
-        images.read([row], spec)[0],
-        lambda: images.picture(row),
+        None,
+        partial(images.picture, row),
         label=None if label < 0 else label,
         rows=(row,) if own else (),
     )
+    if look is not None:
+        return look(query, spec)
+    query.image = images.read([row], spec)[0]
+    return query
 
 
 def split_weight(text):

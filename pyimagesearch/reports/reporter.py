@@ -43,11 +43,13 @@ class Reporter:
         return None if label is None or label < 0 else names[label] if names else int(label)
 
     def title(self, query):
-        """Return a title for a query, with its label where known."""
+        """Return a title for a query, with its label where known, and how it was changed."""
         label = self.label(query.label)
-        return f"query {query.id}" + ("" if label is None else f" ({label})")
+        title = f"query {query.id}" + ("" if label is None else f" ({label})")
+        return f"{title}, {query.view}" if query.view else title
 
-    def _nothing(self):
+    def nothing(self):
+        """Return a line for a query without results."""
         within = "" if self.max_distance is None else f" within {self.max_distance:g}"
         return f"no match{within}"
 
@@ -63,7 +65,7 @@ class Reporter:
         """Return a line of text for the terminal."""
         distances = results.distances
         if not len(distances):
-            return f"{self.title(query)}: {self._nothing()}"
+            return f"{self.title(query)}: {self.nothing()}"
         text = f"{self.title(query)}: distances " + " ".join(f"{d:.3f}" for d in distances[:5])
         if len(distances) > 5:
             text += f" ... {distances[-1]:.3f}"
@@ -75,7 +77,8 @@ class Reporter:
         labels = [None] * len(results.ids) if results.labels is None else results.labels
         rows = zip(results.ids, results.distances.tolist(), labels, strict=True)
         found = [{"id": i, "distance": d, "label": self.label(label)} for i, d, label in rows]
-        return {"query": query.id, "label": self.label(query.label), "results": found}
+        view = {"view": query.view} if query.view else {}
+        return {"query": query.id, "label": self.label(query.label), **view, "results": found}
 
     def paths(self, query, results):
         """Return the paths of those results that still exist, as bytes; warn of the others."""
@@ -92,7 +95,7 @@ class Reporter:
         """Return the pictures of the windows "Query" and "Results" by their titles."""
         sheet = self._query_sheet(query)
         if not len(results.rows):
-            return {"Query": sheet, "Results": query_sheet(self._nothing(), None)}
+            return {"Query": sheet, "Results": query_sheet(self.nothing(), None)}
         pictures = [self.picture(row) for row in results.rows[:SHOWN]]
         first = next((picture for picture in pictures if picture is not None), None)
         side = self.side or (PHOTO_SIDE if first is None else tile_side(first))
@@ -140,12 +143,16 @@ class Reporter:
         pairs = zip(results.ids[:count], results.distances[:count], strict=True)
         return [[str(name), f"{distance:.3f}"] for name, distance in pairs]
 
-    def summary(self, query, results):
-        """Return a line about the number of results, their distances, and how many are right."""
+    def summary(self, query, results, before=0):
+        """Return a line about the number of results, their distances, and how many are right.
+
+        `before` is the number of nearer results that are not among them.
+        """
         if not len(results.rows):
-            return self._nothing()
+            return self.nothing()
         count, distances = len(results.rows), results.distances
-        text = f"{count:,} results, distance {distances[0]:.3f} to {distances[-1]:.3f}"
+        which = f"results {before + 1:,} to {before + count:,}" if before else f"{count:,} results"
+        text = f"{which}, distance {distances[0]:.3f} to {distances[-1]:.3f}"
         if count > SHOWN:
             text += f", first {SHOWN} shown"
         right, judged = self._judged(query, results)
@@ -160,6 +167,10 @@ class Reporter:
         if right is None:
             return 0, 0
         return np.count_nonzero(right), np.count_nonzero(right | wrong)
+
+    def query_picture(self, query, size=None):
+        """Return a query's picture for showing it at `size`, or None with a warning."""
+        return None if query.picture is None else _picture_or_none(lambda: query.picture(size))
 
     def picture(self, row):
         """Return an indexed picture, or None with a warning where it can no longer be read."""

@@ -1,0 +1,128 @@
+"""A session in a terminal: lines of commands in, a line for each set of results out."""
+
+import logging
+import sys
+
+from pyimagesearch.display.montage import write_image
+from pyimagesearch.queries.views import parse_crop
+from pyimagesearch.terminal import write_lines
+
+logger = logging.getLogger(__name__)
+
+HELP = (
+    "N, choose N: search for result N",
+    "like N, unlike N: mark it and search again; again to unmark",
+    "crop X,Y,W,H: search for a part of the query, in pixels or fractions",
+    "rotate, flip: turn the query clockwise by 90 degrees, flip it left to right",
+    "back: to the step before",
+    "next, previous: more results, those before",
+    "another: next of the queries that were given",
+    "list: the names of the results",
+    "open N: open its file",
+    "save: write the montage and the paths",
+    "map: write a map of the index",
+    "help, quit",
+)
+
+
+class Commands:
+    """Runs the commands of lines of text on a Session.
+
+    `line_of(query, results)` returns the line that is written for a set of results. Sheets and maps
+    are written to `folder`, maps by `method`.
+    """
+
+    def __init__(self, session, line_of, folder, method="pca"):
+        self.session, self._line_of = session, line_of
+        self._folder, self._method = folder, method
+        self._alone = {
+            "rotate": session.rotate,
+            "flip": session.flip,
+            "back": session.back,
+            "next": session.next_page,
+            "previous": session.previous_page,
+            "another": self._another,
+        }
+        self._of_result = {
+            "choose": session.choose,
+            "like": lambda row: session.mark(row, True),
+            "unlike": lambda row: session.mark(row, False),
+            "open": session.open,
+        }
+        self._silent = {"save": self._save, "map": self._map, "help": lambda: HELP}
+        self._silent["list"] = self._list
+
+    def results(self):
+        """Return the line for the current page."""
+        return self._line_of(self.session.step.query, self.session.page)
+
+    def run(self, text):
+        """Run a command; return the lines to write.
+
+        Raises ValueError or OSError for a command that is wrong or fails.
+        """
+        name, _, rest = text.strip().partition(" ")
+        if name.isdecimal():
+            name, rest = "choose", name + rest
+        rest = rest.strip()
+        if name in self._silent and not rest:
+            return list(self._silent[name]())
+        if name in self._alone and not rest:
+            self._alone[name]()
+        elif name in self._of_result:
+            self._of_result[name](self.session.row(_number(rest)))
+            if name == "open":
+                return []
+        elif name == "crop":
+            self.session.crop(parse_crop(rest))
+        else:
+            raise ValueError(f"unknown command {text.strip()}: help lists the commands")
+        return [self.results()]
+
+    def _another(self):
+        if not self.session.another():
+            raise ValueError("there are no more queries")
+
+    def _list(self):
+        first = self.session.first + 1
+        return [self.session.tooltip(first + n) for n in range(len(self.session.page.rows))]
+
+    def _save(self):
+        session = self.session
+        sheets = session.reporter.sheets(session.step.query, session.page)
+        logger.info("wrote " + " and ".join(session.save(self._folder, sheets["Results"])))
+        return []
+
+    def _map(self):
+        path = f"{self._folder}/map.png"
+        write_image(path, self.session.map(self._method))
+        logger.info(f"wrote {path}")
+        return []
+
+
+def _number(text):
+    if not text.isdecimal():
+        raise ValueError(f"expected the number of a result, received {text or 'nothing'}")
+    return int(text)
+
+
+def run_commands(commands, end=b"\n"):
+    """Write the first results, and run the commands on standard input until it or they end."""
+    still_read = write_lines([commands.results()], end)
+    while still_read and (text := _next_line()) and text.split() not in (["quit"], ["q"]):
+        if not text.strip():
+            continue
+        try:
+            still_read = write_lines(commands.run(text), end)
+        except (ValueError, OSError, ImportError) as error:
+            logger.warning(" ".join(str(error).split()))
+
+
+def _next_line():
+    """Return the next line of standard input, empty at its end; with a prompt on a terminal."""
+    if sys.stdin is None:
+        return ""
+    if sys.stdin.isatty():
+        sys.stderr.write("> ")
+        sys.stderr.flush()
+    return sys.stdin.buffer.readline().decode(errors="replace")

@@ -1,0 +1,226 @@
+"""The picture of a session: the query and its marks, a page of results, and lines of text.
+
+One place lays the tiles out, for drawing and for the mouse.
+"""
+
+import math
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+
+import cv2
+import numpy as np
+
+from pyimagesearch.datasets.folder import cores
+from pyimagesearch.display.montage import (
+    FONT_SCALE,
+    PHOTO_SIDE,
+    READABLE,
+    RED,
+    SHOWN,
+    WHITE,
+    Grid,
+    draw_text,
+    labelled,
+    shorten,
+    tile,
+    tile_side,
+)
+
+AREA = 960, 840  # width and height of the results, so that a sheet fits a screen
+PANEL, BOX, MARGIN = 240, 224, 8  # the width of the query's panel, the side of its picture
+LINE, LINES = 22, 3  # pixels of a line of text, and their number
+MARK_SIDE = 56
+MARKS = 24  # shown
+GREEN, MAGENTA, YELLOW = (0, 210, 0), (255, 0, 255), (0, 230, 255)  # BGR
+COLOURS = {True: GREEN, False: MAGENTA}
+SIGNS = {True: "+", False: "-"}
+REMEMBERED = 2048  # tiles
+HINTS = "click: search for it   right click: unlike   Ctrl or Shift click: alike   ? keys   q quit"
+
+
+class Sheet:
+    """Draws the current step of a Session, and finds what is at a pixel of it.
+
+    `selected` is the place of a tile on the page that is framed, or None; `status` a line of text;
+    `drag` the two corners of a rectangle over the query, or None; `overlay` lines of text drawn
+    over everything, or None. The size of a sheet never changes.
+    """
+
+    def __init__(self, session, hints=HINTS):
+        """Lay out the tiles of a Session, and set its `page_size`."""
+        self.session, self.hints = session, hints
+        self.selected = self.drag = self.overlay = None
+        self.status = ""
+        reporter = session.reporter
+        self._picture = lru_cache(REMEMBERED)(self._read_tile)
+        self._captions = reporter.strip or reporter.gallery.shows_names
+        self.side = reporter.side or self._natural_side()
+        height = self.side + 36 if self._captions else self.side
+        count = min(SHOWN, session.max_results or SHOWN)
+        square = count if reporter.strip else math.ceil(math.sqrt(count))
+        columns = max(1, min(AREA[0] // self.side, square))
+        rows = 1 if reporter.strip else max(1, min(AREA[1] // height, -(-count // columns)))
+        self.grid, self.rows = Grid(columns, self.side, height), rows
+        session.page_size = columns * rows
+        self._drawn, self._base = None, None
+        self._box = (0, 0, 0, 0)  # left, top, width and height of the query's picture
+
+    # --- finding
+
+    def place_at(self, x, y):
+        """Return the place on the page of the tile at a pixel, or None."""
+        place = self.grid.place_at(x - PANEL, y)
+        return place if place is not None and place < len(self.session.page.rows) else None
+
+    def on_query(self, x, y):
+        """Whether a pixel is on the query's picture."""
+        left, top, width, height = self._box
+        return 0 <= x - left < width and 0 <= y - top < height
+
+    def fractions(self, start, end):
+        """Return the part of the query's picture between two pixels as left, top, width, height.
+
+        They are fractions of its sides; pixels outside count as on its edge.
+        """
+        left, top, width, height = self._box
+        xs = sorted(min(max((x - left) / width, 0), 1) for x, _ in (start, end))
+        ys = sorted(min(max((y - top) / height, 0), 1) for _, y in (start, end))
+        return xs[0], ys[0], xs[1] - xs[0], ys[1] - ys[0]
+
+    def number(self, place):
+        """Return the number of the result at a place, from 1."""
+        return self.session.first + place + 1
+
+    # --- drawing
+
+    def draw(self):
+        """Return the sheet, uint8 BGR (h, w, 3)."""
+        sheet = self.base().copy()
+        if self.selected is not None:
+            left, top = self.grid.corner(self.selected)
+            left += PANEL
+            for colour, thickness in ((0, 0, 0), 5), (YELLOW, 3):
+                corner = left + self.side - 2, top + self.side - 2
+                cv2.rectangle(sheet, (left + 1, top + 1), corner, colour, thickness)
+        if self.drag is not None:
+            cv2.rectangle(sheet, *self.drag, YELLOW, 1)
+        bottom = sheet.shape[0] - LINE * LINES
+        for number, text in enumerate((self.status, self.hints), 1):
+            _write(sheet, text, (MARGIN, bottom + LINE * number + 14), sheet.shape[1] - 2 * MARGIN)
+        if self.overlay is not None:
+            _draw_overlay(sheet, self.overlay)
+        return sheet
+
+    def base(self):
+        """Return the sheet without selection, status and overlay; it is drawn once for a page."""
+        step = self.session.step
+        if self._drawn is not step:
+            self._base, self._drawn = self._draw_base(), step
+        return self._base
+
+    def _draw_base(self):
+        page, session = self.session.page, self.session
+        width = PANEL + self.grid.columns * self.grid.width
+        height = max(self.rows * self.grid.height, 2 * BOX)
+        sheet = np.zeros((height + LINES * LINE + 6, max(width, 4 * PANEL), 3), np.uint8)
+        self._draw_query(sheet[:height, :PANEL])
+        if len(page.rows):
+            tiles = self.grid.draw(self._tiles(page), self.rows)
+            sheet[: tiles.shape[0], PANEL:width] = tiles
+            summary = session.reporter.summary(session.step.query, page, session.first)
+        else:
+            summary = session.reporter.nothing()
+        _write(sheet, summary, (MARGIN, height + 18), sheet.shape[1] - 2 * MARGIN)
+        return sheet
+
+    def _tiles(self, page):
+        rows, wrong = page.rows.tolist(), page.wrong(self.session.step.query)
+        if self.session.reporter.gallery.shows_names:  # files, which are decoded in parallel
+            with ThreadPoolExecutor(cores()) as pool:
+                list(pool.map(self._picture, rows))
+        for place, row in enumerate(rows):
+            mark = self.session.mark_of(row)
+            colour = RED if wrong is not None and wrong[place] else None
+            picture = self._picture(row)
+            if mark is not None or colour is not None:
+                picture = _framed(picture, mark, colour)
+            if self._captions:
+                picture = labelled(picture, [page.ids[place], f"{page.distances[place]:.3f}"])
+            yield picture
+
+    def _read_tile(self, row):
+        return tile(self.session.reporter.picture(row), self.side)
+
+    def _natural_side(self):
+        """Return the side for pictures like the first result that can be read."""
+        pictures = map(self.session.reporter.picture, self.session.step.results.rows[:5])
+        first = next((picture for picture in pictures if picture is not None), None)
+        side = PHOTO_SIDE if first is None else tile_side(first)
+        return max(side, READABLE) if self._captions else side
+
+    def _draw_query(self, panel):
+        """Draw the query's picture, its title, and the marked pictures into the panel."""
+        reporter, step = self.session.reporter, self.session.step
+        picture, parts = reporter.query_picture(step.base, (BOX, BOX)), step.base.parts
+        box = panel[MARGIN : MARGIN + BOX, MARGIN : MARGIN + BOX]
+        self._box = (0, 0, 0, 0)
+        if parts:
+            box[:] = self._parts(parts)
+        elif step.base.picture is not None:
+            box[:] = tile(picture, BOX)
+        if picture is not None:
+            height, width = picture.shape[:2]
+            scale = BOX / max(height, width)
+            width, height = max(1, round(width * scale)), max(1, round(height * scale))
+            left, top = MARGIN + (BOX - width) // 2, MARGIN + (BOX - height) // 2
+            self._box = left, top, width, height
+            cv2.rectangle(panel, (left - 2, top - 2), (left + width + 1, top + height + 1), WHITE)
+        top = BOX + 2 * MARGIN
+        for line in reporter.title(step.query).split(", "):
+            _write(panel, line, (MARGIN, top + 14), PANEL - 2 * MARGIN)
+            top += LINE - 2
+        marked = [*((row, True) for row in step.alike), *((row, False) for row in step.unlike)]
+        places = Grid((PANEL - MARGIN) // (MARK_SIDE + 2), MARK_SIDE + 2, MARK_SIDE + 2)
+        for place, (row, mark) in enumerate(marked[:MARKS]):
+            left, down = places.corner(place)
+            small = cv2.resize(self._picture(row), (MARK_SIDE,) * 2, interpolation=cv2.INTER_AREA)
+            room = panel[top + down :, MARGIN + left :][:MARK_SIDE, :MARK_SIDE]
+            if room.shape == small.shape:
+                room[:] = _framed(small, mark)
+
+    def _parts(self, parts):
+        """Draw the parts of a combined query, each with its weight, into a square."""
+        count = math.ceil(math.sqrt(min(len(parts), SHOWN)))
+        side, tiles = BOX // count, []
+        for weight, part in parts[: count * count]:
+            tiles.append(tile(self.session.reporter.query_picture(part, (side, side)), side))
+            draw_text(tiles[-1], f"{weight:g}", (4, side - 6), FONT_SCALE, YELLOW)
+        square = np.zeros((BOX, BOX, 3), np.uint8)
+        square[: side * count, : side * count] = Grid(count, side, side).draw(tiles, count)
+        return square
+
+
+def _framed(picture, mark=None, colour=None):
+    """Return a tile with a border: of `colour`, or else of its mark, whose sign it also gets."""
+    picture, side = picture.copy(), picture.shape[1]
+    thickness = max(2, side // 28)
+    if colour is not None:
+        cv2.rectangle(picture, (0, 0), (side - 1, side - 1), colour, thickness)
+    if mark is not None:
+        inset = 0 if colour is None else thickness
+        corner = side - 1 - inset
+        cv2.rectangle(picture, (inset, inset), (corner, corner), COLOURS[mark], thickness)
+        draw_text(picture, SIGNS[mark], (inset + 4, inset + 18), 0.7, COLOURS[mark], 2)
+    return picture
+
+
+def _write(sheet, text, origin, width):
+    """Write a line of text, shortened in its middle to a width in pixels."""
+    draw_text(sheet, shorten(text, width, FONT_SCALE), origin, FONT_SCALE)
+
+
+def _draw_overlay(sheet, lines):
+    """Draw lines of text over a sheet, which is darkened."""
+    sheet[:] = sheet // 5
+    for number, line in enumerate(lines):
+        draw_text(sheet, line, (PANEL, 60 + number * 26), 0.55)

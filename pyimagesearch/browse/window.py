@@ -1,0 +1,196 @@
+"""A session in a window: mouse and keys become its actions."""
+
+import cv2
+
+from pyimagesearch.browse.keys import key_name
+from pyimagesearch.browse.sheet import HINTS, Sheet
+from pyimagesearch.display.windows import is_open, prepare_windows
+from pyimagesearch.queries.views import Crop
+
+TITLE, MAP = "Results", "Map"
+WAIT = 5  # milliseconds between two looks at the events of the mouse
+MIN_DRAG = 4  # pixels; a shorter drag is a click
+KEYS = (
+    ("click", "search for this picture"),
+    ("Ctrl or Shift click, a", "mark as alike; again to unmark"),
+    ("right click, u", "mark as unlike; again to unmark"),
+    ("drag over the query", "search for this part of it"),
+    ("arrows or h j k l, Enter", "select a picture, and search for it"),
+    ("Backspace", "back to the step before"),
+    ("r, f", "turn the query by 90 degrees, flip it"),
+    ("Page Down or n", "more results"),
+    ("Page Up or p", "results before these"),
+    ("Space", "next of the queries that were given"),
+    ("s", "save this sheet and the paths of its pictures"),
+    ("o", "open the selected picture, or the one under the mouse"),
+    ("m", "draw a map of the index"),
+    ("?", "show or hide these keys"),
+    ("q or Esc", "quit"),
+)
+_ARROWS = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
+_ARROWS |= {"h": (-1, 0), "l": (1, 0), "k": (0, -1), "j": (0, 1)}
+
+
+class Browser:
+    """The state of a window: a Session, its Sheet, and what the mouse and the keys do to them.
+
+    It opens no window: `on_mouse` and `on_key` take events as OpenCV reports them. Errors of the
+    session become its status line. `changed` says that the sheet is to be shown again; `maps` holds
+    a map that is to be shown.
+    """
+
+    def __init__(self, session, folder, method="pca", several=False):
+        """Browse a Session; `folder` is for saved sheets, `method` that of maps.
+
+        `several` says that there are more queries, to which Space leads.
+        """
+        hints = HINTS.replace("? keys", "Space: next query   ? keys") if several else HINTS
+        self.session, self.sheet = session, Sheet(session, hints)
+        self._folder, self._method = folder, method
+        self.changed, self.maps, self.ended = True, None, False
+        self._hovered = self._pressed = None
+        self._keys = {
+            "backspace": session.back,
+            "r": session.rotate,
+            "f": session.flip,
+            "page down": session.next_page,
+            "n": session.next_page,
+            "page up": session.previous_page,
+            "p": session.previous_page,
+            "space": self._another,
+            "s": self._save,
+            "m": self._map,
+            "o": lambda: session.open(self._chosen_row()),
+            "enter": lambda: session.choose(self._chosen_row()),
+            "a": lambda: session.mark(self._chosen_row(), True),
+            "u": lambda: session.mark(self._chosen_row(), False),
+            "q": self._quit,
+            "escape": self._quit,
+        }
+
+    def on_key(self, code):
+        """React to a key, by its code of `cv2.waitKeyEx`."""
+        name, sheet = key_name(code), self.sheet
+        if sheet.overlay is not None or name == "?":
+            sheet.overlay = None if sheet.overlay else [f"{keys}:  {text}" for keys, text in KEYS]
+            self.changed = True
+        elif name in _ARROWS:
+            self._select(*_ARROWS[name])
+        elif name in self._keys:
+            self._act(self._keys[name])
+
+    def on_mouse(self, event, x, y, flags, _=None):
+        """React to an event of the mouse at a pixel of the sheet; a callback of OpenCV."""
+        place = self.sheet.place_at(x, y)
+        if event == cv2.EVENT_MOUSEMOVE:
+            self._move(x, y, place)
+        elif event == cv2.EVENT_LBUTTONDOWN:
+            self._pressed = x, y
+        elif event == cv2.EVENT_LBUTTONUP:
+            self._release(x, y, place, flags)
+        elif event == cv2.EVENT_RBUTTONDOWN and place is not None:
+            row = self._row(place)
+            self._act(lambda: self.session.mark(row, False))
+
+    def _move(self, x, y, place):
+        if self._pressed and self.sheet.on_query(*self._pressed):
+            self.sheet.drag, self.changed = (self._pressed, (x, y)), True
+        elif place != self._hovered:
+            self._hovered, self.sheet.selected, self.changed = place, None, True
+            self._describe(place)
+
+    def _release(self, x, y, place, flags):
+        pressed, self._pressed, self.sheet.drag = self._pressed, None, None
+        if pressed is None:
+            return
+        if self.sheet.on_query(*pressed):
+            self.changed = True
+            part = self.sheet.fractions(pressed, (x, y))
+            if max(abs(x - pressed[0]), abs(y - pressed[1])) >= MIN_DRAG and part[2] and part[3]:
+                self._act(lambda: self.session.crop(Crop(*part, fractions=True)))
+        elif place is not None and place == self.sheet.place_at(*pressed):
+            row = self._row(place)
+            if flags & (cv2.EVENT_FLAG_CTRLKEY | cv2.EVENT_FLAG_SHIFTKEY):
+                self._act(lambda: self.session.mark(row, True))
+            else:
+                self._act(lambda: self.session.choose(row))
+
+    def _act(self, action):
+        """Run an action of the session; its error becomes the status line."""
+        step = self.session.step
+        try:
+            self.sheet.status = action() or ""
+        except (ValueError, OSError, ImportError) as error:
+            self.sheet.status = " ".join(str(error).split())
+        else:
+            if self.session.step is not step:
+                self.sheet.selected = None
+                self._describe(self._hovered)
+        self.changed = True
+
+    def _select(self, right, down):
+        """Move the selection, which begins at the tile under the mouse or else at the first."""
+        count, columns = len(self.session.page.rows), self.sheet.grid.columns
+        if not count:
+            return
+        place = self.sheet.selected
+        if place is None:
+            place = 0 if self._hovered is None else self._hovered
+        else:
+            place += right + down * columns
+        self.sheet.selected, self.changed = min(max(place, 0), count - 1), True
+        self._describe(self.sheet.selected)
+
+    def _describe(self, place):
+        known = place is not None and place < len(self.session.page.rows)
+        self.sheet.status = self.session.tooltip(self.sheet.number(place)) if known else ""
+
+    def _row(self, place):
+        return self.session.row(self.sheet.number(place))
+
+    def _chosen_row(self):
+        place = self._hovered if self.sheet.selected is None else self.sheet.selected
+        if place is None:
+            raise ValueError("select a picture first, by the arrow keys or the mouse")
+        return self._row(place)
+
+    def _another(self):
+        if not self.session.another():
+            self._quit()
+
+    def _save(self):
+        names = self.session.save(self._folder, self.sheet.base())
+        return "wrote " + " and ".join(names)
+
+    def _map(self):
+        self.maps = self.session.map(self._method)
+
+    def _quit(self):
+        self.ended = True
+
+
+def browse(session, folder, method="pca", several=False, with_map=False):
+    """Show a Session in a window until the user quits; see Browser.
+
+    With `with_map` a map is shown from the start.
+    """
+    prepare_windows()
+    browser = Browser(session, folder, method, several)
+    sheet = browser.sheet.draw()
+    cv2.namedWindow(TITLE, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
+    cv2.resizeWindow(TITLE, sheet.shape[1], sheet.shape[0])
+    cv2.imshow(TITLE, sheet)
+    cv2.setMouseCallback(TITLE, browser.on_mouse)
+    if with_map:
+        browser.on_key(ord("m"))
+    while not browser.ended and is_open(TITLE):
+        if browser.changed:
+            browser.changed = False
+            cv2.imshow(TITLE, browser.sheet.draw())
+        if browser.maps is not None:
+            cv2.imshow(MAP, browser.maps)
+            browser.maps = None
+        key = cv2.waitKeyEx(WAIT)
+        if key != -1:
+            browser.on_key(key)
+    cv2.destroyAllWindows()

@@ -1,0 +1,197 @@
+"""Views of the picture of a query: a part of it, and its turns and flips."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from pyimagesearch.files import printable
+
+ORIENTATIONS = range(8)
+"""Numbers of the turns and flips of a picture: n % 4 quarter turns clockwise, after a flip left to
+right where n is 4 or more."""
+
+
+def turned(orientation):
+    """Return the number of an orientation after a further quarter turn clockwise."""
+    return orientation // 4 * 4 + (orientation + 1) % 4
+
+
+def flipped(orientation):
+    """Return the number of an orientation after a further flip, left to right."""
+    return (0 if orientation >= 4 else 4) + -orientation % 4
+
+
+def oriented(picture, orientation):
+    """Return a picture (h, w, c) in an orientation, as an array of its own."""
+    if orientation >= 4:
+        picture = picture[:, ::-1]
+    return np.ascontiguousarray(np.rot90(picture, -(orientation % 4)))
+
+
+def orientation_text(orientation):
+    """Return words for an orientation, empty for the picture as it is."""
+    turn = f"turned {90 * (orientation % 4)} degrees" if orientation % 4 else ""
+    return ", ".join(filter(None, ["flipped" if orientation >= 4 else "", turn]))
+
+
+@dataclass(frozen=True)
+class Crop:
+    """A part of a picture, in pixels or, with `fractions`, in fractions of its sides."""
+
+    left: float
+    top: float
+    width: float
+    height: float
+    fractions: bool = False
+
+    def __post_init__(self):
+        numbers = self.left, self.top, self.width, self.height
+        if not all(map(math.isfinite, numbers)) or min(numbers) < 0:
+            raise ValueError(f"expected a crop of numbers of at least 0, received {self}")
+        if not (self.width and self.height):
+            raise ValueError(f"expected a crop that is not empty, received {self}")
+        if self.fractions and max(self.left + self.width, self.top + self.height) > 1 + 1e-6:
+            raise ValueError(
+                f"expected a crop inside the picture, received {self}: with a decimal point, "
+                "numbers are fractions of its width and height"
+            )
+
+    def __str__(self):
+        return ",".join(f"{n:.3g}" if self.fractions else f"{n:g}" for n in self._numbers)
+
+    @property
+    def _numbers(self):
+        return self.left, self.top, self.width, self.height
+
+    def of(self, picture):
+        """Return the part of a picture (h, w, c); raise ValueError where it is not inside."""
+        height, width = picture.shape[:2]
+        left, top, w, h = self._numbers
+        if self.fractions:
+            # At least the pixel that the corner is in.
+            left, top = min(int(left * width), width - 1), min(int(top * height), height - 1)
+            w, h = max(1, round(w * width)), max(1, round(h * height))
+            w, h = min(w, width - left), min(h, height - top)
+        if left + w > width or top + h > height:
+            raise ValueError(
+                f"the crop {self} is not inside the picture of {width:,} x {height:,} pixels"
+            )
+        return np.ascontiguousarray(picture[top : top + h, left : left + w])
+
+
+def parse_crop(text):
+    """Return the Crop of a text X,Y,W,H: pixels or, with a decimal point, fractions.
+
+    Raises ValueError where it is not such a text, or the crop is empty or outside any picture.
+    """
+    fractions = "." in text
+    try:
+        left, top, width, height = map(float if fractions else int, text.split(","))
+    except ValueError:
+        raise ValueError(
+            f"expected a crop X,Y,W,H in pixels, such as 10,20,100,80, or in fractions, such as "
+            f"0.5,0,0.5,1, received {text}"
+        ) from None
+    return Crop(left, top, width, height, fractions)
+
+
+@dataclass(frozen=True)
+class View:
+    """A picture after crops and turns, as a function that reads it.
+
+    `read(size)` returns the picture, (h, w, c), perhaps decoded at a reduced scale for showing it
+    at `size`, (height, width), or whole for None. `steps` are Crops and numbers of orientations;
+    `name` is for messages.
+    """
+
+    read: Callable
+    name: str
+    steps: tuple = ()
+
+    def __call__(self, size=None):
+        """Return the picture, (h, w, c); whole where a part of it is wanted."""
+        cropped = any(isinstance(step, Crop) for step in self.steps)
+        picture = self.read(None if cropped else size)
+        for step in self.steps:
+            if not isinstance(step, Crop):
+                picture = oriented(picture, step)
+                continue
+            try:
+                picture = step.of(picture)
+            except ValueError as error:
+                raise ValueError(f"{printable(self.name)}: {error}") from None
+        return picture
+
+    def __str__(self):
+        texts = (
+            f"crop {step}" if isinstance(step, Crop) else orientation_text(step)
+            for step in self.steps
+        )
+        return ", ".join(filter(None, texts))
+
+    def cropped(self, crop):
+        """Return the View of a part of this one."""
+        return replace(self, steps=(*self.steps, crop))
+
+    def oriented(self, change):
+        """Return this View in another orientation: `change` maps the present number to the new."""
+        last, steps = 0, self.steps
+        if steps and not isinstance(steps[-1], Crop):
+            *steps, last = steps
+        return replace(self, steps=(*steps, *filter(None, [change(last)])))
+
+
+def view_of(query):
+    """Return the View of a query's picture; raise ValueError for a query without a picture."""
+    if query.picture is None:
+        raise ValueError("this query has no picture of its own to crop or turn")
+    if isinstance(query.picture, View):
+        return query.picture
+    return View(query.picture, str(query.id))
+
+
+def viewed(query, view, spec):
+    """Return a query for a View of its picture, to be encoded for an InputSpec.
+
+    Raises ValueError or OSError when the picture cannot be read or cropped.
+    """
+    image = spec.prepare(view(spec.shape[:2]))
+    return replace(query, image=image, picture=view, view=str(view), code=None, orientations=None)
+
+
+@dataclass(frozen=True)
+class Look:
+    """How the pictures of queries are searched for: a part of them, in all orientations."""
+
+    crop: Crop | None = None
+    any_orientation: bool = False
+
+    def __call__(self, query, spec):
+        """Return a query with its inputs of the encoder for an InputSpec; see `viewed`."""
+        view = view_of(query)
+        query = viewed(query, view if self.crop is None else view.cropped(self.crop), spec)
+        if self.any_orientation:
+            picture = query.picture(spec.shape[:2])
+            inputs = [spec.prepare(oriented(picture, number)) for number in ORIENTATIONS]
+            query.orientations = np.stack(inputs)
+        return query
+
+
+def in_orientation(query, orientation, code):
+    """Return a query shown in that of its orientations whose code is given.
+
+    It keeps its inputs, so that searching for it again considers all orientations again.
+    """
+    view = view_of(query).oriented(lambda last: _composed(last, orientation))
+    return replace(query, code=code, picture=view, view=str(view))
+
+
+def _composed(first, then):
+    """Return the number of the orientation `first` followed by the orientation `then`."""
+    if then >= 4:
+        first = flipped(first)
+    for _ in range(then % 4):
+        first = turned(first)
+    return first
