@@ -35,8 +35,8 @@ class Browser:
     """The state of a window: a Session, its Sheet, and what the mouse and the keys do to them.
 
     It opens no window: `on_mouse` and `on_key` take events as OpenCV reports them. Errors of the
-    session become its status line. `changed` says that the sheet is to be shown again; `maps` holds
-    a map that is to be shown.
+    session become its status line. `changed` says that the sheet is to be shown again, `map_wanted`
+    that `draw_map` is to be called then: it may take long, as the status line says.
     """
 
     def __init__(self, session, folder, method="pca", several=False):
@@ -47,7 +47,7 @@ class Browser:
         hints = HINTS.replace("? keys", "Space: next query   ? keys") if several else HINTS
         self.session, self.sheet = session, Sheet(session, hints)
         self._folder, self._method = folder, method
-        self.changed, self.maps, self.ended = True, None, False
+        self.changed, self.map_wanted, self.ended = True, False, False
         self._hovered = self._pressed = None
         self._keys = {
             "backspace": session.back,
@@ -59,7 +59,7 @@ class Browser:
             "p": session.previous_page,
             "space": self._another,
             "s": self._save,
-            "m": self._map,
+            "m": self._want_map,
             "o": lambda: session.open(self._chosen_row()),
             "enter": lambda: session.choose(self._chosen_row()),
             "a": lambda: session.mark(self._chosen_row(), True),
@@ -162,8 +162,15 @@ class Browser:
         names = self.session.save(self._folder, self.sheet.base())
         return "wrote " + " and ".join(names)
 
-    def _map(self):
-        self.maps = self.session.map(self._method)
+    def _want_map(self):
+        self.map_wanted = True
+        return f"drawing a map by {self._method}..."
+
+    def draw_map(self):
+        """Return a map, uint8 BGR, or None with the reason in the status line."""
+        maps, self.map_wanted = [], False
+        self._act(lambda: maps.append(self.session.map(self._method)))
+        return maps[0] if maps else None
 
     def _quit(self):
         self.ended = True
@@ -187,10 +194,11 @@ def browse(session, folder, method="pca", several=False, with_map=False):
         if browser.changed:
             browser.changed = False
             cv2.imshow(TITLE, browser.sheet.draw())
-        if browser.maps is not None:
-            cv2.imshow(MAP, browser.maps)
-            browser.maps = None
         key = cv2.waitKeyEx(WAIT)
         if key != -1:
             browser.on_key(key)
+        elif browser.map_wanted and not browser.changed:
+            drawn = browser.draw_map()
+            if drawn is not None:
+                cv2.imshow(MAP, drawn)
     cv2.destroyAllWindows()

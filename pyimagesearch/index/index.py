@@ -49,6 +49,8 @@ class Index:
     def named(self, rows):
         """Return the ids, a list, and the labels, int64 (k,) or None, of rows."""
         labels = None if self.labels is None else self.labels[rows]
+        if hasattr(self.ids, "many"):  # of a file, which is read once for all of them
+            return self.ids.many(rows), labels
         return [self.ids[row] for row in rows], labels
 
     def codes_of(self, rows):
