@@ -17,6 +17,7 @@ from pyimagesearch.cli import info, positive_int
 from pyimagesearch.metric import METRICS
 from pyimagesearch.queries.search import open_gallery, query_encoder, search_queries
 from pyimagesearch.queries.sources import choose_queries
+from pyimagesearch.queries.views import Look, parse_crop
 from pyimagesearch.stores import open_store
 from pyimagesearch.terminal import to_json, write_lines
 
@@ -24,6 +25,7 @@ MAX_RESULTS, SAMPLE = 225, 10  # as many results as the tutorial shows
 
 # Flags that would have no effect: what a flag needs one of, and what it excludes.
 QUERY_FLAGS = ("query", "query_id", "sample", "seed", "invert", "combine", "max_results")
+QUERY_FLAGS += ("crop", "any_orientation", "interactive")
 DRAWING_FLAGS = ("strip", "tile", "map")
 LOOKS = (*DRAWING_FLAGS, "html", "preview")
 NEEDS = {
@@ -38,6 +40,8 @@ EXCLUDES = {
     "duplicates": ("model", *QUERY_FLAGS, "probe", *LOOKS),
     "query": ("seed",),
     "query_id": ("seed",),
+    "combine": ("any_orientation",),
+    "interactive": ("html", "preview"),
 }
 
 
@@ -62,6 +66,10 @@ def parse_args(argv):
     add("--invert", action="store_true", help="swap dark and light in query files")
     text = "combine all into one query, the mean of their codes; 2:a.png -1:b.png gives weights"
     add("--combine", action="store_true", help=text)
+    text = "search for this part of each query, in pixels or, with a decimal point, in fractions"
+    add("--crop", type=cli.checked(parse_crop), metavar="X,Y,W,H", help=text)
+    text = "search for each query in all 8 turns and flips"
+    add("--any-orientation", action="store_true", help=text)
 
     add = parser.add_argument_group("how to search").add_argument
     text = f"results for each query (default: {MAX_RESULTS})"
@@ -82,6 +90,8 @@ def parse_args(argv):
     add("--duplicates", action="store_true", help=text)
     text = "keep the duplicates in this folder rather than others"
     add("--prefer", metavar="FOLDER", help=text)
+    text = "search on from the results by commands on standard input; help lists them"
+    add("--interactive", action="store_true", help=text)
 
     group = parser.add_argument_group("what to show")
     add = group.add_mutually_exclusive_group().add_argument
@@ -105,14 +115,24 @@ def parse_args(argv):
     argv = [f" {text}" if re.match(r"-[\d.]+:", text) else text for text in argv]
     args = parser.parse_args(argv)
     cli.refuse_unused(parser, args, NEEDS, EXCLUDES)
-    if not draws_sheets(args):
+    if args.interactive and "-" in (args.query or ()):
+        parser.error("--query - and --interactive both read standard input")
+    if not draws_sheets(args) and not args.interactive:
         for flag in ("json", "paths", "html", "preview"):
             cli.refuse_unused(parser, args, {}, {flag: DRAWING_FLAGS}, " unless --output is given")
     return args
 
 
 def draws_sheets(args):
-    return bool(args.output or not (args.json or args.paths or args.html or args.preview))
+    others = args.json or args.paths or args.html or args.preview
+    return not args.interactive and bool(args.output or not others)
+
+
+def browses(args):
+    """Return whether the user searches on from the results, by commands or in a window."""
+    from pyimagesearch.display.windows import has_display
+
+    return args.interactive or (draws_sheets(args) and not args.output and has_display())
 
 
 def views_of(args, reporter, projection):
@@ -166,7 +186,8 @@ def main(argv=None):
     if engine.name != "exact":
         info(f"searching by {engine.name}, probe {engine.probe}")
     sources = args.query, args.query_id, args.sample or SAMPLE, args.seed, args.invert, args.combine
-    queries, unreadable = choose_queries(gallery, encoder, *sources)
+    look = Look(args.crop, args.any_orientation) if args.crop or args.any_orientation else None
+    queries, unreadable = choose_queries(gallery, encoder, *sources, look)
     k = args.max_results or (MAX_RESULTS if args.max_distance is None else None)
     found = search_queries(queries, index, encoder, engine, k, args.max_distance)
 
@@ -175,12 +196,18 @@ def main(argv=None):
     from pyimagesearch.reports.results import report_results
 
     reporter, projection = Reporter(gallery, args.tile, args.strip, args.max_distance), None
-    if args.map:
-        from pyimagesearch.display.projection import project_index
+    if browses(args):
+        from pyimagesearch.browse.start import browse_results
 
-        found, loaded = list(found), index.load()
-        projection = project_index(found, loaded, engine, reporter.label, args.map)
-    report_results(found, reporter, *form_of(args), views_of(args, reporter, projection))
+        searched = index, encoder, engine, reporter, args.max_results, args.max_distance
+        browse_results(found, searched, *form_of(args), args.output, args.map, args.interactive)
+    else:
+        if args.map:
+            from pyimagesearch.display.projection import project_index
+
+            found, loaded = list(found), index.load()
+            projection = project_index(found, loaded, engine, reporter.label, args.map)
+        report_results(found, reporter, *form_of(args), views_of(args, reporter, projection))
     if unreadable:
         count = len(args.query or args.query_id)
         raise ValueError(

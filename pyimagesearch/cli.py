@@ -117,6 +117,18 @@ def require_distinct(**flags):
                 raise ValueError(f"--{other} and --{flag} both use {path}: give each its own file")
 
 
+def checked(parse):
+    """Return an argparse type: a function of the package that raises ValueError with the reason."""
+
+    def value(text):
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return value
+
+
 def positive_int(text):
     """argparse type: a whole number of at least 1."""
     value = int(text)

@@ -24,6 +24,7 @@ LAYERS = [
     {"milvus"},
     {"stores"},
     {"queries", "indexing"},
+    {"browse"},
 ]
 
 

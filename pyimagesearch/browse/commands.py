@@ -1,11 +1,10 @@
-"""A session in a terminal: lines of commands in, a line for each set of results out."""
+"""A session in a terminal: lines of commands are read, a line is written for each result set."""
 
 import logging
 import sys
 
 from pyimagesearch.display.montage import write_image
 from pyimagesearch.queries.views import parse_crop
-from pyimagesearch.terminal import write_lines
 
 logger = logging.getLogger(__name__)
 
@@ -28,12 +27,11 @@ HELP = (
 class Commands:
     """Runs the commands of lines of text on a Session.
 
-    `line_of(query, results)` returns the line that is written for a set of results. Sheets and maps
-    are written to `folder`, maps by `method`.
+    Sheets and maps are written to `folder`, maps by `method`.
     """
 
-    def __init__(self, session, line_of, folder, method="pca"):
-        self.session, self._line_of = session, line_of
+    def __init__(self, session, folder, method="pca"):
+        self.session = session
         self._folder, self._method = folder, method
         self._alone = {
             "rotate": session.rotate,
@@ -41,7 +39,7 @@ class Commands:
             "back": session.back,
             "next": session.next_page,
             "previous": session.previous_page,
-            "another": self._another,
+            "another": session.another,
         }
         self._of_result = {
             "choose": session.choose,
@@ -52,14 +50,10 @@ class Commands:
         self._silent = {"save": self._save, "map": self._map, "help": lambda: HELP}
         self._silent["list"] = self._list
 
-    def results(self):
-        """Return the line for the current page."""
-        return self._line_of(self.session.step.query, self.session.page)
-
     def run(self, text):
-        """Run a command; return the lines to write.
+        """Run a command; return lines to write, or None where the results are to be reported.
 
-        Raises ValueError or OSError for a command that is wrong or fails.
+        Raises ValueError, OSError or ImportError for a command that is wrong or fails.
         """
         name, _, rest = text.strip().partition(" ")
         if name.isdecimal():
@@ -77,11 +71,7 @@ class Commands:
             self.session.crop(parse_crop(rest))
         else:
             raise ValueError(f"unknown command {text.strip()}: help lists the commands")
-        return [self.results()]
-
-    def _another(self):
-        if not self.session.another():
-            raise ValueError("there are no more queries")
+        return None
 
     def _list(self):
         first = self.session.first + 1
@@ -106,16 +96,23 @@ def _number(text):
     return int(text)
 
 
-def run_commands(commands, end=b"\n"):
-    """Write the first results, and run the commands on standard input until it or they end."""
-    still_read = write_lines([commands.results()], end)
-    while still_read and (text := _next_line()) and text.split() not in (["quit"], ["q"]):
+def run_commands(commands, report, write):
+    """Report the first results, and run the lines of standard input until its end or `quit`.
+
+    `report(query, results)` writes results and `write(lines)` other lines; both return whether they
+    are still read.
+    """
+    session = commands.session
+    still_read = report(session.step.query, session.page)
+    while still_read and (text := _next_line()) and text.strip() not in ("quit", "q"):
         if not text.strip():
             continue
         try:
-            still_read = write_lines(commands.run(text), end)
+            lines = commands.run(text)
         except (ValueError, OSError, ImportError) as error:
             logger.warning(" ".join(str(error).split()))
+            continue
+        still_read = report(session.step.query, session.page) if lines is None else write(lines)
 
 
 def _next_line():

@@ -38,9 +38,9 @@ class Session:
     """Searches on from results to further queries.
 
     `found` yields pairs of a Query and its Results, as `search_queries` does; the first is current.
-    `max_results` ends the results of every query, `max_distance` too. Without `max_results` and
-    `max_distance`, more results are fetched as pages of `page_size` are turned. `report`, if set,
-    is called with the query and the results whenever the current step is another.
+    At first `max_results`, else SHOWN, are searched for; more when pages of `page_size` are turned.
+    `max_distance` ends the results; without `max_results`, all within it are searched for.
+    `report`, if set, is called with the query and the results whenever the current step is another.
     """
 
     def __init__(
@@ -52,11 +52,11 @@ class Session:
         """
         self.index, self.encoder, self.engine, self.reporter = index, encoder, engine, reporter
         self.max_results, self.max_distance = max_results, max_distance
-        self.page_size = SHOWN
+        self.page_size = max_results or SHOWN
         self.report = None
         self.step, self._history, self._found = None, [], iter(found)
-        if not self.another():
-            raise ValueError("there is no query to begin with")
+        self._following = next(self._found, None)
+        self.another()
 
     # --- what is shown
 
@@ -93,14 +93,18 @@ class Session:
 
     # --- actions
 
+    @property
+    def has_more(self):
+        """Whether there is another of the queries that were given."""
+        return self._following is not None
+
     def another(self):
-        """Go to the next of the queries that were given; return False if there is none."""
-        following = next(self._found, None)
-        if following is None:
-            return False
-        query, results = following
+        """Go to the next of the queries that were given; raise ValueError at the last."""
+        if self._following is None:
+            raise ValueError("there are no more queries")
+        query, results = self._following
+        self._following = next(self._found, None)
         self._go(Step(query, query, results))
-        return True
 
     def choose(self, row):
         """Search for an indexed picture by its code in the index; nothing is read or encoded."""
@@ -144,7 +148,7 @@ class Session:
         """Go to the results after those of the current page; raise ValueError at the last."""
         page, results = self.step.page + 1, self.step.results
         start = page * self.page_size
-        if len(results.rows) < start + self.page_size and self._grows:
+        if len(results.rows) < start + self.page_size:
             results = self._results(self.step.query, start + self.page_size)
         if start >= len(results.rows):
             raise ValueError("there are no more results")
@@ -196,10 +200,6 @@ class Session:
     def _marks(self):
         return self.step.alike, self.step.unlike
 
-    @property
-    def _grows(self):
-        return self.max_results is None and self.max_distance is None
-
     def _look(self, view):
         self._search(viewed(self.step.base, view, self.encoder.spec), *self._marks)
 
@@ -217,9 +217,9 @@ class Session:
         self._go(Step(base, query, self._results(query), alike, unlike))
 
     def _results(self, query, wanted=0):
-        k = self.max_results
-        if self._grows:
-            k = max(SHOWN, self.page_size, wanted)
+        k = max(self.max_results or SHOWN, wanted)
+        if self.max_results is None and self.max_distance is not None:
+            k = None  # all within the distance
         searched = [query], self.index, self.encoder, self.engine, k, self.max_distance
         [(_, results)] = search_queries(*searched)
         return results

@@ -61,7 +61,7 @@ class Sheet:
         columns = max(1, min(AREA[0] // self.side, square))
         rows = 1 if reporter.strip else max(1, min(AREA[1] // height, -(-count // columns)))
         self.grid, self.rows = Grid(columns, self.side, height), rows
-        session.page_size = columns * rows
+        session.page_size = min(count, columns * rows)
         self._drawn, self._base = None, None
         self._box = (0, 0, 0, 0)  # left, top, width and height of the query's picture
 

@@ -39,15 +39,18 @@ class Browser:
     that `draw_map` is to be called then: it may take long, as the status line says.
     """
 
-    def __init__(self, session, folder, method="pca", several=False):
-        """Browse a Session; `folder` is for saved sheets, `method` that of maps.
+    def __init__(self, session, folder, method=None):
+        """Browse a Session; `folder` is for saved sheets.
 
-        `several` says that there are more queries, to which Space leads.
+        `method` is that of maps, which are drawn for each given query if it is not None.
         """
-        hints = HINTS.replace("? keys", "Space: next query   ? keys") if several else HINTS
+        hints = HINTS
+        if session.has_more:
+            hints = hints.replace("? keys", "Space: next query   ? keys")
         self.session, self.sheet = session, Sheet(session, hints)
-        self._folder, self._method = folder, method
-        self.changed, self.map_wanted, self.ended = True, False, False
+        self._folder, self._method, self.map_wanted = folder, method or "pca", method is not None
+        self._maps_always = self.map_wanted
+        self.changed, self.ended = True, False
         self._hovered = self._pressed = None
         self._keys = {
             "backspace": session.back,
@@ -155,8 +158,8 @@ class Browser:
         return self._row(place)
 
     def _another(self):
-        if not self.session.another():
-            self._quit()
+        self.session.another()
+        self.map_wanted = self._maps_always
 
     def _save(self):
         names = self.session.save(self._folder, self.sheet.base())
@@ -176,20 +179,15 @@ class Browser:
         self.ended = True
 
 
-def browse(session, folder, method="pca", several=False, with_map=False):
-    """Show a Session in a window until the user quits; see Browser.
-
-    With `with_map` a map is shown from the start.
-    """
+def browse(session, folder, method=None):
+    """Show a Session in a window until the user quits; see Browser."""
     prepare_windows()
-    browser = Browser(session, folder, method, several)
+    browser = Browser(session, folder, method)
     sheet = browser.sheet.draw()
     cv2.namedWindow(TITLE, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
     cv2.resizeWindow(TITLE, sheet.shape[1], sheet.shape[0])
     cv2.imshow(TITLE, sheet)
     cv2.setMouseCallback(TITLE, browser.on_mouse)
-    if with_map:
-        browser.on_key(ord("m"))
     while not browser.ended and is_open(TITLE):
         if browser.changed:
             browser.changed = False
