@@ -6,7 +6,6 @@ import pickle
 import shutil
 import signal
 import subprocess
-import time
 
 import cv2
 import numpy as np
@@ -329,55 +328,3 @@ def test_evaluation_of_all_digits_gives_the_known_error_of_raw_pixels(mnist_inde
     assert code["mAP"] > pca["mAP"] > pixels["mAP"]
     assert code["P@225"] >= 0.875
     assert code["mAP"] >= 0.51
-
-
-# --- windows
-
-
-@pytest.fixture
-def screen():
-    """A virtual screen, as its DISPLAY."""
-    for program in ("Xvfb", "xdotool"):
-        if shutil.which(program) is None:
-            pytest.skip(f"{program} is not installed")
-    reader, writer = os.pipe()
-    command = ["Xvfb", "-displayfd", str(writer), "-screen", "0", "1280x1024x24"]
-    server = subprocess.Popen(command, pass_fds=[writer], stderr=subprocess.DEVNULL)
-    os.close(writer)
-    with os.fdopen(reader) as number:
-        display = f":{number.readline().strip()}"
-    yield display
-    server.terminate()
-    server.wait()
-
-
-def press(display, key, title):
-    """Press a key in the window of that title, once it is there."""
-    environment = {**os.environ, "DISPLAY": display}
-    window = ["xdotool", "search", "--sync", "--onlyvisible", "--name", f"^{title}$"]
-    found = subprocess.run(window, env=environment, capture_output=True, text=True, timeout=30)
-    subprocess.run(["xdotool", "windowfocus", found.stdout.split()[0]], env=environment, check=True)
-    subprocess.run(["xdotool", "key", key], env=environment, check=True)
-
-
-@pytest.mark.parametrize(("keys", "shown"), [(["space", "space"], 2), (["q"], 1), (["Escape"], 1)])
-def test_windows_open_and_close_by_key(small_index, python, screen, keys, shown):
-    command = python("search.py", "-i", small_index, "-s", 2, "--seed", 0)
-    with subprocess.Popen(
-        command,
-        cwd=ROOT,
-        env={**os.environ, "DISPLAY": screen},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as searching:
-        lines = []
-        for key in keys:
-            lines.append(searching.stdout.readline())
-            time.sleep(0.3)
-            press(screen, key, "Results")
-        lines += searching.stdout.readlines()
-        chatter = [line for line in searching.stderr if "[INFO]" not in line]
-    assert searching.returncode == 0
-    assert len(lines) == shown
-    assert chatter == []

@@ -126,9 +126,11 @@ class Browser:
         except (ValueError, OSError, ImportError) as error:
             self.sheet.status = " ".join(str(error).split())
         else:
-            if self.session.step is not step:
+            if self.session.step.base is not step.base:
                 self.sheet.selected = None
-                self._describe(self._hovered)
+            if self.session.step is not step:
+                place = self.sheet.selected
+                self._describe(self._hovered if place is None else place)
         self.changed = True
 
     def _select(self, right, down):

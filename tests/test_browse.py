@@ -1,0 +1,522 @@
+"""Sessions: searching on from results, by method, by mouse and keys, and by lines of commands."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+import index_images
+from pyimagesearch.browse import opener
+from pyimagesearch.browse.feedback import feedback_code, feedback_text
+from pyimagesearch.browse.keys import key_name
+from pyimagesearch.browse.session import Session
+from pyimagesearch.browse.sheet import PANEL, Sheet
+from pyimagesearch.browse.window import KEYS, Browser
+from pyimagesearch.datasets.catalog import open_dataset
+from pyimagesearch.display.montage import Grid, tile
+from pyimagesearch.metric import get_metric
+from pyimagesearch.queries.search import search_queries
+from pyimagesearch.queries.sources import choose_queries
+from pyimagesearch.queries.views import Crop
+from pyimagesearch.reports.reporter import Reporter
+from pyimagesearch.stores import open_store
+from tests.scripts import MODEL, ROOT, run
+
+
+def start(path, *ids, k=None, max_distance=None, **reporting):
+    """Return a Session over an index file that begins with indexed pictures."""
+    index = open_store(path).open()
+    gallery, engine = index.gallery(), index.engine()
+    queries, _ = choose_queries(gallery, index.encoder, ids=list(ids))
+    first = k or (225 if max_distance is None else None)
+    found = search_queries(queries, index, index.encoder, engine, first, max_distance)
+    reporter = Reporter(gallery, max_distance=max_distance, **reporting)
+    return Session(found, index, index.encoder, engine, reporter, k, max_distance)
+
+
+@pytest.fixture
+def session(small_index):
+    return start(small_index, "7", "8")
+
+
+@pytest.fixture(scope="module")
+def folder_index(tmp_path_factory):
+    """The index of forty digits as files, in a sub-folder for each digit."""
+    root = tmp_path_factory.mktemp("folder")
+    digits = open_dataset("mnist", "test")
+    for row in range(40):
+        path = root / "pictures" / f"digit {digits.labels[row]}" / f"{row}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(path), digits.picture(row))
+    flags = "-m", MODEL, "-i", root / "index.h5", "--dataset", root / "pictures"
+    assert run(index_images, *flags) == 0
+    return root / "index.h5"
+
+
+def state(session):
+    step = session.step
+    return step.base.id, step.query.view, step.alike, step.unlike, step.results.rows.tolist()
+
+
+# --- sessions
+
+
+def test_a_chosen_picture_is_searched_for_by_its_code_without_reading_or_encoding(
+    small_index, session, monkeypatch
+):
+    row = session.row(3)
+    expected = start(small_index, str(row))
+    monkeypatch.setattr(session.reporter.gallery, "picture", None)
+    monkeypatch.setattr(session.reporter.gallery, "read", None)
+    monkeypatch.setattr(session.encoder, "encode", None)
+    session.choose(row)
+    assert session.step.base.id == str(row)
+    assert session.step.base.label == expected.step.base.label
+    assert session.page.rows.tolist() == expected.page.rows.tolist()
+    assert row not in session.page.rows
+    np.testing.assert_allclose(session.page.distances, expected.page.distances, atol=1e-3)
+
+
+def test_the_way_back_leads_to_the_first_query(session):
+    before = state(session)
+    session.choose(session.row(1))
+    session.mark(session.row(2), True)
+    session.rotate()
+    for _ in range(3):
+        assert state(session) != before
+        session.back()
+    assert state(session) == before
+    with pytest.raises(ValueError, match="first query"):
+        session.back()
+
+
+def test_other_given_queries_follow_and_end(session):
+    assert session.has_more
+    session.another()
+    assert session.step.base.id == "8"
+    assert not session.has_more
+    with pytest.raises(ValueError, match="no more queries"):
+        session.another()
+    session.back()
+    assert session.step.base.id == "7"
+
+
+def test_feedback_is_rocchios_weighted_mean():
+    code, alike = np.array([2, 0], np.float32), np.array([[0, 4], [0, 8]], np.float32)
+    unlike = np.array([[10, 0]], np.float32)
+    moved = feedback_code(code, alike, unlike, get_metric("euclidean"))
+    np.testing.assert_allclose(moved, [(2 - 1.5) / 1.6, 0.75 * 6 / 1.6], rtol=1e-6)
+    none = np.zeros((0, 2), np.float32)
+    moved = feedback_code(code, none, unlike, get_metric("euclidean"))
+    np.testing.assert_allclose(moved, [(2 - 1.5) / 0.85, 0], rtol=1e-6)
+    # For cosine only directions count: lengths of 1, 1, 1 and 1.
+    moved = feedback_code(code, alike, unlike, get_metric("cosine"))
+    np.testing.assert_allclose(moved, [0.85 / 1.6, 0.75 / 1.6], rtol=1e-6)
+    assert feedback_text(2, 1) == "2 alike (weight 0.375 each), 1 unlike (weight -0.15)"
+    assert feedback_text(0, 0) == ""
+
+
+def test_marks_move_the_query_and_a_second_mark_takes_the_first_away(session):
+    before = state(session)
+    alike, unlike = session.row(200), session.row(1)
+    session.mark(alike, True)
+    assert session.step.results.rows.tolist().index(alike) < 199
+    assert session.step.query.view == "1 alike (weight 0.75)"
+    session.mark(unlike, False)
+    assert (session.mark_of(alike), session.mark_of(unlike)) == (True, False)
+    session.mark(alike, False)
+    assert session.step.query.view == "2 unlike (weight -0.075 each)"
+    session.mark(alike, False)
+    session.mark(unlike, False)
+    assert state(session) == before
+    session.mark(alike, True)
+    session.choose(alike)
+    assert session.mark_of(alike) is None
+
+
+def test_pages_go_on_beyond_the_first_results(session):
+    [(_, more)] = search_queries(
+        [session.step.query], session.index, session.encoder, session.engine, 400
+    )
+    session.page_size = 100
+    rows = session.page.rows.tolist()
+    for _ in range(3):
+        session.next_page()
+        rows += session.page.rows.tolist()
+    assert rows == more.rows.tolist()
+    assert session.tooltip(400).startswith(f"400: {rows[-1]}, distance ")
+    session.previous_page()
+    assert session.first == 200
+    session.page_size = 1000
+    session.step = session.step.__class__(session.step.base, session.step.query, more)
+    session.next_page()
+    assert len(session.page.rows) == 999  # 2,000 without the query itself
+    with pytest.raises(ValueError, match="no more results"):
+        session.next_page()
+
+
+def test_results_end_at_a_distance(small_index):
+    limit = float(start(small_index, "7").step.results.distances[9]) + 1e-3
+    session = start(small_index, "7", k=4, max_distance=limit)
+    sizes = [len(session.page.rows)]
+    with pytest.raises(ValueError, match="no more results"):
+        while True:
+            session.next_page()
+            sizes.append(len(session.page.rows))
+    assert sizes == [4, 4, 2]
+
+
+def test_four_turns_and_two_flips_are_the_picture_itself(session):
+    rows = session.page.rows.tolist()
+    session.rotate()
+    assert session.step.query.view == "turned 90 degrees"
+    assert session.page.rows.tolist() != rows
+    for _ in range(3):
+        session.rotate()
+    session.flip()
+    session.flip()
+    assert session.step.query.view == ""
+    assert session.page.rows.tolist() == rows
+
+
+def test_a_part_is_encoded_anew_and_keeps_the_marks(session):
+    session.mark(session.row(1), True)
+    session.crop(Crop(0, 0, 14, 28))
+    picture = open_dataset("mnist", "train").picture(7)[:, :14]
+    [code] = session.encoder.encode(session.encoder.spec.prepare(picture)[np.newaxis])
+    np.testing.assert_allclose(session.step.base.code, code, atol=1e-5)
+    assert session.step.query.view == "crop 0,0,14,28, 1 alike (weight 0.75)"
+    np.testing.assert_array_equal(session.step.query.picture(), picture)
+
+
+def test_an_action_that_fails_changes_nothing(session):
+    before = state(session)
+    for action in (
+        lambda: session.crop(Crop(20, 20, 20, 20)),
+        lambda: session.row(0),
+        lambda: session.row(226),
+        lambda: session.open(session.row(1)),
+        session.previous_page,
+    ):
+        with pytest.raises(ValueError, match=r"\w"):
+            action()
+        assert state(session) == before
+
+
+def test_a_combined_query_has_no_picture_to_crop(small_index):
+    index = open_store(small_index).open()
+    gallery = index.gallery()
+    queries, _ = choose_queries(gallery, index.encoder, ids=["1", "2:2"], combined=True)
+    found = search_queries(queries, index, index.encoder, index.engine(), 225)
+    session = Session(found, index, index.encoder, index.engine(), Reporter(gallery))
+    with pytest.raises(ValueError, match="no picture of its own"):
+        session.rotate()
+    session.mark(session.row(1), True)
+    assert Sheet(session).draw()[8:120, 8:120].any()  # its parts are drawn
+
+
+def test_of_a_vanished_file_the_code_is_still_there(folder_index, caplog):
+    session = start(folder_index, "digit 7/0.png")
+    path = session.reporter.gallery.path(session.row(1))
+    os.rename(path, f"{path}.gone")
+    try:
+        with pytest.raises(FileNotFoundError, match="no longer on disk"):
+            session.open(session.row(1))
+        session.choose(session.row(1))
+        before = state(session)
+        with pytest.raises(OSError, match="No such file"):
+            session.rotate()
+        assert state(session) == before
+        assert Sheet(session).draw().any()  # with a crossed-out query
+        assert "No such file" in caplog.text
+    finally:
+        os.rename(f"{path}.gone", path)
+
+
+def test_saved_sheets_are_never_replaced(folder_index, tmp_path):
+    session = start(folder_index, "digit 7/0.png", k=5)
+    sheet = Sheet(session)
+    first, second = (session.save(tmp_path / "new", sheet.base()) for _ in range(2))
+    assert [os.path.basename(name) for name in (*first, *second)] == [
+        *("saved_0.png", "saved_0.txt"),
+        *("saved_1.png", "saved_1.txt"),
+    ]
+    paths = Path(first[1]).read_text().splitlines()
+    assert paths == [session.reporter.gallery.path(row) for row in session.page.rows]
+    np.testing.assert_array_equal(cv2.imread(first[0]), sheet.base())
+
+
+def test_a_file_is_opened_without_a_shell_and_only_if_it_is_a_picture(tmp_path, monkeypatch):
+    calls = []
+    monkeypatch.setattr(opener.sys, "platform", "linux")
+    monkeypatch.setattr(opener.shutil, "which", lambda name: f"/usr/bin/{name}")
+    monkeypatch.setattr(opener.subprocess, "Popen", lambda *a, **k: calls.append((a, k)))
+    names = ["-a $(touch x);.PNG", "a.desktop"]
+    for name in names:
+        (tmp_path / name).write_bytes(b"")
+    monkeypatch.chdir(tmp_path)
+    opener.open_picture_file(names[0])
+    [([command], options)] = calls
+    assert command == ["xdg-open", str(tmp_path / names[0])]
+    assert "shell" not in options
+    with pytest.raises(ValueError, match="suffix is not that of a picture"):
+        opener.open_picture_file(names[1])
+    monkeypatch.setattr(opener.shutil, "which", lambda name: None)
+    with pytest.raises(FileNotFoundError, match="xdg-open is not installed"):
+        opener.open_picture_file(names[0])
+    assert len(calls) == 1
+
+
+# --- sheets
+
+
+def test_a_grid_finds_the_tiles_that_it_draws():
+    grid = Grid(columns=3, width=5, height=4)
+    tiles = [np.full((4, 5, 3), 10 * (n + 1), np.uint8) for n in range(5)]
+    sheet = grid.draw(tiles)
+    assert sheet.shape == (8, 15, 3)
+    for y in range(8):
+        for x in range(15):
+            value = sheet[y, x, 0]
+            assert grid.place_at(x, y) == (value // 10 - 1 if value else 5)
+    assert [grid.place_at(*at) for at in ((-1, 0), (15, 0), (0, -1))] == [None] * 3
+
+
+@pytest.mark.parametrize("folder", [False, True])
+def test_the_tile_under_a_pixel_is_the_one_that_is_drawn_there(small_index, folder_index, folder):
+    session = start(folder_index, "digit 7/0.png") if folder else start(small_index, "7")
+    sheet = Sheet(session)
+    drawn = sheet.draw()
+    count = len(session.page.rows)
+    assert count == (39 if folder else 225)
+    for place, row in enumerate(session.page.rows):
+        left, top = sheet.grid.corner(place)
+        for x, y in ((0, 0), (sheet.grid.width - 1, sheet.grid.height - 1)):
+            assert sheet.place_at(PANEL + left + x, top + y) == place
+        inside = (
+            slice(top + 5, top + sheet.side - 5),
+            slice(PANEL + left + 5, PANEL + left + sheet.side - 5),
+        )
+        expected = tile(session.reporter.picture(row), sheet.side)[5:-5, 5:-5]
+        np.testing.assert_array_equal(drawn[inside], expected)
+    left, top = sheet.grid.corner(count)
+    assert sheet.place_at(PANEL + left, top) is None
+    assert sheet.place_at(PANEL - 1, 5) is None
+
+
+def test_a_sheet_keeps_its_size_for_fewer_results(folder_index):
+    session = start(folder_index, "digit 7/0.png", k=12)
+    sheet = Sheet(session)
+    assert session.page_size == 12
+    shape = sheet.draw().shape
+    while len(session.page.rows) == 12:
+        session.next_page()
+    assert sheet.draw().shape == shape
+    session = start(folder_index, "digit 7/0.png", max_distance=0.0)
+    assert len(session.page.rows) == 0
+    assert Sheet(session).draw().any()
+
+
+# --- mouse and keys
+
+
+@pytest.fixture
+def browser(session, tmp_path):
+    return Browser(session, tmp_path)
+
+
+def at(browser, place):
+    left, top = browser.sheet.grid.corner(place)
+    return PANEL + left + 9, top + 9
+
+
+def click(browser, place, button="L", flags=0):
+    for event in ("DOWN", "UP"):
+        code = getattr(cv2, f"EVENT_{button}BUTTON{event}")
+        browser.on_mouse(code, *at(browser, place), flags)
+
+
+def press(browser, *names):
+    codes = {"Left": 65361, "Right": 65363, "Down": 65364, "Enter": 13, "Back": 8}
+    codes |= {"Page Up": 65365, "Page Down": 65366, "Space": 32, "Esc": 27}
+    for name in names:
+        browser.on_key(codes.get(name) or ord(name))
+
+
+def test_a_click_searches_for_the_picture_under_it(browser):
+    row = browser.session.row(17)
+    click(browser, 16)
+    assert browser.session.step.base.rows == (row,)
+    press(browser, "Back")
+    assert browser.session.row(17) == row
+
+
+def test_other_clicks_mark(browser):
+    rows = [browser.session.row(n) for n in (5, 20)]
+    click(browser, 4, flags=cv2.EVENT_FLAG_CTRLKEY)
+    assert browser.session.step.alike == (rows[0],)
+    other = browser.session.row(20)
+    click(browser, 19, "R")
+    third = browser.session.row(30)
+    click(browser, 29, flags=cv2.EVENT_FLAG_SHIFTKEY)
+    assert browser.session.step.alike == (rows[0], third)
+    assert browser.session.step.unlike == (other,)
+
+
+def test_a_drag_over_the_query_crops_it(browser):
+    browser.sheet.draw()
+    browser.on_mouse(cv2.EVENT_LBUTTONDOWN, 8 + 56, 8 + 112, 1)
+    browser.on_mouse(cv2.EVENT_MOUSEMOVE, 400, 400, 1)
+    assert browser.sheet.draw()[120, 100:200].any(axis=1).all()  # the edge of the rectangle
+    browser.on_mouse(cv2.EVENT_LBUTTONUP, 400, 400, 1)  # ends outside of the picture
+    assert browser.session.step.query.view == "crop 0.25,0.5,0.75,0.5"
+    assert browser.session.step.query.picture().shape == (14, 21, 1)
+    browser.sheet.draw()
+    browser.on_mouse(cv2.EVENT_LBUTTONDOWN, 100, 100, 1)
+    browser.on_mouse(cv2.EVENT_LBUTTONUP, 101, 101, 1)  # a click
+    assert browser.session.step.query.view == "crop 0.25,0.5,0.75,0.5"
+
+
+def test_moving_over_a_tile_shows_its_name_distance_and_label(browser):
+    browser.on_mouse(cv2.EVENT_MOUSEMOVE, *at(browser, 2), 0)
+    results = browser.session.page
+    expected = f"3: {results.ids[2]}, distance {results.distances[2]:.4g}, label "
+    assert browser.sheet.status.startswith(expected)
+    browser.on_mouse(cv2.EVENT_MOUSEMOVE, 10, 700, 0)
+    assert browser.sheet.status == ""
+
+
+def test_the_keyboard_alone_is_enough(browser, tmp_path):
+    session = browser.session
+    press(browser, "Right", "Right", "Down", "l", "j", "h", "k", "Left")
+    assert browser.sheet.selected == 15
+    row = session.row(16)
+    press(browser, "a")
+    assert session.step.alike == (row,)
+    row = session.row(31)
+    press(browser, "Down", "u")  # a mark keeps the selection
+    assert session.step.unlike == (row,)
+    press(browser, "Enter")
+    assert browser.sheet.selected is None
+    assert len(session.step.base.rows) == 1
+    press(browser, "r", "f")
+    assert session.step.query.view == "flipped, turned 270 degrees"
+    press(browser, "n", "Page Down", "p", "Page Up", "Page Down")
+    assert session.step.page == 1
+    press(browser, "s")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["saved_0.png", "saved_0.txt"]
+    press(browser, "Space")
+    assert session.step.base.id == "8"
+    press(browser, "?")
+    assert len(browser.sheet.overlay) == len(KEYS)
+    press(browser, "?", "q")
+    assert browser.sheet.overlay is None
+    assert browser.ended
+
+
+def test_errors_are_a_line_in_the_window(browser):
+    for keys, reason in (
+        (["Back"], "this is the first query"),
+        (["o"], "select a picture first"),
+        (["Enter"], "select a picture first"),
+        (["Page Up"], "these are the first results"),
+        (["Down", "o"], "not a file"),
+        (["Space", "Space"], "there are no more queries"),
+    ):
+        press(browser, *keys)
+        assert reason in browser.sheet.status
+    assert not browser.ended
+
+
+def test_a_map_is_drawn_after_it_was_announced(browser):
+    press(browser, "m")
+    assert browser.map_wanted
+    assert browser.sheet.status == "drawing a map by pca..."
+    assert browser.draw_map().shape[2] == 3
+    assert not browser.map_wanted
+
+
+@pytest.mark.parametrize(
+    ("code", "name"),
+    [
+        *((ord("a"), "a"), (ord("A"), "a"), (ord("?"), "?"), (32, "space"), (0xFFBE, None)),
+        *((8, "backspace"), (127, "backspace"), (0xFF08, "backspace"), (10, "enter")),
+        *((65361, "left"), (0x10FF51, "left"), (0x250000, "left"), (63234, "left")),
+        *((65365, "page up"), (0x210000, "page up"), (63276, "page up"), (0xFF9B, "page down")),
+    ],
+)
+def test_keys_have_one_name_in_all_toolkits(code, name):
+    assert key_name(code) == name
+
+
+# --- commands
+
+
+def interactive(python, path, commands, *flags):
+    command = python("search.py", "-i", path, "--interactive", *flags)
+    environment = {key: value for key, value in os.environ.items() if key != "DISPLAY"}
+    done = subprocess.run(
+        command, cwd=ROOT, input=commands, capture_output=True, text=True, env=environment
+    )
+    errors = [line for line in done.stderr.splitlines() if "[INFO]" not in line]
+    return done.returncode, done.stdout.splitlines(), errors
+
+
+def test_commands_in_a_pipe_search_on(small_index, python, tmp_path):
+    commands = "3\nback\nchoose 3\nlike 2\nnext\nprevious\nrotate\ncrop 0,0,14,28\n"
+    commands += "another\nsave\n\nquit\n7\n"
+    flags = "--query-id", 7, 8, "-k", 4, "--json", "--output", tmp_path
+    status, lines, errors = interactive(python, small_index, commands, *flags)
+    assert (status, errors) == (0, [])
+    records = [json.loads(line) for line in lines]
+    first, third = records[0]["query"], records[0]["results"][2]["id"]
+    queries = [record["query"] for record in records]
+    assert queries == [first, third, first, *[third] * 6, "8"]
+    assert records[4]["view"] == "1 alike (weight 0.75)"
+    assert records[5]["results"][0]["distance"] >= records[4]["results"][-1]["distance"]
+    assert records[6] == records[4]
+    assert records[8]["view"] == "turned 90 degrees, crop 0,0,14,28, 1 alike (weight 0.75)"
+    ids = [result["id"] for result in records[-1]["results"]]
+    assert (tmp_path / "saved_0.txt").read_text().split() == ids
+    assert (tmp_path / "saved_0.png").exists()
+
+
+def test_errors_in_commands_are_lines_and_end_nothing(small_index, python):
+    commands = (
+        "nonsense\n0\n999\nchoose x\nlike\ncrop 1,2\ncrop 20,20,20,20\nback\nopen 1\nback 2\n"
+    )
+    commands += "\udcff\x00\n2"
+    commands = commands.encode("utf-8", "surrogateescape").decode("latin-1")
+    status, lines, errors = interactive(python, small_index, commands, "--query-id", 7)
+    assert status == 0
+    assert len(lines) == 2
+    assert len(errors) == 11
+    assert all(line.startswith("[WARNING] ") for line in errors)
+
+
+def test_a_session_ends_where_nobody_reads(small_index, python):
+    command = python("search.py", "-i", small_index, "--interactive", "--query-id", 7)
+    with subprocess.Popen(
+        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as searching:
+        searching.stdout.readline()
+        searching.stdout.close()
+        searching.stdin.write(b"1\n" * 3)
+        searching.stdin.close()
+        assert b"Traceback" not in searching.stderr.read()
+    assert searching.returncode == 0
+
+
+def test_results_can_be_listed_with_their_numbers(folder_index, python):
+    status, lines, _ = interactive(
+        python, folder_index, "list\nhelp\nnext", "--query-id", "digit 7/0.png", "-k", 2
+    )
+    assert status == 0
+    assert [line.split(":")[0] for line in lines[1:3]] == ["1", "2"]
+    assert ".png, distance " in lines[1]
+    assert ", label digit " in lines[1]
+    assert any(line.startswith("crop X,Y,W,H") for line in lines)

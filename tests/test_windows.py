@@ -1,0 +1,198 @@
+"""Windows on a virtual screen, with a real mouse and keys; skipped without Xvfb and xdotool."""
+
+import json
+import os
+import shutil
+import struct
+import subprocess
+import threading
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+import index_images
+import search
+from pyimagesearch.datasets.catalog import open_dataset
+from pyimagesearch.display.montage import tile
+from tests.scripts import MODEL, ROOT, run
+
+PANEL, SIDE = 240, 56  # pixels: the width of the query's panel, the side of a tile
+
+
+@dataclass
+class Screen:
+    """A virtual screen: what is on it, its mouse and its keys."""
+
+    display: str
+    framebuffer: Path
+
+    def pixels(self):
+        """Return what is on the screen, uint8 BGR (h, w, 3): a file in the format of xwd."""
+        data = self.framebuffer.read_bytes()
+        size, _, _, _, width, height, *rest = struct.unpack(">20I", data[:80])
+        stride, colours = rest[6], rest[13]
+        pixels = np.frombuffer(data, np.uint8, offset=size + 12 * colours)
+        return pixels[: stride * height].reshape(height, stride // 4, 4)[:, :width, :3]
+
+    def do(self, *arguments):
+        """Run xdotool; return what it prints."""
+        environment = {**os.environ, "DISPLAY": self.display}
+        command = ["xdotool", *map(str, arguments)]
+        done = subprocess.run(
+            command, env=environment, capture_output=True, text=True, timeout=60, check=True
+        )
+        return done.stdout
+
+    def focus(self, title):
+        """Wait for the window of a title, and give it the keyboard."""
+        found = self.do("search", "--sync", "--onlyvisible", "--name", f"^{title}$")
+        self.do("windowfocus", "--sync", found.split()[0])
+
+    def press(self, *keys):
+        """Press keys, each after the one before has changed the screen: OpenCV keeps one only."""
+        for key in keys:
+            before, until = self.settled(), time.monotonic() + 30
+            self.do("key", key)
+            while np.array_equal(self.pixels(), before):
+                assert time.monotonic() < until
+                time.sleep(0.02)
+
+    def settled(self):
+        """Return what is on the screen once it does not change any more."""
+        before = None
+        while not np.array_equal(before, pixels := self.pixels()):
+            before = pixels
+            time.sleep(0.1)
+        return pixels
+
+    def wait_for(self, picture, x, y):
+        """Wait until a picture, uint8 BGR, is on the screen at a place."""
+        part = slice(y, y + picture.shape[0]), slice(x, x + picture.shape[1])
+        until = time.monotonic() + 30
+        while not np.array_equal(self.pixels()[part], picture):
+            assert time.monotonic() < until
+            time.sleep(0.02)
+
+
+@pytest.fixture
+def screen(tmp_path):
+    for program in ("Xvfb", "xdotool"):
+        if shutil.which(program) is None:
+            pytest.skip(f"{program} is not installed")
+    reader, writer = os.pipe()
+    command = ["Xvfb", "-displayfd", str(writer), "-screen", "0", "1280x1024x24"]
+    command += ["-fbdir", str(tmp_path)]
+    server = subprocess.Popen(command, pass_fds=[writer], stderr=subprocess.DEVNULL)
+    os.close(writer)
+    with os.fdopen(reader) as number:
+        display = f":{number.readline().strip()}"
+    yield Screen(display, tmp_path / "Xvfb_screen0")
+    server.terminate()
+    server.wait()
+
+
+@contextmanager
+def searching(python, screen, folder, *flags):
+    """Start a search in windows, in a folder; it has to end by itself without complaints."""
+    with subprocess.Popen(
+        python(ROOT / "search.py", *flags),
+        cwd=folder,
+        env={**os.environ, "DISPLAY": screen.display},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        timer = threading.Timer(120, process.kill)  # else a lost event would block forever
+        timer.start()
+        try:
+            yield process
+            process.wait()
+        finally:
+            process.kill()
+            timer.cancel()
+        chatter = [line for line in process.stderr if "[INFO]" not in line]
+    assert process.returncode == 0
+    assert chatter == []
+
+
+@pytest.mark.parametrize(
+    ("keys", "shown"), [(["space", "space", "q"], 2), (["q"], 1), (["Escape"], 1)]
+)
+def test_windows_open_and_close_by_key(small_index, python, screen, tmp_path, keys, shown):
+    flags = "-i", small_index, "-s", 2, "--seed", 0
+    with searching(python, screen, tmp_path, *flags) as process:
+        screen.focus("Results")
+        screen.press(*keys)
+        assert len(process.stdout.readlines()) == shown
+
+
+def test_mouse_and_keys_search_on(small_index, python, screen, tmp_path, capsys):
+    assert run(search, "-i", small_index, "--query-id", 7, "--json") == 0
+    ids = [r["id"] for r in json.loads(capsys.readouterr().out)["results"]]
+    images = open_dataset("mnist", "train")
+
+    def at(place):
+        row, column = divmod(place, 15)
+        return PANEL + SIDE * column + 3, SIDE * row + 3
+
+    def drawn(id):
+        return tile(images.picture(int(id)), SIDE)[5:-5, 5:-5]
+
+    with searching(python, screen, tmp_path, "-i", small_index, "--query-id", 7, 8) as process:
+
+        def line():
+            return process.stdout.readline().split(":")[0]
+
+        assert line() == "query 7 (3)"
+        screen.focus("Results")
+        for place in (0, 14, 224):  # the pixels on the screen are those that the mouse points at
+            x, y = at(place)
+            screen.wait_for(drawn(ids[place]), x + 2, y + 2)
+        screen.do("mousemove", *at(16), "click", 1)
+        assert line().startswith(f"query {ids[16]} (")
+        screen.press("BackSpace")
+        assert line() == "query 7 (3)"
+        screen.do("mousemove", *at(40), "keydown", "ctrl", "click", 1, "keyup", "ctrl")
+        assert line() == "query 7 (3), 1 alike (weight 0.75)"
+        screen.do("mousemove", *at(224), "click", 3)
+        assert line() == "query 7 (3), 1 alike (weight 0.75), 1 unlike (weight -0.15)"
+        screen.press("BackSpace", "BackSpace")
+        assert [line(), line()][1] == "query 7 (3)"
+        screen.do("mousemove", 8, 8, "mousedown", 1, "mousemove", 120, 232, "mouseup", 1)
+        assert line() == "query 7 (3), crop 0,0,0.5,1"
+        screen.press("r", "f")
+        assert [line(), line()][1] == "query 7 (3), crop 0,0,0.5,1, flipped, turned 270 degrees"
+        screen.press("BackSpace", "BackSpace", "BackSpace")
+        assert [line(), line(), line()][2] == "query 7 (3)"
+        screen.do("mousemove", 100, 600)
+        screen.press("Down", "Right", "Down", "Return")  # also after clicks
+        assert line().startswith(f"query {ids[16]} (")
+        screen.press("BackSpace", "Next", "Prior", "s", "space")
+        assert [line(), line()] == ["query 7 (3)", "query 8 (1)"]
+        assert (tmp_path / "output" / "saved_0.txt").read_text().split() == ids
+        saved = cv2.imread(str(tmp_path / "output" / "saved_0.png"))
+        x, y = at(224)
+        np.testing.assert_array_equal(saved[y + 2 :, x + 2 :][:46, :46], drawn(ids[224]))
+        screen.press("m")
+        screen.focus("Map")
+        screen.do("key", "q")
+        assert process.stdout.read() == ""
+
+
+def test_duplicates_are_shown_in_a_window_that_any_key_closes(python, screen, tmp_path):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for row in (0, 0, 1):
+        name = folder / f"{len(list(folder.iterdir()))}.png"
+        cv2.imwrite(str(name), open_dataset("mnist", "test").picture(row))
+    index = tmp_path / "index.h5"
+    assert run(index_images, "-m", MODEL, "-i", index, "--dataset", folder) == 0
+    with searching(python, screen, tmp_path, "-i", index, "--duplicates") as process:
+        screen.focus("Duplicates")
+        screen.do("key", "x")
+        assert len(process.stdout.readlines()) == 3  # the group, and its two members
