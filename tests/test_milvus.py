@@ -1,5 +1,6 @@
 """Indexes in Milvus Lite: what the scripts do with a file they do with a collection."""
 
+import io
 import json
 import os
 import shutil
@@ -469,3 +470,22 @@ def test_a_search_never_imports_tensorflow(folder, tmp_path, python):
     subprocess.run(
         python("-c", code, "-i", path, "-s", 1, "--json"), cwd=ROOT, check=True, capture_output=True
     )
+
+
+@lite
+def test_a_session_over_a_collection_is_that_over_a_file(both, capsys, monkeypatch):
+    commands = b"2\nlike 3\nunlike 1\nrotate\ncrop 0,0,14,28\nback\nnext\nlist\n"
+    flags = "--query-id", "digit 7/0.png", "--interactive", "-k", 5
+    lines = []
+    for path in both:
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(commands)))
+        lines.append(found(capsys, path, *flags))
+    assert len(lines[0]) == 8 + 5
+    assert lines[1][:8] == lines[0][:8]
+
+
+@lite
+@pytest.mark.parametrize("flag", [["--any-orientation"], ["--crop", "0.0,0,0.5,1"]])
+def test_parts_and_turns_are_searched_for_in_a_collection(both, capsys, flag):
+    flags = "--query-id", "digit 7/0.png", "digit 2/1.png", "--json", "-k", 7, *flag
+    assert_same(*(found(capsys, path, *flags) for path in reversed(both)))

@@ -5,6 +5,7 @@ An action that fails raises ValueError or OSError with the reason and changes no
 
 import os
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import count
 
 import numpy as np
@@ -190,11 +191,15 @@ class Session:
         from pyimagesearch.display.projection import project_index  # loads matplotlib
 
         query, results = self.step.query, self.step.results
-        found, loaded = [(query, results)], self.index.load()
-        projection = project_index(found, loaded, self.engine, self.reporter.label, method)
+        found, label = [(query, results)], self.reporter.label
+        projection = project_index(found, self._loaded, self.engine, label, method)
         return projection.sheet(0, self.reporter.title(query))
 
     # --- steps
+
+    @cached_property
+    def _loaded(self):
+        return self.index.load()  # of a collection, all codes are fetched
 
     @property
     def _marks(self):

@@ -10,9 +10,9 @@ def browse_results(found, searched, form, write, folder=None, method=None, by_co
 
     `found` yields pairs of a Query and its Results; `searched` are the other arguments of Session.
     In a window the mouse and keys search on, see `window.KEYS`, or with `by_commands` lines of
-    standard input, see `commands.HELP`. Each set of results is also reported in a `form` of `Reporter.lines` by
-    `write(lines)`, which returns whether they are still read. What is saved goes to `folder`; maps
-    are drawn by `method`, in a window from the start if it is given.
+    standard input, see `commands.HELP`. Each set of results is also reported in a `form` of
+    `Reporter.lines` by `write(lines)`, which returns whether they are still read. What is saved
+    goes to `folder`; maps are drawn by `method`, in a window from the start if it is given.
     """
     session, folder = Session(found, *searched), FOLDER if folder is None else folder
 
