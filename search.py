@@ -130,9 +130,11 @@ def draws_sheets(args):
 
 def browses(args):
     """Return whether the user searches on from the results, by commands or in a window."""
+    if args.interactive or args.output or not draws_sheets(args):
+        return args.interactive
     from pyimagesearch.display.windows import has_display
 
-    return args.interactive or (draws_sheets(args) and not args.output and has_display())
+    return has_display()
 
 
 def views_of(args, reporter, projection):
@@ -186,7 +188,7 @@ def main(argv=None):
     if engine.name != "exact":
         info(f"searching by {engine.name}, probe {engine.probe}")
     sources = args.query, args.query_id, args.sample or SAMPLE, args.seed, args.invert, args.combine
-    look = Look(args.crop, args.any_orientation) if args.crop or args.any_orientation else None
+    look = Look(args.crop, args.any_orientation)
     queries, unreadable = choose_queries(gallery, encoder, *sources, look)
     k = args.max_results or (MAX_RESULTS if args.max_distance is None else None)
     found = search_queries(queries, index, encoder, engine, k, args.max_distance)

@@ -124,12 +124,9 @@ class Sheet:
         height = max(self.rows * self.grid.height, 2 * BOX)
         sheet = np.zeros((height + LINES * LINE + 6, max(width, 4 * PANEL), 3), np.uint8)
         self._draw_query(sheet[:height, :PANEL])
-        if len(page.rows):
-            tiles = self.grid.draw(self._tiles(page), self.rows)
-            sheet[: tiles.shape[0], PANEL:width] = tiles
-            summary = session.reporter.summary(session.step.query, page, session.first)
-        else:
-            summary = session.reporter.nothing()
+        tiles = self.grid.draw(self._tiles(page), self.rows)
+        sheet[: tiles.shape[0], PANEL:width] = tiles
+        summary = session.reporter.summary(session.step.query, page, session.first)
         _write(sheet, summary, (MARGIN, height + 18), sheet.shape[1] - 2 * MARGIN)
         return sheet
 

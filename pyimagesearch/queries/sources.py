@@ -20,6 +20,7 @@ logger = logging.getLogger(__name__)
 
 SPARE = 20  # random pictures tried beyond twice the number asked for, where some cannot be read
 MAX_INPUT = 1 << 28  # bytes of a picture from standard input
+AS_IT_IS = Look()
 
 
 def choose_queries(
@@ -31,13 +32,13 @@ def choose_queries(
     seed=None,
     invert=False,
     combined=False,
-    look=None,
+    look=AS_IT_IS,
 ):
     """Return the queries, read as they are needed, and the ones that could not be read so far.
 
     Queries are the image files and folders `paths`, or the indexed pictures `ids`, or else
     `sample` random test images; with `combined` one query at the mean of their codes. `invert`
-    swaps dark and light in files; `look`, a Look or None, crops and turns the pictures. The second
+    swaps dark and light in files; `look`, a Look, crops and turns the pictures. The second
     value maps names to reasons.
 
     Raises ValueError or OSError when there is nothing to combine, and for a query that cannot be
@@ -58,7 +59,7 @@ def choose_queries(
     return queries, unreadable
 
 
-def file_queries(paths, spec, invert=False, unreadable=None, look=None):
+def file_queries(paths, spec, invert=False, unreadable=None, look=AS_IT_IS):
     """Yield image files, those in folders, and "-", standard input, as queries.
 
     `invert` swaps dark and light. A file in a folder that cannot be read is skipped with a warning;
@@ -97,7 +98,7 @@ def _readable(names, read, unreadable=None):
             unreadable[name] = str(error)
 
 
-def _file_query(path, spec, invert, look=None):
+def _file_query(path, spec, invert, look=AS_IT_IS):
     opened = _standard_input() if path == "-" else partial(open_picture, path)
 
     def picture(size=None):
@@ -109,7 +110,7 @@ def _file_query(path, spec, invert, look=None):
         return 255 - pixels if invert else pixels
 
     # Decoded as by indexing, so that an indexed picture is at distance 0 from itself.
-    return (look or Look())(Query(path, None, picture), spec)
+    return look(Query(path, None, picture), spec)
 
 
 def _standard_input():
@@ -120,7 +121,7 @@ def _standard_input():
     return partial(io.BytesIO, data)
 
 
-def sample_queries(gallery, count, spec, seed=None, look=None):
+def sample_queries(gallery, count, spec, seed=None, look=AS_IT_IS):
     """Yield `count` random queries, without replacement, from the test images of a dataset.
 
     One that cannot be read is replaced by another, with a warning. Raises ValueError if none can.
@@ -142,7 +143,7 @@ def sample_queries(gallery, count, spec, seed=None, look=None):
         )
 
 
-def id_queries(ids, gallery, spec, unreadable=None, look=None):
+def id_queries(ids, gallery, spec, unreadable=None, look=AS_IT_IS):
     """Yield pictures of the index as queries, by their ids; see `_readable` for unknown ids."""
     rows = find_ids(ids, gallery)
 
@@ -154,7 +155,7 @@ def id_queries(ids, gallery, spec, unreadable=None, look=None):
     return _readable(ids, read, unreadable)
 
 
-def dataset_query(images, row, gallery, spec, look=None):
+def dataset_query(images, row, gallery, spec, look=AS_IT_IS):
     """Return row `row` of the dataset `images` as a query of an index of `gallery`."""
     own = images is gallery or (same_images(images, gallery) and row < len(gallery))
     label = -1 if images.labels is None else int(images.labels[row])
@@ -165,7 +166,7 @@ def dataset_query(images, row, gallery, spec, look=None):
         label=None if label < 0 else label,
         rows=(row,) if own else (),
     )
-    if look is not None:
+    if look:
         return look(query, spec)
     query.image = images.read([row], spec)[0]
     return query

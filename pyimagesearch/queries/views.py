@@ -163,10 +163,16 @@ def viewed(query, view, spec):
 
 @dataclass(frozen=True)
 class Look:
-    """How the pictures of queries are searched for: a part of them, in all orientations."""
+    """How the pictures of queries are searched for: a part of them, in all orientations.
+
+    It is false where they are searched for as they are.
+    """
 
     crop: Crop | None = None
     any_orientation: bool = False
+
+    def __bool__(self):
+        return self.crop is not None or self.any_orientation
 
     def __call__(self, query, spec):
         """Return a query with its inputs of the encoder for an InputSpec; see `viewed`."""

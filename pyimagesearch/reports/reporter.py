@@ -48,8 +48,7 @@ class Reporter:
         title = f"query {query.id}" + ("" if label is None else f" ({label})")
         return f"{title}, {query.view}" if query.view else title
 
-    def nothing(self):
-        """Return a line for a query without results."""
+    def _nothing(self):
         within = "" if self.max_distance is None else f" within {self.max_distance:g}"
         return f"no match{within}"
 
@@ -65,7 +64,7 @@ class Reporter:
         """Return a line of text for the terminal."""
         distances = results.distances
         if not len(distances):
-            return f"{self.title(query)}: {self.nothing()}"
+            return f"{self.title(query)}: {self._nothing()}"
         text = f"{self.title(query)}: distances " + " ".join(f"{d:.3f}" for d in distances[:5])
         if len(distances) > 5:
             text += f" ... {distances[-1]:.3f}"
@@ -95,7 +94,7 @@ class Reporter:
         """Return the pictures of the windows "Query" and "Results" by their titles."""
         sheet = self._query_sheet(query)
         if not len(results.rows):
-            return {"Query": sheet, "Results": query_sheet(self.nothing(), None)}
+            return {"Query": sheet, "Results": query_sheet(self._nothing(), None)}
         pictures = [self.picture(row) for row in results.rows[:SHOWN]]
         first = next((picture for picture in pictures if picture is not None), None)
         side = self.side or (PHOTO_SIDE if first is None else tile_side(first))
@@ -149,7 +148,7 @@ class Reporter:
         `before` is the number of nearer results that are not among them.
         """
         if not len(results.rows):
-            return self.nothing()
+            return self._nothing()
         count, distances = len(results.rows), results.distances
         which = f"results {before + 1:,} to {before + count:,}" if before else f"{count:,} results"
         text = f"{which}, distance {distances[0]:.3f} to {distances[-1]:.3f}"
