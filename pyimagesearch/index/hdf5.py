@@ -12,7 +12,7 @@ from pyimagesearch.files import atomic_write, is_inside, require_plain_hdf5
 
 BLOCK = 65536  # rows written or read at once
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
-DATASETS = {"features", "names", "labels", "files", "onnx"}
+DATASETS = {"features", "names", "labels", "files", "onnx", "text"}
 
 
 class Names(Sequence):

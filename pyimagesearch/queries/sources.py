@@ -99,7 +99,7 @@ def _file_query(path, spec, invert):
         return 255 - pixels if invert else pixels
 
     # Decoded as by indexing, so that an indexed picture is at distance 0 from itself.
-    return Query(path, spec.prepare(picture(spec.shape[:2])), picture)
+    return Query(path, spec.prepare(picture(spec.decoded_size)), picture)
 
 
 def _standard_input():
