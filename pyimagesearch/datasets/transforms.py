@@ -105,7 +105,8 @@ class InputSpec:
             return cls(**fields)
         except (AttributeError, TypeError):  # no mapping, or other names
             raise ValueError(
-                f"expected height, width and channels, and perhaps fit and resampling, received {values}"
+                "expected height, width and channels, and perhaps fit and resampling, received "
+                f"{values}"
             ) from None
 
 

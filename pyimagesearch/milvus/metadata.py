@@ -2,8 +2,8 @@
 
 The description (metric, model, dimension) never changes: it is JSON in a property of the
 collection, which also marks the collection as ours. A second collection, NAME_about, holds the
-encoder as ONNX, that of texts too if there is one, and the state, such as the location of the pictures. Nothing that comes from a
-server is trusted.
+encoder as ONNX, that of texts too if there is one, and the state, such as the location of the
+pictures. Nothing that comes from a server is trusted.
 """
 
 import base64

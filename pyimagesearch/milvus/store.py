@@ -2,7 +2,6 @@
 
 import base64
 import binascii
-import hashlib
 import json
 from dataclasses import replace
 
@@ -11,16 +10,15 @@ from pyimagesearch.metric import METRICS
 from pyimagesearch.milvus.client import MilvusConnection, parse_address
 from pyimagesearch.milvus.index import MilvusIndex
 from pyimagesearch.milvus.metadata import (
-    CHUNK,
     DESCRIPTION,
-    MAX_CHUNKS,
     METADATA_SUFFIX,
     PROPERTY,
+    TEXT_DESCRIPTION,
     checked_state,
-    encoder_row,
+    read_network,
     read_texts,
     require_ours,
-    write_encoder,
+    write_network,
     write_state,
 )
 from pyimagesearch.milvus.schema import SAMPLE, parse_engine, sample_codes

@@ -17,7 +17,7 @@ MAX_DIFFERENCE = 1e-3  # between a code by ONNX Runtime and by Keras, in any dim
 
 
 def open_encoder(path, image_size=None, resize_mode=None):
-    """Return the Encoder of a model: `.onnx`, a folder with one, or a Keras model, `.keras` or `.h5`.
+    """Return the Encoder of a model: `.onnx`, a folder with one, or a `.keras` or `.h5` file.
 
     `image_size` and `resize_mode` are those of `read_export`. Raises OSError when the file cannot
     be read and ValueError when it is not such a model.

@@ -52,9 +52,9 @@ class ExportedFiles:
                 if (place / name).is_file():
                     return place / name
         found = sorted(p.relative_to(path).as_posix() for p in path.glob("**/*.onnx"))
-        some = f"it has {', '.join(found)}: name one of them" if found else "it has no .onnx file"
+        some = f"it has {', '.join(found)}: name one" if found else "it has no .onnx file"
         raise FileNotFoundError(
-            f"{path} holds no network named {' or '.join(IMAGE_NETWORKS)}, there or in onnx/: {some}"
+            f"{path} holds no {' or '.join(IMAGE_NETWORKS)}, neither there nor in onnx/: {some}"
         )
 
     def _find_text(self):

@@ -224,6 +224,8 @@ def pooling_steps(shape, size, channels_first):
         return [("Transpose", {"perm": [0, 2, 1]}), *AVERAGE]
     if len(shape) == 3:
         return [FIRST_TOKEN]
+    if len(shape) == 4 and sorted(shape[1:])[:2] == [1, 1]:  # averaged already
+        return [("Flatten", {"axis": 1})]
     inner = shape[2:] if channels_first else shape[1:3]
     if len(shape) != 4 or tuple(inner) == tuple(size):
         raise ValueError(f"expected one output of codes or features, received the shape {shape}")

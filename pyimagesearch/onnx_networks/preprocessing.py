@@ -11,6 +11,8 @@ from pyimagesearch.pictures.resampling import FILTERS, Resampling
 STEPS = {"do_resize", "do_center_crop", "do_rescale", "do_normalize", "do_convert_rgb"}
 SQUARE = ("DeiT", "Beit")  # an integer as their size means both sides, in spite of the crop
 
+MAX_SIDE = 4096  # pixels of the images of a network
+
 
 class Preprocessing(NamedTuple):
     """How images are prepared: `height` and `width` of the result, and how it is reached.
@@ -36,7 +38,10 @@ def read_preprocessing(settings, name):
     try:
         for key in ("data_config", "pretrained_cfg"):
             settings = settings.get(key) or settings
-        return _of_timm(settings) if "input_size" in settings else _of_transformers(settings)
+        found = _of_timm(settings) if "input_size" in settings else _of_transformers(settings)
+        if not all(0 < side <= MAX_SIDE for side in found[:2]):
+            raise ValueError(f"expected images of up to {MAX_SIDE:,} pixels, received {found[:2]}")
+        return found
     except KeyError as error:
         raise ValueError(f"{name} has no {error.args[0]}") from None
     except (AttributeError, TypeError, OverflowError, ZeroDivisionError) as error:
@@ -57,6 +62,7 @@ def _of_transformers(settings):
     cropped = bool(settings.get("do_center_crop", False))
     size = _size(settings["size"], square=not cropped or kind.startswith(SQUARE))
     crop = _size(settings.get("crop_size", settings["size"]), square=True) if cropped else None
+    crop = crop * 2 if crop and len(crop) == 1 else crop
     if len(size) == 1 and "crop_pct" in settings:
         size, crop = _enlarged(size, crop, settings["crop_pct"], kind)
     elif kind.startswith("Levit"):
@@ -76,7 +82,7 @@ def _size(size, square):
     if isinstance(size, list):
         return tuple(size)
     if size.keys() == {"shortest_edge"}:
-        return (size["shortest_edge"],) * (1 + square)
+        return (size["shortest_edge"],)
     if size.keys() >= {"height", "width"}:
         return size["height"], size["width"]
     raise ValueError(f"size is {size}, expected shortest_edge, or height and width")

@@ -34,7 +34,7 @@ class TextEncoder:
     """A text network with its tokenizer, as `text_network` returns it; `name` is for messages."""
 
     def __init__(self, onnx, name):
-        """Open the network. Raises ValueError when it is damaged, ImportError without tokenizers."""
+        """Open the network; raise ValueError if it is damaged, ImportError without tokenizers."""
         try:
             from tokenizers import Tokenizer
         except ImportError:
@@ -79,8 +79,9 @@ def run_text_network(session, tokens, mask, name):
 def text_network(model, image_output, files):
     """Return the text encoder for an image network, bytes of ONNX, and the dimension of its codes.
 
-    `model` is a ModelProto that takes `input_ids`, `image_output` the output that images are encoded
-    by, and `files` the ExportedFiles with the tokenizer. Raises ValueError when they do not fit.
+    `model` is a ModelProto that takes `input_ids`, `image_output` the output that gives the codes
+    of images, and `files` the ExportedFiles with the tokenizer. Raises ValueError when they do not
+    fit together.
     """
     import onnx
 

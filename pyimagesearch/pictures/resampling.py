@@ -7,6 +7,7 @@ import numpy as np
 FILTERS = ("nearest", "lanczos", "bilinear", "bicubic", "box", "hamming")
 """Filters of Pillow, each at the position of its number in `PIL.Image.Resampling`."""
 ROUNDINGS = ("transformers", "torchvision")
+MAX_PIXELS = 2**24  # of a whole picture after resizing; of a larger one the crop alone is computed
 
 
 @dataclass(frozen=True)
@@ -38,14 +39,18 @@ class Resampling:
         (h, w), (new_h, new_w) = picture.shape[:2], self._resized(*picture.shape[:2])
         top, bottom, above = _visible(new_h, height, self.rounding)
         left, right, before = _visible(new_w, width, self.rounding)
-        # Only the part within the crop is computed: of a long strip, all of it would fill memory.
-        box = left * w / new_w, top * h / new_h, right * w / new_w, bottom * h / new_h
-        box = [min(value, side) for value, side in zip(box, (w, h, w, h), strict=True)]
         image = Image.fromarray(picture[..., 0] if picture.shape[2] == 1 else picture)
-        part = image.resize((right - left, bottom - top), FILTERS.index(self.filter), box)
+        resample = FILTERS.index(self.filter)
+        if new_h * new_w <= MAX_PIXELS:
+            part = np.asarray(image.resize((new_w, new_h), resample))[top:bottom, left:right]
+        else:
+            # A long strip: all of it would fill memory. The part differs by one level at most.
+            box = left * w / new_w, top * h / new_h, right * w / new_w, bottom * h / new_h
+            box = [min(value, side) for value, side in zip(box, (w, h, w, h), strict=True)]
+            part = np.asarray(image.resize((right - left, bottom - top), resample, box))
         canvas = np.zeros((height, width, picture.shape[2]), np.uint8)
         inside = canvas[above : above + bottom - top, before : before + right - left]
-        inside[:] = np.asarray(part).reshape(inside.shape)
+        inside[:] = part.reshape(inside.shape)
         return canvas
 
     def _resized(self, height, width):
