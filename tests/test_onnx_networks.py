@@ -92,7 +92,7 @@ def test_the_image_half_of_a_network_of_images_and_texts_is_taken(tmp_path, imag
     np.testing.assert_allclose(encoder.encode(images), exports.unit(raw["image_embeds"]), atol=1e-5)
     graph = onnx.load_from_string(encoder.onnx).graph
     assert [node.name for node in graph.input] == ["pyimagesearch_images"]
-    assert not any("Gather" == node.op_type and "input_ids" in node.input for node in graph.node)
+    assert not any(node.op_type == "Gather" and "input_ids" in node.input for node in graph.node)
 
 
 def test_scores_that_need_a_text_are_refused_with_the_inputs(tmp_path):
@@ -154,7 +154,7 @@ def test_weights_in_a_file_beside_the_network_come_into_the_index(tmp_path, imag
     weights.write_bytes(data)
     assert open_encoder(tmp_path / "big").model_sha256 != big.model_sha256
     weights.unlink()
-    with pytest.raises(FileNotFoundError, match="needs the file model.onnx_data"):
+    with pytest.raises(FileNotFoundError, match=r"needs the file model\.onnx_data"):
         open_encoder(tmp_path / "big")
 
 

@@ -1,4 +1,4 @@
-"""Preprocessing of other libraries, beside an implementation of theirs in plain Pillow and NumPy."""
+"""Preprocessing of other libraries, beside their algorithms in plain Pillow and NumPy."""
 
 import io
 
