@@ -23,12 +23,12 @@ from pyimagesearch.terminal import to_json, write_lines
 MAX_RESULTS, SAMPLE = 225, 10  # as many results as the tutorial shows
 
 # Flags that would have no effect: what a flag needs one of, and what it excludes.
-QUERY_FLAGS = ("query", "query_id", "sample", "seed", "invert", "combine", "max_results")
+QUERY_FLAGS = ("query", "query_id", "text", "sample", "seed", "invert", "combine", "max_results")
 DRAWING_FLAGS = ("strip", "tile", "map")
 LOOKS = (*DRAWING_FLAGS, "html", "preview")
 NEEDS = {
     "invert": ("query",),
-    "combine": ("query", "query_id"),
+    "combine": ("query", "query_id", "text"),
     "null": ("paths",),
     "prefer": ("duplicates",),
     "queries": ("evaluate",),
@@ -38,6 +38,7 @@ EXCLUDES = {
     "duplicates": ("model", *QUERY_FLAGS, "probe", *LOOKS),
     "query": ("seed",),
     "query_id": ("seed",),
+    "text": ("seed", "sample"),
 }
 
 
@@ -58,9 +59,12 @@ def parse_args(argv):
     text = f"number of random test images (default: {SAMPLE})"
     add("-s", "--sample", type=positive_int, metavar="N", help=text)
     add = group.add_argument
+    text = "words, for an index made with a folder that has text_model.onnx and tokenizer.json"
+    add("--text", nargs="+", metavar="WORDS", help=text)
     add("--seed", type=int, help="same seed, same random test images")
     add("--invert", action="store_true", help="swap dark and light in query files")
-    text = "combine all into one query, the mean of their codes; 2:a.png -1:b.png gives weights"
+    text = "combine all, images and texts, into one query, the mean of their codes; 2:a.png "
+    text += "-1:b.png gives weights"
     add("--combine", action="store_true", help=text)
 
     add = parser.add_argument_group("how to search").add_argument
@@ -158,15 +162,15 @@ def main(argv=None):
     if args.evaluate:
         return evaluate(index, encoder, args)
 
-    draws = draws_sheets(args) or args.html or args.preview
-    gallery = open_gallery(index, args.dataset, draws or args.paths or not args.query, args.paths)
+    draws, named = draws_sheets(args) or args.html or args.preview, args.query or args.text
+    gallery = open_gallery(index, args.dataset, draws or args.paths or not named, args.paths)
     if draws:
         gallery.prefetch()
     engine = index.engine(args.metric, args.probe)
     if engine.name != "exact":
         info(f"searching by {engine.name}, probe {engine.probe}")
     sources = args.query, args.query_id, args.sample or SAMPLE, args.seed, args.invert, args.combine
-    queries, unreadable = choose_queries(gallery, encoder, *sources)
+    queries, unreadable = choose_queries(gallery, encoder, *sources, args.text)
     k = args.max_results or (MAX_RESULTS if args.max_distance is None else None)
     found = search_queries(queries, index, encoder, engine, k, args.max_distance)
 

@@ -138,9 +138,7 @@ def test_texts_and_pictures_are_combined_by_weight(tmp_path, index, pictures, ca
     red, blue = encoder.encode_texts(["a red flower", "blue"])
     code = (1.5 * loaded.codes[3] + 2 * red - 0.5 * blue) / 3
     distances = np.sort(np.linalg.norm(loaded.codes - code, axis=1))
-    np.testing.assert_allclose(
-        [hit["distance"] for hit in found["results"]], distances, atol=1e-4
-    )
+    np.testing.assert_allclose([hit["distance"] for hit in found["results"]], distances, atol=1e-4)
     [by_id] = results(capsys, "--index", index, "--combine", *parts[:3], "--query-id", "1.5:3.png")
     assert [hit["id"] for hit in by_id["results"]] == [
         hit["id"] for hit in found["results"] if hit["id"] != "3.png"
@@ -188,5 +186,5 @@ def test_a_damaged_text_encoder_in_an_index_is_an_error_of_one_line(tmp_path):
     for text in (b"none", encoder.onnx):
         encoder.text = text
         encoder.__dict__.pop("_text_encoder", None)
-        with pytest.raises(ValueError, match="encoder of .* (is damaged|cannot be run)"):
+        with pytest.raises(ValueError, match=r"encoder of .* (is damaged|cannot be run)"):
             encoder.encode_texts(["red"])
