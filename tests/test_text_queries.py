@@ -1,6 +1,7 @@
 """Searching by words: text encoders of exports, in every kind of index, and --text."""
 
 import json
+from importlib.util import find_spec
 
 import numpy as np
 import onnx
@@ -8,8 +9,8 @@ import pytest
 
 import index_images
 import search
-from pyimagesearch.index.index_file import load_index
 from pyimagesearch.models.export import open_encoder
+from pyimagesearch.stores import open_store
 from tests import onnx_exports as exports
 from tests.scripts import error_of, run
 
@@ -103,7 +104,13 @@ def pictures(tmp_path, random):
     return folder
 
 
-@pytest.fixture(params=["index.pickle", "index.h5"])
+LITE = pytest.mark.skipif(
+    not (find_spec("pymilvus") and find_spec("milvus_lite")),
+    reason="needs pymilvus and milvus-lite, of requirements-scale.txt",
+)
+
+
+@pytest.fixture(params=["index.pickle", "index.h5", pytest.param("milvus.db", marks=LITE)])
 def index(request, tmp_path, pictures):
     export = exports.save_clip(tmp_path / "clip")
     path = tmp_path / request.param
@@ -120,7 +127,7 @@ def results(capsys, *arguments):
 def test_text_finds_the_nearest_pictures(tmp_path, index, capsys):
     found = results(capsys, "--index", index, "--text", "a red flower", "blue", "-k", 6)
     assert [record["query"] for record in found] == ["a red flower", "blue"]
-    loaded = load_index(index)
+    loaded = open_store(index).open().load()
     for record, text in zip(found, ("a red flower", "blue"), strict=True):
         [code] = open_encoder(tmp_path / "clip").encode_texts([text])
         distances = np.linalg.norm(loaded.codes - code, axis=1)
@@ -132,7 +139,7 @@ def test_text_finds_the_nearest_pictures(tmp_path, index, capsys):
 
 
 def test_texts_and_pictures_are_combined_by_weight(tmp_path, index, pictures, capsys):
-    encoder, loaded = open_encoder(tmp_path / "clip"), load_index(index)
+    encoder, loaded = open_encoder(tmp_path / "clip"), open_store(index).open().load()
     parts = "--text", "2:a red flower", "-0.5:blue", "--query", f"1.5:{pictures / '3.png'}"
     [found] = results(capsys, "--index", index, "--combine", *parts, "-k", 6)
     red, blue = encoder.encode_texts(["a red flower", "blue"])
@@ -171,13 +178,14 @@ def test_text_names_the_package_that_it_needs(index, capsys, monkeypatch):
 
 
 def test_an_index_is_updated_with_its_own_text_encoder(tmp_path, index, pictures, capsys):
-    before = load_index(index).encoder.text
+    before = open_store(index).open().encoder.text
     (pictures / "0.png").rename(pictures / "9.png")
     assert run(index_images, "--index", index) == 0
-    assert bytes(load_index(index).encoder.text) == bytes(before)
-    other = tmp_path / ("copy.h5" if index.suffix == ".pickle" else "copy.pickle")
-    assert run(index_images, "--index", other, "--merge", index) == 0
-    assert bytes(load_index(other).encoder.text) == bytes(before)
+    assert bytes(open_store(index).open().encoder.text) == bytes(before)
+    if index.suffix != ".db":  # collections cannot be merged into files
+        other = tmp_path / ("copy.h5" if index.suffix == ".pickle" else "copy.pickle")
+        assert run(index_images, "--index", other, "--merge", index) == 0
+        assert bytes(open_store(other).open().encoder.text) == bytes(before)
 
 
 def test_a_damaged_text_encoder_in_an_index_is_an_error_of_one_line(tmp_path):
