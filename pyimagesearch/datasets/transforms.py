@@ -45,7 +45,7 @@ class InputSpec:
     @property
     def decoded_size(self):
         """The (height, width) that pictures may be decoded at, or None: at their own."""
-        # A JPEG decoded at 1/2 differs by up to 0.1 from what a filter of Pillow makes of it.
+        # A JPEG decoded at 1/2 differs by up to 0.13 from what a filter of Pillow makes of it.
         return None if self.resampling else (self.height, self.width)
 
     def accepts(self, shape):
