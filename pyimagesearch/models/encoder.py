@@ -99,6 +99,10 @@ class Encoder:
         }
         return values if self.text is None else {**values, "text": bytes(self.text)}
 
+    def without_text(self):
+        """Return the encoder of images alone, which is smaller."""
+        return Encoder(self.onnx, self.spec, self.dim, self.model, self.model_sha256)
+
     @cached_property
     def _session(self):
         return open_session(self.onnx, self.model, self.threads)
