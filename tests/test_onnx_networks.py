@@ -61,6 +61,30 @@ def test_features_of_a_convnet_are_averaged(tmp_path, images, channels_first, po
     assert encoder.spec.shape == (32, 32, 3)
 
 
+def test_a_convnet_of_timm_is_prepared_by_its_own_settings(tmp_path, images):
+    exports.write_json(tmp_path / "config.json", exports.TIMM)
+    path = exports.save_vision(tmp_path / "model.onnx", ["pooler_output"], batch="n")
+    encoder = open_encoder(tmp_path)
+    raw = exports.outputs_of(path, pixel_values=first((images - MEAN) / STD))
+    np.testing.assert_allclose(
+        encoder.encode(images), exports.unit(raw["pooler_output"]), atol=1e-5
+    )
+    resampling = encoder.spec.resampling
+    assert (resampling.filter, resampling.size) == ("bilinear", (36,))  # 32 / 0.875
+    assert resampling.rounding == "torchvision"
+
+
+def test_scores_of_classes_are_taken_with_a_warning(tmp_path, images, caplog):
+    graph = exports.Graph()
+    pooled = graph.add("GlobalAveragePool", "pixel_values")
+    graph.add("Flatten", pooled, output="logits")
+    shape = exports.tensor("pixel_values", ["n", 3, 32, 32])
+    path = graph.save(tmp_path / "net.onnx", [shape], [exports.tensor("logits", ["n", 3])])
+    expected = exports.unit(images.mean((1, 2)))
+    np.testing.assert_allclose(open_encoder(path).encode(images), expected, atol=1e-5)
+    assert "scores of classes" in caplog.text
+
+
 @pytest.mark.parametrize("kind", [np.float16, np.float64])
 def test_images_of_any_float_type(tmp_path, images, kind):
     path = folder(tmp_path, exports.CLIP, ["image_embeds"], kind=kind)
@@ -176,6 +200,21 @@ def test_no_file_outside_the_folder_is_read(tmp_path, location):
     (export / "onnx" / "link").symlink_to(tmp_path / "secret")
     with pytest.raises(ValueError, match="outside its folder"):
         open_encoder(export)
+
+
+@pytest.mark.parametrize("place", ["clip", "onnx"])
+@pytest.mark.parametrize("named", ["", "onnx", "onnx/model.onnx"])
+def test_the_settings_beside_or_above_a_network_are_found(tmp_path, place, named):
+    folder(tmp_path / place, exports.CLIP, ["image_embeds"])
+    assert open_encoder(tmp_path / place / named).spec.resampling.size == (32,)
+
+
+def test_the_settings_in_a_folder_called_onnx_are_found(tmp_path):
+    exports.write_json(tmp_path / "onnx" / "preprocessor_config.json", exports.CLIP)
+    exports.write_json(tmp_path / "preprocessor_config.json", exports.SIGLIP)
+    exports.save_vision(tmp_path / "onnx" / "model.onnx", ["image_embeds"])
+    assert open_encoder(tmp_path / "onnx").spec.resampling.size == (32,)
+    assert open_encoder(tmp_path / "onnx" / "model.onnx").spec.resampling.size == (32,)
 
 
 def test_the_links_of_the_cache_of_the_hub_are_followed(tmp_path, images):

@@ -5,8 +5,6 @@ from dataclasses import asdict, dataclass
 import cv2
 import numpy as np
 
-from pyimagesearch.pictures.resampling import Resampling
-
 RESIZE_MODES = ("letterbox", "crop", "stretch")
 
 
@@ -16,14 +14,14 @@ class InputSpec:
 
     `resize_mode` says how a picture of other proportions is resized: "letterbox" shows all of it,
     centred on black; "crop" fills the image with its middle; "stretch" changes its proportions.
-    `resampling`, where given, is how exactly "crop" or "stretch" is done.
+    `resampling`, a Resampling or None, is how exactly "crop" or "stretch" is done.
     """
 
     height: int
     width: int
     channels: int
     resize_mode: str = "letterbox"
-    resampling: Resampling | None = None
+    resampling: object | None = None
 
     def __post_init__(self):
         sides = self.height, self.width
@@ -101,6 +99,8 @@ class InputSpec:
         try:
             fields = {{"fit": "resize_mode"}.get(key, key): v for key, v in values.items()}
             if fields.get("resampling") is not None:
+                from pyimagesearch.pictures.resampling import Resampling  # few encoders have one
+
                 fields["resampling"] = Resampling(**fields["resampling"])
             return cls(**fields)
         except (AttributeError, TypeError):  # no mapping, or other names

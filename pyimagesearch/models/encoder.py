@@ -9,8 +9,12 @@ import numpy as np
 
 from pyimagesearch.datasets.transforms import InputSpec
 from pyimagesearch.files import atomic_write, sha256_of
-from pyimagesearch.onnx_networks.files import CHECKSUM_ENTRY, INPUT_SPEC_KEY
-from pyimagesearch.onnx_networks.session import open_session, run_session
+from pyimagesearch.onnx_networks.session import (
+    CHECKSUM_ENTRY,
+    INPUT_SPEC_KEY,
+    open_session,
+    run_session,
+)
 
 # Pixels encoded at once: the layers of a network such as VGG16 take some 500 bytes a pixel.
 MAX_PIXELS = 2**20

@@ -6,21 +6,17 @@ beside them or in the sub-folder `onnx`. No file outside the folder is read.
 
 import hashlib
 import json
-import logging
 import re
 from pathlib import Path
 
 from pyimagesearch.files import sha256_of
-from pyimagesearch.onnx_networks.session import EXTERNAL_DATA
+from pyimagesearch.onnx_networks.session import CHECKSUM_ENTRY, EXTERNAL_DATA, INPUT_SPEC_KEY
 
-logger = logging.getLogger(__name__)
-
-# The key of the InputSpec in model files: a metadata entry of .onnx, a member of a .keras archive,
-# an attribute of .h5.
-INPUT_SPEC_KEY = "input_spec.json"
-# The last bytes of an .onnx file of ours are a metadata entry, `sha256`, with the SHA-256 of all
-# bytes before it, 64 hexadecimal digits.
-CHECKSUM_ENTRY = b"\x72\x4a\x0a\x06sha256\x12\x40"
+# Files on the preprocessing of images, and the keys of which they have one if they are about it.
+IMAGE_SETTINGS = {
+    "preprocessor_config.json": (),
+    "config.json": ("pretrained_cfg", "input_size"),
+}
 TEXT_SETTINGS = ("tokenizer.json", "tokenizer_config.json", "config.json")
 IMAGE_NETWORKS = ("vision_model.onnx", "model.onnx")
 MAX_BYTES = 2**31 - 1  # of an ONNX network with its weights: a limit of protocol buffers
@@ -38,7 +34,8 @@ class ExportedFiles:
         path = Path(path)
         self.is_folder = path.is_dir()
         self.folder = path if self.is_folder else path.parent
-        if not self.is_folder and self.folder.name == "onnx":
+        has_settings = any((self.folder / name).is_file() for name in IMAGE_SETTINGS)
+        if self.folder.name == "onnx" and not has_settings:
             self.folder = self.folder.parent
         self.image = self._find_image(path) if self.is_folder else path
         if not self.image.is_file():
@@ -51,7 +48,8 @@ class ExportedFiles:
             for place in (path / "onnx", path):
                 if (place / name).is_file():
                     return place / name
-        found = sorted(p.relative_to(path).as_posix() for p in path.glob("**/*.onnx"))
+        found = [p for pattern in ("*.onnx", "onnx/*.onnx") for p in sorted(path.glob(pattern))]
+        found = [str(p.relative_to(path)) for p in found]
         some = f"it has {', '.join(found)}: name one" if found else "it has no .onnx file"
         raise FileNotFoundError(
             f"{path} holds no {' or '.join(IMAGE_NETWORKS)}, neither there nor in onnx/: {some}"
@@ -108,10 +106,7 @@ class ExportedFiles:
 
         It is `preprocessor_config.json` of transformers, or else `config.json` of timm.
         """
-        for name, keys in (
-            ("preprocessor_config.json", ()),
-            ("config.json", ("pretrained_cfg", "input_size")),
-        ):
+        for name, keys in IMAGE_SETTINGS.items():
             values = self.settings(name)
             if values and (not keys or any(key in values for key in keys)):
                 return name, values
@@ -189,6 +184,8 @@ def is_export(path):
     path = Path(path)
     if path.suffix.lower() != ".onnx" or path.is_dir():
         return path.is_dir()
+    if not path.is_file():
+        raise FileNotFoundError(f"no such model file: {path}")
     data = path.read_bytes()
     return INPUT_SPEC_KEY.encode() not in data and CHECKSUM_ENTRY not in data[-100:]
 

@@ -1,5 +1,11 @@
 """ONNX Runtime: networks as bytes, opened and run, with errors of one line."""
 
+# The key of the InputSpec in model files: a metadata entry of .onnx, a member of a .keras archive,
+# an attribute of .h5.
+INPUT_SPEC_KEY = "input_spec.json"
+# The last bytes of an .onnx file of ours are a metadata entry, `sha256`, with the SHA-256 of all
+# bytes before it, 64 hexadecimal digits.
+CHECKSUM_ENTRY = b"\x72\x4a\x0a\x06sha256\x12\x40"
 # Begins a reference to a file with weights: the entry `location` of a tensor.
 EXTERNAL_DATA = b"\x0a\x08location"
 
