@@ -36,7 +36,8 @@ def parse_args(argv):
     text += "its own images; the index of other images is not replaced without --rebuild."
     parser = argparse.ArgumentParser(description=text, formatter_class=cli.HelpFormatter)
     add = parser.add_argument
-    text = f"trained model, .keras or .h5, or {', '.join(NETWORKS)} (default: the index's)"
+    text = "trained model, .keras, .h5 or .onnx, a folder as transformers or optimum export it, or "
+    text += f"{', '.join(NETWORKS)} (default: the index's)"
     add("-m", "--model", help=text)
     text = "index to write: .h5 for HDF5, http://HOST:PORT/NAME or FILE.db for Milvus, else pickle"
     add("-i", "--index", required=True, help=text)
@@ -71,7 +72,7 @@ def parse_args(argv):
     add = parser.add_argument_group("pretrained networks").add_argument
     add("--weights", metavar="FILE", help="weights of the network (default: ImageNet's)")
     size = {"nargs": 2, "type": positive_int, "metavar": ("H", "W")}
-    add("--image-size", **size, help="size of its images (default: the one it was trained with)")
+    add("--image-size", **size, help="size of its images (default: that it was trained with)")
     add("--fit", choices=RESIZE_MODES, help="how other proportions get there (default: letterbox)")
     return parser.parse_args(argv)
 

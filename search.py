@@ -24,13 +24,13 @@ from pyimagesearch.terminal import to_json, write_lines
 MAX_RESULTS, SAMPLE = 225, 10  # as many results as the tutorial shows
 
 # Flags that would have no effect: what a flag needs one of, and what it excludes.
-QUERY_FLAGS = ("query", "query_id", "sample", "seed", "invert", "combine", "max_results")
+QUERY_FLAGS = ("query", "query_id", "text", "sample", "seed", "invert", "combine", "max_results")
 QUERY_FLAGS += ("crop", "any_orientation", "interactive")
 DRAWING_FLAGS = ("strip", "tile", "map")
 LOOKS = (*DRAWING_FLAGS, "html", "preview")
 NEEDS = {
     "invert": ("query",),
-    "combine": ("query", "query_id"),
+    "combine": ("query", "query_id", "text"),
     "null": ("paths",),
     "prefer": ("duplicates",),
     "queries": ("evaluate",),
@@ -42,6 +42,7 @@ EXCLUDES = {
     "query_id": ("seed",),
     "combine": ("any_orientation",),
     "interactive": ("html", "preview"),
+    "text": ("seed", "sample"),
 }
 
 
@@ -62,9 +63,12 @@ def parse_args(argv):
     text = f"number of random test images (default: {SAMPLE})"
     add("-s", "--sample", type=positive_int, metavar="N", help=text)
     add = group.add_argument
+    text = "words, for an index made with a folder that has text_model.onnx and tokenizer.json"
+    add("--text", nargs="+", metavar="WORDS", help=text)
     add("--seed", type=int, help="same seed, same random test images")
     add("--invert", action="store_true", help="swap dark and light in query files")
-    text = "combine all into one query, the mean of their codes; 2:a.png -1:b.png gives weights"
+    text = "combine all, images and texts, into one query, the mean of their codes; 2:a.png "
+    text += "-1:b.png gives weights"
     add("--combine", action="store_true", help=text)
     text = "search for this part of each query, in pixels or, with a decimal point, in fractions"
     add("--crop", type=cli.checked(parse_crop), metavar="X,Y,W,H", help=text)
@@ -115,6 +119,8 @@ def parse_args(argv):
     argv = [f" {text}" if re.match(r"-[\d.]+:", text) else text for text in argv]
     args = parser.parse_args(argv)
     cli.refuse_unused(parser, args, NEEDS, EXCLUDES)
+    if args.text and not (args.query or args.query_id):
+        cli.refuse_unused(parser, args, {}, {"text": ("crop", "any_orientation", "invert")})
     if args.interactive and "-" in (args.query or ()):
         parser.error("--query - and --interactive both read standard input")
     if not draws_sheets(args) and not args.interactive:
@@ -180,8 +186,8 @@ def main(argv=None):
     if args.evaluate:
         return evaluate(index, encoder, args)
 
-    draws = draws_sheets(args) or args.html or args.preview
-    gallery = open_gallery(index, args.dataset, draws or args.paths or not args.query, args.paths)
+    draws, named = draws_sheets(args) or args.html or args.preview, args.query or args.text
+    gallery = open_gallery(index, args.dataset, draws or args.paths or not named, args.paths)
     if draws:
         gallery.prefetch()
     engine = index.engine(args.metric, args.probe)
@@ -189,7 +195,7 @@ def main(argv=None):
         info(f"searching by {engine.name}, probe {engine.probe}")
     sources = args.query, args.query_id, args.sample or SAMPLE, args.seed, args.invert, args.combine
     look = Look(args.crop, args.any_orientation)
-    queries, unreadable = choose_queries(gallery, encoder, *sources, look)
+    queries, unreadable = choose_queries(gallery, encoder, *sources, args.text, look)
     k = args.max_results or (MAX_RESULTS if args.max_distance is None else None)
     found = search_queries(queries, index, encoder, engine, k, args.max_distance)
 

@@ -2,12 +2,13 @@
 
 import logging
 import os
+from functools import partial
 
 from pyimagesearch.datasets.catalog import DEFAULT_SOURCE, folder_settings, updated_source
-from pyimagesearch.files import sha256_of
 from pyimagesearch.index.index import missing_folder
 from pyimagesearch.models.export import open_encoder
 from pyimagesearch.models.pretrained import NETWORKS, pretrained_encoder, pretrained_fingerprint
+from pyimagesearch.onnx_networks.files import is_export, model_fingerprint
 
 logger = logging.getLogger(__name__)
 
@@ -58,36 +59,46 @@ def choose_encoder(
 ):
     """Return the encoder of the index so far, if it is that of the model, or else a new one.
 
-    `model` is a model file or one of NETWORKS, to which the other arguments apply. With `replace`
-    no code of the index is kept. Raises ValueError when codes would be kept that another model
-    made, OSError when a file cannot be read.
+    `model` is a model file, a folder of an export, or one of NETWORKS. `weights` apply to the last;
+    `image_size` and `resize_mode` apply to it too, and to exports that do not state them. With
+    `replace` no code of the index is kept. Raises ValueError when codes would be kept that another
+    model made, OSError when a file cannot be read.
     """
     if model is None:
         return index.encoder
     if model in NETWORKS:
         arguments = model, weights, image_size, resize_mode or "letterbox"
-        make, fingerprint = pretrained_encoder, pretrained_fingerprint
-    elif weights or image_size or resize_mode:
+        make, fingerprint = partial(pretrained_encoder, *arguments), pretrained_fingerprint
+    elif weights or ((image_size or resize_mode) and not is_export(model)):
         raise ValueError(
             f"--weights, --image-size and --fit are for {', '.join(NETWORKS)}: {model} is a model "
             "file, which brings its own"
         )
     else:
-        arguments, make, fingerprint = (model,), open_encoder, sha256_of
+        arguments, fingerprint = (model,), model_fingerprint
+        make = partial(open_encoder, model, image_size, resize_mode)
     known = None if index is None else index.encoder
-    if known and fingerprint(*arguments) == known.model_sha256:
+    same_file = known is not None and fingerprint(*arguments) == known.model_sha256
+    if same_file and _is_spec(known.spec, image_size, resize_mode):
         return known  # as ONNX, so that TensorFlow is not imported
     if replace or not known:
         logger.info(f"loading {model}...")
-        return make(*arguments)
+        return make()
     made = f"another model, {known.model}, than {model}"
-    if model in NETWORKS and model == known.model:
+    if same_file or (model in NETWORKS and model == known.model):
         spec = known.spec
         size = f"{spec.height} x {spec.width}, {spec.resize_mode}"
         made = f"other weights or images of {model} ({size})"
     raise ValueError(
         f"the index was made with {made}: codes of two models cannot be compared; encode "
         "everything again with --rebuild"
+    )
+
+
+def _is_spec(spec, image_size, resize_mode):
+    """Whether an InputSpec has the size and the mode that were named; None matches any."""
+    return tuple(image_size or (spec.height, spec.width)) == (spec.height, spec.width) and (
+        resize_mode in (None, spec.resize_mode)
     )
 
 

@@ -13,7 +13,7 @@ LAYERS = [
     {"datasets"},
     {"search"},
     {"decomposition"},
-    {"networks"},
+    {"networks", "onnx_networks"},
     {"models"},
     {"evaluation"},
     {"display"},

@@ -21,6 +21,7 @@ from pyimagesearch.queries.views import (
     oriented,
     parse_crop,
     turned,
+    view_of,
 )
 from pyimagesearch.stores import open_store
 from tests.scripts import error_of, run
@@ -207,3 +208,9 @@ def test_a_crop_applies_to_each_picture_of_a_combination(small_index, capsys):
     flags = "-i", small_index, "-k", 1, "--query-id", "3", "4", "--combine"
     whole, part = (found(capsys, *flags, *more)[0] for more in ((), ("--crop", "0,0,14,28")))
     assert whole["results"] != part["results"]
+
+
+def test_words_have_no_picture_to_crop_or_turn():
+    words = Query("a red flower", None, lambda size=None: None, code=np.zeros(4), is_text=True)
+    with pytest.raises(ValueError, match="no picture of its own"):
+        view_of(words)

@@ -153,7 +153,7 @@ class ArrayDataset(Dataset):
     def read_good(self, rows, spec):
         """Return (rows, images, []), images float32 in [0, 1] shaped (len(rows), *spec.shape)."""
         images = self.images[rows]
-        if images.shape[1:] == spec.shape:
+        if spec.accepts(images.shape[1:]):
             return rows, unit_float(images), []
         return rows, np.stack([spec.prepare(image) for image in images]), []
 

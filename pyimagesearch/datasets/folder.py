@@ -224,7 +224,7 @@ def _read_into(image, digest, path, spec, truncated):
             if digest is not None:
                 digest[:] = content_digest(file)
                 file.seek(0)
-            image[:] = spec.prepare(decode(file, spec.shape[:2], truncated))
+            image[:] = spec.prepare(decode(file, spec.decoded_size, truncated))
             after = os.fstat(file.fileno())
         if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
             return "it was written to while it was read: index again"

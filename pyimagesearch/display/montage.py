@@ -17,7 +17,8 @@ SHOWN = 225  # results in a montage, as many as fit a screen
 PHOTO_SIDE = 160  # pixels of a photograph's tile
 READABLE = 96  # pixels of a tile that has room for a caption
 FONT, FONT_SCALE, SMALL = cv2.FONT_HERSHEY_SIMPLEX, 0.45, 0.36
-RED, WHITE, GREY = (0, 0, 255), (255, 255, 255), (90, 90, 90)  # BGR
+RED, WHITE, GREY, BLACK = (0, 0, 255), (255, 255, 255), (90, 90, 90), (0, 0, 0)  # BGR
+LINE = 20  # pixels from one line of a text to the next
 
 
 _MARK = struct.pack(">I", len(OWN_MARK) - 4) + OWN_MARK + struct.pack(">I", zlib.crc32(OWN_MARK))
@@ -121,6 +122,24 @@ class Grid:
             left, top = self.corner(place)
             sheet[top : top + self.height, left : left + self.width] = image
         return sheet
+
+
+def text_picture(text, side=PHOTO_SIDE):
+    """Draw a text in black on a white square, uint8 (side, side, 3), in as many lines as fit."""
+    picture = np.full((side, side, 3), 255, np.uint8)
+    lines = [""]
+    for word in printable(text).split():
+        longer = f"{lines[-1]} {word}".strip()
+        if not lines[-1] or _text_width(longer, FONT_SCALE) <= side - 12:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    lines = lines[: side // LINE]
+    top = (side - LINE * len(lines)) // 2
+    for i, line in enumerate(lines):
+        origin = max(6, (side - _text_width(line, FONT_SCALE)) // 2), top + LINE * i + LINE * 3 // 4
+        draw_text(picture, line, origin, FONT_SCALE, BLACK)
+    return picture
 
 
 def montage(tiles, columns):

@@ -107,7 +107,9 @@ BASELINES = {
 
 def reduced(spec):
     """Return an InputSpec with sides of at most SIDE pixels, for the images of baselines."""
-    return replace(spec, height=min(spec.height, SIDE), width=min(spec.width, SIDE))
+    return replace(
+        spec, height=min(spec.height, SIDE), width=min(spec.width, SIDE), resampling=None
+    )
 
 
 def baseline_points(gallery, queries, dim):

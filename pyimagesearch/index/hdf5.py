@@ -13,7 +13,7 @@ from pyimagesearch.files import atomic_write, is_inside, require_plain_hdf5
 BLOCK = 65536  # rows written or read at once
 ROWS_AT_ONCE = 512  # rows chosen at once: for more, the time of h5py grows with the square
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
-DATASETS = {"features", "names", "labels", "files", "onnx"}
+DATASETS = {"features", "names", "labels", "files", "onnx", "text"}
 
 
 class Names(Sequence):

@@ -20,6 +20,7 @@ HDF5_SUFFIXES = (".h5", ".hdf5")
 MAX_CHECKED_VALUES = 50_000_000
 MAX_CHECKED_BYTES = 64 << 20  # files up to this size are verified on loading, in 0.05 s
 PICKLE = b"\x80"  # the first byte of all pickles since protocol 2
+ENCODER_DATASETS = {"onnx", "text"}  # in HDF5; in a pickle they are entries of the encoder
 FORMAT = 2  # files without this number have no checksum
 
 
@@ -44,7 +45,8 @@ def save_index(index, path, blocks=None):
     if is_hdf5(path):
         from pyimagesearch.index.hdf5 import write_hdf5
 
-        data["onnx"] = np.frombuffer(data["encoder"].pop("onnx"), np.uint8)
+        for key in ENCODER_DATASETS & data["encoder"].keys():
+            data[key] = np.frombuffer(data["encoder"].pop(key), np.uint8)
         return write_hdf5(path, data, list(index.ids), blocks)
     features = np.ascontiguousarray(np.concatenate(list(blocks)))
     # Row numbers are integers in the pickle, as in the tutorial's own.
@@ -112,8 +114,11 @@ def _load_hdf5(path):
     from pyimagesearch.index.hdf5 import read_hdf5
 
     data = read_hdf5(path)
-    if isinstance(data.get("encoder"), dict) and isinstance(data.get("onnx"), np.ndarray):
-        data["encoder"]["onnx"] = data["onnx"].tobytes()
+    encoder, network = data.get("encoder"), data.get("onnx")
+    if isinstance(encoder, dict) and isinstance(network, np.ndarray):
+        encoder["onnx"] = network.tobytes()
+        if "text" in data:
+            encoder["text"] = data["text"]  # which stays in the file until there is a text
     return data
 
 

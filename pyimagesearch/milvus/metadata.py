@@ -2,11 +2,12 @@
 
 The description (metric, model, dimension) never changes: it is JSON in a property of the
 collection, which also marks the collection as ours. A second collection, NAME_about, holds the
-encoder as ONNX, and the state, such as the location of the pictures. Nothing that comes from a
-server is trusted.
+encoder as ONNX, that of texts too if there is one, and the state, such as the location of the
+pictures. Nothing that comes from a server is trusted.
 """
 
 import base64
+import hashlib
 import json
 
 import numpy as np
@@ -30,6 +31,7 @@ DESCRIPTION = {
     "onnx_sha256": str,
     "chunks": int,
 }
+TEXT_DESCRIPTION = {"text_sha256": str, "text_chunks": int}  # where texts can be encoded too
 STATE = {"dataset": dict, "engine": str, "centre": str}
 
 
@@ -60,12 +62,33 @@ def require_ours(server, name):
     return described
 
 
-def encoder_row(onnx_sha256):
-    """Return the first row of an encoder: a hash, so that no encoder overwrites another."""
-    return int(onnx_sha256[:10], 16) * 2**20
+def write_network(server, network, hash_key, count_key):
+    """Write a network, bytes; return its hash and number of rows under these keys."""
+    network = bytes(network)
+    chunks = [network[i : i + CHUNK] for i in range(0, len(network), CHUNK)]
+    digest = hashlib.sha256(network).hexdigest()
+    _write_chunks(server, _first_row(digest), chunks)
+    return {hash_key: digest, count_key: len(chunks)}
 
 
-def write_encoder(server, first, chunks):
+def read_network(server, description, hash_key, count_key):
+    """Return the bytes that `write_network` wrote. Raises ValueError when they are damaged."""
+    digest, count = description[hash_key], description[count_key]
+    if not 0 < count <= MAX_CHUNKS:
+        raise ValueError("its description is damaged")
+    texts = read_texts(server, _first_row(digest), count)
+    network = b"".join(base64.b64decode(text, validate=True) for text in texts)
+    if hashlib.sha256(network).hexdigest() != digest:
+        raise ValueError("its encoder is damaged")
+    return network
+
+
+def _first_row(digest):
+    """Return the first row of a network: a hash, so that no network overwrites another."""
+    return int(digest[:10], 16) * 2**20
+
+
+def _write_chunks(server, first, chunks):
     name = server.address.name + METADATA_SUFFIX
     if server.call("has_collection", name):
         require_ours(server, name)

@@ -2,7 +2,6 @@
 
 import base64
 import binascii
-import hashlib
 import json
 from dataclasses import replace
 
@@ -11,16 +10,15 @@ from pyimagesearch.metric import METRICS
 from pyimagesearch.milvus.client import MilvusConnection, parse_address
 from pyimagesearch.milvus.index import MilvusIndex
 from pyimagesearch.milvus.metadata import (
-    CHUNK,
     DESCRIPTION,
-    MAX_CHUNKS,
     METADATA_SUFFIX,
     PROPERTY,
+    TEXT_DESCRIPTION,
     checked_state,
-    encoder_row,
+    read_network,
     read_texts,
     require_ours,
-    write_encoder,
+    write_network,
     write_state,
 )
 from pyimagesearch.milvus.schema import SAMPLE, parse_engine, sample_codes
@@ -140,18 +138,18 @@ class MilvusStore:
         connection = MilvusConnection(parse_address(self.name))
         name, engine = connection.address.name, parse_engine(engine, encoder.dim, len(images))
         engine.require(connection)
-        chunks = [encoder.onnx[i : i + CHUNK] for i in range(0, len(encoder.onnx), CHUNK)]
         description = encoder.to_dict() | {
             "metric": metric,
             "of_folder": images.file_stats is not None,
-            "onnx_sha256": hashlib.sha256(encoder.onnx).hexdigest(),
-            "chunks": len(chunks),
         }
         # The encoder first: a collection that exists must have a complete one.
-        write_encoder(connection, encoder_row(description["onnx_sha256"]), chunks)
+        description |= write_network(connection, encoder.onnx, "onnx_sha256", "chunks")
+        if encoder.text is not None:
+            description |= write_network(connection, encoder.text, *TEXT_DESCRIPTION)
         write_state(connection, _new_state(images, encoder, engine, sample))
         if not connection.call("has_collection", name):
-            text = json.dumps({key: description[key] for key in DESCRIPTION})
+            keys = DESCRIPTION.keys() | (TEXT_DESCRIPTION.keys() & description.keys())
+            text = json.dumps({key: description[key] for key in sorted(keys)})
             schema = connection.schema()
             engine.add_fields(schema, encoder.dim)
             params = connection.index_params(*engine.index(metric))
@@ -191,16 +189,16 @@ def _new_state(images, encoder, engine, sample):
 def _opened(connection, text):
     """Return the MilvusIndex of a description, or raise ValueError."""
     values = json.loads(text)
-    if not isinstance(values, dict) or {k: type(v) for k, v in values.items()} != DESCRIPTION:
+    types = isinstance(values, dict) and {key: type(value) for key, value in values.items()}
+    if types not in (DESCRIPTION, DESCRIPTION | TEXT_DESCRIPTION):
         raise ValueError(f"expected its description to hold {', '.join(DESCRIPTION)}")
-    if values["metric"] not in METRICS or not 0 < values["chunks"] <= MAX_CHUNKS:
+    if values["metric"] not in METRICS:
         raise ValueError("its description is damaged")
-    texts = read_texts(connection, encoder_row(values["onnx_sha256"]), values["chunks"])
-    onnx = b"".join(base64.b64decode(text, validate=True) for text in texts)
-    if hashlib.sha256(onnx).hexdigest() != values["onnx_sha256"]:
-        raise ValueError("its encoder is damaged")
-    fields = ("spec", "dim", "model", "model_sha256")
-    encoder = Encoder.from_dict({"onnx": onnx, **{name: values[name] for name in fields}})
+    fields = {name: values[name] for name in ("spec", "dim", "model", "model_sha256")}
+    fields["onnx"] = read_network(connection, values, "onnx_sha256", "chunks")
+    if types != DESCRIPTION:
+        fields["text"] = read_network(connection, values, *TEXT_DESCRIPTION)
+    encoder = Encoder.from_dict(fields)
     [state] = read_texts(connection, 0, 1)
     state = checked_state(json.loads(state), encoder.dim)
     return MilvusIndex(connection, values, state, encoder)

@@ -9,15 +9,13 @@ import numpy as np
 
 from pyimagesearch.datasets.transforms import InputSpec
 from pyimagesearch.files import atomic_write, sha256_of
+from pyimagesearch.onnx_networks.session import (
+    CHECKSUM_ENTRY,
+    INPUT_SPEC_KEY,
+    open_session,
+    run_session,
+)
 
-# The key of the InputSpec in model files: a metadata entry of .onnx, a member of a .keras archive,
-# an attribute of .h5.
-INPUT_SPEC_KEY = "input_spec.json"
-# The last bytes of an .onnx file of ours are a metadata entry, `sha256`, with the SHA-256 of all
-# bytes before it, 64 hexadecimal digits.
-CHECKSUM_ENTRY = b"\x72\x4a\x0a\x06sha256\x12\x40"
-# Begins a reference to a file with weights: the entry `location` of a tensor.
-EXTERNAL_DATA = b"\x0a\x08location"
 # Pixels encoded at once: the layers of a network such as VGG16 take some 500 bytes a pixel.
 MAX_PIXELS = 2**20
 
@@ -26,20 +24,21 @@ class Encoder:
     """The part of a network that gives the code, in a form that can be stored in an index.
 
     `onnx` is the network as bytes, `spec` the InputSpec of its images, `dim` the dimension of its
-    codes; `model` and `model_sha256` are the name and the SHA-256 of the file it was made from.
+    codes; `model` and `model_sha256` are the name and the SHA-256 of the file it was made from;
+    `text` is the network that gives the codes of texts, as `TextEncoder` takes it, or None.
     `threads` is the number of threads that run the network, 0 for one a core; set it before the
     first call of `encode`.
     """
 
     threads = 0
 
-    def __init__(self, onnx, spec, dim, model, model_sha256):
+    def __init__(self, onnx, spec, dim, model, model_sha256, text=None):
         self.onnx, self.spec, self.dim = onnx, spec, dim
-        self.model, self.model_sha256 = model, model_sha256
+        self.model, self.model_sha256, self.text = model, model_sha256, text
 
     @classmethod
     def from_onnx(cls, path):
-        """Read an encoder from an ONNX file, images (n, height, width, channels) to (n, dim).
+        """Read an encoder from an ONNX file as `save_onnx` writes it.
 
         Raises OSError when the file cannot be read, ValueError when it is not such an encoder.
         """
@@ -85,54 +84,73 @@ class Encoder:
         Raises ValueError when a value is missing, unknown, or of another type.
         """
         fields = {"onnx": bytes, "spec": dict, "dim": int, "model": str, "model_sha256": str}
-        if not isinstance(values, dict) or {k: type(v) for k, v in values.items()} != fields:
+        known = isinstance(values, dict) and {
+            key: bytes if key == "text" and isinstance(value, np.ndarray) else type(value)
+            for key, value in values.items()
+        }
+        if known not in (fields, {**fields, "text": bytes}):
             raise ValueError(f"expected its encoder to hold {', '.join(fields)}")
         return cls(**{**values, "spec": InputSpec.from_dict(values["spec"])})
 
     def to_dict(self):
         """Return the encoder as a dict of plain values, for storage in an index."""
-        return {
+        values = {
             "onnx": self.onnx,
             "spec": self.spec.to_dict(),
             "dim": self.dim,
             "model": self.model,
             "model_sha256": self.model_sha256,
         }
+        return values if self.text is None else {**values, "text": bytes(self.text)}
+
+    def without_text(self):
+        """Return the encoder of images alone, which is smaller."""
+        return Encoder(self.onnx, self.spec, self.dim, self.model, self.model_sha256)
 
     @cached_property
     def _session(self):
-        if EXTERNAL_DATA in self.onnx:
-            raise ValueError(f"the encoder of {self.model} refers to other files")
-        import onnxruntime
+        return open_session(self.onnx, self.model, self.threads)
 
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
-        options.intra_op_num_threads = self.threads
-        # Threads that wait by spinning would take the cores from those that decode pictures.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        try:
-            return onnxruntime.InferenceSession(
-                self.onnx, options, providers=["CPUExecutionProvider"]
+    @cached_property
+    def _text_encoder(self):
+        from pyimagesearch.onnx_networks.text import TextEncoder
+
+        if self.text is None:
+            raise ValueError(
+                f"the index carries no text encoder, which --text needs: {self.model} has none; "
+                "index with a folder that has text_model.onnx and tokenizer.json"
             )
-        except Exception as error:  # ONNX Runtime raises types of its own
-            raise ValueError(f"the encoder of {self.model} cannot be run: {error}") from error
+        return TextEncoder(self.text, self.model)
+
+    def encode_texts(self, texts):
+        """Return the codes of texts, float32 (len(texts), dim).
+
+        Raises ValueError without a text encoder, and ImportError without tokenizers.
+        """
+        codes = self._text_encoder.encode(texts)
+        if codes.shape != (len(texts), self.dim):
+            raise ValueError(
+                f"the text encoder of {self.model} gives codes of shape {codes.shape}, expected "
+                f"{(len(texts), self.dim)}"
+            )
+        return codes
 
     def encode(self, images):
         """Return the codes, float32 (n, dim), of float32 images in [0, 1], (n, *spec.shape)."""
         source, *_ = self._session.get_inputs()
         codes = np.empty((len(images), self.dim), np.float32)
         step = max(1, MAX_PIXELS // (self.spec.height * self.spec.width))
+        fixed = source.shape[0] if isinstance(source.shape[0], int) else None
+        step = fixed or step
         for start in range(0, len(images), step):
-            part = slice(start, start + step)
-            codes[part] = self._run(source.name, images[part])
+            part = images[start : start + step]
+            missing = step - len(part) if fixed else 0
+            full = np.pad(part, [(0, missing), (0, 0), (0, 0), (0, 0)]) if missing else part
+            codes[start : start + step] = self._run(source.name, full)[: len(part)]
         return codes
 
     def _run(self, name, images):
-        try:
-            [codes] = self._session.run(None, {name: images})
-        except Exception as error:  # ONNX Runtime raises types of its own
-            reason = " ".join(str(error).split())
-            raise ValueError(f"the encoder of {self.model} cannot be run: {reason}") from error
+        codes = run_session(self._session, {name: images}, self.model)
         if np.shape(codes) != (len(images), self.dim):
             raise ValueError(
                 f"the encoder of {self.model} gives codes of shape {np.shape(codes)}, expected "

@@ -11,17 +11,29 @@ import numpy as np
 from pyimagesearch.files import sha256_of
 from pyimagesearch.models.encoder import Encoder
 from pyimagesearch.models.keras_files import encoder_of, load_model, save_model
+from pyimagesearch.onnx_networks.files import is_export
 
 MAX_DIFFERENCE = 1e-3  # between a code by ONNX Runtime and by Keras, in any dimension
 
 
-def open_encoder(path):
-    """Return the Encoder of a model file: `.onnx`, or else a Keras model, `.keras` or `.h5`.
+def open_encoder(path, image_size=None, resize_mode=None):
+    """Return the Encoder of a model: `.onnx`, a folder with one, or a `.keras` or `.h5` file.
 
-    Raises OSError when the file cannot be read and ValueError when it is not such a model.
+    `image_size` and `resize_mode` are those of `read_export`. Raises OSError when the file cannot
+    be read and ValueError when it is not such a model.
     """
+    if is_export(path):
+        return encoder_from_export(path, image_size, resize_mode)
     is_onnx = Path(path).suffix.lower() == ".onnx"
     return Encoder.from_onnx(path) if is_onnx else encoder_from_keras(path)
+
+
+def encoder_from_export(path, image_size=None, resize_mode=None):
+    """Return the Encoder of a network that another library exported; see `read_export`."""
+    from pyimagesearch.onnx_networks.network import read_export
+
+    onnx, spec, dim, text, fingerprint = read_export(path, image_size, resize_mode)
+    return Encoder(onnx, spec, dim, Path(path).resolve().name, fingerprint, text)
 
 
 def encoder_from_keras(path):

@@ -118,7 +118,11 @@ def _submit(dataset, rows, encoder):
     ]
     return ray.data.from_arrow(blocks).map_batches(
         Worker,
-        fn_constructor_args=(encoder.to_dict(), dataset.source, dataset.file_stats is not None),
+        fn_constructor_args=(
+            encoder.without_text().to_dict(),
+            dataset.source,
+            dataset.file_stats is not None,
+        ),
         batch_size=ROWS_PER_BATCH,
         batch_format="numpy",
         num_cpus=1,

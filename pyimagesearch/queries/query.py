@@ -17,6 +17,7 @@ class Query:
     `code` float32 (d,) is set by `search_queries`. A combination has `parts`, pairs of a weight and
     a Query, its code from the start, and no image. `orientations` float32 (8, height, width,
     channels) is the input in each orientation, where the nearest over all of them are wanted.
+    `is_text` says that the query is words: its picture only shows them.
     """
 
     id: str
@@ -28,6 +29,7 @@ class Query:
     parts: tuple = ()
     view: str = ""
     orientations: np.ndarray | None = None
+    is_text: bool = False
 
 
 @dataclass

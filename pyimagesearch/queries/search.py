@@ -5,7 +5,6 @@ from itertools import islice
 
 import numpy as np
 
-from pyimagesearch.files import sha256_of
 from pyimagesearch.queries.query import Results
 from pyimagesearch.queries.views import in_orientation
 
@@ -29,14 +28,18 @@ def open_gallery(index, moved_to=None, files_needed=True, names_needed=False):
 
 
 def query_encoder(index, model=None):
-    """Return the encoder of an index, checked against the file `model` if one is given.
+    """Return the encoder of an index, checked against a file or folder `model` if one is given.
 
     An index without an encoder, such as the tutorial's, takes that of the model. Raises ValueError
     when neither has one, or they do not belong together.
     """
     if index.encoder is not None:
+        if model is None:
+            return index.encoder
+        from pyimagesearch.onnx_networks.files import model_fingerprint
+
         expected = index.encoder.model_sha256
-        if model is not None and (received := sha256_of(model)) != expected:
+        if (received := model_fingerprint(model)) != expected:
             raise ValueError(
                 f"the index was made with {index.encoder.model} (SHA-256 {expected}), not with "
                 f"{model} (SHA-256 {received}): leave --model out, or index again with it"

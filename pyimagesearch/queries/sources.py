@@ -6,6 +6,7 @@ import os
 import re
 import sys
 from functools import partial
+from itertools import chain
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from pyimagesearch.datasets.image_io import decode, open_picture
 from pyimagesearch.files import printable
 from pyimagesearch.queries.ids import find_ids
 from pyimagesearch.queries.query import Query
+from pyimagesearch.queries.texts import text_queries
 from pyimagesearch.queries.views import Look
 
 logger = logging.getLogger(__name__)
@@ -32,13 +34,14 @@ def choose_queries(
     seed=None,
     invert=False,
     combined=False,
+    texts=None,
     look=AS_IT_IS,
 ):
     """Return the queries, read as they are needed, and the ones that could not be read so far.
 
-    Queries are the image files and folders `paths`, or the indexed pictures `ids`, or else
-    `sample` random test images; with `combined` one query at the mean of their codes. `invert`
-    swaps dark and light in files; `look`, a Look, crops and turns the pictures. The second
+    Queries are the `texts`, and the image files and folders `paths` or the indexed pictures `ids`,
+    or else `sample` random test images; with `combined` one query at the mean of their codes.
+    `invert` swaps dark and light in files; `look`, a Look, crops and turns the pictures. The second
     value maps names to reasons.
 
     Raises ValueError or OSError when there is nothing to combine, and for a query that cannot be
@@ -51,12 +54,17 @@ def choose_queries(
             return file_queries(names, spec, invert, unreadable, look)
         return id_queries(names, gallery, spec, unreadable, look)
 
-    if combined and not names:
-        raise ValueError("--combine needs what to combine: name it with --query or --query-id")
+    if combined and not (names or texts):
+        raise ValueError(
+            "--combine needs what to combine: name it with --query, --query-id or --text"
+        )
     if combined:
-        return [combine([name.lstrip(" ") for name in names], read, encoder)], unreadable
-    queries = read(names) if names else sample_queries(gallery, sample, spec, seed, look)
-    return queries, unreadable
+        named, said = ([name.lstrip(" ") for name in given or []] for given in (names, texts))
+        return [combine(named, read, encoder, said)], unreadable
+    if names or texts:
+        queries = chain(text_queries(texts, encoder) if texts else [], read(names or []))
+        return queries, unreadable
+    return sample_queries(gallery, sample, spec, seed, look), unreadable
 
 
 def file_queries(paths, spec, invert=False, unreadable=None, look=AS_IT_IS):
@@ -178,22 +186,24 @@ def split_weight(text):
     return (float(match[1]), match[2]) if match else (1.0, text)
 
 
-def combine(texts, read, encoder):
+def combine(names, read, encoder, texts=()):
     """Return one query from several, at the weighted mean of their codes.
 
-    `texts` are names with weights, as `split_weight` takes them; `read(names)` yields the queries
-    of these names. Raises ValueError when the sum of the weights is not above 0: a weighted sum
-    would then be a direction, not a point among the codes.
+    `names` and `texts` are with weights, as `split_weight` takes them; `read(names)` yields the
+    queries of the names. Raises ValueError when the sum of the weights is not above 0: a weighted
+    sum would then be a direction, not a point among the codes.
     """
-    weighted = [split_weight(text) for text in texts]
-    parts = [(weight, query) for weight, name in weighted for query in read([name])]
-    weights = np.array([weight for weight, _ in parts], np.float32)
+    parts = [(weight, query) for weight, name in map(split_weight, names) for query in read([name])]
+    for weight, text in map(split_weight, texts):
+        parts += [(weight, query) for query in text_queries([text], encoder)]
+    title, weights = " ".join([*names, *texts]), np.array([weight for weight, _ in parts], "f4")
     if not weights.sum() > 1e-6:
         raise ValueError(
-            "the weights of a combined query must add up to more than 0, "
-            f"received {' '.join(texts)}"
+            f"the weights of a combined query must add up to more than 0, received {title}"
         )
-    codes = encoder.encode(np.stack([query.image for _, query in parts]))
+    images = [query.image for _, query in parts if query.code is None]
+    new = iter(encoder.encode(np.stack(images)) if images else [])
+    codes = np.stack([next(new) if query.code is None else query.code for _, query in parts])
     rows = tuple(row for _, query in parts for row in query.rows)
     code = weights @ codes / weights.sum()
-    return Query(" ".join(texts), None, None, rows=rows, code=code, parts=tuple(parts))
+    return Query(title, None, None, rows=rows, code=code, parts=tuple(parts))

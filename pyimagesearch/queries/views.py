@@ -145,7 +145,7 @@ class View:
 
 def view_of(query):
     """Return the View of a query's picture; raise ValueError for a query without a picture."""
-    if query.picture is None:
+    if query.picture is None or query.is_text:
         raise ValueError("this query has no picture of its own to crop or turn")
     if isinstance(query.picture, View):
         return query.picture
@@ -157,7 +157,7 @@ def viewed(query, view, spec):
 
     Raises ValueError or OSError when the picture cannot be read or cropped.
     """
-    image = spec.prepare(view(spec.shape[:2]))
+    image = spec.prepare(view(spec.decoded_size))
     return replace(query, image=image, picture=view, view=str(view), code=None, orientations=None)
 
 
@@ -179,7 +179,7 @@ class Look:
         view = view_of(query)
         query = viewed(query, view if self.crop is None else view.cropped(self.crop), spec)
         if self.any_orientation:
-            picture = query.picture(spec.shape[:2])
+            picture = query.picture(spec.decoded_size)
             inputs = [spec.prepare(oriented(picture, number)) for number in ORIENTATIONS]
             query.orientations = np.stack(inputs)
         return query

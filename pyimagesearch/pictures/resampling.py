@@ -1,0 +1,76 @@
+"""Resizing by Pillow's filters and a centred crop, as networks from other libraries expect it."""
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+FILTERS = ("nearest", "lanczos", "bilinear", "bicubic", "box", "hamming")
+"""Filters of Pillow, each at the position of its number in `PIL.Image.Resampling`."""
+ROUNDINGS = ("transformers", "torchvision")
+MAX_PIXELS = 2**24  # of a whole picture after resizing; of a larger one the crop alone is computed
+
+
+@dataclass(frozen=True)
+class Resampling:
+    """How a picture is resized before the centred crop, and where that begins.
+
+    `filter` is one of FILTERS. `size` is (edge,), the length in pixels of the shorter side, or
+    (height, width). `rounding` is the library whose crop is reproduced: they differ by one pixel
+    where the margins are not equal. A picture smaller than the crop is centred on black.
+    """
+
+    filter: str
+    size: tuple
+    rounding: str = "transformers"
+
+    def __post_init__(self):
+        object.__setattr__(self, "size", tuple(self.size))
+        valid = len(self.size) in (1, 2) and all(type(n) is int and n > 0 for n in self.size)
+        if self.filter not in FILTERS or self.rounding not in ROUNDINGS or not valid:
+            raise ValueError(
+                f"expected a filter of {', '.join(FILTERS)}, a size of one or two positive "
+                f"integers, and rounding as {' or '.join(ROUNDINGS)}, received {asdict(self)}"
+            )
+
+    def apply(self, picture, height, width):
+        """Return a uint8 picture, (h, w, c), as uint8 (height, width, c)."""
+        from PIL import Image
+
+        (h, w), (new_h, new_w) = picture.shape[:2], self._resized(*picture.shape[:2])
+        top, bottom, above = _visible(new_h, height, self.rounding)
+        left, right, before = _visible(new_w, width, self.rounding)
+        image = Image.fromarray(picture[..., 0] if picture.shape[2] == 1 else picture)
+        resample = FILTERS.index(self.filter)
+        if new_h * new_w <= MAX_PIXELS:
+            part = np.asarray(image.resize((new_w, new_h), resample))[top:bottom, left:right]
+        else:
+            # A long strip: all of it would fill memory. The part differs by one level at most.
+            box = left * w / new_w, top * h / new_h, right * w / new_w, bottom * h / new_h
+            box = [min(value, side) for value, side in zip(box, (w, h, w, h), strict=True)]
+            part = np.asarray(image.resize((right - left, bottom - top), resample, box))
+        canvas = np.zeros((height, width, picture.shape[2]), np.uint8)
+        inside = canvas[above : above + bottom - top, before : before + right - left]
+        inside[:] = part.reshape(inside.shape)
+        return canvas
+
+    def _resized(self, height, width):
+        """Return the (height, width) of a whole picture after resizing."""
+        if len(self.size) == 2:
+            return self.size
+        [edge], short = self.size, min(height, width)
+        return tuple(
+            edge if side == short else int(edge * side / short) for side in (height, width)
+        )
+
+
+def _visible(length, target, rounding):
+    """Return the first and last position of the crop along a side, and the black before it.
+
+    `length` is that of the resized picture and `target` that of the crop, in pixels.
+    """
+    margin = length - target
+    if margin < 0:
+        black = -margin if rounding == "torchvision" else -margin + 1
+        return 0, length, black // 2
+    start = round(margin / 2) if rounding == "torchvision" else margin // 2
+    return start, start + target, 0
