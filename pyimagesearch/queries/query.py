@@ -11,13 +11,14 @@ class Query:
     """A picture to search for.
 
     `id` is a path, or the id of a row of a dataset; `image` float32 (height, width, channels) is
-    the input of the encoder; `picture(size)` returns the picture for showing it at `size`, (height,
-    width), or whole for None; `view` says in words how it was cropped and turned. `label` is its
-    class where known. `rows` are its own rows in the index, which are left out of its results.
-    `code` float32 (d,) is set by `search_queries`. A combination has `parts`, pairs of a weight and
-    a Query, its code from the start, and no image. `orientations` float32 (8, height, width,
-    channels) is the input in each orientation, where the nearest over all of them are wanted.
-    `is_text` says that the query is words: its picture only shows them.
+    the input of the encoder, or None where the code is known or stored in the index;
+    `picture(size)` returns the picture for showing it at `size`, (height, width), or whole for
+    None; `view` says in words how it was cropped and turned. `label` is its class where known.
+    `rows` are its own rows in the index, which are left out of its results. `code` float32 (d,) is
+    set by `search_queries`. A combination has `parts`, pairs of a weight and a Query, its code from
+    the start, and no image. `orientations` float32 (8, height, width, channels) is the input in
+    each orientation, where the nearest over all of them are wanted. `is_text` says that the query
+    is words: its picture only shows them.
     """
 
     id: str

@@ -67,7 +67,7 @@ def search_queries(queries, index, encoder, engine, k=None, max_distance=None):
     """
     queries = iter(queries)
     while batch := list(islice(queries, QUERIES_PER_BATCH)):
-        codes, start = _codes(batch, encoder), 0
+        codes, start = _codes(batch, index, encoder), 0
         together = np.concatenate(codes)
         if k is None:
             found = engine.search_within(together, max_distance)
@@ -90,8 +90,15 @@ def search_queries(queries, index, encoder, engine, k=None, max_distance=None):
             yield query, Results(rows, distances, *index.named(rows))
 
 
-def _codes(queries, encoder):
-    """Return the codes of each query, a list of float32 (m, d): m is 8 for all orientations."""
+def _codes(queries, index, encoder):
+    """Return the codes of each query, a list of float32 (m, d): m is 8 for all orientations.
+
+    A query without a code and an image is the picture of its row in the index.
+    """
+    indexed = [query for query in queries if query.code is None and query.image is None]
+    rows = [query.rows[0] for query in indexed]
+    for query, code in zip(indexed, index.codes_of(rows) if rows else [], strict=True):
+        query.code = code
     inputs = [_inputs(query) for query in queries]
     wanted = [images for images in inputs if images is not None]
     new = iter(encoder.encode(np.concatenate(wanted)) if wanted else [])

@@ -52,7 +52,7 @@ def choose_queries(
     def read(names):
         if paths:
             return file_queries(names, spec, invert, unreadable, look)
-        return id_queries(names, gallery, spec, unreadable, look)
+        return id_queries(names, gallery, spec, unreadable, look, encoded=not combined)
 
     if combined and not (names or texts):
         raise ValueError(
@@ -151,20 +151,26 @@ def sample_queries(gallery, count, spec, seed=None, look=AS_IT_IS):
         )
 
 
-def id_queries(ids, gallery, spec, unreadable=None, look=AS_IT_IS):
-    """Yield pictures of the index as queries, by their ids; see `_readable` for unknown ids."""
+def id_queries(ids, gallery, spec, unreadable=None, look=AS_IT_IS, encoded=False):
+    """Yield pictures of the index as queries, by their ids; see `_readable` for unknown ids.
+
+    With `encoded` they are searched for by their codes in the index, and not read.
+    """
     rows = find_ids(ids, gallery)
 
     def read(id):
         if id not in rows:
             raise ValueError(f"the index has no picture {id}: give an id as --json prints it")
-        return [dataset_query(gallery, rows[id], gallery, spec, look)]
+        return [dataset_query(gallery, rows[id], gallery, spec, look, encoded)]
 
     return _readable(ids, read, unreadable)
 
 
-def dataset_query(images, row, gallery, spec, look=AS_IT_IS):
-    """Return row `row` of the dataset `images` as a query of an index of `gallery`."""
+def dataset_query(images, row, gallery, spec, look=AS_IT_IS, encoded=False):
+    """Return row `row` of the dataset `images` as a query of an index of `gallery`.
+
+    With `encoded` its image is not read, unless it is looked at otherwise than as it is.
+    """
     own = images is gallery or (same_images(images, gallery) and row < len(gallery))
     label = -1 if images.labels is None else int(images.labels[row])
     query = Query(
@@ -176,7 +182,8 @@ def dataset_query(images, row, gallery, spec, look=AS_IT_IS):
     )
     if look:
         return look(query, spec)
-    query.image = images.read([row], spec)[0]
+    if not encoded:
+        query.image = images.read([row], spec)[0]
     return query
 
 
