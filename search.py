@@ -163,9 +163,11 @@ def views_of(args, reporter, projection):
 
 def output_of(args, *titles):
     """Return where sheets of these titles go, or None if none are drawn."""
+    if not draws_sheets(args):
+        return None
     from pyimagesearch.display.output import Output
 
-    return Output(args.output, titles) if draws_sheets(args) else None
+    return Output(args.output, titles)
 
 
 def form_of(args):

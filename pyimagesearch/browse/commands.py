@@ -5,6 +5,7 @@ import sys
 
 from pyimagesearch.display.montage import write_image
 from pyimagesearch.queries.views import parse_crop
+from pyimagesearch.reports.sheets import draw_sheets
 
 logger = logging.getLogger(__name__)
 
@@ -79,7 +80,7 @@ class Commands:
 
     def _save(self):
         session = self.session
-        sheets = session.reporter.sheets(session.step.query, session.page)
+        sheets = draw_sheets(session.reporter, session.step.query, session.page)
         logger.info("wrote " + " and ".join(session.save(self._folder, sheets["Results"])))
         return []
 

@@ -13,10 +13,7 @@ import numpy as np
 from pyimagesearch.datasets.folder import cores
 from pyimagesearch.display.montage import (
     FONT_SCALE,
-    PHOTO_SIDE,
-    READABLE,
     RED,
-    SHOWN,
     WHITE,
     Grid,
     draw_text,
@@ -25,6 +22,7 @@ from pyimagesearch.display.montage import (
     tile,
     tile_side,
 )
+from pyimagesearch.display.sizes import PHOTO_SIDE, READABLE, SHOWN
 
 AREA = 960, 840  # width and height of the results, so that a sheet fits a screen
 PANEL, BOX, MARGIN = 240, 224, 8  # the width of the query's panel, the side of its picture

@@ -2,7 +2,6 @@
 
 from dataclasses import asdict, dataclass
 
-import cv2
 import numpy as np
 
 RESIZE_MODES = ("letterbox", "crop", "stretch")
@@ -78,6 +77,8 @@ class InputSpec:
 
     def _in_colour(self, picture):
         """Return a picture with the channels of this input, (h, w, channels)."""
+        import cv2
+
         if picture.shape[2] == self.channels:
             return picture
         code = cv2.COLOR_RGB2GRAY if self.channels == 1 else cv2.COLOR_GRAY2RGB
@@ -120,6 +121,8 @@ def _middle(picture, height, width):
 
 
 def _resize(picture, height, width):
+    import cv2
+
     # INTER_AREA averages every source pixel, so that nothing aliases, but only where it shrinks
     # both sides; a side that grows is left to INTER_LINEAR.
     h, w = picture.shape[:2]
@@ -151,6 +154,8 @@ def flip(image, random):
 
 def affine(image, random):
     """Rotate an image by up to 10 degrees, scale it by up to 10 % and shift it by up to 5 %."""
+    import cv2
+
     height, width = image.shape[:2]
     turn = cv2.getRotationMatrix2D(
         (width / 2, height / 2), random.uniform(-10, 10), random.uniform(0.9, 1.1)
@@ -165,6 +170,8 @@ def affine(image, random):
 
 def crop(image, random):
     """Enlarge a random part of an image, of 70 to 100 % of its area, to the whole size."""
+    import cv2
+
     height, width = image.shape[:2]
     area, ratio = random.uniform(0.7, 1), np.exp(random.uniform(-0.22, 0.22))
     part_height = height * min(1, np.sqrt(area * ratio))

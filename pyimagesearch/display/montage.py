@@ -10,12 +10,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from pyimagesearch.display.sizes import PHOTO_SIDE, READABLE
 from pyimagesearch.files import atomic_write, printable
 from pyimagesearch.pictures.formats import OWN_MARK, PNG_END_SIZE
 
-SHOWN = 225  # results in a montage, as many as fit a screen
-PHOTO_SIDE = 160  # pixels of a photograph's tile
-READABLE = 96  # pixels of a tile that has room for a caption
 FONT, FONT_SCALE, SMALL = cv2.FONT_HERSHEY_SIMPLEX, 0.45, 0.36
 RED, WHITE, GREY, BLACK = (0, 0, 255), (255, 255, 255), (90, 90, 90), (0, 0, 0)  # BGR
 LINE = 20  # pixels from one line of a text to the next

@@ -4,10 +4,8 @@ import importlib.util
 import logging
 import os
 import re
-import socket
 import time
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 logger = logging.getLogger(__name__)
 
@@ -62,6 +60,8 @@ def parse_address(index):
     """Return http(s)://HOST[:PORT]/NAME or FILE.db[/NAME] as an Address, or raise ValueError."""
     if match := LITE.fullmatch(str(index)):
         return Address(match["file"], match["name"] or DEFAULT_NAME, True)
+    from urllib.parse import urlsplit  # not needed by index files
+
     parts = urlsplit(str(index))
     if "@" in parts.netloc:  # not repeated in the message, which may end up in a log
         raise ValueError("a user, password or token belongs in MILVUS_TOKEN, not in --index")
@@ -170,6 +170,9 @@ def _is_transient(error):
 
 def _require_listener(uri):
     """Raise ConnectionError at once if no server listens; the client would wait for long."""
+    import socket
+    from urllib.parse import urlsplit
+
     parts = urlsplit(uri)
     try:
         socket.create_connection((parts.hostname, parts.port), timeout=CONNECT).close()

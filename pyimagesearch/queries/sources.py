@@ -11,7 +11,6 @@ from itertools import chain
 import numpy as np
 
 from pyimagesearch.datasets.dataset import same_images
-from pyimagesearch.datasets.image_io import decode, open_picture
 from pyimagesearch.files import printable
 from pyimagesearch.queries.ids import find_ids
 from pyimagesearch.queries.query import Query
@@ -107,6 +106,8 @@ def _readable(names, read, unreadable=None):
 
 
 def _file_query(path, spec, invert, look=AS_IT_IS):
+    from pyimagesearch.datasets.image_io import decode, open_picture
+
     opened = _standard_input() if path == "-" else partial(open_picture, path)
 
     def picture(size=None):

@@ -6,7 +6,8 @@ import html
 
 import cv2
 
-from pyimagesearch.display.montage import PHOTO_SIDE, SHOWN, to_bgr
+from pyimagesearch.display.montage import to_bgr
+from pyimagesearch.display.sizes import PHOTO_SIDE, SHOWN
 from pyimagesearch.files import atomic_write, printable
 
 QUALITY = 85  # of JPEG thumbnails

@@ -8,7 +8,8 @@ import sys
 import cv2
 import numpy as np
 
-from pyimagesearch.display.montage import PHOTO_SIDE, RED, WHITE, tile
+from pyimagesearch.display.montage import RED, WHITE, tile
+from pyimagesearch.display.sizes import PHOTO_SIDE
 
 TILE_CELLS = 16  # columns of the terminal for a tile, enough for a digit drawn in half blocks
 COLUMNS = 6  # tiles in a row: xterm shows no Sixel picture of more than 1,000 pixels

@@ -1,23 +1,11 @@
-"""Reports of queries and their results: lines of text, JSON, and pictures."""
+"""Reports of queries and their results: lines of text, JSON, paths, and their pictures."""
 
 import logging
 import os
 
 import numpy as np
 
-from pyimagesearch.display.montage import (
-    PHOTO_SIDE,
-    READABLE,
-    RED,
-    SHOWN,
-    WHITE,
-    labelled,
-    query_sheet,
-    results_sheet,
-    tile,
-    tile_side,
-    with_caption,
-)
+from pyimagesearch.display.sizes import PHOTO_SIDE, SHOWN
 from pyimagesearch.files import path_bytes
 from pyimagesearch.terminal import to_json
 
@@ -48,7 +36,8 @@ class Reporter:
         title = f"query {query.id}" + ("" if label is None else f" ({label})")
         return f"{title}, {query.view}" if query.view else title
 
-    def _nothing(self):
+    def nothing(self):
+        """Return words for no results."""
         within = "" if self.max_distance is None else f" within {self.max_distance:g}"
         return f"no match{within}"
 
@@ -64,7 +53,7 @@ class Reporter:
         """Return a line of text for the terminal."""
         distances = results.distances
         if not len(distances):
-            return f"{self.title(query)}: {self._nothing()}"
+            return f"{self.title(query)}: {self.nothing()}"
         text = f"{self.title(query)}: distances " + " ".join(f"{d:.3f}" for d in distances[:5])
         if len(distances) > 5:
             text += f" ... {distances[-1]:.3f}"
@@ -90,57 +79,10 @@ class Reporter:
             )
         return found
 
-    def sheets(self, query, results):
-        """Return the pictures of the windows "Query" and "Results" by their titles."""
-        sheet = self._query_sheet(query)
-        if not len(results.rows):
-            return {"Query": sheet, "Results": query_sheet(self._nothing(), None)}
-        pictures = [self.picture(row) for row in results.rows[:SHOWN]]
-        first = next((picture for picture in pictures if picture is not None), None)
-        side = self.side or (PHOTO_SIDE if first is None else tile_side(first))
-        captions = None
-        if self.strip or self.gallery.shows_names:
-            captions = self._captions(results, len(pictures))
-            side = self.side or max(side, READABLE)
-        draw = self._strip if self.strip else self._montage
-        return {"Query": sheet, "Results": draw(query, results, pictures, side, captions)}
-
     def query_pictures(self, query):
         """Return the picture of a query, or those of a combined one; None where unreadable."""
         parts = [part for _, part in query.parts[:PARTS]] or [query]
         return [_picture_or_none(part.picture) for part in parts]
-
-    def _query_sheet(self, query):
-        if not query.parts:
-            return query_sheet(self.title(query), _picture_or_none(query.picture))
-        return with_caption(np.hstack(self._parts(query, PHOTO_SIDE)), [self.title(query)])
-
-    def _parts(self, query, side):
-        """Draw the parts of a combined query, or the query, as labelled tiles in white borders."""
-        parts = query.parts[:PARTS] or [(None, query)]
-        return [
-            labelled(
-                tile(_picture_or_none(part.picture), side, WHITE),
-                [str(part.id), "query" if weight is None else f"query, weight {weight:g}"],
-            )
-            for weight, part in parts
-        ]
-
-    def _montage(self, query, results, pictures, side, captions):
-        wrong = results.wrong(query)
-        return results_sheet(pictures, wrong, side, captions, self.summary(query, results))
-
-    def _strip(self, query, results, pictures, side, captions):
-        """Draw the query, in a white border, before its results, all in one row."""
-        wrong = results.wrong(query)
-        wrong = np.zeros(len(pictures), bool) if wrong is None else wrong[: len(pictures)]
-        drawn = zip(pictures, wrong, captions, strict=True)
-        tiles = [labelled(tile(one, side, RED if bad else None), text) for one, bad, text in drawn]
-        return np.hstack(self._parts(query, side) + tiles)
-
-    def _captions(self, results, count):
-        pairs = zip(results.ids[:count], results.distances[:count], strict=True)
-        return [[str(name), f"{distance:.3f}"] for name, distance in pairs]
 
     def summary(self, query, results, before=0):
         """Return a line about the number of results, their distances, and how many are right.
@@ -148,7 +90,7 @@ class Reporter:
         `before` is the number of nearer results that are not among them.
         """
         if not len(results.rows):
-            return self._nothing()
+            return self.nothing()
         count, distances = len(results.rows), results.distances
         which = f"results {before + 1:,} to {before + count:,}" if before else f"{count:,} results"
         text = f"{which}, distance {distances[0]:.3f} to {distances[-1]:.3f}"

@@ -31,7 +31,9 @@ class SheetView(contextlib.AbstractContextManager):
 
     def show(self, query, results, number):
         """Show the sheets of a query; return False when the user wants to stop."""
-        sheets = self.reporter.sheets(query, results)
+        from pyimagesearch.reports.sheets import draw_sheets  # loads OpenCV
+
+        sheets = draw_sheets(self.reporter, query, results)
         if self.projection:
             sheets["Map"] = self.projection.sheet(number, self.reporter.title(query))
         return self.output.show(sheets, number)
