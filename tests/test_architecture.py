@@ -25,6 +25,7 @@ LAYERS = [
     {"stores"},
     {"queries", "indexing"},
     {"browse"},
+    {"arguments"},
 ]
 
 
