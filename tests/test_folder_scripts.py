@@ -58,6 +58,7 @@ def test_train_index_and_search_a_folder(folder, tmp_path, capsys):
     assert run(search, "-i", path, "-s", 1, "--output", tmp_path) == 0
 
 
+@pytest.mark.slow
 def test_training_memory_does_not_grow_with_epochs(folder, tmp_path, python):
     import subprocess
 

@@ -349,16 +349,8 @@ def test_codes_of_nan_are_never_indexed(folder, index, tmp_path, monkeypatch, ca
 def test_an_interruption_before_the_first_epoch_leaves_the_model(tmp_path, python):
     model = shutil.copy(MODEL, tmp_path / "good.h5")
     before = model.read_bytes()
-    flags = [
-        "--dataset",
-        "mnist",
-        "--epochs",
-        2,
-        "-v",
-        tmp_path / "v.png",
-        "-p",
-        tmp_path / "p.png",
-    ]
+    flags = ["--dataset", "mnist", "--epochs", 2]
+    flags += ["-v", tmp_path / "v.png", "-p", tmp_path / "p.png"]
     command = python(ROOT / "train_autoencoder.py", "-m", model, *flags)
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     for line in process.stderr:

@@ -17,7 +17,14 @@ from pyimagesearch.models.pretrained import NETWORKS, pretrained_encoder, pretra
 
 ROOT = Path(__file__).parent.parent
 SIDE = 32  # the smallest that all of them take
-LARGE = {"vgg16", "resnet50", "densenet121", "efficientnet_b0", "efficientnet_v2_b0"}  # 15 s each
+LARGE = {
+    "vgg16",
+    "mobilenet_v3_small",
+    "resnet50",
+    "densenet121",
+    "efficientnet_b0",
+    "efficientnet_v2_b0",
+}  # 15 s each
 
 
 @pytest.fixture(scope="module")
