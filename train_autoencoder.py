@@ -37,6 +37,7 @@ def main(argv=None):
     source = updated_source(DEFAULT_SOURCE, args.dataset, None, *limits)
     info(f"loading {source['name']} dataset...")
     dataset = open_dataset(**source)
+    dataset.keep_decoded()  # each phase and epoch reads all images
     names = ("architecture", "objective", "schedule", "epochs", "batch_size", "learning_rate")
     given = {name: getattr(args, name) for name in (*names, "patience", "seed")}
     digits = dataset.source["name"] == "mnist"

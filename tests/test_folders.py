@@ -1,4 +1,5 @@
 import hashlib
+import math
 import os
 import threading
 
@@ -250,3 +251,38 @@ def test_a_dataset_opened_from_its_source_reads_as_the_first_did(tmp_path):
     assert dataset.split()[0].source == dataset.source
     with pytest.raises(ValueError, match="truncated"):
         FolderDataset(tmp_path).read([0], SPEC)
+
+
+def test_decoded_images_are_kept_and_equal_to_those_that_are_read(tmp_path, monkeypatch):
+    dataset = shades(tmp_path, 12)
+    plain = [(b.rows, b.images, b.digests) for b in dataset.batches(SPEC, 5)]
+    dataset.keep_decoded(max_bytes=10 * math.prod(SPEC.shape))
+    part = dataset.subset(np.arange(12))
+    assert part.read(range(12), SPEC).shape == (12, *SPEC.shape)  # kept without their hashes
+    read, count = folders._read_into, [0]
+
+    def counting(*args):
+        count[0] += 1
+        return read(*args)
+
+    monkeypatch.setattr(folders, "_read_into", counting)
+    for expected in (12, 2, 2):  # for the hashes; then the two that there is no room for
+        count[0] = 0
+        for batch, (rows, images, digests) in zip(part.batches(SPEC, 5), plain, strict=True):
+            np.testing.assert_array_equal(batch.rows, rows)
+            np.testing.assert_array_equal(batch.images, images)
+            np.testing.assert_array_equal(batch.digests, digests)
+        assert count[0] == expected
+    np.testing.assert_array_equal(part.read([3], SPEC)[0], dataset.read([3], SPEC)[0])
+
+
+def test_an_unreadable_file_is_left_out_beside_kept_ones(tmp_path):
+    dataset = shades(tmp_path, 4)
+    dataset.keep_decoded()
+    dataset.read([0, 2], SPEC)
+    with open(dataset.path(1), "wb") as file:
+        file.write(b"text")
+    rows, images, unreadable = dataset.read_good([0, 1, 2, 3], SPEC)
+    assert rows.tolist() == [0, 2, 3]
+    assert [path for path, _ in unreadable] == [dataset.ids[1]]
+    np.testing.assert_array_equal(images, dataset.read([0, 2, 3], SPEC))

@@ -53,6 +53,9 @@ class Dataset:
         test = self.test_split()
         return self if test is None else test
 
+    def keep_decoded(self, max_bytes=1 << 30):
+        """Keep up to `max_bytes` of decoded images in memory, where reading them again is slow."""
+
     def prefetch(self):
         """Start loading in the background, where that helps."""
 

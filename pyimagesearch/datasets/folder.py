@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from pyimagesearch.datasets.dataset import FILE_STATS, Batch, Dataset
-from pyimagesearch.datasets.image_io import decode, open_picture, read_picture
+from pyimagesearch.datasets.image_io import DecodedImages, decode, open_picture, read_picture
 from pyimagesearch.datasets.scanning import find_pictures
 from pyimagesearch.files import printable
 from pyimagesearch.pictures.formats import is_own_output
@@ -52,6 +52,7 @@ class FolderDataset(Dataset):
         self._settings = {key: value for key, value in settings.items() if value}
         self.source |= self._settings
         self.unreadable = {}
+        self._decoded = None
         if paths is not None:
             self.ids = paths
             return
@@ -95,6 +96,10 @@ class FolderDataset(Dataset):
         """Return the absolute path of one file."""
         return os.path.join(self.folder, self.ids[row])
 
+    def keep_decoded(self, max_bytes=1 << 30):
+        """Keep up to `max_bytes` of decoded images in memory, also of subsets made later."""
+        self._decoded = DecodedImages(max_bytes)
+
     def picture(self, row, size=None):
         """Return one picture, uint8 RGB (h, w, 3), for showing it at `size`, (height, width).
 
@@ -131,7 +136,7 @@ class FolderDataset(Dataset):
                 yield self._finish(*pending.popleft())
         finally:  # the caller may stop half-way, or be interrupted
             for *_, futures in pending:
-                for future in futures:
+                for _, future in futures:
                     future.cancel()
 
     def split(self, validation=0.1, seed=0):
@@ -153,6 +158,7 @@ class FolderDataset(Dataset):
         part = self.with_ids([self.ids[row] for row in rows])
         part.label_names = self.label_names
         part.unreadable = self.unreadable  # shared: a file is unreadable in every part
+        part._decoded = self._decoded
         if self.file_stats is not None:
             part.file_stats = self.file_stats[rows]
         return part
@@ -166,26 +172,22 @@ class FolderDataset(Dataset):
         rows = np.array([row for row in rows if self.ids[row] not in self.unreadable], np.int64)
         images = np.empty((len(rows), *spec.shape), np.float32)
         digests = np.zeros((len(rows), 2), "<u8") if hashed else None
-        futures = [
-            _pool().submit(
-                _read_into,
-                images[i],
-                digests[i] if hashed else None,
-                self.path(row),
-                spec,
-                self.truncated,
-            )
-            for i, row in enumerate(rows)
-        ]
+        decoded, futures = self._decoded, []
+        for i, row in enumerate(rows):
+            path, digest = self.path(row), digests[i] if hashed else None
+            if decoded is None or not decoded.copy(path, spec, images[i], digest):
+                arguments = images[i], digest, path, spec, self.truncated, decoded
+                futures.append((i, _pool().submit(_read_into, *arguments)))
         return rows, images, digests, futures
 
     def _finish(self, rows, images, digests, futures):
         """Wait for the decoders and return a Batch."""
-        reasons = [future.result() for future in futures]
-        bad = [(self.ids[row], why) for row, why in zip(rows, reasons, strict=True) if why]
-        if not bad:
+        reasons = {i: why for i, future in futures if (why := future.result())}
+        if not reasons:
             return Batch(rows, images, [], digests)
-        good = np.array([why is None for why in reasons])
+        bad = [(self.ids[rows[i]], why) for i, why in reasons.items()]
+        good = np.ones(len(rows), bool)
+        good[list(reasons)] = False
         new = {path: why for path, why in bad if path not in self.unreadable}
         self.unreadable |= new
         digests = None if digests is None else digests[good]
@@ -214,7 +216,7 @@ if hasattr(os, "register_at_fork"):  # threads do not survive in a forked child
     os.register_at_fork(after_in_child=_pool.cache_clear)
 
 
-def _read_into(image, digest, path, spec, truncated):
+def _read_into(image, digest, path, spec, truncated, decoded=None):
     """Read a file into `image`, and its hash into `digest`; return None or why it is unreadable."""
     try:
         with open_picture(path) as file:
@@ -228,6 +230,8 @@ def _read_into(image, digest, path, spec, truncated):
             after = os.fstat(file.fileno())
         if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
             return "it was written to while it was read: index again"
+        if decoded is not None:
+            decoded.add(path, spec, image, digest)
     except (ValueError, OSError) as error:
         return str(error)
 

@@ -10,6 +10,9 @@ import os
 import stat
 import warnings
 
+import numpy as np
+
+from pyimagesearch.datasets.transforms import unit_float
 from pyimagesearch.files import path_bytes
 from pyimagesearch.pictures.formats import HEAD_SIZE, picture_format, plugin
 from pyimagesearch.pictures.pixels import load_rgb
@@ -113,3 +116,31 @@ def _is_one_scan(image):
         return False
     image.fp.seek(start)
     return image.fp.read(len(header)) == header
+
+
+class DecodedImages:
+    """Images as an InputSpec takes them, kept as uint8, which most pictures are stored as."""
+
+    def __init__(self, max_bytes):
+        self._images, self._free = {}, max_bytes
+
+    def copy(self, path, spec, image, digest=None):
+        """Copy the image of a path into `image`, float32, and its hash into `digest`, if given.
+
+        Returns False where they are not kept.
+        """
+        kept, kept_digest = self._images.get((path, spec), (None, None))
+        if kept is None or (digest is not None and kept_digest is None):
+            return False
+        image[:] = unit_float(kept)
+        if digest is not None:
+            digest[:] = kept_digest
+        return True
+
+    def add(self, path, spec, image, digest=None):
+        """Keep an image if there is room, and if uint8 holds all of its values."""
+        rounded = np.round(image * 255).astype(np.uint8)
+        size = 0 if (path, spec) in self._images else rounded.nbytes
+        if self._free >= size and np.array_equal(unit_float(rounded), image):
+            self._free -= size
+            self._images[path, spec] = rounded, None if digest is None else digest.copy()

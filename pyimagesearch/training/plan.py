@@ -33,7 +33,7 @@ DECODE = Phase("decode", 0.2, "decoder")
 # Not epochs of gradients: views.fit_views computes the weights of the architecture patches.
 FIT = Phase("fit", 0, "encoder", loss="views")
 OBJECTIVES = {
-    "views": [DECODE._replace(epoch_scale=0.5, min_steps=150)],
+    "views": [DECODE._replace(epoch_scale=0.1, min_steps=80)],
     "reconstruction": [Phase("reconstruct", 1)],
     "denoising": [Phase("denoise", 1, noise=NOISE)],
     "neighbours": [
