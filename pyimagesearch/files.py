@@ -153,8 +153,13 @@ def load_plain(path, encoding="ASCII"):
             raise ValueError(f"{path} is not a complete pickle of plain data: {error}") from error
 
 
-def is_inside(path):
-    """Whether a relative path, with "/" between its parts, stays inside its folder."""
+def is_inside(path, windows=os.name == "nt"):
+    """Whether a relative path, with "/" between its parts, stays inside its folder.
+
+    On `windows` a part may not hold what separates parts or names a drive there.
+    """
+    if windows and ("\\" in path or ":" in path):
+        return False
     parts = path.split("/")
     return bool(path) and bool(parts[0]) and ".." not in parts and "\0" not in path
 

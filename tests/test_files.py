@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from pyimagesearch.files import atomic_write, require_writable, sha256_of
+from pyimagesearch.files import atomic_write, is_inside, require_writable, sha256_of
 
 
 def test_a_file_is_replaced_when_the_block_ends(tmp_path):
@@ -57,3 +57,22 @@ def test_what_cannot_be_written_is_known_beforehand(tmp_path):
 def test_sha256_is_that_of_the_content(tmp_path):
     (tmp_path / "file").write_bytes(b"abc")
     assert sha256_of(tmp_path / "file") == hashlib.sha256(b"abc").hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("path", "here", "windows"),
+    [
+        ("a/b.png", True, True),
+        ("a..b.png", True, True),
+        ("../a.png", False, False),
+        ("a/../../b.png", False, False),
+        ("/etc/passwd", False, False),
+        ("", False, False),
+        ("a\0.png", False, False),
+        ("..\\a.png", True, False),
+        ("C:/a.png", True, False),
+    ],
+)
+def test_a_path_that_leaves_its_folder_is_told_from_one_that_does_not(path, here, windows):
+    assert is_inside(path, windows=False) == here
+    assert is_inside(path, windows=True) == windows

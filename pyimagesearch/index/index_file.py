@@ -175,7 +175,8 @@ def _checked_ids(ids, count, files):
     if files:
         text = "\0".join(["", *ids, ""])
         # Looked for in all ids at once, as most indexes have none of these.
-        if any(part in text for part in ("..", "\0/", "\0\0")) or text.count("\0") != count + 1:
+        parts = "..", "\0/", "\0\0", *("\\:" if os.name == "nt" else "")
+        if any(part in text for part in parts) or text.count("\0") != count + 1:
             outside = next((id for id in ids if not is_inside(id)), None)
             _require(outside is None, f"it has the id {outside!r}, which is outside its folder")
         return ids
