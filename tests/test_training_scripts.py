@@ -31,6 +31,7 @@ def error_of(capsys, *arguments):
     return line.removeprefix("train_autoencoder.py: error: ")
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_it_ends_with_the_model_of_an_uninterrupted_run(
     tmp_path, python, capsys
 ):
