@@ -54,11 +54,12 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_a_page_holds_all_pictures_and_runs_nothing(folder):
+def test_a_page_holds_all_pictures_and_runs_nothing(folder, capsys):
     page = folder / "page.html"
     ids = load_index(folder / "i.pickle").ids
     arguments = ["-i", folder / "i.pickle", "--query-id", ids[0], ids[1], "--html", page]
     assert run(search, *arguments) == 0
+    assert f"[INFO] wrote {page}" in capsys.readouterr().err
     found = Page(page)
     known = "html meta title style section header div h2 ol li figure img figcaption br span"
     assert {tag for tag, _ in found.tags} == set(known.split(" "))  # no script, no link

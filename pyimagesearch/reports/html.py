@@ -3,12 +3,15 @@
 import base64
 import contextlib
 import html
+import logging
 
 import cv2
 
 from pyimagesearch.display.montage import to_bgr
 from pyimagesearch.display.sizes import PHOTO_SIDE, SHOWN
 from pyimagesearch.files import atomic_write, printable
+
+logger = logging.getLogger(__name__)
 
 QUALITY = 85  # of JPEG thumbnails
 SMALL = 64  # pixels of a side up to which a picture is enlarged, as PNG
@@ -58,6 +61,8 @@ class HtmlPage(contextlib.AbstractContextManager):
 
     def __exit__(self, *error):
         self._stack.__exit__(*error)
+        if error[0] is None:
+            logger.info(f"wrote {self.path}")
 
     def show(self, query, results, number):
         """Add a query and its results; return True."""
