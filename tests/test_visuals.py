@@ -2,8 +2,8 @@ import cv2
 import numpy as np
 import pytest
 
+from pyimagesearch.display import image_file, plots, windows
 from pyimagesearch.display import montage as visuals
-from pyimagesearch.display import plots, windows
 from pyimagesearch.display.output import Output
 
 
@@ -120,14 +120,14 @@ def test_groups_are_a_row_each_and_what_is_left_out_is_counted():
 @pytest.mark.parametrize("name", ["\udce9.png", "caf\xe9.png", "a\x1b[31m\u202e.png"])
 def test_a_picture_of_any_name_is_written_and_read_again(tmp_path, name):
     sheet = visuals.tile(digit(), 28)
-    visuals.write_image(tmp_path / "\udce9" / name, sheet)
+    image_file.write_image(tmp_path / "\udce9" / name, sheet)
     data = np.frombuffer((tmp_path / "\udce9" / name).read_bytes(), np.uint8)
     np.testing.assert_array_equal(cv2.imdecode(data, cv2.IMREAD_COLOR), sheet)
 
 
 def test_a_picture_that_cannot_be_encoded_is_an_error(tmp_path):
     with pytest.raises(OSError, match=r"cannot write .*wide.jpg: OpenCV cannot encode 70,000 x 1"):
-        visuals.write_image(tmp_path / "wide.jpg", np.zeros((1, 70_000, 3), np.uint8))
+        image_file.write_image(tmp_path / "wide.jpg", np.zeros((1, 70_000, 3), np.uint8))
     assert list(tmp_path.iterdir()) == []
 
 

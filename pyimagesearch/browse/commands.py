@@ -3,7 +3,7 @@
 import logging
 import sys
 
-from pyimagesearch.display.montage import write_image
+from pyimagesearch.display.image_file import write_image
 from pyimagesearch.queries.views import parse_crop
 from pyimagesearch.reports.sheets import draw_sheets
 

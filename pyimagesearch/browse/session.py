@@ -12,7 +12,7 @@ import numpy as np
 
 from pyimagesearch.browse.feedback import feedback_code, feedback_text
 from pyimagesearch.browse.opener import open_picture_file
-from pyimagesearch.display.montage import write_image
+from pyimagesearch.display.image_file import write_image
 from pyimagesearch.display.sizes import SHOWN
 from pyimagesearch.files import atomic_write, path_bytes
 from pyimagesearch.queries.query import Query, Results

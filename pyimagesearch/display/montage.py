@@ -1,51 +1,17 @@
 """Sheets of pictures: tiles, captions, montages of results, groups, reconstructions."""
 
 import math
-import os
-import struct
-import zlib
 from dataclasses import dataclass
-from pathlib import Path
 
 import cv2
 import numpy as np
 
 from pyimagesearch.display.sizes import PHOTO_SIDE, READABLE
-from pyimagesearch.files import atomic_write, printable
-from pyimagesearch.pictures.formats import OWN_MARK, PNG_END_SIZE
+from pyimagesearch.files import printable
 
 FONT, FONT_SCALE, SMALL = cv2.FONT_HERSHEY_SIMPLEX, 0.45, 0.36
 RED, WHITE, GREY, BLACK = (0, 0, 255), (255, 255, 255), (90, 90, 90), (0, 0, 0)  # BGR
 LINE = 20  # pixels from one line of a text to the next
-
-
-_MARK = struct.pack(">I", len(OWN_MARK) - 4) + OWN_MARK + struct.pack(">I", zlib.crc32(OWN_MARK))
-
-
-def write_image(path, image):
-    """Write a uint8 BGR picture; the suffix of `path` chooses the format."""
-    suffix = Path(path).suffix.lower()
-    try:
-        encoded, data = cv2.imencode(suffix, image)
-    except cv2.error:  # an unknown suffix
-        encoded = False
-    if not encoded:
-        size = f"{image.shape[1]:,} x {image.shape[0]:,} pixels"
-        raise OSError(f"cannot write {path}: OpenCV cannot encode {size} as {suffix}")
-    data = data.tobytes()
-    if suffix == ".png":
-        data = data[:-PNG_END_SIZE] + _MARK + data[-PNG_END_SIZE:]
-    # Not by cv2.imwrite, which ends the process over names that are not UTF-8.
-    with atomic_write(path) as temporary:
-        temporary.write_bytes(data)
-
-
-def is_written_here(path):
-    """Whether the file `path` is a PNG that `write_image` wrote."""
-    with open(path, "rb") as file:
-        size = file.seek(0, os.SEEK_END)
-        file.seek(max(0, size - len(_MARK) - PNG_END_SIZE))
-        return file.read(len(_MARK)) == _MARK
 
 
 def to_bgr(picture):

@@ -4,7 +4,7 @@ import logging
 import os
 import re
 
-from pyimagesearch.display.montage import is_written_here, write_image
+from pyimagesearch.display.image_file import is_written_here, write_image
 from pyimagesearch.display.windows import has_display, show_windows
 
 logger = logging.getLogger(__name__)

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from pyimagesearch.display.montage import groups_sheet, write_image
+from pyimagesearch.display.image_file import write_image
+from pyimagesearch.display.montage import groups_sheet
 from pyimagesearch.display.plots import plot_elbow
 from pyimagesearch.reports.reporter import Reporter
 from pyimagesearch.search.kmeans import clusters_of, nearest_to_centres

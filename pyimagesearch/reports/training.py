@@ -2,7 +2,8 @@
 
 import logging
 
-from pyimagesearch.display.montage import reconstruction_sheet, write_image
+from pyimagesearch.display.image_file import write_image
+from pyimagesearch.display.montage import reconstruction_sheet
 from pyimagesearch.display.plots import plot_training
 from pyimagesearch.evaluation.diagnostics import diagnose, reconstruct
 from pyimagesearch.models.export import save_encoder
