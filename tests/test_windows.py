@@ -62,6 +62,16 @@ class Screen:
                 assert time.monotonic() < until
                 time.sleep(0.02)
 
+    def click(self, x, y, *events):
+        """Click at a place, once the status line has changed as the mouse came there."""
+        before, until = self.settled(), time.monotonic() + 30
+        self.do("mousemove", x, y)
+        while np.array_equal(self.pixels(), before):
+            assert time.monotonic() < until
+            time.sleep(0.02)
+        self.settled()
+        self.do(*events)
+
     def settled(self):
         """Return what is on the screen once it does not change any more."""
         before = None
@@ -153,17 +163,17 @@ def test_mouse_and_keys_search_on(small_index, python, screen, tmp_path, capsys)
         for place in (0, 14, 224):  # the pixels on the screen are those that the mouse points at
             x, y = at(place)
             screen.wait_for(drawn(ids[place]), x + 2, y + 2)
-        screen.do("mousemove", *at(16), "click", 1)
+        screen.click(*at(16), "click", 1)
         assert line().startswith(f"query {ids[16]} (")
         screen.press("BackSpace")
         assert line() == "query 7 (3)"
-        screen.do("mousemove", *at(40), "keydown", "ctrl", "click", 1, "keyup", "ctrl")
+        screen.click(*at(40), "keydown", "ctrl", "click", 1, "keyup", "ctrl")
         assert line() == "query 7 (3), 1 alike (weight 0.75)"
-        screen.do("mousemove", *at(224), "click", 3)
+        screen.click(*at(224), "click", 3)
         assert line() == "query 7 (3), 1 alike (weight 0.75), 1 unlike (weight -0.15)"
         screen.press("BackSpace", "BackSpace")
         assert [line(), line()][1] == "query 7 (3)"
-        screen.do("mousemove", 8, 8, "mousedown", 1, "mousemove", 120, 232, "mouseup", 1)
+        screen.click(8, 8, "mousedown", 1, "mousemove", 120, 232, "mouseup", 1)
         assert line() == "query 7 (3), crop 0,0,0.5,1"
         screen.press("r", "f")
         assert [line(), line()][1] == "query 7 (3), crop 0,0,0.5,1, flipped, turned 270 degrees"
