@@ -83,7 +83,7 @@ class Screen:
     def wait_for(self, picture, x, y):
         """Wait until a picture, uint8 BGR, is on the screen at a place."""
         part = slice(y, y + picture.shape[0]), slice(x, x + picture.shape[1])
-        until = time.monotonic() + 30
+        until = time.monotonic() + 60
         while not np.array_equal(self.pixels()[part], picture):
             assert time.monotonic() < until
             time.sleep(0.02)

@@ -188,8 +188,8 @@ def browse(session, folder, method=None):
     sheet = browser.sheet.draw()
     cv2.namedWindow(TITLE, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
     cv2.resizeWindow(TITLE, sheet.shape[1], sheet.shape[0])
-    cv2.setMouseCallback(TITLE, browser.on_mouse)  # before there is anything to click on
     cv2.imshow(TITLE, sheet)
+    cv2.setMouseCallback(TITLE, browser.on_mouse)
     while not browser.ended and is_open(TITLE):
         if browser.changed:
             browser.changed = False
