@@ -6,9 +6,8 @@ import os
 import sys
 
 import cv2
-import numpy as np
 
-from pyimagesearch.display.montage import RED, WHITE, tile
+from pyimagesearch.display.montage import RED, WHITE, Grid, tile
 from pyimagesearch.display.sizes import PHOTO_SIDE
 
 TILE_CELLS = 16  # columns of the terminal for a tile, enough for a digit drawn in half blocks
@@ -64,7 +63,4 @@ def preview_sheet(reporter, query, results, columns):
     for i, row in enumerate(results.rows[: ROWS * columns - 1]):
         bad = wrong is not None and wrong[i]
         tiles.append(tile(reporter.picture(row), PHOTO_SIDE, RED if bad else None))
-    blank = np.zeros_like(tiles[0])
-    tiles += [blank] * (-len(tiles) % columns)
-    rows = [np.hstack(tiles[i : i + columns]) for i in range(0, len(tiles), columns)]
-    return np.vstack(rows)
+    return Grid(columns, PHOTO_SIDE, PHOTO_SIDE).draw(tiles)
