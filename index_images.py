@@ -15,17 +15,17 @@ if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is not signal.SIG_
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback for Ctrl-C during the imports
 
 from pyimagesearch import cli
-from pyimagesearch.arguments.index import parse_args
+from pyimagesearch.arguments.index_flags import parse_args
 from pyimagesearch.cli import info
 from pyimagesearch.datasets.catalog import open_dataset
+from pyimagesearch.encoders.pretrained import NETWORKS
 from pyimagesearch.files import printable, require_writable
-from pyimagesearch.index.index_file import require_model
-from pyimagesearch.indexing import choose_encode, choose_encoder, choose_source, index_so_far
-from pyimagesearch.models.pretrained import NETWORKS
-from pyimagesearch.stores import open_store
+from pyimagesearch.indexes.choices import choose_encode, choose_encoder, choose_source, index_so_far
+from pyimagesearch.indexes.index_file import require_model
+from pyimagesearch.indexes.settings import UpdateSettings
+from pyimagesearch.indexes.shards import parse_shard
+from pyimagesearch.indexes.stores import open_store
 from pyimagesearch.terminal import write_lines
-from pyimagesearch.updating.settings import UpdateSettings
-from pyimagesearch.updating.shards import parse_shard
 
 
 @cli.command

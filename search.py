@@ -11,12 +11,12 @@ if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is not signal.SIG_
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback for Ctrl-C during the imports
 
 from pyimagesearch import cli
-from pyimagesearch.arguments.search import MAX_RESULTS, SAMPLE, parse_args
+from pyimagesearch.arguments.search_flags import MAX_RESULTS, SAMPLE, parse_args
 from pyimagesearch.cli import info
-from pyimagesearch.queries.search import open_gallery, query_encoder, search_queries
+from pyimagesearch.indexes.stores import open_store
+from pyimagesearch.queries.crops import Look
+from pyimagesearch.queries.ranking import open_gallery, query_encoder, search_queries
 from pyimagesearch.queries.sources import choose_queries
-from pyimagesearch.queries.views import Look
-from pyimagesearch.stores import open_store
 from pyimagesearch.terminal import to_json, write_lines
 
 
@@ -24,7 +24,7 @@ def browses(args):
     """Return whether the user searches on from the results, by commands or in a window."""
     if args.interactive or args.output or not args.draws_sheets:
         return args.interactive
-    from pyimagesearch.display.windows import has_display
+    from pyimagesearch.show.windows import has_display
 
     return has_display()
 
@@ -33,15 +33,15 @@ def views_of(args, reporter, projection):
     """Return where results are shown: in windows or files, in a page, in the terminal."""
     views = []
     if args.html:
-        from pyimagesearch.reports.html import HtmlPage
+        from pyimagesearch.show.page import HtmlPage
 
         views.append(HtmlPage(args.html, reporter))
     if args.preview:
-        from pyimagesearch.reports.preview import Preview
+        from pyimagesearch.show.preview import Preview
 
         views.append(Preview(reporter))
     if output := output_of(args, "Query", "Results", "Map"):
-        from pyimagesearch.reports.results import SheetView
+        from pyimagesearch.show.results import SheetView
 
         views.append(SheetView(output, reporter, projection))
     return views
@@ -51,7 +51,7 @@ def output_of(args, *titles):
     """Return where sheets of these titles go, or None if none are drawn."""
     if not args.draws_sheets:
         return None
-    from pyimagesearch.display.output import Output
+    from pyimagesearch.show.output import Output
 
     return Output(args.output, titles)
 
@@ -88,8 +88,8 @@ def main(argv=None):
     found = search_queries(queries, index, encoder, engine, k, args.max_distance)
 
     # Imported while the images are loaded in the background: a search should start at once.
-    from pyimagesearch.reports.reporter import Reporter
-    from pyimagesearch.reports.results import report_results
+    from pyimagesearch.show.reporter import Reporter
+    from pyimagesearch.show.results import report_results
 
     reporter, projection = Reporter(gallery, args.tile, args.strip, args.max_distance), None
     if browses(args):
@@ -99,7 +99,7 @@ def main(argv=None):
         browse_results(found, searched, *form_of(args), args.output, args.map, args.interactive)
     else:
         if args.map:
-            from pyimagesearch.display.projection import project_index
+            from pyimagesearch.show.projection import project_index
 
             found, loaded = list(found), index.load()
             projection = project_index(found, loaded, engine, reporter.label, args.map)
@@ -127,7 +127,7 @@ def evaluate(index, encoder, args):
 
 def list_duplicates(index, args):
     """Print groups of near-identical images, the one to keep of each first, and draw them."""
-    from pyimagesearch.reports.duplicates import judge_groups, report_groups
+    from pyimagesearch.show.duplicate_groups import judge_groups, report_groups
 
     gallery = open_gallery(index, args.dataset, names_needed=args.paths)
     groups = judge_groups(index, gallery, args.metric, args.max_distance, args.prefer)

@@ -14,13 +14,13 @@ if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is not signal.SIG_
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback for Ctrl-C during the imports
 
 from pyimagesearch import cli
-from pyimagesearch.arguments.train import parse_args
+from pyimagesearch.arguments.train_flags import parse_args
 from pyimagesearch.cli import info, warn
 from pyimagesearch.datasets.catalog import DEFAULT_SOURCE, open_dataset, updated_source
 from pyimagesearch.files import require_writable
-from pyimagesearch.index.index_file import require_model
-from pyimagesearch.networks.architectures import build, choose_input_spec
+from pyimagesearch.indexes.index_file import require_model
 from pyimagesearch.training import plan as plans
+from pyimagesearch.training.architectures import build, choose_input_spec
 from pyimagesearch.training.checkpoint import Checkpoint, images_digest
 
 # Flags that do not change the model: a training is resumed with all others as they were.
@@ -48,7 +48,7 @@ def main(argv=None):
     spec = choose_input_spec(plan.architecture, *size, filters=args.filters)
 
     # TensorFlow takes seconds to import, so flags and data are checked first.
-    from pyimagesearch.reports.training import log_diagnosis, write_training
+    from pyimagesearch.show.training_report import log_diagnosis, write_training
     from pyimagesearch.training.trainer import build_and_train
 
     settings |= {name: getattr(plan, name) for name in ("architecture", "objective", "schedule")}

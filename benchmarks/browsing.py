@@ -13,10 +13,10 @@ import numpy as np
 from pyimagesearch.browse.session import Session
 from pyimagesearch.browse.sheet import PANEL
 from pyimagesearch.browse.window import Browser
-from pyimagesearch.queries.search import open_gallery, query_encoder, search_queries
+from pyimagesearch.indexes.stores import open_store
+from pyimagesearch.queries.ranking import open_gallery, query_encoder, search_queries
 from pyimagesearch.queries.sources import choose_queries
-from pyimagesearch.reports.reporter import Reporter
-from pyimagesearch.stores import open_store
+from pyimagesearch.show.reporter import Reporter
 
 
 def open_browser(path):

@@ -14,7 +14,7 @@ def mnist_codes(model=MODEL):
     """Return the codes of MNIST, (60,000, 16) and (10,000, 16) float32, and what made them."""
     splits = [open_dataset("mnist", split) for split in ("train", "test")]
     if Path(model).is_file():
-        from pyimagesearch.models.export import encoder_from_keras
+        from pyimagesearch.encoders.export import encoder_from_keras
 
         encoder = encoder_from_keras(str(model))
         gallery, queries = map(encoder.encode_dataset, splits)

@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 
 from pyimagesearch.datasets.catalog import open_dataset
-from pyimagesearch.datasets.transforms import unit_float
+from pyimagesearch.encoders.export import encoder_from_keras
+from pyimagesearch.engines.duplicates import default_distance, find_duplicates
 from pyimagesearch.metric import METRICS
-from pyimagesearch.models.export import encoder_from_keras
-from pyimagesearch.search.duplicates import default_distance, find_duplicates
+from pyimagesearch.pictures.input_spec import unit_float
 
 COPIES = 1000
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from pyimagesearch.backend import keras
 from pyimagesearch.datasets.catalog import open_dataset
-from pyimagesearch.models.export import encoder_from_keras
-from pyimagesearch.models.keras_files import load_model
+from pyimagesearch.encoders.export import encoder_from_keras
+from pyimagesearch.encoders.keras_files import load_model
 
 MODEL = "output/autoencoder.h5"
 

@@ -15,9 +15,9 @@ import faiss
 import numpy as np
 
 from benchmarks.codes import mnist_codes
-from pyimagesearch.search.exact import ExactEngine
-from pyimagesearch.search.factory import build_engine
-from pyimagesearch.search.faiss_engine import index_bytes
+from pyimagesearch.engines.exact import ExactEngine
+from pyimagesearch.engines.factory import build_engine
+from pyimagesearch.engines.faiss_engine import index_bytes
 
 K = 225
 ROUNDS, AT_ONCE = 20, 25  # so many queries in a row, in turns, because a machine's speed drifts

@@ -13,8 +13,8 @@ import numpy as np
 import index_images
 from benchmarks.published import perform_search
 from pyimagesearch.datasets.catalog import open_dataset
-from pyimagesearch.index.index_file import load_index
-from pyimagesearch.search.exact import ExactEngine
+from pyimagesearch.engines.exact import ExactEngine
+from pyimagesearch.indexes.index_file import load_index
 
 K = 225
 

@@ -22,9 +22,9 @@ import numpy as np
 from matplotlib import cbook
 
 from pyimagesearch.datasets.folder import FolderDataset
-from pyimagesearch.datasets.image_io import read_picture
-from pyimagesearch.index.index_file import load_index
-from pyimagesearch.models.export import encoder_from_keras
+from pyimagesearch.encoders.export import encoder_from_keras
+from pyimagesearch.indexes.index_file import load_index
+from pyimagesearch.pictures.decoding import read_picture
 
 MODEL = "output/autoencoder.h5"
 

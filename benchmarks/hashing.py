@@ -14,9 +14,9 @@ import numpy as np
 
 from benchmarks.codes import MODEL, mnist_codes
 from pyimagesearch.datasets.catalog import open_dataset
+from pyimagesearch.engines.exact import ExactEngine
+from pyimagesearch.engines.factory import build_engine
 from pyimagesearch.evaluation.metrics import ranking_scores
-from pyimagesearch.search.exact import ExactEngine
-from pyimagesearch.search.factory import build_engine
 
 QUERIES, DEPTH = 1_000, 5_000
 BITS = 16, 24, 32, 64

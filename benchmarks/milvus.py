@@ -17,12 +17,12 @@ import numpy as np
 
 from benchmarks.codes import many_codes, mnist_codes
 from pyimagesearch.datasets.catalog import open_dataset
-from pyimagesearch.datasets.transforms import InputSpec
-from pyimagesearch.milvus.client import parse_address
-from pyimagesearch.milvus.engine import MilvusEngine
-from pyimagesearch.milvus.store import MilvusStore
-from pyimagesearch.models.encoder import Encoder
-from pyimagesearch.search.exact import ExactEngine
+from pyimagesearch.encoders.encoder import Encoder
+from pyimagesearch.engines.exact import ExactEngine
+from pyimagesearch.indexes.milvus.client import parse_address
+from pyimagesearch.indexes.milvus.engine import MilvusEngine
+from pyimagesearch.indexes.milvus.store import MilvusStore
+from pyimagesearch.pictures.input_spec import InputSpec
 
 K = 225
 QUERIES = 300

@@ -17,10 +17,10 @@ import numpy as np
 
 import train_autoencoder
 from pyimagesearch.datasets.catalog import open_dataset
+from pyimagesearch.encoders.export import encoder_from_network, open_encoder
 from pyimagesearch.evaluation.baselines import baseline_points, reduced
 from pyimagesearch.evaluation.evaluate import read_rows
 from pyimagesearch.evaluation.metrics import evaluate, ranking_scores
-from pyimagesearch.models.export import encoder_from_network, open_encoder
 from pyimagesearch.training.plan import OBJECTIVES
 
 SCORES = "P@1", "P@10", "P@225", "mAP"
@@ -43,9 +43,9 @@ def trained(folder, dataset, objective, seed):
 def untrained(seed):
     """Return the encoder of an untrained network."""
     from pyimagesearch.backend import keras
-    from pyimagesearch.datasets.transforms import InputSpec
-    from pyimagesearch.models.keras_files import encoder_of
-    from pyimagesearch.networks.architectures import build
+    from pyimagesearch.encoders.keras_files import encoder_of
+    from pyimagesearch.pictures.input_spec import InputSpec
+    from pyimagesearch.training.architectures import build
 
     spec = InputSpec(28, 28, 1)
     keras.utils.set_random_seed(seed)

@@ -20,11 +20,11 @@ import numpy as np
 
 from pyimagesearch.datasets.catalog import open_dataset
 from pyimagesearch.datasets.dataset import same_images
+from pyimagesearch.encoders.export import open_encoder
+from pyimagesearch.engines.factory import build_engine
 from pyimagesearch.evaluation.evaluate import evaluate_index, labels_in
 from pyimagesearch.evaluation.metrics import evaluate
 from pyimagesearch.metric import METRICS
-from pyimagesearch.models.export import open_encoder
-from pyimagesearch.search.factory import build_engine
 
 SCORES = "P@1", "P@10", "mAP"
 SCRIPT = Path(__file__).parents[1] / "train_autoencoder.py"

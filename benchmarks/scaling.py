@@ -21,13 +21,13 @@ import numpy as np
 
 from benchmarks.codes import many_codes
 from pyimagesearch.datasets.dataset import FILE_STATS
+from pyimagesearch.encoders.export import encoder_from_keras
+from pyimagesearch.engines.engine_file import engine_path, open_engine, save_engine
+from pyimagesearch.engines.exact import ExactEngine
+from pyimagesearch.engines.factory import build_engine, list_count
 from pyimagesearch.files import atomic_write
-from pyimagesearch.index.index import Index
-from pyimagesearch.index.index_file import load_index, save_index
-from pyimagesearch.models.export import encoder_from_keras
-from pyimagesearch.search.engine_file import engine_path, open_engine, save_engine
-from pyimagesearch.search.exact import ExactEngine
-from pyimagesearch.search.factory import build_engine, list_count
+from pyimagesearch.indexes.index import Index
+from pyimagesearch.indexes.index_file import load_index, save_index
 
 K = 10
 PLOT = "output/scaling.png"

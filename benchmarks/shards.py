@@ -13,7 +13,7 @@ import tempfile
 import time
 
 from benchmarks.folders import MODEL, make_photos
-from pyimagesearch.index.index_file import load_index
+from pyimagesearch.indexes.index_file import load_index
 
 ROUNDS = 2
 

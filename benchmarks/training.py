@@ -13,7 +13,7 @@ import time
 from pyimagesearch.backend import keras
 from pyimagesearch.convautoencoder import ConvAutoencoder
 from pyimagesearch.datasets.catalog import open_dataset
-from pyimagesearch.datasets.transforms import InputSpec
+from pyimagesearch.pictures.input_spec import InputSpec
 from pyimagesearch.training.checkpoint import Checkpoint
 from pyimagesearch.training.plan import SCHEDULES, make_plan
 from pyimagesearch.training.trainer import train

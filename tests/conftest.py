@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import index_images
-from pyimagesearch.datasets.transforms import InputSpec
-from pyimagesearch.models.encoder import Encoder
+from pyimagesearch.encoders.encoder import Encoder
+from pyimagesearch.pictures.input_spec import InputSpec
 from tests.scripts import MODEL
 
 

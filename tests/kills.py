@@ -21,12 +21,15 @@ import index_images
 import train_autoencoder
 from pyimagesearch.backend import keras  # noqa: F401
 from pyimagesearch.datasets import folder as folders
-from pyimagesearch.index import hdf5  # noqa: F401
-from pyimagesearch.index.index_file import load_index
-from pyimagesearch.models.keras_files import load_model
-from pyimagesearch.search import engine_file, factory  # noqa: F401
+from pyimagesearch.encoders.keras_files import load_model
+from pyimagesearch.engines import engine_file, factory  # noqa: F401
+from pyimagesearch.indexes import (  # noqa: F401
+    hdf5,
+    journal,
+    update,
+)
+from pyimagesearch.indexes.index_file import load_index
 from pyimagesearch.training.checkpoint import Checkpoint
-from pyimagesearch.updating import journal, update  # noqa: F401
 
 PAUSE = 0.03  # seconds before and after a file is flushed or renamed
 INDEXES = ("index.pickle", "index.h5")

@@ -22,16 +22,16 @@ import h5py  # noqa: F401
 import numpy as np
 
 from pyimagesearch.backend import keras  # noqa: F401
-from pyimagesearch.datasets import image_io
 from pyimagesearch.datasets.array import ArrayDataset
+from pyimagesearch.encoders.encoder import Encoder
+from pyimagesearch.encoders.keras_files import load_model
+from pyimagesearch.engines import engine_file, factory  # noqa: F401
 from pyimagesearch.files import CHECKSUM_MARK, CHECKSUM_SIZE
-from pyimagesearch.index.hdf5 import read_hdf5  # noqa: F401
-from pyimagesearch.index.index_file import load_index
-from pyimagesearch.models.encoder import Encoder
-from pyimagesearch.models.keras_files import load_model
-from pyimagesearch.search import engine_file, factory  # noqa: F401
+from pyimagesearch.indexes.hdf5 import read_hdf5  # noqa: F401
+from pyimagesearch.indexes.index_file import load_index
+from pyimagesearch.indexes.journal import open_journal
+from pyimagesearch.pictures import decoding as image_io
 from pyimagesearch.training.checkpoint import Checkpoint
-from pyimagesearch.updating.journal import open_journal
 
 GIGABYTE = 1 << 30
 MEMORY = 2 * GIGABYTE  # beyond the process that forks
@@ -95,7 +95,7 @@ def picture_content(path):
 
 
 def load_encoder_stub():
-    from pyimagesearch.datasets.transforms import InputSpec
+    from pyimagesearch.pictures.input_spec import InputSpec
 
     return Encoder(b"none", InputSpec(28, 28, 1), 16, "model.h5", "0" * 64)
 

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from pyimagesearch.datasets.image_io import read_picture
+from pyimagesearch.pictures.decoding import read_picture
 
 # A smooth picture whose corners differ: red, green, blue and nearly white.
 CORNERS = np.array([[[230, 20, 20], [20, 230, 20]], [[20, 20, 230], [250, 250, 240]]], np.uint8)

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from pyimagesearch.datasets.transforms import InputSpec
-from pyimagesearch.models.keras_files import encoder_of
-from pyimagesearch.networks.architectures import build, choose_input_spec, stride_of
+from pyimagesearch.encoders.keras_files import encoder_of
+from pyimagesearch.pictures.input_spec import InputSpec
+from pyimagesearch.training.architectures import build, choose_input_spec, stride_of
 
 
 def test_pooling_is_the_published_network():

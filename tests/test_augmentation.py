@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pyimagesearch.datasets.transforms import augment
+from pyimagesearch.training.augmentations import augment
 
 
 def test_flip_mirrors_about_half_of_the_images(random):

@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from picture_files import ENCODED, FILE_STATS, read_or_reason, write
 
-from pyimagesearch.datasets import image_io as decoding
-from pyimagesearch.datasets.image_io import MAX_PIXELS, read_picture
+from pyimagesearch.pictures import decoding as decoding
+from pyimagesearch.pictures.decoding import MAX_PIXELS, read_picture
 
 # pytest records warnings before the filters that keep them from the terminal; see the last test.
 pytestmark = pytest.mark.filterwarnings("ignore:::PIL")
@@ -179,7 +179,7 @@ def test_pillow_warns_nobody_and_is_imported_when_it_is_needed(tmp_path):
     cut = ENCODED["lzw.tiff"]
     path = write(tmp_path / "cut.tiff", cut[: len(cut) - 30])
     code = (
-        "import sys; from pyimagesearch.datasets.image_io import read_picture\n"
+        "import sys; from pyimagesearch.pictures.decoding import read_picture\n"
         "assert 'PIL' not in sys.modules\n"
         f"try: read_picture({str(path)!r})\nexcept ValueError as error: print(error)"
     )

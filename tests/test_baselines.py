@@ -2,7 +2,6 @@ import cv2
 import numpy as np
 import pytest
 
-from pyimagesearch.datasets.transforms import InputSpec
 from pyimagesearch.decomposition.pca import principal_components
 from pyimagesearch.evaluation.baselines import (
     BASELINES,
@@ -12,6 +11,7 @@ from pyimagesearch.evaluation.baselines import (
     reduced,
 )
 from pyimagesearch.evaluation.copies import COPIES, cropped, make_copies, recompressed, turned
+from pyimagesearch.pictures.input_spec import InputSpec
 
 
 def plain(*colours, side=8):

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from pyimagesearch.datasets.catalog import open_dataset
-from pyimagesearch.datasets.transforms import InputSpec
-from pyimagesearch.models.encode import encode_with_network
+from pyimagesearch.encoders.encoding import encode_with_network
+from pyimagesearch.pictures.input_spec import InputSpec
 from pyimagesearch.training.batches import Batches
 
 SPEC = InputSpec(28, 28, 1)

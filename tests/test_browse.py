@@ -17,13 +17,13 @@ from pyimagesearch.browse.session import Session
 from pyimagesearch.browse.sheet import PANEL, Sheet
 from pyimagesearch.browse.window import KEYS, Browser
 from pyimagesearch.datasets.catalog import open_dataset
-from pyimagesearch.display.montage import Grid, tile
+from pyimagesearch.indexes.stores import open_store
 from pyimagesearch.metric import get_metric
-from pyimagesearch.queries.search import search_queries
+from pyimagesearch.queries.crops import Crop
+from pyimagesearch.queries.ranking import search_queries
 from pyimagesearch.queries.sources import choose_queries
-from pyimagesearch.queries.views import Crop
-from pyimagesearch.reports.reporter import Reporter
-from pyimagesearch.stores import open_store
+from pyimagesearch.show.montage import Grid, tile
+from pyimagesearch.show.reporter import Reporter
 from tests.scripts import MODEL, ROOT, run
 
 

@@ -15,7 +15,7 @@ import pytest
 import index_images
 import search
 import train_autoencoder
-from pyimagesearch.index.index_file import load_index
+from pyimagesearch.indexes.index_file import load_index
 from tests.scripts import run
 
 BEFORE = Path(__file__).parent / "data" / "before"

@@ -15,8 +15,8 @@ from pyimagesearch.datasets.catalog import (
     open_source,
     updated_source,
 )
-from pyimagesearch.datasets.transforms import InputSpec
-from pyimagesearch.display.montage import to_bgr
+from pyimagesearch.pictures.input_spec import InputSpec
+from pyimagesearch.show.montage import to_bgr
 
 GREY = InputSpec(28, 28, 1)
 

@@ -7,12 +7,12 @@ import pytest
 from picture_files import CORNERS, ENCODED, FILE_STATS, GREY, PICTURE, error_of, fill, tiff, write
 from PIL import Image, ImageOps
 
-from pyimagesearch.datasets import image_io
 from pyimagesearch.datasets.folder import FolderDataset
-from pyimagesearch.datasets.image_io import read_picture
-from pyimagesearch.datasets.transforms import InputSpec
+from pyimagesearch.pictures import decoding as image_io
 from pyimagesearch.pictures import formats
+from pyimagesearch.pictures.decoding import read_picture
 from pyimagesearch.pictures.formats import picture_format
+from pyimagesearch.pictures.input_spec import InputSpec
 
 ALPHA = np.tile(np.linspace(0, 255, 48).astype(np.uint8), (32, 1))
 

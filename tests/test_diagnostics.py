@@ -4,9 +4,9 @@ import pytest
 from pyimagesearch.backend import keras
 from pyimagesearch.convautoencoder import ConvAutoencoder
 from pyimagesearch.datasets.catalog import open_dataset
-from pyimagesearch.datasets.transforms import InputSpec
+from pyimagesearch.encoders.keras_files import encoder_of
 from pyimagesearch.evaluation import diagnostics
-from pyimagesearch.models.keras_files import encoder_of
+from pyimagesearch.pictures.input_spec import InputSpec
 
 SPEC = InputSpec(28, 28, 1)
 WARNINGS = [

@@ -13,10 +13,10 @@ import pytest
 import index_images
 import search
 import train_autoencoder
-from pyimagesearch.datasets.transforms import InputSpec
-from pyimagesearch.models.encoder import Encoder
+from pyimagesearch.encoders.encoder import Encoder
+from pyimagesearch.indexes.journal import open_journal
+from pyimagesearch.pictures.input_spec import InputSpec
 from pyimagesearch.training.checkpoint import Checkpoint
-from pyimagesearch.updating.journal import open_journal
 from tests.scripts import ROOT, run
 
 PACKAGE = ROOT / "pyimagesearch"
@@ -100,7 +100,7 @@ def drawn_modules():
     """Return the modules in the drawing of architecture.md, as paths relative to the package."""
     [drawing] = blocks(section(page("architecture.md"), "## Layers"), "text")
     modules = set()
-    for place, names in re.findall(r"^(package|\w+/) +(.*)$", drawing, re.MULTILINE):
+    for place, names in re.findall(r"^(package|[\w/]+/) +(.*)$", drawing, re.MULTILINE):
         folder = "" if place == "package" else place
         modules |= {f"{folder}{name}.py" for name in names.split()}
     return modules

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from pyimagesearch.datasets.folder import FolderDataset
-from pyimagesearch.index.index import Index
-from pyimagesearch.reports import duplicates
+from pyimagesearch.indexes.index import Index
+from pyimagesearch.show import duplicate_groups as duplicates
 
 
 def add(root, name, side=8, age=0):

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pyimagesearch.datasets.catalog import open_dataset
-from pyimagesearch.datasets.transforms import unit_float
-from pyimagesearch.index.index_file import load_index
-from pyimagesearch.search import duplicates
-from pyimagesearch.search.duplicates import default_distance, find_duplicates
+from pyimagesearch.engines import duplicates
+from pyimagesearch.engines.duplicates import default_distance, find_duplicates
+from pyimagesearch.indexes.index_file import load_index
+from pyimagesearch.pictures.input_spec import unit_float
 
 
 def rows_of(groups):

@@ -4,10 +4,10 @@ import pytest
 from pyimagesearch.backend import keras
 from pyimagesearch.convautoencoder import ConvAutoencoder
 from pyimagesearch.datasets.catalog import open_dataset
-from pyimagesearch.datasets.transforms import InputSpec
+from pyimagesearch.encoders.encoder import Encoder
+from pyimagesearch.encoders.export import encoder_from_keras, open_encoder
 from pyimagesearch.files import sha256_of
-from pyimagesearch.models.encoder import Encoder
-from pyimagesearch.models.export import encoder_from_keras, open_encoder
+from pyimagesearch.pictures.input_spec import InputSpec
 
 
 @pytest.fixture(params=[".keras", ".h5"])

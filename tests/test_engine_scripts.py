@@ -10,7 +10,7 @@ import pytest
 import index_images
 import search
 from pyimagesearch.datasets.catalog import open_dataset
-from pyimagesearch.search import tuning
+from pyimagesearch.engines import tuning
 from tests.scripts import MODEL, digit_file, error_of, run
 
 

@@ -8,18 +8,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pyimagesearch.files import content_size
-from pyimagesearch.metric import METRICS, normalise
-from pyimagesearch.search.engine_file import (
+from pyimagesearch.engines.engine_file import (
     FOOTER,
     OLD_MAGIC,
     fingerprint,
     load_engine,
     save_engine,
 )
-from pyimagesearch.search.exact import ExactEngine
-from pyimagesearch.search.factory import build_engine, recommend_engine, require_engine
-from pyimagesearch.search.kmeans import clusters_of, find_elbow
+from pyimagesearch.engines.exact import ExactEngine
+from pyimagesearch.engines.factory import build_engine, recommend_engine, require_engine
+from pyimagesearch.engines.kmeans import clusters_of, find_elbow
+from pyimagesearch.files import content_size
+from pyimagesearch.metric import METRICS, normalise
 
 COUNT, DIM = 3000, 16
 # Small ones of every kind; 4-bit parts train in a moment.
@@ -175,7 +175,7 @@ def test_every_engine_finds_what_exact_search_finds(engine, codes, queries):
 
 def test_a_large_batch_is_searched_in_blocks(engine, queries, monkeypatch):
     expected = engine.search(queries, 10)
-    monkeypatch.setattr("pyimagesearch.search.engine.CANDIDATES_PER_BLOCK", 5000)
+    monkeypatch.setattr("pyimagesearch.engines.engine.CANDIDATES_PER_BLOCK", 5000)
     for whole, parts in zip(expected, engine.search(queries, 10), strict=True):
         assert np.array_equal(whole, parts)
 
@@ -399,7 +399,7 @@ def test_an_engine_file_of_other_codes_or_metric_is_refused(codes, tmp_path):
 
 
 def test_large_codes_are_told_apart_by_a_sample(monkeypatch, codes):
-    monkeypatch.setattr("pyimagesearch.search.engine_file.WHOLE", 1000)
+    monkeypatch.setattr("pyimagesearch.engines.engine_file.WHOLE", 1000)
     assert fingerprint(codes) == fingerprint(codes.copy())
     assert len({fingerprint(c) for c in (codes, codes[::-1], codes[:-1], codes + 1)}) == 4
 

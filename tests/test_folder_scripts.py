@@ -13,7 +13,7 @@ import index_images
 import search
 import train_autoencoder
 from pyimagesearch.datasets.catalog import open_dataset
-from pyimagesearch.index.index_file import load_index
+from pyimagesearch.indexes.index_file import load_index
 from tests.scripts import MODEL, ROOT, run
 
 

@@ -12,8 +12,8 @@ from PIL import Image
 from pyimagesearch.datasets import folder as folders
 from pyimagesearch.datasets.catalog import open_dataset, open_source
 from pyimagesearch.datasets.folder import PREFETCHED_BATCHES, FolderDataset
-from pyimagesearch.datasets.image_io import decode
-from pyimagesearch.datasets.transforms import InputSpec
+from pyimagesearch.pictures.decoding import decode
+from pyimagesearch.pictures.input_spec import InputSpec
 
 SPEC = InputSpec(8, 12, 3)
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pyimagesearch.datasets.transforms import RESIZE_MODES, InputSpec
+from pyimagesearch.pictures.input_spec import RESIZE_MODES, InputSpec
 
 
 def bars(h, w):

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from pyimagesearch.datasets.dataset import FILE_STATS, RowIds
-from pyimagesearch.index.index import Index
-from pyimagesearch.index.index_file import load_index, save_index
+from pyimagesearch.indexes.index import Index
+from pyimagesearch.indexes.index_file import load_index, save_index
 
 
 @pytest.fixture

@@ -8,13 +8,13 @@ import pytest
 
 from pyimagesearch.backend import keras
 from pyimagesearch.convautoencoder import ConvAutoencoder
-from pyimagesearch.datasets.transforms import InputSpec
-from pyimagesearch.models.encoder import Encoder
-from pyimagesearch.models.export import encoder_from_keras, save_encoder
-from pyimagesearch.models.keras_config import require_known_classes
-from pyimagesearch.models.keras_files import load_model, save_model
-from pyimagesearch.models.pretrained import NETWORKS
-from pyimagesearch.networks.architectures import ARCHITECTURES, build
+from pyimagesearch.encoders.encoder import Encoder
+from pyimagesearch.encoders.export import encoder_from_keras, save_encoder
+from pyimagesearch.encoders.keras_config import require_known_classes
+from pyimagesearch.encoders.keras_files import load_model, save_model
+from pyimagesearch.encoders.pretrained import NETWORKS
+from pyimagesearch.pictures.input_spec import InputSpec
+from pyimagesearch.training.architectures import ARCHITECTURES, build
 
 
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])

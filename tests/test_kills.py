@@ -7,9 +7,9 @@ import pytest
 
 import index_images
 from pyimagesearch.convautoencoder import ConvAutoencoder
-from pyimagesearch.datasets.transforms import InputSpec
-from pyimagesearch.models.export import save_encoder
-from pyimagesearch.models.keras_files import save_model
+from pyimagesearch.encoders.export import save_encoder
+from pyimagesearch.encoders.keras_files import save_model
+from pyimagesearch.pictures.input_spec import InputSpec
 from tests.scripts import result_of, run
 from tests.test_nothing_lost import make_folder
 

@@ -3,7 +3,7 @@ import sys
 import numpy as np
 import pytest
 
-from pyimagesearch.display import projection
+from pyimagesearch.show import projection
 
 
 def test_principal_components_are_the_axes_of_most_variance():

@@ -17,17 +17,17 @@ from scripts import MODEL, ROOT, error_of, run
 import index_images
 import search
 from pyimagesearch.datasets.catalog import open_dataset
-from pyimagesearch.milvus import client as milvus
-from pyimagesearch.milvus import engine as milvus_search
-from pyimagesearch.milvus import sync as milvus_sync
-from pyimagesearch.milvus.client import MilvusConnection, is_milvus, parse_address
-from pyimagesearch.milvus.engine import MilvusEngine
-from pyimagesearch.milvus.rows import pack_id, unpack_id
-from pyimagesearch.milvus.schema import parse_engine
-from pyimagesearch.milvus.store import MilvusStore
-from pyimagesearch.models.encode import encode_rows
-from pyimagesearch.search.exact import ExactEngine
-from pyimagesearch.stores import open_store
+from pyimagesearch.encoders.encoding import encode_rows
+from pyimagesearch.engines.exact import ExactEngine
+from pyimagesearch.indexes.milvus import client as milvus
+from pyimagesearch.indexes.milvus import engine as milvus_search
+from pyimagesearch.indexes.milvus import sync as milvus_sync
+from pyimagesearch.indexes.milvus.client import MilvusConnection, is_milvus, parse_address
+from pyimagesearch.indexes.milvus.engine import MilvusEngine
+from pyimagesearch.indexes.milvus.rows import pack_id, unpack_id
+from pyimagesearch.indexes.milvus.schema import parse_engine
+from pyimagesearch.indexes.milvus.store import MilvusStore
+from pyimagesearch.indexes.stores import open_store
 
 lite = pytest.mark.skipif(
     not (find_spec("pymilvus") and find_spec("milvus_lite")),
@@ -235,10 +235,10 @@ def test_an_interrupted_run_is_taken_up(folder, collection, monkeypatch):
 
     monkeypatch.setattr("pyimagesearch.datasets.folder.FILES_PER_BATCH", 8)
     monkeypatch.setattr(milvus_sync, "ROWS_PER_WRITE", 8)
-    monkeypatch.setattr("pyimagesearch.models.encode.encode_rows", interrupted)
+    monkeypatch.setattr("pyimagesearch.encoders.encoding.encode_rows", interrupted)
     assert run(index_images, "-m", MODEL, "-i", collection, "--dataset", folder) == 130
     assert open_store(collection).open().count() == 16
-    monkeypatch.setattr("pyimagesearch.models.encode.encode_rows", encode_rows)
+    monkeypatch.setattr("pyimagesearch.encoders.encoding.encode_rows", encode_rows)
     for _ in range(2):
         index(collection, folder)
         assert open_store(collection).open().count() == 40
@@ -377,7 +377,7 @@ def test_more_results_than_a_server_gives_come_in_parts(
 @lite
 def test_a_page_that_is_full_is_read_again_in_halves(codes, collection, stub_encoder, monkeypatch):
     made = collection_of(codes, collection, stub_encoder, "euclidean")
-    monkeypatch.setattr("pyimagesearch.milvus.index.PAGE", 70)
+    monkeypatch.setattr("pyimagesearch.indexes.milvus.index.PAGE", 70)
     assert sorted(row for row, _ in made.scan(["id"])) == list(range(1500))
     assert sorted(row for row, _ in made.scan(["id"], 1400)) == list(range(1400, 1500))
     monkeypatch.setattr(type(made), "__len__", lambda self: 3)

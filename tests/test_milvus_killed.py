@@ -12,10 +12,10 @@ from test_milvus import index, make_folder
 import index_images
 import search
 from pyimagesearch.datasets.catalog import open_dataset
-from pyimagesearch.milvus import client as milvus
-from pyimagesearch.milvus import sync as milvus_sync
-from pyimagesearch.milvus.store import MilvusStore
-from pyimagesearch.models.encode import encode_rows
+from pyimagesearch.encoders.encoding import encode_rows
+from pyimagesearch.indexes.milvus import client as milvus
+from pyimagesearch.indexes.milvus import sync as milvus_sync
+from pyimagesearch.indexes.milvus.store import MilvusStore
 
 needs_client = None if find_spec("pymilvus") else "needs pymilvus, of requirements-scale.txt"
 
@@ -67,7 +67,7 @@ def test_a_server_that_goes_for_good_is_one_line(server, tmp_path, capsys, monke
     folder, collection = make_folder(tmp_path), f"{server.uri}/gone"
     monkeypatch.setattr(milvus, "PAUSES", (0.1, 0.1))
     monkeypatch.setattr(milvus_sync, "ROWS_PER_WRITE", 99)
-    monkeypatch.setattr("pyimagesearch.models.encode.encode_rows", killing)
+    monkeypatch.setattr("pyimagesearch.encoders.encoding.encode_rows", killing)
     capsys.readouterr()
     assert run(index_images, "-m", MODEL, "-i", collection, "--dataset", folder) == 1
     lines = capsys.readouterr().err.splitlines()

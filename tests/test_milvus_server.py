@@ -9,9 +9,9 @@ from scripts import run
 from test_milvus import assert_same, found, index, make_folder
 
 import index_images
-from pyimagesearch.milvus.engine import MilvusEngine
-from pyimagesearch.search.exact import ExactEngine
-from pyimagesearch.stores import open_store
+from pyimagesearch.engines.exact import ExactEngine
+from pyimagesearch.indexes.milvus.engine import MilvusEngine
+from pyimagesearch.indexes.stores import open_store
 
 reason = why_not() if find_spec("pymilvus") else "needs pymilvus, of requirements-scale.txt"
 pytestmark = pytest.mark.skipif(reason is not None, reason=str(reason))

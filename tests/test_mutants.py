@@ -11,12 +11,12 @@ from picture_files import ENCODED
 import index_images
 from pyimagesearch.convautoencoder import ConvAutoencoder
 from pyimagesearch.datasets.catalog import open_dataset
-from pyimagesearch.datasets.transforms import InputSpec
-from pyimagesearch.models.encoder import Encoder
-from pyimagesearch.models.export import save_encoder
-from pyimagesearch.models.keras_files import save_model
+from pyimagesearch.encoders.encoder import Encoder
+from pyimagesearch.encoders.export import save_encoder
+from pyimagesearch.encoders.keras_files import save_model
+from pyimagesearch.indexes.journal import open_journal
+from pyimagesearch.pictures.input_spec import InputSpec
 from pyimagesearch.training.checkpoint import Checkpoint
-from pyimagesearch.updating.journal import open_journal
 from tests.scripts import MODEL, result_of, run
 from tests.test_nothing_lost import make_folder
 

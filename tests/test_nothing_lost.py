@@ -15,8 +15,8 @@ import index_images
 import search
 import train_autoencoder
 from pyimagesearch.datasets.catalog import open_dataset
-from pyimagesearch.index.index_file import load_index
-from pyimagesearch.models.encoder import Encoder
+from pyimagesearch.encoders.encoder import Encoder
+from pyimagesearch.indexes.index_file import load_index
 from tests.scripts import MODEL, ROOT, error_of, run
 
 

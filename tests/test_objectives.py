@@ -4,10 +4,10 @@ import pytest
 from pyimagesearch.backend import keras
 from pyimagesearch.convautoencoder import ConvAutoencoder
 from pyimagesearch.datasets.catalog import open_dataset
-from pyimagesearch.datasets.transforms import InputSpec
+from pyimagesearch.encoders.export import open_encoder
+from pyimagesearch.encoders.keras_files import encoder_of
 from pyimagesearch.evaluation.metrics import evaluate
-from pyimagesearch.models.export import open_encoder
-from pyimagesearch.models.keras_files import encoder_of
+from pyimagesearch.pictures.input_spec import InputSpec
 from pyimagesearch.training.objectives import (
     LOSSES,
     normalized_mse,

@@ -6,9 +6,9 @@ import pytest
 
 import index_images
 import search
-from pyimagesearch.models.encoder import Encoder
-from pyimagesearch.models.export import open_encoder
-from pyimagesearch.stores import open_store
+from pyimagesearch.encoders.encoder import Encoder
+from pyimagesearch.encoders.export import open_encoder
+from pyimagesearch.indexes.stores import open_store
 from tests import onnx_exports as exports
 from tests.scripts import error_of, run
 

@@ -188,7 +188,7 @@ def test_ctrl_c_ends_a_call_of_faiss_that_would_take_minutes(tmp_path):
     code = (
         "import sys, numpy as np\n"
         "from pyimagesearch.cli import command\n"
-        "from pyimagesearch.search.factory import build_engine\n"
+        "from pyimagesearch.engines.factory import build_engine\n"
         "@command\n"
         "def main(argv=None):\n"
         "    codes = np.random.default_rng(0).standard_normal((100_000, 64)).astype(np.float32)\n"

@@ -15,10 +15,10 @@ import pytest
 import index_images
 import search
 from pyimagesearch.datasets.catalog import open_dataset
-from pyimagesearch.index.index_file import load_index
+from pyimagesearch.indexes.index_file import load_index
 from pyimagesearch.queries.query import Query, Results
-from pyimagesearch.reports.preview import preview_sheet
-from pyimagesearch.reports.reporter import Reporter
+from pyimagesearch.show.preview import preview_sheet
+from pyimagesearch.show.reporter import Reporter
 from tests.scripts import MODEL, ROOT, error_of, run
 
 HOSTILE = '<script>alert("1")&amp;<!--.png'

@@ -9,7 +9,7 @@ import pytest
 from picture_files import PICTURE, error_of, icc_profile, tiff, write
 from PIL import Image
 
-from pyimagesearch.datasets.image_io import read_picture
+from pyimagesearch.pictures.decoding import read_picture
 from pyimagesearch.pictures.pixels import integer_range, scaled
 
 # A ramp from black to white, and three colours of it that differ.

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pyimagesearch.datasets.image_io import decode
-from pyimagesearch.datasets.transforms import InputSpec
-from pyimagesearch.onnx_networks.preprocessing import read_preprocessing
+from pyimagesearch.encoders.preprocessing import read_preprocessing
+from pyimagesearch.pictures.decoding import decode
+from pyimagesearch.pictures.input_spec import InputSpec
 from pyimagesearch.pictures.resampling import FILTERS, Resampling
 from tests import onnx_exports as exports
 

@@ -12,8 +12,8 @@ from picture_files import fill
 import index_images
 import search
 from pyimagesearch.backend import keras
-from pyimagesearch.index.index_file import load_index
-from pyimagesearch.models.pretrained import NETWORKS, pretrained_encoder, pretrained_fingerprint
+from pyimagesearch.encoders.pretrained import NETWORKS, pretrained_encoder, pretrained_fingerprint
+from pyimagesearch.indexes.index_file import load_index
 
 ROOT = Path(__file__).parent.parent
 SIDE = 32  # the smallest that all of them take

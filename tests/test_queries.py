@@ -5,7 +5,7 @@ import pytest
 from picture_files import ENCODED, fill
 
 from pyimagesearch.datasets.folder import FolderDataset
-from pyimagesearch.datasets.transforms import InputSpec
+from pyimagesearch.pictures.input_spec import InputSpec
 from pyimagesearch.queries import sources
 from pyimagesearch.queries.query import Query, Results
 from pyimagesearch.queries.sources import choose_queries, combine, sample_queries, split_weight

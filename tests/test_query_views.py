@@ -8,10 +8,9 @@ import pytest
 
 import search
 from pyimagesearch.datasets.catalog import open_dataset
-from pyimagesearch.datasets.transforms import InputSpec
-from pyimagesearch.queries.query import Query
-from pyimagesearch.queries.search import search_queries
-from pyimagesearch.queries.views import (
+from pyimagesearch.indexes.stores import open_store
+from pyimagesearch.pictures.input_spec import InputSpec
+from pyimagesearch.queries.crops import (
     ORIENTATIONS,
     Crop,
     Look,
@@ -23,7 +22,8 @@ from pyimagesearch.queries.views import (
     turned,
     view_of,
 )
-from pyimagesearch.stores import open_store
+from pyimagesearch.queries.query import Query
+from pyimagesearch.queries.ranking import search_queries
 from tests.scripts import error_of, run
 
 PICTURE = np.arange(24, dtype=np.uint8).reshape(4, 6, 1)

@@ -11,9 +11,9 @@ from scripts import MODEL, error_of, run
 import index_images
 from pyimagesearch.datasets.catalog import open_dataset
 from pyimagesearch.datasets.folder import FolderDataset
-from pyimagesearch.index.index_file import load_index
-from pyimagesearch.models import ray_encode as ray_encoding
-from pyimagesearch.models.export import encoder_from_keras
+from pyimagesearch.encoders import ray_encoding as ray_encoding
+from pyimagesearch.encoders.export import encoder_from_keras
+from pyimagesearch.indexes.index_file import load_index
 from tests.picture_files import ENCODED, fill
 
 ray_needed = pytest.mark.skipif(not find_spec("ray"), reason="needs Ray: make test-scale")

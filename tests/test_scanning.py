@@ -13,10 +13,10 @@ from picture_files import ENCODED, fill
 from pyimagesearch.datasets import scanning
 from pyimagesearch.datasets.catalog import open_source
 from pyimagesearch.datasets.folder import FolderDataset
-from pyimagesearch.datasets.image_io import read_picture
-from pyimagesearch.datasets.transforms import InputSpec
-from pyimagesearch.display.plots import plot_training
 from pyimagesearch.files import printable
+from pyimagesearch.pictures.decoding import read_picture
+from pyimagesearch.pictures.input_spec import InputSpec
+from pyimagesearch.show.plots import plot_training
 
 
 def test_pictures_are_found_at_any_depth_and_sorted_by_path(tmp_path):

@@ -15,7 +15,7 @@ import index_images
 import search
 import train_autoencoder
 from pyimagesearch.datasets.catalog import open_dataset
-from pyimagesearch.index.index_file import load_index
+from pyimagesearch.indexes.index_file import load_index
 from tests.scripts import MODEL, ROOT, digit_file, error_of, run
 
 # --- train_autoencoder.py
@@ -227,7 +227,7 @@ def test_search_needs_neither_tensorflow_nor_matplotlib(mnist_index, tmp_path, p
 
 
 def test_only_the_sampled_queries_are_encoded(small_index, monkeypatch):
-    from pyimagesearch.models.encoder import Encoder
+    from pyimagesearch.encoders.encoder import Encoder
 
     encoded = []
     encode = Encoder.encode

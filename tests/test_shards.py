@@ -10,8 +10,8 @@ from scripts import MODEL, error_of, run
 
 import index_images
 import search
-from pyimagesearch.index.index_file import load_index
-from pyimagesearch.updating.shards import parse_shard, shard_range, shard_rows, stable_hash
+from pyimagesearch.indexes.index_file import load_index
+from pyimagesearch.indexes.shards import parse_shard, shard_range, shard_rows, stable_hash
 from tests.picture_files import fill
 
 

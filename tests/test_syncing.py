@@ -18,13 +18,13 @@ import index_images
 from pyimagesearch.cli import _show_status_lines
 from pyimagesearch.datasets.dataset import FILE_STATS
 from pyimagesearch.datasets.folder import FolderDataset
-from pyimagesearch.index.index_file import load_index
-from pyimagesearch.models.encode import encode_rows
-from pyimagesearch.models.encoder import Encoder
-from pyimagesearch.models.export import encoder_from_keras
-from pyimagesearch.updating.journal import open_journal
-from pyimagesearch.updating.settings import UpdateSettings
-from pyimagesearch.updating.store import FileStore
+from pyimagesearch.encoders.encoder import Encoder
+from pyimagesearch.encoders.encoding import encode_rows
+from pyimagesearch.encoders.export import encoder_from_keras
+from pyimagesearch.indexes.file_store import FileStore
+from pyimagesearch.indexes.index_file import load_index
+from pyimagesearch.indexes.journal import open_journal
+from pyimagesearch.indexes.settings import UpdateSettings
 
 ROOT = Path(__file__).parent.parent
 MODEL = str(ROOT / "output" / "autoencoder.h5")
@@ -241,8 +241,8 @@ def start_indexing(python, folder, index, slowly):
         "import sys, time\n"
         "import index_images\n"
         "from pyimagesearch.datasets import folder\n"
-        "from pyimagesearch.updating import journal\n"
-        "from pyimagesearch.models.encoder import Encoder\n"
+        "from pyimagesearch.indexes import journal\n"
+        "from pyimagesearch.encoders.encoder import Encoder\n"
         "journal.CHECKPOINT, folder.FILES_PER_BATCH = 0, 1\n"
         "encode = Encoder.encode\n"
         "def slow(self, images):\n"

@@ -7,8 +7,8 @@ import pytest
 from pyimagesearch.backend import keras
 from pyimagesearch.convautoencoder import ConvAutoencoder
 from pyimagesearch.datasets.catalog import open_dataset
-from pyimagesearch.datasets.transforms import InputSpec
-from pyimagesearch.models.keras_files import save_model
+from pyimagesearch.encoders.keras_files import save_model
+from pyimagesearch.pictures.input_spec import InputSpec
 from pyimagesearch.training import callbacks, trainer
 from pyimagesearch.training.checkpoint import Checkpoint
 from pyimagesearch.training.plan import Phase, make_plan

@@ -12,8 +12,8 @@ import pytest
 
 import index_images
 import train_autoencoder
-from pyimagesearch.index.index_file import load_index
-from pyimagesearch.models.keras_files import load_model
+from pyimagesearch.encoders.keras_files import load_model
+from pyimagesearch.indexes.index_file import load_index
 
 ROOT = Path(__file__).parent.parent
 

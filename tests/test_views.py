@@ -5,15 +5,15 @@ import pytest
 from pyimagesearch.backend import keras
 from pyimagesearch.datasets.catalog import open_dataset
 from pyimagesearch.datasets.dataset import Batch
-from pyimagesearch.datasets.transforms import InputSpec
 from pyimagesearch.decomposition.discriminant import discriminant
+from pyimagesearch.encoders.keras_files import encoder_of
 from pyimagesearch.evaluation.baselines import baseline_points
 from pyimagesearch.evaluation.metrics import evaluate
 from pyimagesearch.metric import normalise
-from pyimagesearch.models.keras_files import encoder_of
-from pyimagesearch.networks.architectures import build
-from pyimagesearch.networks.patches import CONTRAST_EPSILON
+from pyimagesearch.pictures.input_spec import InputSpec
 from pyimagesearch.training import views
+from pyimagesearch.training.architectures import build
+from pyimagesearch.training.patches import CONTRAST_EPSILON
 from pyimagesearch.training.views import fit_filters, fit_views
 
 SPEC = InputSpec(28, 28, 1)

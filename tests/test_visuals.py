@@ -2,9 +2,9 @@ import cv2
 import numpy as np
 import pytest
 
-from pyimagesearch.display import image_file, plots, windows
-from pyimagesearch.display import montage as visuals
-from pyimagesearch.display.output import Output
+from pyimagesearch.show import image_file, plots, windows
+from pyimagesearch.show import montage as visuals
+from pyimagesearch.show.output import Output
 
 
 def digit(value=255):

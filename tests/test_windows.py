@@ -18,7 +18,7 @@ import pytest
 import index_images
 import search
 from pyimagesearch.datasets.catalog import open_dataset
-from pyimagesearch.display.montage import tile
+from pyimagesearch.show.montage import tile
 from tests.scripts import MODEL, ROOT, run
 
 PANEL, SIDE = 240, 56  # pixels: the width of the query's panel, the side of a tile

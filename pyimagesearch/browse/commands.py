@@ -3,9 +3,9 @@
 import logging
 import sys
 
-from pyimagesearch.display.image_file import write_image
-from pyimagesearch.queries.views import parse_crop
-from pyimagesearch.reports.sheets import draw_sheets
+from pyimagesearch.queries.crops import parse_crop
+from pyimagesearch.show.image_file import write_image
+from pyimagesearch.show.sheets import draw_sheets
 
 logger = logging.getLogger(__name__)
 

@@ -12,12 +12,12 @@ import numpy as np
 
 from pyimagesearch.browse.feedback import feedback_code, feedback_text
 from pyimagesearch.browse.opener import open_picture_file
-from pyimagesearch.display.image_file import write_image
-from pyimagesearch.display.sizes import SHOWN
 from pyimagesearch.files import atomic_write, path_bytes
+from pyimagesearch.queries.crops import flipped, turned, view_of, viewed
 from pyimagesearch.queries.query import Query, Results
-from pyimagesearch.queries.search import search_queries
-from pyimagesearch.queries.views import flipped, turned, view_of, viewed
+from pyimagesearch.queries.ranking import search_queries
+from pyimagesearch.show.image_file import write_image
+from pyimagesearch.show.sizes import SHOWN
 
 
 @dataclass(frozen=True)
@@ -189,7 +189,7 @@ class Session:
 
         `method` is one of projection.PROJECTIONS.
         """
-        from pyimagesearch.display.projection import project_index  # loads matplotlib
+        from pyimagesearch.show.projection import project_index  # loads matplotlib
 
         query, results = self.step.query, self.step.results
         found, label = [(query, results)], self.reporter.label

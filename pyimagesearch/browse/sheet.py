@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from pyimagesearch.datasets.folder import cores
-from pyimagesearch.display.montage import (
+from pyimagesearch.show.montage import (
     FONT_SCALE,
     RED,
     WHITE,
@@ -22,7 +22,7 @@ from pyimagesearch.display.montage import (
     tile,
     tile_side,
 )
-from pyimagesearch.display.sizes import PHOTO_SIDE, READABLE, SHOWN
+from pyimagesearch.show.sizes import PHOTO_SIDE, READABLE, SHOWN
 
 AREA = 960, 840  # width and height of the results, so that a sheet fits a screen
 PANEL, BOX, MARGIN = 240, 224, 8  # the width of the query's panel, the side of its picture

@@ -4,8 +4,8 @@ import cv2
 
 from pyimagesearch.browse.keys import key_name
 from pyimagesearch.browse.sheet import HINTS, Sheet
-from pyimagesearch.display.windows import is_open, prepare_windows
-from pyimagesearch.queries.views import Crop
+from pyimagesearch.queries.crops import Crop
+from pyimagesearch.show.windows import is_open, prepare_windows
 
 TITLE, MAP = "Results", "Map"
 WAIT = 5  # milliseconds between two looks at the events of the mouse

@@ -10,7 +10,7 @@ import numpy as np
 
 from pyimagesearch.datasets.builtin import BUILT_IN, load_npz, npz_digest
 from pyimagesearch.datasets.dataset import Batch, Dataset, RowIds
-from pyimagesearch.datasets.transforms import unit_float
+from pyimagesearch.pictures.input_spec import unit_float
 
 logger = logging.getLogger(__name__)
 

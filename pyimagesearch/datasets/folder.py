@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 
 from pyimagesearch.datasets.dataset import FILE_STATS, Batch, Dataset
-from pyimagesearch.datasets.image_io import DecodedImages, decode, open_picture, read_picture
 from pyimagesearch.datasets.scanning import find_pictures
 from pyimagesearch.files import printable
+from pyimagesearch.pictures.decoding import DecodedImages, decode, open_picture, read_picture
 from pyimagesearch.pictures.formats import is_own_output
 
 DEFAULT_SHAPE = 64, 64, 3  # height, width, channels

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from pyimagesearch.engines.factory import build_engine
 from pyimagesearch.metric import normalise
-from pyimagesearch.search.factory import build_engine
 
 NEIGHBOURS = 20  # 10 to 30 gave maps of the same quality
 STEPS = 80  # of the random walk; after fewer, parts of one class are still apart

@@ -10,9 +10,9 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from pyimagesearch.datasets.transforms import LUMA
 from pyimagesearch.decomposition.pca import principal_components
 from pyimagesearch.metric import get_metric
+from pyimagesearch.pictures.input_spec import LUMA
 
 SIDE = 32  # pixels, to which larger images are reduced
 MAX_FITTED = 10_000  # images that principal components are computed from

@@ -2,11 +2,11 @@
 
 import numpy as np
 
+from pyimagesearch.encoders.encoding import encode_with_network
+from pyimagesearch.encoders.keras_files import encoder_of
 from pyimagesearch.evaluation.baselines import baseline_points, reduced
 from pyimagesearch.evaluation.evaluate import read_rows
 from pyimagesearch.evaluation.metrics import evaluate
-from pyimagesearch.models.encode import encode_with_network
-from pyimagesearch.models.keras_files import encoder_of
 
 IMAGE_PHASES = "reconstruct", "denoise", "decode"  # phases whose loss is an MSE of images
 

@@ -135,7 +135,7 @@ def engine_scores(engine, codes, queries=None, rows=None):
     `name`, `probe`, `recall@10` and `recall@225`, and the median milliseconds of one query by it,
     `ms`, and by exact search, `exact_ms`.
     """
-    from pyimagesearch.search.tuning import QuerySample
+    from pyimagesearch.engines.tuning import QuerySample
 
     sample = QuerySample(codes, engine.metric.name, queries=queries, rows=rows)
     return {

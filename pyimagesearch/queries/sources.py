@@ -12,10 +12,10 @@ import numpy as np
 
 from pyimagesearch.datasets.dataset import same_images
 from pyimagesearch.files import printable
+from pyimagesearch.queries.crops import Look
 from pyimagesearch.queries.ids import find_ids
 from pyimagesearch.queries.query import Query
 from pyimagesearch.queries.texts import text_queries
-from pyimagesearch.queries.views import Look
 
 logger = logging.getLogger(__name__)
 
@@ -106,7 +106,7 @@ def _readable(names, read, unreadable=None):
 
 
 def _file_query(path, spec, invert, look=AS_IT_IS):
-    from pyimagesearch.datasets.image_io import decode, open_picture
+    from pyimagesearch.pictures.decoding import decode, open_picture
 
     opened = _standard_input() if path == "-" else partial(open_picture, path)
 

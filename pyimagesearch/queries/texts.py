@@ -18,6 +18,6 @@ def text_queries(texts, encoder):
 
 
 def _picture(text, size=None):
-    from pyimagesearch.display.montage import text_picture  # shown only where sheets are drawn
+    from pyimagesearch.show.montage import text_picture  # shown only where sheets are drawn
 
     return text_picture(text)

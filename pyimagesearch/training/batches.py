@@ -5,8 +5,8 @@ import logging
 import numpy as np
 
 from pyimagesearch.backend import keras
-from pyimagesearch.datasets.transforms import augment
 from pyimagesearch.files import printable
+from pyimagesearch.training.augmentations import augment
 
 logger = logging.getLogger(__name__)
 

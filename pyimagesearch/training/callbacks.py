@@ -8,8 +8,8 @@ import sys
 import numpy as np
 
 from pyimagesearch.backend import keras
+from pyimagesearch.encoders.keras_files import encoder_of
 from pyimagesearch.files import atomic_write
-from pyimagesearch.models.keras_files import encoder_of
 
 logger = logging.getLogger(__name__)
 

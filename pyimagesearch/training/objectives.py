@@ -9,7 +9,7 @@ from pyimagesearch.decomposition.diffusion_map import (
     extend_map,
     neighbour_map,
 )
-from pyimagesearch.models.encode import encode_with_network
+from pyimagesearch.encoders.encoding import encode_with_network
 
 ops = keras.ops
 

@@ -6,9 +6,9 @@ from typing import NamedTuple
 import numpy as np
 
 from pyimagesearch.backend import devices, keras, precision
+from pyimagesearch.encoders.encoding import encode_with_network
+from pyimagesearch.encoders.keras_files import encoder_of
 from pyimagesearch.evaluation.diagnostics import RetrievalCheck, make_retrieval_check
-from pyimagesearch.models.encode import encode_with_network
-from pyimagesearch.models.keras_files import encoder_of
 from pyimagesearch.terminal import ctrl_c_wins
 from pyimagesearch.training.batches import Batches
 from pyimagesearch.training.callbacks import CheckpointCallback, progress_callback

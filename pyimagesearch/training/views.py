@@ -14,12 +14,12 @@ import numpy as np
 from tqdm import tqdm
 
 from pyimagesearch.backend import keras
-from pyimagesearch.datasets.transforms import augment
 from pyimagesearch.decomposition.discriminant import discriminant
 from pyimagesearch.decomposition.pca import principal_components
+from pyimagesearch.engines.exact import ExactEngine
 from pyimagesearch.metric import normalise
-from pyimagesearch.networks.patches import CONTRAST_EPSILON, PATCH
-from pyimagesearch.search.exact import ExactEngine
+from pyimagesearch.training.augmentations import augment
+from pyimagesearch.training.patches import CONTRAST_EPSILON, PATCH
 
 logger = logging.getLogger(__name__)
 

@@ -1,0 +1,57 @@
+"""The flags of index_images.py."""
+
+import argparse
+
+from pyimagesearch import cli
+from pyimagesearch.cli import positive_int
+from pyimagesearch.datasets.array import SPLITS
+from pyimagesearch.encoders.pretrained import NETWORKS
+from pyimagesearch.metric import METRICS
+from pyimagesearch.pictures.input_spec import RESIZE_MODES
+
+
+def parse_args(argv=None):
+    """Return the flags of index_images.py."""
+    text = "Encode images with a trained model into an index. An index that exists is updated with "
+    text += "its own images; the index of other images is not replaced without --rebuild."
+    parser = argparse.ArgumentParser(description=text, formatter_class=cli.HelpFormatter)
+    add = parser.add_argument
+    text = "trained model, .keras, .h5 or .onnx, a folder as transformers or optimum export it, or "
+    text += f"{', '.join(NETWORKS)} (default: the index's)"
+    add("-m", "--model", help=text)
+    text = "index to write: .h5 for HDF5, http://HOST:PORT/NAME or FILE.db for Milvus, else pickle"
+    add("-i", "--index", required=True, help=text)
+    text = "mnist, fashion_mnist, cifar10, .npz file or folder; or several folders (default: the "
+    text += "index's, else mnist)"
+    add("--dataset", nargs="+", metavar="NAME", help=text)
+    add("--split", choices=SPLITS, help="split to index (default: the index's, else train)")
+    add("--limit", type=positive_int, help="index the first N images only; removes none")
+    text = "distance that a search ranks by (default: the index's, else euclidean)"
+    add("--metric", choices=METRICS, help=text)
+
+    add = parser.add_argument_group("search engine").add_argument
+    text = "exact; auto, by size; clusters or clusters:K, K-means; hash:BITS, binary codes; or any "
+    text += "FAISS factory string, such as HNSW32 or IVF256,PQ8 (default: the index's, else exact)"
+    add("--engine", metavar="NAME", help=text)
+    text = "part of the true 10 nearest that the engine is tuned to find"
+    add("--recall", type=cli.fraction, default=0.98, help=text)
+
+    add = parser.add_argument_group("folders").add_argument
+    add("--rebuild", action="store_true", help="replace the index instead of updating it")
+    add("--prune", action="store_true", help="update even if most of the indexed files are gone")
+    cli.add_folder_flags(add)
+    add("--checksum", action="store_true", help="compare files by content, not size and time")
+    text = "list the files that cannot be read in FILE, with the reasons"
+    add("--rejects", metavar="FILE", help=text)
+
+    add = parser.add_argument_group("many machines").add_argument
+    add("--shard", metavar="I/N", help="index part I of N only: others are for other processes")
+    add("--merge", nargs="+", metavar="FILE", help="join index files, such as shards, to --index")
+    add("--ray", nargs="?", const="", metavar="ADDRESS", help="encode on a Ray cluster")
+
+    add = parser.add_argument_group("pretrained networks").add_argument
+    add("--weights", metavar="FILE", help="weights of the network (default: ImageNet's)")
+    size = {"nargs": 2, "type": positive_int, "metavar": ("H", "W")}
+    add("--image-size", **size, help="size of its images (default: that it was trained with)")
+    add("--fit", choices=RESIZE_MODES, help="how other proportions get there (default: letterbox)")
+    return parser.parse_args(argv)

@@ -1,0 +1,120 @@
+"""The flags of search.py."""
+
+import argparse
+import re
+import sys
+
+from pyimagesearch import cli
+from pyimagesearch.cli import positive_int
+from pyimagesearch.metric import METRICS
+from pyimagesearch.queries.crops import parse_crop
+
+MAX_RESULTS, SAMPLE = 225, 10  # as many results as the tutorial shows
+
+# Flags that would have no effect: what a flag needs one of, and what it excludes.
+QUERY_FLAGS = ("query", "query_id", "text", "sample", "seed", "invert", "combine", "max_results")
+QUERY_FLAGS += ("crop", "any_orientation", "interactive")
+DRAWING_FLAGS = ("strip", "tile", "map")
+LOOKS = (*DRAWING_FLAGS, "html", "preview")
+NEEDS = {
+    "invert": ("query",),
+    "combine": ("query", "query_id", "text"),
+    "null": ("paths",),
+    "prefer": ("duplicates",),
+    "queries": ("evaluate",),
+}
+EXCLUDES = {
+    "evaluate": ("duplicates", *QUERY_FLAGS, "max_distance", "paths", "output", *LOOKS),
+    "duplicates": ("model", *QUERY_FLAGS, "probe", *LOOKS),
+    "query": ("seed",),
+    "query_id": ("seed",),
+    "combine": ("any_orientation",),
+    "interactive": ("html", "preview"),
+    "text": ("seed", "sample"),
+}
+
+
+def parse_args(argv=None):
+    """Return the flags of search.py, and `draws_sheets`: whether windows or files are shown."""
+    text = "Find the images most similar to a query, by the distance of their codes."
+    parser = argparse.ArgumentParser(description=text, formatter_class=cli.HelpFormatter)
+    add = parser.add_argument_group("what to search").add_argument
+    text = "index made by index_images.py, a file or a collection in Milvus"
+    add("-i", "--index", required=True, help=text)
+    add("-m", "--model", help="model of the index: checked, or needed by an index without encoder")
+    add("--dataset", help="current location of the indexed images, if they were moved")
+
+    group = parser.add_argument_group("what to search for")
+    add = group.add_mutually_exclusive_group().add_argument
+    text = "image files, folders of them, or - for an image from standard input"
+    add("-q", "--query", nargs="+", metavar="FILE", help=text)
+    add("--query-id", nargs="+", metavar="ID", help="indexed pictures, by their ids")
+    text = f"number of random test images (default: {SAMPLE})"
+    add("-s", "--sample", type=positive_int, metavar="N", help=text)
+    add = group.add_argument
+    text = "words, for an index made with a folder that has text_model.onnx and tokenizer.json"
+    add("--text", nargs="+", metavar="WORDS", help=text)
+    add("--seed", type=int, help="same seed, same random test images")
+    add("--invert", action="store_true", help="swap dark and light in query files")
+    text = "combine all, images and texts, into one query, the mean of their codes; 2:a.png "
+    text += "-1:b.png gives weights"
+    add("--combine", action="store_true", help=text)
+    text = "search for this part of each query, in pixels or, with a decimal point, in fractions"
+    add("--crop", type=cli.checked(parse_crop), metavar="X,Y,W,H", help=text)
+    text = "search for each query in all 8 turns and flips"
+    add("--any-orientation", action="store_true", help=text)
+
+    add = parser.add_argument_group("how to search").add_argument
+    text = f"results for each query (default: {MAX_RESULTS})"
+    add("-k", "--max-results", type=positive_int, help=text)
+    text = "results within this distance only; without -k, all of them"
+    add("--max-distance", type=cli.non_negative_float, metavar="D", help=text)
+    add("--metric", choices=METRICS, help="distance to rank by (default: the index's)")
+    text = "search width of an approximate engine: clusters, efSearch or candidates"
+    add("--probe", type=positive_int, metavar="N", help=text)
+
+    add = parser.add_argument_group("what to do instead").add_argument
+    text = "measure retrieval, by the test images, or else by each indexed image"
+    add("--evaluate", action="store_true", help=text)
+    text = "with --evaluate: images to search for, such as a folder with the same sub-folders"
+    add("--queries", metavar="DATASET", help=text)
+    text = "list groups of near-identical indexed images, and the one to keep of each: the "
+    text += "largest, of several the oldest; --max-distance is the largest distance"
+    add("--duplicates", action="store_true", help=text)
+    text = "keep the duplicates in this folder rather than others"
+    add("--prefer", metavar="FOLDER", help=text)
+    text = "search on from the results by commands on standard input; help lists them"
+    add("--interactive", action="store_true", help=text)
+
+    group = parser.add_argument_group("what to show")
+    add = group.add_mutually_exclusive_group().add_argument
+    add("--json", action="store_true", help="print results as JSON, one line for each query")
+    text = "print the paths of the results, one a line; of duplicates, those to remove"
+    add("--paths", action="store_true", help=text)
+    add = group.add_argument
+    add("-0", "--null", action="store_true", help="end each path with NUL, for xargs -0")
+    add("--output", metavar="DIR", help="write pictures there instead of opening windows")
+    text = "write one page of queries and results, with pictures inside, instead of opening windows"
+    add("--html", metavar="FILE", type=cli.path_ending_in(".html", ".htm"), help=text)
+    add("--preview", action="store_true", help="show the first results inside the terminal")
+    add("--strip", action="store_true", help="show query and results in one row")
+    add("--tile", type=positive_int, metavar="PIXELS", help="side of the tiles")
+    text = "also draw the whole index in two dimensions, queries and results marked (default "
+    text += "method: pca)"
+    add("--map", nargs="?", const="pca", choices=("pca", "tsne", "umap"), help=text)
+
+    argv = sys.argv[1:] if argv is None else argv
+    # argparse takes a weight such as -1:b.png for a flag, unless it begins with a space.
+    argv = [f" {text}" if re.match(r"-[\d.]+:", text) else text for text in argv]
+    args = parser.parse_args(argv)
+    cli.refuse_unused(parser, args, NEEDS, EXCLUDES)
+    if args.text and not (args.query or args.query_id):
+        cli.refuse_unused(parser, args, {}, {"text": ("crop", "any_orientation", "invert")})
+    if args.interactive and "-" in (args.query or ()):
+        parser.error("--query - and --interactive both read standard input")
+    others = args.json or args.paths or args.html or args.preview
+    args.draws_sheets = not args.interactive and bool(args.output or not others)
+    if not args.draws_sheets and not args.interactive:
+        for flag in ("json", "paths", "html", "preview"):
+            cli.refuse_unused(parser, args, {}, {flag: DRAWING_FLAGS}, " unless --output is given")
+    return args

@@ -1,0 +1,96 @@
+"""Export of Keras models to encoders, and model files of any format opened as encoders."""
+
+import logging
+import os
+import tempfile
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+from pyimagesearch.encoders.encoder import Encoder
+from pyimagesearch.encoders.keras_files import encoder_of, load_model, save_model
+from pyimagesearch.encoders.onnx_files import is_export
+from pyimagesearch.files import sha256_of
+
+MAX_DIFFERENCE = 1e-3  # between a code by ONNX Runtime and by Keras, in any dimension
+
+
+def open_encoder(path, image_size=None, resize_mode=None):
+    """Return the Encoder of a model: `.onnx`, a folder with one, or a `.keras` or `.h5` file.
+
+    `image_size` and `resize_mode` are those of `read_export`. Raises OSError when the file cannot
+    be read and ValueError when it is not such a model.
+    """
+    if is_export(path):
+        return encoder_from_export(path, image_size, resize_mode)
+    is_onnx = Path(path).suffix.lower() == ".onnx"
+    return Encoder.from_onnx(path) if is_onnx else encoder_from_keras(path)
+
+
+def encoder_from_export(path, image_size=None, resize_mode=None):
+    """Return the Encoder of a network that another library exported; see `read_export`."""
+    from pyimagesearch.encoders.onnx_network import read_export
+
+    onnx, spec, dim, text, fingerprint = read_export(path, image_size, resize_mode)
+    return Encoder(onnx, spec, dim, Path(path).resolve().name, fingerprint, text)
+
+
+def encoder_from_keras(path):
+    """Return the Encoder of a saved Keras model that has a layer `encoded` or `encoder`.
+
+    Raises OSError when the file cannot be read and ValueError when it is not a Keras model, needs
+    custom code to load, or has no such layer.
+    """
+    model, spec = load_model(path)
+    return encoder_from_network(encoder_of(model, path), spec, Path(path).name, sha256_of(path))
+
+
+def encoder_from_network(network, spec, model, model_sha256):
+    """Return the Encoder of a Keras network, images (n, *spec.shape) to codes (n, dim).
+
+    `model` and `model_sha256` are the name and the SHA-256 of the file that the network is from.
+    Raises ValueError when the codes by ONNX Runtime differ from those by Keras.
+    """
+    sample = np.random.default_rng(0).random((4, *spec.shape), dtype=np.float32)
+    expected = np.asarray(network(sample, training=False))
+    if not np.isfinite(expected).all():
+        raise ValueError(
+            f"the model {model} gives codes with NaN or infinity: its training diverged; train it "
+            "again with a lower --learning-rate"
+        )
+    encoder = Encoder(_export_onnx(network), spec, expected.shape[1], model, model_sha256)
+    difference = np.abs(encoder.encode(sample) - expected).max()
+    if not difference < MAX_DIFFERENCE:
+        raise ValueError(
+            f"cannot export {model}: its codes by ONNX Runtime and by Keras differ by up to "
+            f"{difference:.2g}, expected less than {MAX_DIFFERENCE}"
+        )
+    return encoder
+
+
+def save_encoder(model, path, spec):
+    """Write the part of a Keras autoencoder that gives the code, as `.keras`, `.h5` or `.onnx`."""
+    if Path(path).suffix.lower() == ".onnx":
+        encoder_from_network(encoder_of(model), spec, Path(path).name, "").save_onnx(path)
+    else:
+        save_model(encoder_of(model, flat=False), path, spec)
+
+
+def _export_onnx(network):
+    """Return a Keras network, which has been called before, as ONNX bytes for any batch size."""
+    logging.getLogger("tf2onnx").setLevel(logging.ERROR)
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Keras uses names that NumPy has deprecated
+        file = os.path.join(folder, "encoder.onnx")
+        try:
+            # tf2onnx copies the network before each of its optimizations, in case one fails. That
+            # takes gigabytes and most of the time, so it is done only after a failure.
+            os.environ["TF2ONNX_CATCH_ERRORS"] = "false"
+            network.export(file, format="onnx", verbose=False)
+        except Exception:
+            del os.environ["TF2ONNX_CATCH_ERRORS"]
+            network.export(file, format="onnx", verbose=False)
+        finally:
+            os.environ.pop("TF2ONNX_CATCH_ERRORS", None)
+        return Path(file).read_bytes()

@@ -1,0 +1,130 @@
+"""Encoding on a Ray cluster: blocks of rows are sent to workers, one core each.
+
+Ray encodes the block of a lost worker again on another. The workers need the images at the same
+path, and the packages of requirements.txt; they need neither TensorFlow nor a token.
+"""
+
+import importlib.util
+import logging
+import os
+import re
+import socket
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from pyimagesearch.datasets import folder
+from pyimagesearch.datasets.catalog import open_source
+from pyimagesearch.encoders.encoder import Encoder
+from pyimagesearch.encoders.encoding import warn_unreadable
+
+ROWS_PER_BATCH = 64
+ROWS_PER_BLOCK = 1024  # encoded again if a worker is lost, at most
+
+
+class Worker:
+    """Encodes batches of rows, with one thread for decoding and one for the network."""
+
+    def __init__(self, encoder, source, files):
+        """Take the result of `Encoder.to_dict`, and `source` and `files` as `open_source` does."""
+        folder.decoder_threads = 1
+        self._encoder = Encoder.from_dict(encoder)
+        self._encoder.threads = 1
+        self._dataset = open_source(source, files)
+
+    def __call__(self, batch):
+        """Return a batch, {"row": ..., "id": ...}, with `code`, `digest` and `reason` added.
+
+        The reason is empty, or why a file could not be read.
+        """
+        ids = [os.fsdecode(id) for id in batch["id"]]
+        codes = np.zeros((len(ids), self._encoder.dim), np.float32)
+        digests = np.zeros((len(ids), 2), np.uint64)
+        dataset = self._dataset.with_ids(ids)
+        for found in dataset.batches(self._encoder.spec, len(ids)):
+            codes[found.rows] = self._encoder.encode(found.images)
+            if found.digests is not None:
+                digests[found.rows] = found.digests
+        reasons = np.array([dataset.unreadable.get(id, "") for id in ids])
+        return {"row": batch["row"], "code": codes, "digest": digests, "reason": reasons}
+
+
+def connect(address=None):
+    """Join the Ray cluster at an address, or a running one on this host, or start one here.
+
+    Raises ImportError without Ray, OSError when there is no cluster at the address.
+    """
+    if importlib.util.find_spec("ray") is None:
+        raise ImportError("--ray needs Ray: pip install -r requirements-scale.txt")
+    if match := re.fullmatch(r"([^:/]+):(\d+)", address or ""):
+        try:  # Ray itself would try for minutes
+            socket.create_connection((match[1], int(match[2])), timeout=10).close()
+        except (OSError, OverflowError) as error:
+            raise ConnectionError(f"cannot reach a Ray cluster at {address}: {error}") from None
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # its errors are raised here as well
+    import ray
+
+    code = {"py_modules": [str(Path(__file__).parent.parent)]}
+    try:
+        ray.init(
+            address=address,
+            runtime_env=code,
+            logging_level=logging.ERROR,
+            log_to_driver=False,
+            ignore_reinit_error=True,
+        )
+    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ConnectionError(f"cannot join the Ray cluster at {address}: {reason}") from None
+    ray.data.DataContext.get_current().enable_progress_bars = False
+    for name in ("ray", "ray.data"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def encode_on_cluster(dataset, rows, encoder):
+    """As `encode.encode_rows`, on the cluster that `connect` joined; rows come in any order."""
+    import ray
+
+    warn_unreadable(dataset.unreadable.items())
+    if not len(rows):
+        return
+    try:
+        with tqdm(total=len(rows), unit="image", leave=False, disable=None) as bar:
+            encoded = _submit(dataset, [int(row) for row in rows], encoder)
+            for batch in encoded.iter_batches(batch_size=None, batch_format="numpy"):
+                good = batch["reason"] == ""
+                pairs = zip(batch["row"][~good], batch["reason"][~good], strict=True)
+                bad = [(dataset.ids[row], str(reason)) for row, reason in pairs]
+                dataset.unreadable |= dict(bad)
+                warn_unreadable(bad)
+                digests = None if dataset.file_stats is None else batch["digest"][good]
+                yield batch["row"][good], batch["code"][good], digests
+                bar.update(len(batch["row"]))
+    except ray.exceptions.RayError as error:
+        reason = " ".join(str(error).split())[-300:]
+        raise OSError(f"Ray failed to encode: {reason}") from None
+
+
+def _submit(dataset, rows, encoder):
+    """Return the Ray dataset of encoded rows, computed as it is iterated."""
+    import ray
+    from pyarrow import table
+
+    parts = [rows[start : start + ROWS_PER_BLOCK] for start in range(0, len(rows), ROWS_PER_BLOCK)]
+    blocks = [
+        table({"row": part, "id": [os.fsencode(dataset.ids[row]) for row in part]})
+        for part in parts
+    ]
+    return ray.data.from_arrow(blocks).map_batches(
+        Worker,
+        fn_constructor_args=(
+            encoder.without_text().to_dict(),
+            dataset.source,
+            dataset.file_stats is not None,
+        ),
+        batch_size=ROWS_PER_BATCH,
+        batch_format="numpy",
+        num_cpus=1,
+        concurrency=(1, max(1, int(ray.cluster_resources().get("CPU", 1)))),
+    )

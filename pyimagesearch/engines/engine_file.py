@@ -1,0 +1,197 @@
+"""Engines as files: a FAISS index, opened as a memory map, with its description at the end.
+
+The file is what faiss.write_index writes, then JSON, then the lengths of both and a magic number.
+FAISS reads as far as its own part, so that either can be read without the other.
+"""
+
+import hashlib
+import json
+import os
+import shlex
+import struct
+from dataclasses import asdict
+
+import numpy as np
+
+from pyimagesearch.engines.engine import as_vectors
+from pyimagesearch.engines.exact import ExactEngine
+from pyimagesearch.files import atomic_write, content_size, verify_checksum
+from pyimagesearch.metric import METRICS
+
+MAGIC = b"PISENG02"
+OLD_MAGIC = b"PISENG01"  # of files without a checksum
+FOOTER = struct.Struct("<QQ8s")  # bytes of the index, bytes of the JSON, MAGIC
+MAX_JSON = 1 << 20
+WHOLE = 64 << 20  # bytes of codes up to which all of them are hashed, in 0.1 s
+SAMPLES = 1024
+SUFFIX = ".engine"
+
+
+def engine_path(index_path):
+    """Return the name of the file that holds the engine of an index: beside it, named after it."""
+    return f"{index_path}{SUFFIX}"
+
+
+def fingerprint(codes):
+    """Return a SHA-256 of codes, 64 hexadecimal digits.
+
+    Up to 64 MB all of their bytes count. Of more, so that a large memory map is not read to open
+    it, their shape, their first and last rows, and 1,024 rows spread over them: other codes are
+    detected, a change of a few rows may not be. An index that is changed in place should keep a
+    number of its own and give that to `save_engine` and `load_engine` instead.
+    """
+    codes = as_vectors(codes)
+    digest = hashlib.sha256(f"{codes.dtype.str} {codes.shape}".encode())
+    if codes.nbytes > WHOLE:
+        codes = codes[np.linspace(0, len(codes) - 1, SAMPLES).astype(np.int64)]
+    digest.update(np.ascontiguousarray(codes))
+    return digest.hexdigest()
+
+
+def save_engine(engine, path, codes_fingerprint=None):
+    """Write a FaissEngine to one file, whole or not at all.
+
+    `codes_fingerprint` is any string that tells its codes from others, else their `fingerprint`.
+    Raises OSError when it cannot be written, ValueError for exact search, which needs no file.
+    """
+    import faiss
+
+    from pyimagesearch.engines.faiss_engine import FaissEngine
+
+    if not isinstance(engine, FaissEngine):
+        raise ValueError(f"{engine.name} search needs no engine file")
+    about = {
+        "engine": engine.name,
+        "metric": engine.metric.name,
+        "fingerprint": codes_fingerprint or fingerprint(engine.codes),
+        "inverted": engine.inverted,
+        "probe": engine.probe,
+        "shortlist": engine.shortlist,
+        "report": engine.report and asdict(engine.report),
+        "elbow": engine.elbow and asdict(engine.elbow),
+    }
+    text = json.dumps(about).encode()
+    with atomic_write(path, checksum=True) as temporary:
+        try:
+            faiss.write_index(engine.index, str(temporary))
+        except RuntimeError as error:
+            raise OSError(f"cannot write {path}: {' '.join(str(error).split())}") from error
+        size = os.path.getsize(temporary)
+        with open(temporary, "ab") as file:
+            file.write(text + FOOTER.pack(size, len(text), MAGIC))
+
+
+def load_engine(path, codes, metric=None, codes_fingerprint=None):
+    """Open an engine file for the `codes`, float32 (n, d), that it was built from.
+
+    The index is memory-mapped: only the parts that a search touches are read. `metric` is the one
+    wanted, any if None. Nothing in the file is run, but FAISS parses it in C++ and
+    only its own checks protect from a malicious file: open only your own.
+
+    Raises OSError when it cannot be read, ValueError, saying how to build it again, when it is cut
+    short, foreign, of other codes, or for another metric.
+    """
+    # Imported here, because exact search needs none of it.
+    from pyimagesearch.engines.faiss_engine import FaissEngine
+    from pyimagesearch.engines.kmeans import Elbow
+    from pyimagesearch.engines.tuning import EngineReport
+
+    codes, (about, size) = as_vectors(codes), _read_about(path, verify=True)
+    name = about["engine"]
+    again = f"{_again(path)} {shlex.quote(name)}"
+    if metric not in (None, about["metric"]):
+        raise ValueError(
+            f"{path} is for {about['metric']} distance, not {metric}: {again} --metric {metric}"
+        )
+    if about["fingerprint"] != (codes_fingerprint or fingerprint(codes)):
+        raise ValueError(f"{path} was built for other codes than these: {again}")
+    try:
+        engine = FaissEngine(
+            _read_index(path, size, about["inverted"]), codes, about["metric"], name
+        )
+        if not engine.scans:
+            engine.shortlist = about["shortlist"]
+        engine.probe = about["probe"]
+        engine.report = about["report"] and EngineReport(**about["report"])
+        engine.elbow = about["elbow"] and Elbow(**about["elbow"])
+    except (KeyError, TypeError, ValueError, RuntimeError, MemoryError) as error:
+        raise ValueError(f"{path} is damaged: {again}") from error
+    return engine
+
+
+def open_engine(index_path, codes, metric, codes_sha256=None, probe=None):
+    """Return the engine to search an index file by: the stored one, else exact search.
+
+    `codes` are float32 (n, d), `codes_sha256` identifies them. `probe` replaces the one found when
+    the engine was built. Raises as `load_engine` does, and ValueError for a probe of exact search.
+    """
+    path = engine_path(index_path)
+    if os.path.exists(path):
+        engine = load_engine(path, codes, metric, codes_sha256)
+        if probe is not None:
+            engine.probe = probe
+        return engine
+    if probe is not None:
+        raise ValueError(
+            f"{index_path} is searched exactly, which has nothing to probe: give it another engine "
+            f"with: python index_images.py --index {shlex.quote(str(index_path))} --engine NAME"
+        )
+    return ExactEngine(codes, metric)
+
+
+def engine_name(path):
+    """Return the name of the engine in a file; raises as `load_engine` does."""
+    return _read_about(path)[0]["engine"]
+
+
+def _again(path):
+    """Return what to do about a bad engine file; the name of an engine completes it."""
+    index_path = str(path).removesuffix(SUFFIX)
+    command = f"python index_images.py --index {shlex.quote(index_path)} --engine"
+    return f"build it again with: {command}"
+
+
+def _read_about(path, verify=False):
+    """Return what the end of the file says of the engine, and the size of the FAISS index.
+
+    With `verify` the checksum of a file of up to WHOLE bytes is compared: FAISS itself may crash on
+    a damaged file.
+    """
+    try:
+        if verify and os.path.getsize(path) <= WHOLE:
+            verify_checksum(path)
+        return _parse_about(path)
+    except (KeyError, TypeError, ValueError, struct.error) as error:
+        raise ValueError(f"{path} is not a complete engine file: {_again(path)} NAME") from error
+
+
+def _parse_about(path):
+    total = content_size(path)
+    has_checksum = total < os.path.getsize(path)
+    with open(path, "rb") as file:
+        file.seek(max(0, total - FOOTER.size))
+        size, length, magic = FOOTER.unpack(file.read(FOOTER.size))
+        known = magic == (MAGIC if has_checksum else OLD_MAGIC)
+        if not known or length > MAX_JSON or size + length + FOOTER.size != total:
+            raise ValueError("not an engine file")
+        file.seek(size)
+        about = json.loads(file.read(length))
+    texts = about["engine"], about["metric"], about["fingerprint"]
+    if not all(isinstance(text, str) for text in texts) or about["metric"] not in METRICS:
+        raise ValueError("not an engine file")
+    return about, size
+
+
+def _read_index(path, size, inverted):
+    """Memory-map the FAISS index at the start of the file."""
+    import faiss
+
+    # Two implementations: inverted lists are left on disk by the one, all else by the other.
+    mapped = faiss.IO_FLAG_MMAP if inverted else faiss.IO_FLAG_MMAP_IFC
+    before = faiss.get_deserialization_vector_byte_limit()
+    # No array of an honest file is larger than the file, so none of another may ask for more.
+    faiss.set_deserialization_vector_byte_limit(max(size, 1 << 20))
+    try:
+        return faiss.read_index(str(path), mapped | faiss.IO_FLAG_SKIP_PRECOMPUTE_TABLE)
+    finally:
+        faiss.set_deserialization_vector_byte_limit(before)

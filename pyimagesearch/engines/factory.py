@@ -1,0 +1,233 @@
+"""Building an engine from a string: exact, auto, clusters, hash codes, or any FAISS index."""
+
+import re
+import time
+
+import faiss
+import numpy as np
+
+from pyimagesearch.engines.engine import as_vectors
+from pyimagesearch.engines.exact import ExactEngine, threads
+from pyimagesearch.engines.faiss_engine import FaissEngine, innermost
+from pyimagesearch.engines.kmeans import ITERATIONS, REDOS, find_elbow
+from pyimagesearch.engines.tuning import QuerySample, measure, tune
+from pyimagesearch.metric import get_metric
+from pyimagesearch.terminal import ctrl_c_ends_process
+
+EXACT_SIZE = 100_000  # up to here exact search of a 16-d code takes half a millisecond
+GRAPH_SIZE = 500_000  # up to here a graph is built within a minute or two
+PQ_POINTS = 64
+OPQ_ROUNDS = 10
+SMALL_TRAINING = 1 << 28  # multiplications, a tenth of a second
+HASH_SCAN_SIZE = 1_000_000  # up to here scanning all hash codes takes a millisecond or two
+CODES_PER_BLOCK = 1 << 20  # added at once, so that a memory map is never held as a whole
+KNOWN = "exact, auto, clusters[:K], hash:BITS or a FAISS factory string such as HNSW32, IVF256,Flat"
+
+# The FAISS factory strings that are accepted. For some others FAISS ends the process (HNSW1, PQ4x0,
+# PQ8,Refine(HNSW1)), never returns (NSG32 for equal codes) or cannot read its file (ZnLattice).
+_N, _GRAPH, _BITS = r"[1-9]\d{0,6}", r"(?:[2-9]|[1-9]\d{1,2})", r"(?:[1-9]|1[0-6])"
+_SQ = r"SQ(?:4|6|8|fp16|bf16|8_direct|8_direct_signed)"
+_PQ = rf"PQ{_N}(?:x{_BITS}|x4fsr?(?:_{_N})?)?(?:np)?"
+_RESIDUAL = rf"P?(?:RQ|LSQ)(?:[1-9]x)?[1-9]\d?x{_BITS}"
+_TURN = rf"(?:PCAW?R?{_N}|OPQ{_N}(?:_{_N})?|ITQ(?:{_N})?|RR{_N}|Pad{_N}|L2norm)"
+_FLAT = rf"(?:Flat|{_SQ}|{_PQ}|{_N}\+PQ{_N})"
+_HASH = rf"(?:LSHr?t?|{_TURN},SHg?|RaBitQ(?:fs)?[1-9]?)"
+_STORED = rf"(?:{_FLAT}|FlatDedup|PQ{_N}\+{_N}|{_RESIDUAL}|{_HASH})"
+_WHOLE = rf"(?:{_STORED}|HNSW(?:{_GRAPH})?(?:[_,]{_FLAT})?)"
+_FACTORY = re.compile(
+    rf"(?:{_TURN},)*(?:IVF{_N}(?:_HNSW(?:{_GRAPH})?)?,{_STORED}|{_WHOLE})"
+    rf"(?:,RFlat|,Refine\((?:Flat|{_SQ})\))?"
+)
+
+
+def recommend_engine(count, dim):
+    """Return the engine that suits `count` codes of `dim` dimensions, and the reason."""
+    if count <= EXACT_SIZE:
+        return "exact", f"{count:,} codes are few enough to compare with all of them"
+    if count <= GRAPH_SIZE:
+        return (
+            "HNSW32",
+            f"for {count:,} codes a graph is fastest, and still built in a minute or two",
+        )
+    # Half a byte a number or less; a prime number of them cannot be cut into parts.
+    parts = max(m for m in range(1, min(64, max(1, dim // 2)) + 1) if dim % m == 0)
+    code = f"PQ{parts}" if 8 * parts >= dim else "SQ8"
+    return (
+        f"IVF{list_count(count)},{code}",
+        f"{count:,} codes are best held compressed, in lists of which a search reads a few",
+    )
+
+
+def list_count(count):
+    """Return the number of inverted lists for `count` codes: the power of 2 near 4 sqrt(n).
+
+    The FAISS guidelines ("Guidelines to choose an index") advise 4 to 16 sqrt(n).
+    """
+    return 2 ** max(0, round(np.log2(4 * count**0.5)))
+
+
+def build_engine(codes, engine="auto", metric="euclidean", recall=0.98, seed=0, depth=10):
+    """Return a trained and tuned engine over float32 `codes` (n, d), which may be a memory map.
+
+    `engine` is "exact"; "auto", by size (`reason` says why); "clusters" or "clusters:K", K-means
+    with K by the elbow (`elbow`) if not given; "hash:BITS", binary codes; or a FAISS factory
+    string. Its probe is set to find the fraction `recall` of the `depth` nearest, except for
+    clusters, where it is 1: the query's own. The measurement is in `report`. With seed None a graph
+    is built on all cores, and differs each time.
+
+    Raises ValueError when there is no such engine or it does not suit the codes.
+    """
+    codes, metric = as_vectors(codes), get_metric(metric).name
+    if not len(codes):
+        raise ValueError("there are no codes to build an engine for: index some images first")
+    if not 0 < recall <= 1:
+        raise ValueError(f"expected a recall above 0 and at most 1, received {recall}")
+    if not all(np.isfinite(block).all() for block in _blocks(codes)):
+        raise ValueError("some codes hold NaN or infinity: index again with a sound model")
+    require_engine(engine, codes.shape[1])
+    reason = None
+    if engine == "auto":
+        engine, reason = recommend_engine(*codes.shape)
+    started = time.perf_counter()
+    built = ExactEngine(codes, metric) if engine == "exact" else _build(codes, engine, metric, seed)
+    seconds = time.perf_counter() - started
+    built.reason = reason
+    sample = QuerySample(codes, metric, seed or 0, depth)
+    if built.name.startswith("clusters"):
+        built.probe = 1  # the query's own cluster
+    elif built.name != "exact":
+        tune(built, sample, recall, depth)
+    built.report = measure(built, sample, recall, depth, seconds)
+    return built
+
+
+def _build(codes, name, metric, seed):
+    """Return a trained but untuned FaissEngine."""
+    sample = _training_sample(codes, metric, seed or 0)
+    try:
+        with ctrl_c_ends_process():  # a single call of FAISS may take minutes
+            name, factory, elbow = _factory_string(name, sample, codes.shape, seed or 0)
+            index = _from_factory(name, factory, codes.shape[1])
+            _prepare(index, name, len(codes), seed or 0)
+            _train(index, sample, name)
+            _add(index, codes, metric, seed)
+    except (RuntimeError, MemoryError) as error:
+        raise ValueError(
+            f"cannot build the engine {name} for {len(codes):,} codes of {codes.shape[1]} "
+            f"dimensions ({_why(error)}): choose another, or exact"
+        ) from error
+    engine = FaissEngine(index, codes, metric, name)
+    engine.elbow = elbow
+    return engine
+
+
+def require_engine(name, dim):
+    """Raise ValueError if there is no engine of that name for codes of `dim` dimensions."""
+    kind, _, number = name.partition(":")
+    if kind in ("clusters", "hash"):
+        if (number or kind == "hash") and not re.fullmatch("[1-9][0-9]{0,6}", number):
+            raise ValueError(f"unknown engine {name}: expected clusters, clusters:6 or hash:32")
+        if kind == "hash" and int(number) % 8:
+            raise ValueError(
+                f"expected hash bits in whole bytes, such as 16, 32 or 64, received {number}"
+            )
+    elif name not in ("exact", "auto"):
+        _from_factory(name, name, dim)
+
+
+def _from_factory(name, factory, dim):
+    if not _FACTORY.fullmatch(factory):
+        raise ValueError(f"unknown engine {name} for codes of {dim} dimensions: expected {KNOWN}")
+    try:
+        return faiss.index_factory(dim, factory)
+    except RuntimeError as error:
+        raise ValueError(
+            f"unknown engine {name} for codes of {dim} dimensions ({_why(error)}): expected {KNOWN}"
+        ) from error
+
+
+def _factory_string(name, sample, shape, seed):
+    """Return an engine's name in full, its FAISS factory string, and the Elbow that chose K."""
+    count, dim = shape
+    kind, _, number = name.partition(":")
+    if kind not in ("clusters", "hash"):
+        return name, name, None
+    if kind == "clusters":
+        elbow = None if number else find_elbow(sample, seed)
+        k = int(number) if number else elbow.chosen
+        return f"clusters:{k}", f"IVF{k},Flat", elbow
+    bits = int(number)
+    # ITQ (Gong and Lazebnik, 2011) turns the codes until their signs say the most. There are as
+    # many signs as axes; with more bits than that, a random rotation into more axes comes first.
+    turn, itq = (f"RR{bits},", "ITQ") if bits > dim else ("", f"ITQ{bits}")
+    if count <= HASH_SCAN_SIZE:
+        return name, f"{turn}{itq},LSH", None
+    return name, f"{turn}IVF{list_count(count)},{itq},SHg", None
+
+
+def _training_sample(codes, metric, seed):
+    """Return codes to train with, float32, all of them or a random sample."""
+    wanted = max(200_000, 64 * list_count(len(codes)))
+    if len(codes) > wanted:
+        rows = np.random.default_rng(seed).choice(len(codes), wanted, replace=False)
+        codes = codes[np.sort(rows)]
+    return np.ascontiguousarray(get_metric(metric).points(codes))
+
+
+def _prepare(index, name, count, seed):
+    """Check that there are codes enough, and seed what is random."""
+    ivf = faiss.try_extract_index_ivf(index)
+    if ivf is not None and ivf.nlist > count:
+        raise ValueError(
+            f"the engine {name} makes {ivf.nlist:,} clusters and needs as many codes, received "
+            f"{count:,}: choose fewer ({list_count(count)}), or exact"
+        )
+    inner = innermost(index)
+    if ivf is not None:
+        ivf.cp.seed, ivf.cp.min_points_per_centroid = seed + 1, 1
+    storage = faiss.downcast_index(inner.storage) if hasattr(inner, "storage") else inner
+    if hasattr(storage, "pq"):
+        # 64 points a centroid recall as much as FAISS' 256, in a quarter of the time.
+        storage.pq.cp.seed, storage.pq.cp.min_points_per_centroid = seed + 1, 1
+        storage.pq.cp.max_points_per_centroid = PQ_POINTS
+        if hasattr(storage, "do_polysemous_training"):
+            # Orders the centroids so that code words rank by Hamming distance, which is not used
+            # here and takes most of the time.
+            storage.do_polysemous_training = False
+    if isinstance(inner, faiss.IndexIVFPQ):
+        # The tables are nlist x M kilobytes: slower to open than they are ever worth here.
+        inner.use_precomputed_table = -1
+    if isinstance(index, faiss.IndexPreTransform):
+        turn = faiss.downcast_VectorTransform(index.chain.at(index.chain.size() - 1))
+        if isinstance(turn, faiss.OPQMatrix):
+            turn.max_train_points, turn.niter = 256 * PQ_POINTS, OPQ_ROUNDS
+
+
+def _train(index, sample, name):
+    ivf = faiss.try_extract_index_ivf(index)
+    if name.startswith("clusters"):  # few centroids easily settle badly
+        ivf.cp.niter, ivf.cp.nredo = ITERATIONS, REDOS
+    # K-means synchronises its threads thousands of times, which slows small samples down.
+    small = sample.size * max(256, ivf.nlist if ivf else 0) < SMALL_TRAINING
+    with threads(1 if small else None):
+        index.train(sample)
+
+
+def _add(index, codes, metric, seed):
+    # With several threads a graph depends on their timing.
+    one_thread = seed is not None and "HNSW" in type(faiss.downcast_index(index)).__name__
+    with threads(1 if one_thread else None):
+        for block in _blocks(codes):
+            index.add(np.ascontiguousarray(get_metric(metric).points(block)))
+
+
+def _blocks(codes):
+    return (
+        codes[start : start + CODES_PER_BLOCK] for start in range(0, len(codes), CODES_PER_BLOCK)
+    )
+
+
+def _why(error):
+    """Return the reason that FAISS gives, without the place in its source."""
+    text = " ".join(str(error).split())
+    return re.sub(r"^.*?(failed: |Error: |\.cpp:\d+: )", "", text) or "no reason given"

@@ -1,0 +1,186 @@
+"""Approximate engines: candidates from any FAISS index, ranked by true distance."""
+
+from functools import cached_property
+
+import faiss
+import numpy as np
+
+from pyimagesearch.engines.engine import Engine, checked_probe
+from pyimagesearch.engines.exact import ExactEngine, rerank, threads
+
+MAX_EF_SEARCH = 4096
+
+
+class FaissEngine(Engine):
+    """Candidates from a FAISS index, always ranked by the true distances of their codes.
+
+    The index holds the points of the metric, such as codes scaled to length 1 for cosine.
+    """
+
+    def __init__(self, index, codes, metric, name):
+        """Search float32 `codes` (n, d), held by the trained FAISS `index` in the same order.
+
+        `codes` may be a memory map: a search reads the rows of its candidates only.
+        """
+        super().__init__(codes, metric)
+        if (index.ntotal, index.d) != self.codes.shape or not index.is_trained:
+            raise ValueError(
+                f"the engine {name} holds {index.ntotal:,} codes of {index.d} dimensions, "
+                f"expected {self.codes.shape[0]:,} of {self.codes.shape[1]}: build it again"
+            )
+        self.index, self.name = index, name
+        self._inner = innermost(index)
+        self._ivf = self._inner if isinstance(self._inner, faiss.IndexIVF) else None
+        self._hnsw = self._inner if isinstance(self._inner, faiss.IndexHNSW) else None
+        quantizer = faiss.downcast_index(self._ivf.quantizer) if self._ivf is not None else None
+        self._centroid_graph = quantizer if isinstance(quantizer, faiss.IndexHNSW) else None
+        self._hashed = isinstance(self._inner, faiss.IndexLSH)
+        self.compressed = _bytes_a_code(self._inner) < 4 * index.d
+        # These two compute the squares of the differences of the codes themselves.
+        whole = isinstance(faiss.downcast_index(index), (faiss.IndexIVFFlat, faiss.IndexHNSWFlat))
+        self._true = whole and self.metric.prepare is None
+        if self._hnsw is not None:  # a sixth faster, and finds as much
+            self._hnsw.hnsw.search_bounded_queue = False
+        self._probe = min(16, self.probe_limit)
+        self._parameters = {}
+        self.shortlist = 40 if self.compressed else 10
+
+    @property
+    def probe_limit(self):
+        """The largest `probe` that makes a difference."""
+        if self._ivf is not None:
+            return self._ivf.nlist
+        return min(len(self), MAX_EF_SEARCH) if self._hnsw is not None else len(self)
+
+    @property
+    def probe_start(self):
+        """The smallest `probe` worth trying."""
+        return 1 if self._ivf is not None else min(16, self.probe_limit)
+
+    @property
+    def inverted(self):
+        """Whether the codes are held in inverted lists."""
+        return self._ivf is not None
+
+    @property
+    def scans(self):
+        """Whether every query is compared with all of the index, so that `probe` is `shortlist`."""
+        return self._ivf is None and self._hnsw is None
+
+    @property
+    def probe(self):
+        """How widely a search looks: nprobe of inverted lists, efSearch of a graph.
+
+        Where the whole index is scanned it is `shortlist`: the candidates ranked by true distance
+        for the 10 nearest; for the k nearest, sqrt(k / 10) times as many, at least 2 k.
+        """
+        return self.shortlist if self.scans else self._probe
+
+    @probe.setter
+    def probe(self, probe):
+        probe = checked_probe(probe, self.probe_limit)
+        if self.scans:
+            self.shortlist = probe
+        else:
+            self._probe = probe
+
+    @property
+    def nbytes(self):
+        """The size of the index as a file, in bytes."""
+        return index_bytes(self.index)
+
+    def shortlist_size(self, k):
+        """Return the number of candidates to rank by true distance for the k nearest."""
+        if not self.compressed:
+            return k
+        # Measured for PQ and hash codes: with sqrt(k / 10) times as many, recall@k is about level.
+        return max(2 * k, int(self.shortlist * (k / 10) ** 0.5))
+
+    def candidates_held(self, wanted):
+        """Return the room that `candidates` needs for one query, in candidates."""
+        # Counting needs room for as many candidates at every possible Hamming distance.
+        return wanted * (8 * self._inner.code_size + 1 if self._hashed else 1)
+
+    def search(self, queries, k):
+        """Search as every Engine; by exact search where all codes would be ranked anyway."""
+        if k >= 1 and self.shortlist_size(min(k, len(self))) >= len(self):
+            return self._exact.search(queries, k)
+        return super().search(queries, k)
+
+    def candidates(self, queries, wanted, probe):
+        """Return the distances inside the index, (q, wanted), and rows; see Engine."""
+        points = self.metric.points(queries)
+        with threads(1 if len(queries) == 1 else None):
+            if self._hashed:
+                return self._nearest_hashes(points, wanted)
+            if self._ivf is not None:
+                self._set("nprobe", probe)
+                if self._centroid_graph is not None:
+                    self._set("quantizer_efSearch", 2 * probe)
+            elif self._hnsw is not None:
+                self._set("efSearch", max(probe, wanted))
+            return self.index.search(points, wanted)
+
+    def _set(self, name, value):
+        """Set a search parameter of the index, if it changed."""
+        if self._parameters.get(name) != value:
+            faiss.ParameterSpace().set_index_parameter(self.index, name, value)
+            self._parameters[name] = value
+
+    def ranked(self, queries, estimates, rows, k):
+        """Return true distances, float32 (q, k) ascending, and rows of the k nearest candidates."""
+        if rows.max() >= len(self):
+            raise ValueError(f"the engine {self.name} is damaged: build it again")
+        if (short := rows[:, k - 1] < 0).any():  # a graph of many equal codes may be disconnected
+            distances, rows[short, :k] = self._exact.search(queries[short], k)
+            estimates[short, :k], rows[short, k:] = distances**2, -1
+        if self._true:
+            return self.metric.from_squares(estimates[:, :k]), rows[:, :k]
+        return rerank(queries, self.codes, rows, k, self.metric)
+
+    def _nearest_hashes(self, points, wanted):
+        """Rank by Hamming distance with counters, 3 times as fast as heaps for long shortlists."""
+        hashes, size = self.index.sa_encode(points), self._inner.code_size
+        distances = np.empty((len(points), wanted), np.int32)
+        rows = np.empty((len(points), wanted), np.int64)
+        faiss.hammings_knn_mc(
+            faiss.swig_ptr(hashes),
+            self._inner.codes.data(),
+            *(len(points), len(self), wanted, size),
+            faiss.swig_ptr(distances),
+            faiss.swig_ptr(rows),
+        )
+        return distances, rows
+
+    @cached_property
+    def _exact(self):
+        return ExactEngine(self.codes, self.metric.name)
+
+
+def index_bytes(index):
+    """Return the size of a FAISS index as a file, in bytes, without holding it in memory."""
+    size = 0
+
+    def count(block):
+        nonlocal size
+        size += len(block)
+
+    faiss.write_index(index, faiss.PyCallbackIOWriter(count, 1 << 20))
+    return size
+
+
+def innermost(index):
+    """Return the FAISS index that holds the codes, behind its transforms and wrappers."""
+    index = faiss.downcast_index(index)
+    while True:
+        if isinstance(index, faiss.IndexRefine):
+            index = faiss.downcast_index(index.base_index)
+        elif isinstance(index, (faiss.IndexPreTransform, faiss.IndexIDMap)):
+            index = faiss.downcast_index(index.index)
+        else:
+            return index
+
+
+def _bytes_a_code(index):
+    storage = index.storage if hasattr(index, "storage") else index
+    return getattr(faiss.downcast_index(storage), "code_size", 0)

@@ -1,0 +1,153 @@
+"""Measuring an engine against exact search, and tuning its search width."""
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from pyimagesearch.engines.exact import ExactEngine
+
+QUERIES, TIMED = 400, 100
+TOP, FIRST = 225, 10  # the depths that recall is reported at
+MAX_SHORTLIST = 20_480
+
+
+@dataclass(frozen=True)
+class EngineReport:
+    """What an engine was measured to do, against exact search of the same codes.
+
+    Queries are codes of the index, each left out of its own results. `recall_10` and `recall_k` are
+    the fractions of the true 10 and `k` nearest that it finds, `reached` whether recall@`depth` is
+    at least the `target` that it was tuned to; times are medians of a search for the `k` nearest,
+    one query at a time; `bytes_per_vector` is the size of the index, without the codes.
+    """
+
+    engine: str
+    metric: str
+    target: float
+    depth: int
+    reached: bool
+    recall_10: float
+    k: int
+    recall_k: float
+    milliseconds: float
+    exact_milliseconds: float
+    bytes_per_vector: float
+    build_seconds: float
+    probe: int | None
+
+    def __str__(self):
+        probe = "" if self.probe is None else f", probe {self.probe}"
+        return (
+            f"{self.engine}, {self.metric}: recall@10 {self.recall_10:.3f}, "
+            f"recall@{self.k} {self.recall_k:.3f}, {self.milliseconds:.2f} ms a query "
+            f"(exact {self.exact_milliseconds:.2f} ms), {self.bytes_per_vector:,.1f} bytes a "
+            f"vector, built in {self.build_seconds:.1f} s{probe}"
+        )
+
+
+class QuerySample:
+    """Queries, with the true distances of the codes nearest to them.
+
+    They are drawn from the codes, each to be left out of its own results, unless some are given.
+    """
+
+    def __init__(self, codes, metric, seed=0, depth=TOP, queries=None, rows=None):
+        """Sample from float32 `codes` (n, d), or from `queries` (q, d) that are not among them.
+
+        `rows` int64 (n,) are the row numbers of the codes in the engines that are going to be
+        measured, by default 0 to n - 1.
+        """
+        random = np.random.default_rng(seed)
+        if queries is None:
+            places = np.sort(random.choice(len(codes), min(QUERIES, len(codes)), replace=False))
+            self.queries = np.ascontiguousarray(codes[places])
+            self._own_rows = places if rows is None else rows[places]
+        else:
+            self.queries = random.permutation(queries)[:QUERIES]
+            places = self._own_rows = np.full(len(self.queries), -1)
+        self.exact = ExactEngine(codes, metric)
+        self.k = min(max(TOP, depth), len(codes) - 1)
+        self.truth = self._others(self.exact, self.k, places) if self.k else None
+
+    def _others(self, engine, k, own_rows):
+        """Return the distances, float32 (q, k), found by `engine`, without the query itself."""
+        distances, rows = engine.search(self.queries, k + 1)
+        if missing := k + 1 - rows.shape[1]:  # of a collection that changes meanwhile
+            distances = np.pad(distances, ((0, 0), (0, missing)), constant_values=np.inf)
+            rows = np.pad(rows, ((0, 0), (0, missing)), constant_values=-2)
+        own = rows == own_rows[:, np.newaxis]
+        own[:, -1] |= ~own.any(axis=1)
+        return distances[~own].reshape(len(rows), k)
+
+    def recall(self, engine, k):
+        """Return the mean fraction of the k nearest that `engine` finds; equals are as good."""
+        k = min(k, self.k)
+        if not k:
+            return 1.0
+        furthest = self.truth[:, k - 1 : k] * (1 + 1e-5)
+        return float((self._others(engine, k, self._own_rows) <= furthest).mean())
+
+    def milliseconds(self, engine):
+        """Return the median time of a search for the k nearest of one query."""
+        times = []
+        for query in self.queries[:TIMED]:
+            started = time.perf_counter()
+            engine.search(query[np.newaxis], max(self.k, 1))
+            times.append(time.perf_counter() - started)
+        return 1000 * float(np.median(times))
+
+
+def tune(engine, sample, target, depth=FIRST):
+    """Set the probe of `engine`, and its shortlist, to the smallest with recall@`depth` `target`.
+
+    Where nothing reaches it, they are left as wide as can be. `sample` is a QuerySample.
+    """
+
+    def recall():
+        return sample.recall(engine, depth)
+
+    if engine.compressed:
+        # So wide that what is still missed was lost to compression, not to the probe.
+        if not engine.scans:
+            engine.probe = max(64, engine.probe_limit // 8)
+        limit = min(MAX_SHORTLIST, len(engine))
+        aim = target if engine.scans else (1 + target) / 2
+        _smallest(engine, "shortlist", 20, limit, lambda: recall() >= aim)
+    if not engine.scans:
+        _smallest(
+            engine, "probe", engine.probe_start, engine.probe_limit, lambda: recall() >= target
+        )
+
+
+def _smallest(engine, setting, value, limit, reaches):
+    """Set the attribute to about the smallest value from `value` to `limit` that reaches."""
+    below = value = min(value, limit)
+    setattr(engine, setting, value)
+    while not (reached := reaches()) and value < limit:
+        below, value = value, min(2 * value, limit)
+        setattr(engine, setting, value)
+    while reached and value - below > max(1, value // 8):
+        middle = (value + below) // 2
+        setattr(engine, setting, middle)
+        below, value = (below, middle) if reaches() else (middle, value)
+    setattr(engine, setting, value)
+
+
+def measure(engine, sample, target, depth, build_seconds):
+    """Return the EngineReport of an engine."""
+    return EngineReport(
+        engine=engine.name,
+        metric=engine.metric.name,
+        target=target,
+        depth=depth,
+        reached=sample.recall(engine, depth) >= target,
+        recall_10=sample.recall(engine, FIRST),
+        k=sample.k,
+        recall_k=sample.recall(engine, sample.k),
+        milliseconds=sample.milliseconds(engine),
+        exact_milliseconds=sample.milliseconds(sample.exact),
+        bytes_per_vector=engine.nbytes / len(engine),
+        build_seconds=build_seconds,
+        probe=engine.probe,
+    )

@@ -1,0 +1,211 @@
+"""Index files: a pickle that the tutorial's own search can read, or HDF5."""
+
+import hashlib
+import os
+import pickle
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from pyimagesearch.datasets.catalog import is_source
+from pyimagesearch.datasets.dataset import FILE_STATS, RowIds
+from pyimagesearch.encoders.encoder import Encoder
+from pyimagesearch.files import atomic_write, is_inside, load_plain, verify_checksum
+from pyimagesearch.indexes.index import Index
+from pyimagesearch.metric import METRICS
+
+HDF5_SUFFIXES = (".h5", ".hdf5")
+# Codes up to this many values are all checked for NaN on loading; more would slow down opening.
+MAX_CHECKED_VALUES = 50_000_000
+MAX_CHECKED_BYTES = 64 << 20  # files up to this size are verified on loading, in 0.05 s
+PICKLE = b"\x80"  # the first byte of all pickles since protocol 2
+ENCODER_DATASETS = {"onnx", "text"}  # in HDF5; in a pickle they are entries of the encoder
+FORMAT = 2  # files without this number have no checksum
+
+
+def save_index(index, path, blocks=None):
+    """Write an index: HDF5 for a name ending in .h5 or .hdf5, else a pickle.
+
+    `indexes` and `features` in the pickle are those of the tutorial's own index. `blocks` yields
+    the features in parts, float32 (m, d), where there are more than memory holds at once.
+    """
+    data = {
+        "format": FORMAT,
+        "labels": index.labels,
+        "label_names": index.label_names,
+        "dataset": index.source,
+        "code_size": index.encoder.dim,
+        "metric": index.metric,
+        "model_sha256": index.encoder.model_sha256,
+        "encoder": index.encoder.to_dict(),
+        "files": index.file_stats,
+    }
+    blocks = [index.codes] if blocks is None else blocks
+    if is_hdf5(path):
+        from pyimagesearch.indexes.hdf5 import write_hdf5
+
+        for key in ENCODER_DATASETS & data["encoder"].keys():
+            data[key] = np.frombuffer(data["encoder"].pop(key), np.uint8)
+        return write_hdf5(path, data, list(index.ids), blocks)
+    features = np.ascontiguousarray(np.concatenate(list(blocks)))
+    # Row numbers are integers in the pickle, as in the tutorial's own.
+    ids = list(index.ids) if index.has_files else [int(id) for id in index.ids]
+    data |= {"indexes": ids, "features": features}
+    data["codes_sha256"] = hashlib.sha256(features).hexdigest()
+    with atomic_write(path, checksum=True) as temporary, open(temporary, "wb") as file:
+        pickle.dump(data, file, protocol=4)
+
+
+def is_hdf5(path):
+    """Whether an index of this name is an HDF5 file."""
+    return Path(path).suffix.lower() in HDF5_SUFFIXES
+
+
+def load_index(path, verify=False):
+    """Read an index of ours or of the tutorial's, without executing anything in it.
+
+    The checksum of a file of up to MAX_CHECKED_BYTES is compared, with `verify` that of any.
+    Raises OSError when it cannot be read, ValueError when it is damaged, foreign or inconsistent.
+    """
+    try:
+        verify = verify or os.path.getsize(path) <= MAX_CHECKED_BYTES
+        missing = verify and not verify_checksum(path)
+        data = _load_hdf5(path) if is_hdf5(path) else load_plain(path)
+        index = _checked_index(data)
+        _require(not missing or "format" not in data, "it is damaged: its checksum is missing")
+    except FileNotFoundError:
+        raise FileNotFoundError(f"no such index: {path}; make it with index_images.py") from None
+    except IsADirectoryError:
+        raise IsADirectoryError(f"{path} is a folder, not an index: name the file") from None
+    except ValueError as error:
+        raise ValueError(
+            f"cannot use the index {path}: {error}; make it again with index_images.py"
+        ) from error
+    index.path = str(path)
+    return index
+
+
+def require_model(path):
+    """Raise ValueError if a file to be read or written as a model is an index."""
+    if os.path.isfile(path) and _has_index(path):
+        raise ValueError(f"--model {path} is an index, not a model: give another name")
+
+
+def require_replaceable(path):
+    """Raise ValueError if a file exists that is not an index: not even --rebuild replaces it."""
+    if not os.path.exists(path) or not os.path.getsize(path):
+        return
+    if not _has_index(path, damaged=True):
+        raise ValueError(f"{path} is not an index: give --index another name, or delete the file")
+
+
+def _has_index(path, damaged=False):
+    """Whether a file begins like an index; `damaged` is returned for HDF5 that cannot be opened."""
+    if is_hdf5(path):
+        from pyimagesearch.indexes.hdf5 import has_index
+
+        return has_index(path, damaged)
+    with open(path, "rb") as file:
+        return file.read(1) == PICKLE
+
+
+def _load_hdf5(path):
+    from pyimagesearch.indexes.hdf5 import read_hdf5
+
+    data = read_hdf5(path)
+    encoder, network = data.get("encoder"), data.get("onnx")
+    if isinstance(encoder, dict) and isinstance(network, np.ndarray):
+        encoder["onnx"] = network.tobytes()
+        if "text" in data:
+            encoder["text"] = data["text"]  # which stays in the file until there is a text
+    return data
+
+
+def _checked_index(data):
+    """Return unpickled data of any shape as an Index, or raise ValueError."""
+    if not isinstance(data, dict) or not {"indexes", "features"} <= data.keys():
+        raise ValueError("it is not an index: it has no indexes and features")
+    codes = _checked_codes(data["features"])
+    n, dim = codes.shape
+    labels, file_stats, names = (data.get(key) for key in ("labels", "files", "label_names"))
+    source, codes_sha256 = data.get("dataset"), data.get("codes_sha256")
+    metric = data.get("metric", "euclidean")
+    _require(
+        labels is None or (_is_array(labels, (n,)) and labels.dtype.kind in "iu"),
+        f"expected {n:,} labels as whole numbers, one per code",
+    )
+    _require(
+        file_stats is None or (_is_array(file_stats, (n,)) and file_stats.dtype == FILE_STATS),
+        f"expected {n:,} file records, one per code",
+    )
+    _require(
+        names is None or (isinstance(names, list) and all(isinstance(name, str) for name in names)),
+        "expected a list of label names",
+    )
+    if labels is not None and names is not None:
+        _require(-1 <= labels.min() <= labels.max() < len(names), "a label has no name")
+    _require(
+        source is None or is_source(source),
+        "expected the dataset as name, split, limit and, of a folder, how it was read",
+    )
+    _require(isinstance(metric, str) and metric in METRICS, f"unknown metric {metric}")
+    _require(codes_sha256 is None or isinstance(codes_sha256, str), "expected a hash as text")
+    encoder = None if data.get("encoder") is None else Encoder.from_dict(data["encoder"])
+    _require(
+        encoder is None or encoder.dim == dim,
+        f"its codes have {dim} dimensions, those of its encoder {encoder and encoder.dim}",
+    )
+    ids = _checked_ids(data["indexes"], n, file_stats is not None)
+    return Index(codes, ids, labels, names, source, metric, encoder, file_stats, codes_sha256)
+
+
+def _checked_ids(ids, count, files):
+    """Return ids as a sequence of str, or raise ValueError; those of an array are row numbers."""
+    _require(
+        isinstance(ids, Sequence) and not isinstance(ids, str | bytes) and len(ids) == count,
+        f"expected a list of {count:,} indexes, one per code",
+    )
+    if not isinstance(ids, list):  # text that stays in an HDF5 file, which checks it
+        return ids
+    if not files and ids == list(range(count)):
+        return RowIds(count)
+    kind = str if files else int
+    _require(all(type(id) is kind for id in ids), f"expected indexes of the type {kind.__name__}")
+    if files:
+        text = "\0".join(["", *ids, ""])
+        # Looked for in all ids at once, as most indexes have none of these.
+        parts = "..", "\0/", "\0\0", *("\\:" if os.name == "nt" else "")
+        if any(part in text for part in parts) or text.count("\0") != count + 1:
+            outside = next((id for id in ids if not is_inside(id)), None)
+            _require(outside is None, f"it has the id {outside!r}, which is outside its folder")
+        return ids
+    _require(min(ids) >= 0 and max(ids) < 2**63, "expected row numbers as indexes")
+    return [str(id) for id in ids]
+
+
+def _is_array(value, shape):
+    return isinstance(value, np.ndarray) and value.shape == shape
+
+
+def _require(condition, message):
+    if not condition:
+        raise ValueError(message)
+
+
+def _checked_codes(features):
+    """Return the features of an index as finite float32 (n, d), or raise ValueError."""
+    if not isinstance(features, np.ndarray) or features.dtype.kind != "f" or features.ndim != 2:
+        kind = getattr(features, "dtype", type(features).__name__)
+        raise ValueError(
+            "expected features as floats of shape (n, d), "
+            f"received {kind} {getattr(features, 'shape', '')}"
+        )
+    if not features.size:
+        raise ValueError("it holds no codes")
+    if features.size > MAX_CHECKED_VALUES:
+        return features
+    bad = len(features) - np.count_nonzero(np.isfinite(features).all(axis=1))
+    if bad:
+        raise ValueError(f"{bad:,} of its {len(features):,} codes hold NaN or infinity")
+    return np.asarray(features, np.float32)

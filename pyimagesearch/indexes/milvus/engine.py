@@ -1,0 +1,158 @@
+"""Search in a Milvus collection, with the contract of all engines."""
+
+import numpy as np
+
+from pyimagesearch.engines.engine import CANDIDATES_PER_BLOCK, Engine, checked_probe
+from pyimagesearch.engines.exact import rerank
+from pyimagesearch.indexes.milvus.schema import hash_codes
+from pyimagesearch.metric import get_metric
+
+LIMIT = 16_384  # results a query that a server returns at most
+RESULTS_PER_CALL = 1 << 17
+MAX_EF = 32_768
+PROBES = {"HNSW": 512, "BIN_IVF_FLAT": 64}  # else an eighth of the lists
+SHORTLIST = 40  # candidates measured for the 10 nearest where distances are not true
+# More than LIMIT results are fetched in at least this number of parts. With filters as selective as
+# this, Milvus compares all remaining codes; with less selective ones, a graph returned a third of
+# the results.
+MIN_PAGES = 16
+
+
+class MilvusEngine(Engine):
+    """Searches a collection; distances are those of the codes, as other engines give them.
+
+    Rows are those of its MilvusIndex.
+    """
+
+    def __init__(self, index, metric=None, probe=None):
+        """Search a MilvusIndex.
+
+        Raises ValueError for another metric than the collection's, or a probe of exact search.
+        """
+        if metric not in (None, index.metric):
+            raise ValueError(
+                f"{index.connection.address} ranks by {index.metric} distance, not {metric}: leave "
+                f"--metric out, or make another collection with --metric {get_metric(metric).name}"
+            )
+        self.index, self.metric, self.dim = index, get_metric(index.metric), index.encoder.dim
+        self.spec, self.name = index.engine_spec, index.engine_spec.name
+        self._probe = min(PROBES.get(self.spec.kind, self.probe_limit // 8 or 1), self.probe_limit)
+        self._count = len(index)
+        if not self._count:
+            raise ValueError(f"{index.connection.address} holds no codes: index some images first")
+        if probe is not None:
+            self.probe = probe
+
+    def __len__(self):
+        return self._count
+
+    @property
+    def probe_limit(self):
+        """The largest `probe` that makes a difference."""
+        return {"FLAT": 1, "HNSW": MAX_EF}.get(self.spec.kind) or self.spec.params["nlist"]
+
+    @property
+    def probe(self):
+        """How widely a search looks: nprobe of inverted lists, ef of a graph; None if exact."""
+        return None if self.spec.kind == "FLAT" else self._probe
+
+    @probe.setter
+    def probe(self, probe):
+        probe = checked_probe(probe, self.probe_limit)
+        if self.spec.kind == "FLAT":
+            raise ValueError(
+                f"{self.index.connection.address} is searched exactly, which has nothing to probe"
+            )
+        self._probe = probe
+
+    def shortlist_size(self, k):
+        """Return the number of candidates to fetch for the k nearest."""
+        return max(2 * k, int(SHORTLIST * (k / 10) ** 0.5)) if self.spec.inexact else k
+
+    def candidates_held(self, wanted):
+        """Return the room for one query's results: those of a block travel in one message."""
+        return wanted * (CANDIDATES_PER_BLOCK // RESULTS_PER_CALL)
+
+    def candidates(self, queries, wanted, probe):
+        """Return true distances, float32 (q, wanted) ascending, and rows, padded with -1."""
+        distances = np.full((len(queries), wanted), np.inf, np.float32)
+        rows = np.full((len(queries), wanted), -1, np.int64)
+        for i, (near, found) in enumerate(self._search_pages(queries, wanted, probe)):
+            distances[i, : len(found)], rows[i, : len(found)] = near, found
+        return distances, rows
+
+    def ranked(self, queries, estimates, rows, k):
+        """Return the k nearest, or fewer if rows were deleted meanwhile."""
+        k = min(k, int((rows >= 0).sum(axis=1).min()))
+        return estimates[:, :k], rows[:, :k]
+
+    def _search_pages(self, queries, wanted, probe):
+        """Search at once or, for more than LIMIT results, in ranges of rows that are then merged.
+
+        A range that returns a full page may have more results that are near enough; then the
+        search is repeated with more ranges.
+        """
+        if wanted <= LIMIT or self.index.connection.address.lite:
+            return self._ask(queries, wanted, probe)
+        pages = max(MIN_PAGES, 2 * wanted // LIMIT)
+        while True:
+            ranges = self.index.ranges(pages)
+            parts = [self._ask(queries, LIMIT, probe, between) for between in ranges]
+            found = [_nearest_of(of_query, wanted) for of_query in zip(*parts, strict=True)]
+            if all(
+                len(rows) < LIMIT or distances[-1] >= nearest[-1]
+                for part in parts
+                for (distances, rows), (nearest, _) in zip(part, found, strict=True)
+            ):
+                return found
+            pages *= 2
+
+    def _ask(self, queries, wanted, probe, between=None):
+        """Return (distances, rows) for each query as the server finds them, ascending."""
+        field, _, metric, _ = self.spec.index(self.metric.name)
+        data = queries
+        if self.spec.bits:
+            hashes = hash_codes(queries, self.index.centre, self.spec.bits)
+            data = [hashed.tobytes() for hashed in hashes]
+        params = {"nprobe": probe, "ef": min(MAX_EF, max(probe, wanted))}
+        keys = {"HNSW": ("ef",), "FLAT": ()}.get(self.spec.kind, ("nprobe",))
+        answers = self.index.connection.call(
+            "search",
+            self.index.name,
+            data=data,
+            anns_field=field,
+            limit=wanted,
+            filter="" if between is None else "row >= {} and row <= {}".format(*between),
+            search_params={"metric_type": metric, "params": {key: params[key] for key in keys}},
+            output_fields=["id", "label", *["code"] * self.spec.inexact],
+            consistency_level="Eventually",
+        )
+        if len(answers) != len(queries):
+            raise ValueError(f"expected {len(queries)} answers of Milvus, received {len(answers)}")
+        return [self._distances(*pair) for pair in zip(queries, answers, strict=True)]
+
+    def _distances(self, query, hits):
+        """Return the true distances of hits, float32 (m,) ascending, and their rows, int64 (m,)."""
+        rows = np.array(hits.ids, np.int64)
+        entities = [hit["entity"] for hit in hits]
+        self.index.remember(zip(rows.tolist(), entities, strict=True))
+        if self.spec.inexact:
+            codes = np.array([entity["code"] for entity in entities], np.float32)
+            codes = codes.reshape(len(rows), self.dim)
+            own = np.arange(len(rows))[np.newaxis]
+            distances, order = rerank(query[np.newaxis], codes, own, len(rows), self.metric)
+            return distances[0], rows[order[0]]
+        distances = np.array(hits.distances, np.float32)
+        if self.spec.similarity(self.metric.name):  # undefined for a code of zeros: 0 is used
+            distances = 1 - np.clip(np.nan_to_num(distances), -1, 1) * query.any()
+        else:
+            distances = self.metric.from_squares(np.maximum(distances, 0))
+        order = np.argsort(distances, kind="stable")
+        return distances[order], rows[order]
+
+
+def _nearest_of(parts, wanted):
+    """Merge the (distances, rows) of several ranges; return the nearest."""
+    distances, rows = map(np.concatenate, zip(*parts, strict=True))
+    order = np.argsort(distances, kind="stable")[:wanted]
+    return distances[order], rows[order]

@@ -1,0 +1,146 @@
+"""Decoding picture files to 8-bit sRGB.
+
+One decoder, Pillow, reads every format: it decodes JPEGs at reduced scale as fast as OpenCV and
+without the GIL, refuses files that are cut short, and its libraries print nothing.
+"""
+
+import io
+import logging
+import os
+import stat
+import warnings
+
+import numpy as np
+
+from pyimagesearch.files import path_bytes
+from pyimagesearch.pictures.formats import HEAD_SIZE, picture_format, plugin
+from pyimagesearch.pictures.input_spec import unit_float
+from pyimagesearch.pictures.pixels import load_rgb
+
+# Pillow remarks on odd but readable files; a picture is either read or refused, in one line.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+logging.getLogger("PIL").addHandler(logging.NullHandler())
+
+MAX_PIXELS = 178_956_970
+"""Pictures of more pixels are refused undecoded; the count at which Pillow refuses them too."""
+
+_RAW = "a RAW file of a camera, of which only a thumbnail could be read: export it as JPEG or TIFF"
+_SUBFILE_TYPE, _DNG_VERSION = 254, 50706  # tags of TIFF and of DNG
+
+
+def read_picture(path, size=None, truncated=False):
+    """Decode a picture file, whatever its suffix, to uint8 RGB, (h, w, 3).
+
+    `size` is the (height, width) to which the caller is going to shrink it: a JPEG is then decoded
+    at 1/2, 1/4 or 1/8 scale, yet with both sides at least as long as the longer one of `size`.
+    With `truncated` the missing part of a JPEG that is cut short is grey.
+
+    The orientation in its EXIF data is applied, an embedded colour profile is converted to sRGB,
+    transparency is laid on white, samples of more than 8 bits are scaled to 8, grey is repeated for
+    each channel, and an animation gives its first frame.
+
+    Raises OSError for a path that cannot be read and ValueError for content that is not a whole
+    picture of a known format. The message is the reason alone, without the path.
+    """
+    with open_picture(path) as file:
+        return decode(file, size, truncated)
+
+
+def open_picture(path):
+    """Open a regular file for reading; raise OSError with the reason alone otherwise."""
+    path = path_bytes(path)
+    try:
+        mode = os.stat(path).st_mode
+        if stat.S_ISREG(mode):  # opening a FIFO would wait for its writer
+            return open(path, "rb")
+    except OSError as error:
+        raise type(error)(error.strerror) from None
+    raise OSError(f"a {'folder' if stat.S_ISDIR(mode) else 'device or pipe'}, not a picture file")
+
+
+def decode(file, size=None, truncated=False):
+    """Decode an open picture file; see `read_picture`."""
+    head = file.read(HEAD_SIZE)
+    if not head:
+        raise ValueError("empty: 0 bytes")
+    name = picture_format(head)
+    if name is None:
+        raise ValueError("not a picture: its content is of no known format (jpg, png, webp, ...)")
+    if name == "RAW":
+        raise ValueError(_RAW)
+    open_image = plugin(name)
+    try:
+        file.seek(0)
+        if truncated and name == "JPEG":
+            file = io.BytesIO(file.read() + b"\xff\xd9")  # an early end is filled with grey
+        image = open_image(file, "")
+        width, height = image.size
+        is_raw = name == "TIFF" and _is_raw(image.tag_v2)
+        if not is_raw and _reduce(image, size):
+            return load_rgb(image, file)
+    except Exception as error:  # damaged files raise SyntaxError, struct.error, KeyError, ...
+        reason = " ".join(str(error).split()) or type(error).__name__
+        if reason == "unknown pixel mode":
+            reason = "its samples are of a kind that cannot be read: save it with 8 or 16 bits"
+        raise ValueError(f"cannot be decoded as {name}: {reason}") from error
+    if is_raw:
+        raise ValueError(_RAW)
+    raise ValueError(
+        f"{width:,} x {height:,} pixels: expected at least one, and at most {MAX_PIXELS:,} in all"
+    )
+
+
+def _is_raw(tags):
+    """Whether the first image of a TIFF file is a camera's thumbnail of its RAW image."""
+    return _DNG_VERSION in tags or bool(tags.get(_SUBFILE_TYPE, 0) & 1)
+
+
+def _reduce(image, size):
+    """Have a JPEG decoded at reduced scale; return whether an image is of an accepted size."""
+    width, height = image.size
+    if width * height > MAX_PIXELS and image.format in ("JPEG", "MPO"):
+        if _is_one_scan(image):
+            image.draft(None, (1, 1))  # at 1/8
+    elif size is not None:
+        side = max(size)  # of a square, because EXIF may say to turn the picture
+        image.draft(None, (side, side))
+    return 0 < image.width * image.height <= MAX_PIXELS
+
+
+def _is_one_scan(image):
+    """Whether a JPEG is decoded row by row; otherwise libjpeg holds all of it in memory."""
+    header = bytes([0xFF, 0xDA, 0, 6 + 2 * image.layers, image.layers])
+    # Pillow stops after the header of the first scan, but not of files of several pictures (MPO).
+    start = image.fp.tell() - len(header) - (3 + 2 * image.layers)
+    if start < 0 or "progressive" in image.info:
+        return False
+    image.fp.seek(start)
+    return image.fp.read(len(header)) == header
+
+
+class DecodedImages:
+    """Images as an InputSpec takes them, kept as uint8, which most pictures are stored as."""
+
+    def __init__(self, max_bytes):
+        self._images, self._free = {}, max_bytes
+
+    def copy(self, path, spec, image, digest=None):
+        """Copy the image of a path into `image`, float32, and its hash into `digest`, if given.
+
+        Returns False where they are not kept.
+        """
+        kept, kept_digest = self._images.get((path, spec), (None, None))
+        if kept is None or (digest is not None and kept_digest is None):
+            return False
+        image[:] = unit_float(kept)
+        if digest is not None:
+            digest[:] = kept_digest
+        return True
+
+    def add(self, path, spec, image, digest=None):
+        """Keep an image if there is room, and if uint8 holds all of its values."""
+        rounded = np.round(image * 255).astype(np.uint8)
+        size = 0 if (path, spec) in self._images else rounded.nbytes
+        if self._free >= size and np.array_equal(unit_float(rounded), image):
+            self._free -= size
+            self._images[path, spec] = rounded, None if digest is None else digest.copy()

@@ -1,0 +1,117 @@
+"""Queries and their results as one HTML page that needs no other file and no network."""
+
+import base64
+import contextlib
+import html
+import logging
+
+import cv2
+
+from pyimagesearch.files import atomic_write, printable
+from pyimagesearch.show.montage import to_bgr
+from pyimagesearch.show.sizes import PHOTO_SIDE, SHOWN
+
+logger = logging.getLogger(__name__)
+
+QUALITY = 85  # of JPEG thumbnails
+SMALL = 64  # pixels of a side up to which a picture is enlarged, as PNG
+HEAD = """<!DOCTYPE html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy"
+      content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
+<title>Search results</title>
+<style>
+  :root { color-scheme: light dark; }
+  body { font: 14px/1.4 system-ui, sans-serif; margin: 1.5em; }
+  h2 { font-size: 1.1em; margin: 0 0 .2em; overflow-wrap: anywhere; }
+  section { border-top: 1px solid #8886; padding: 1em 0; }
+  header { display: flex; gap: 1em; align-items: center; margin-bottom: 1em; }
+  ol { display: grid; grid-template-columns: repeat(auto-fill, minmax(9em, 1fr)); gap: .8em;
+       list-style: none; margin: 0; padding: 0; }
+  img, .lost { width: 100%; aspect-ratio: 1; object-fit: contain; background: #000;
+               box-sizing: border-box; border: 3px solid transparent; border-radius: 4px; }
+  header img, header .lost { width: 9em; }
+  .small { image-rendering: pixelated; }
+  .lost { display: grid; place-items: center; color: #aaa; }
+  .wrong img, .wrong .lost { border-color: #e22; }
+  figure { margin: 0; }
+  figcaption { font-size: 12px; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
+  .distance { opacity: .7; }
+</style>
+"""
+
+
+class HtmlPage(contextlib.AbstractContextManager):
+    """Writes results, query by query, to an HTML file, which appears when it is complete.
+
+    Thumbnails are inside the page; results with another label than the query have a red border.
+    """
+
+    def __init__(self, path, reporter):
+        self.path, self.reporter = path, reporter
+
+    def __enter__(self):
+        self._stack = contextlib.ExitStack()
+        temporary = self._stack.enter_context(atomic_write(self.path))
+        self._file = self._stack.enter_context(open(temporary, "w", encoding="utf-8"))
+        self._file.write(HEAD)
+        return self
+
+    def __exit__(self, *error):
+        self._stack.__exit__(*error)
+        if error[0] is None:
+            logger.info(f"wrote {self.path}")
+
+    def show(self, query, results, number):
+        """Add a query and its results; return True."""
+        reporter = self.reporter
+        wrong = results.wrong(query)
+        shown = zip(results.rows[:SHOWN], results.ids, results.distances, strict=False)
+        tiles = []
+        for i, (row, id, distance) in enumerate(shown):
+            label = None if results.labels is None else reporter.label(results.labels[i])
+            parts = [escaped(id), f'<span class="distance">{distance:.3f}</span>']
+            parts += [] if label is None else [escaped(label)]
+            bad = ' class="wrong"' if wrong is not None and wrong[i] else ""
+            tiles.append(f"<li{bad}>{_figure(reporter.picture(row), id, '<br>'.join(parts))}")
+        pictures = [_picture(picture, query.id) for picture in reporter.query_pictures(query)]
+        lines = [
+            f'<section id="query-{number}">',
+            f"<header>{''.join(pictures)}<div>",
+            f"<h2>{escaped(reporter.title(query))}</h2>",
+            f"{escaped(reporter.summary(query, results))}</div></header>",
+            *["<ol>", *tiles, "</ol>", "</section>", ""],
+        ]
+        self._file.write("\n".join(lines))
+        return True
+
+
+def escaped(text):
+    """Return text for HTML, with control characters and bytes that are not UTF-8 escaped."""
+    return html.escape(printable(str(text)))
+
+
+def _figure(picture, id, caption):
+    return (
+        f'<figure title="{escaped(id)}">{_picture(picture, id)}'
+        f"<figcaption>{caption}</figcaption></figure>"
+    )
+
+
+def _picture(picture, id):
+    """Return an <img> with the picture inside, or a note where it cannot be read."""
+    if picture is None:
+        return '<div class="lost">cannot be read</div>'
+    image = to_bgr(picture)
+    longest = max(image.shape[:2])
+    if longest > 2 * PHOTO_SIDE:
+        scale = 2 * PHOTO_SIDE / longest
+        size = [max(1, round(length * scale)) for length in image.shape[1::-1]]
+        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    small = longest <= SMALL
+    suffix, parameters = (".png", []) if small else (".jpg", [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+    data = base64.b64encode(cv2.imencode(suffix, image, parameters)[1]).decode()
+    kind, style = ("png", ' class="small"') if small else ("jpeg", "")
+    return f'<img{style} alt="{escaped(id)}" src="data:image/{kind};base64,{data}">'

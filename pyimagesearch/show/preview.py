@@ -1,0 +1,66 @@
+"""Results as pictures inside the terminal."""
+
+import contextlib
+import importlib.util
+import os
+import sys
+
+import cv2
+
+from pyimagesearch.show.montage import RED, WHITE, Grid, tile
+from pyimagesearch.show.sizes import PHOTO_SIDE
+
+TILE_CELLS = 16  # columns of the terminal for a tile, enough for a digit drawn in half blocks
+COLUMNS = 6  # tiles in a row: xterm shows no Sixel picture of more than 1,000 pixels
+ROWS = 2  # rows of tiles for a query
+
+
+class Preview(contextlib.AbstractContextManager):
+    """Shows the query, in a white border, and its first results, in two rows of tiles.
+
+    The pictures are drawn by the library textual-image, in the best way that the terminal knows:
+    Kitty's graphics, Sixel, or half blocks. Raises ImportError where it is not installed, and
+    ValueError where standard output is not a terminal.
+    """
+
+    def __init__(self, reporter):
+        if not sys.stdout or not sys.stdout.isatty():
+            raise ValueError(
+                "--preview draws inside a terminal, but standard output is not one: use --output "
+                "DIR or --html FILE"
+            )
+        if not os.get_terminal_size().columns:
+            raise ValueError("--preview: the terminal does not report its size; set it with stty")
+        if importlib.util.find_spec("textual_image") is None:
+            raise ImportError(
+                "--preview needs the package textual-image: python -m pip install textual-image"
+            )
+        from rich.console import Console
+
+        self.reporter, self._console = reporter, Console(color_system="truecolor")
+
+    def __exit__(self, *_):
+        pass
+
+    def show(self, query, results, number):
+        """Show the first results of a query; return True."""
+        from PIL import Image
+        from textual_image.renderable import Image as TerminalImage
+
+        columns = min(COLUMNS, max(1, self._console.width // TILE_CELLS))
+        sheet = preview_sheet(self.reporter, query, results, columns)
+        cells = TILE_CELLS * columns
+        image = Image.fromarray(cv2.cvtColor(sheet, cv2.COLOR_BGR2RGB))
+        self._console.print(TerminalImage(image, width=cells, height="auto"))
+        return True
+
+
+def preview_sheet(reporter, query, results, columns):
+    """Return ROWS rows of `columns` tiles, uint8 BGR, or fewer rows for fewer results."""
+    wrong = results.wrong(query)
+    [first, *_] = [*reporter.query_pictures(query), None]
+    tiles = [tile(first, PHOTO_SIDE, WHITE)]
+    for i, row in enumerate(results.rows[: ROWS * columns - 1]):
+        bad = wrong is not None and wrong[i]
+        tiles.append(tile(reporter.picture(row), PHOTO_SIDE, RED if bad else None))
+    return Grid(columns, PHOTO_SIDE, PHOTO_SIDE).draw(tiles)

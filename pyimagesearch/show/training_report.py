@@ -1,0 +1,43 @@
+"""The files and messages that a training ends with."""
+
+import logging
+
+from pyimagesearch.encoders.export import save_encoder
+from pyimagesearch.encoders.keras_files import save_model
+from pyimagesearch.evaluation.diagnostics import diagnose, reconstruct
+from pyimagesearch.show.image_file import write_image
+from pyimagesearch.show.montage import reconstruction_sheet
+from pyimagesearch.show.plots import plot_training
+
+logger = logging.getLogger(__name__)
+
+
+def write_training(autoencoder, validation, spec, history, check, *, model, encoder, vis, plot):
+    """Write a trained Keras model, and pictures of its reconstructions and its history.
+
+    `model`, `vis` and `plot` are paths, `encoder` is that of a file for the encoder alone, or None.
+    `history` is that of the Checkpoint, and `check` the RetrievalCheck or None.
+    """
+    save_model(autoencoder, model, spec)
+    written = [model]
+    if encoder:
+        save_encoder(autoencoder, encoder, spec)
+        written.append(encoder)
+    originals, decoded = reconstruct(autoencoder, validation, spec)
+    if len(originals):
+        write_image(vis, reconstruction_sheet(originals, decoded))
+        written.append(vis)
+    if history:
+        plot_training(plot, history, check.baselines if check else {})
+        written.append(plot)
+    for path in written:
+        logger.info(f"wrote {path}")
+
+
+def log_diagnosis(autoencoder, history, training, validation, spec, check):
+    """Log what `diagnose` says about a trained Keras model."""
+    summary, warnings = diagnose(autoencoder, history, training, validation, spec, check)
+    for line in summary:
+        logger.info(line)
+    for line in warnings:
+        logger.warning(line)
