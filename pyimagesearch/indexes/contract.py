@@ -133,7 +133,7 @@ class Index(Protocol):
 
 
 class LoadedIndex(Protocol):
-    """All of an index in memory or mapped: the bulk path. Row i of `codes` is the image `ids[i]`."""
+    """All of an index in memory or mapped. Row i of `codes` is the image `ids[i]`."""
 
     codes: Codes
     ids: Sequence[str]
