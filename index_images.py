@@ -10,6 +10,7 @@ usage: python index_images.py --model output/autoencoder.h5 --index output/index
 import signal
 import sys
 from contextlib import contextmanager
+from pathlib import Path
 
 if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback for Ctrl-C during the imports
@@ -21,6 +22,7 @@ from pyimagesearch.datasets.catalog import open_dataset
 from pyimagesearch.encoders.pretrained import NETWORKS
 from pyimagesearch.files import printable, require_writable
 from pyimagesearch.indexes.choices import choose_encode, choose_encoder, choose_source, index_so_far
+from pyimagesearch.indexes.file_store import FileStore
 from pyimagesearch.indexes.index_file import require_model
 from pyimagesearch.indexes.settings import UpdateSettings
 from pyimagesearch.indexes.shards import parse_shard
@@ -92,7 +94,20 @@ def listing_unreadable(dataset, path):
 def report(store, result):
     """Print the changes and the engine's report to standard output, and where they were written."""
     info(f"wrote {store}: {result.count:,} codes")
+    draw_clusters(store)
     write_lines(filter(None, [result.summary, result.engine_report]))
+
+
+def draw_clusters(store):
+    """Draw the clusters of an index file that is searched by them, beside it."""
+    if not isinstance(store, FileStore):
+        return
+    index = store.open()
+    if index.engine.name.startswith("clusters"):
+        from pyimagesearch.show.clusters import draw_clusters
+
+        for path in draw_clusters(index, Path(store.path).parent):
+            info(f"wrote {path}")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from pyimagesearch.datasets.catalog import DEFAULT_SOURCE, folder_settings, upda
 from pyimagesearch.encoders.export import open_encoder
 from pyimagesearch.encoders.onnx_files import is_export, model_fingerprint
 from pyimagesearch.encoders.pretrained import NETWORKS, pretrained_encoder, pretrained_fingerprint
-from pyimagesearch.indexes.index import missing_folder
+from pyimagesearch.indexes.local_index import missing_folder
 
 logger = logging.getLogger(__name__)
 

@@ -2,7 +2,6 @@
 
 import logging
 import os
-from pathlib import Path
 
 from pyimagesearch.engines.engine_file import engine_name, engine_path, save_engine
 from pyimagesearch.indexes.index_file import load_index
@@ -46,7 +45,7 @@ def update_engine(index_path, name, settings):
     if name != "exact":
         save_engine(engine, path, index.codes_sha256)
         report = str(engine.report)
-        _check(engine, index, Path(index_path).parent)
+        _check(engine)
     elif os.path.exists(path):
         os.unlink(path)
         logger.info(f"removed {path}: the search is exact")
@@ -71,15 +70,11 @@ def _build(index, name, recall):
     return engine
 
 
-def _check(engine, index, folder):
-    """Warn where an engine misses its recall; draw the clusters of one that has them."""
-    if engine.name.startswith("clusters"):
-        from pyimagesearch.show.clusters import draw_clusters
-
-        for path in draw_clusters(engine, index.gallery(), folder):
-            logger.info(f"wrote {path}")
-    elif not engine.report.reached:
-        logger.warning(
-            f"{engine.name} finds {engine.report.recall_10:.3f} of the true 10 nearest at its "
-            f"widest, not {engine.report.target:g}: choose another engine where that matters"
-        )
+def _check(engine):
+    """Warn where an engine misses its recall."""
+    if engine.name.startswith("clusters") or engine.report.reached:
+        return
+    logger.warning(
+        f"{engine.name} finds {engine.report.recall_10:.3f} of the true 10 nearest at its "
+        f"widest, not {engine.report.target:g}: choose another engine where that matters"
+    )

@@ -12,8 +12,8 @@ import numpy as np
 
 from pyimagesearch.datasets.catalog import open_source
 from pyimagesearch.datasets.dataset import FILE_STATS
-from pyimagesearch.indexes.index import Index
 from pyimagesearch.indexes.index_file import load_index, save_index
+from pyimagesearch.indexes.local_index import LocalIndex
 
 BITS = 63  # of a hash: as many as a signed 64-bit integer has for numbers from 0
 BLOCK = 65536  # codes copied at once when files are joined
@@ -136,7 +136,7 @@ def _joined(parts, ids, order):
         labels, names = folder.labels, folder.label_names
     elif all(part.labels is not None for part in parts):
         labels = np.concatenate([part.labels for part in parts])[order]
-    return Index(None, ids, labels, names, first.source, first.metric, first.encoder, files)
+    return LocalIndex(None, ids, labels, names, first.source, first.metric, first.encoder, files)
 
 
 def _blocks(parts, order):

@@ -10,9 +10,9 @@ from pyimagesearch.encoders.encoding import encode_into
 from pyimagesearch.engines.factory import require_engine
 from pyimagesearch.files import verify_checksum
 from pyimagesearch.indexes.engine_update import stored_engine_name, update_engine
-from pyimagesearch.indexes.index import Index
 from pyimagesearch.indexes.index_file import save_index
 from pyimagesearch.indexes.journal import open_journal
+from pyimagesearch.indexes.local_index import LocalIndex
 from pyimagesearch.indexes.settings import UpdateResult
 from pyimagesearch.indexes.shards import merge_files, require_same_shard, take_shard
 from pyimagesearch.indexes.sync import (
@@ -102,7 +102,7 @@ def _write(path, dataset, plan, good, index, encoder, metric, sink):
         sink.read_digests(ids, stats, kept_row)
         folder = open_source(source, True).with_ids(ids)
         labels, names = folder.labels, folder.label_names
-    new = Index(None, ids, labels, names, source, metric, encoder, stats)
+    new = LocalIndex(None, ids, labels, names, source, metric, encoder, stats)
     save_index(new, path, _blocks(new, kept_row, index, sink))
     return new
 
