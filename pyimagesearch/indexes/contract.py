@@ -140,6 +140,9 @@ class Index(Protocol):
     def sample(self, count: int, seed: int | None = None) -> list[str]:
         """Return up to `count` random ids, without replacement; the same for the same seed."""
 
+    def records(self) -> Records:
+        """Return the Records of all images."""
+
     def load(self) -> "LoadedIndex":
         """Return all codes, ids and labels, for duplicates, maps and evaluation."""
 
