@@ -9,7 +9,10 @@ usage: python index_images.py --model output/autoencoder.h5 --index output/index
 
 import signal
 import sys
+from argparse import Namespace
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback for Ctrl-C during the imports
@@ -18,49 +21,75 @@ from pyimagesearch import cli
 from pyimagesearch.arguments.index_flags import parse_args
 from pyimagesearch.cli import info
 from pyimagesearch.datasets.catalog import open_dataset
+from pyimagesearch.datasets.dataset import Dataset
 from pyimagesearch.encoders.pretrained import NETWORKS
 from pyimagesearch.files import printable, require_writable
-from pyimagesearch.indexes.choices import choose_encode, choose_encoder, choose_source, index_so_far
+from pyimagesearch.indexes.choices import (
+    ModelFlags,
+    SourceFlags,
+    choose_encode,
+    choose_encoder,
+    choose_source,
+    index_so_far,
+)
+from pyimagesearch.indexes.file_store import FileStore
 from pyimagesearch.indexes.index_file import require_model
-from pyimagesearch.indexes.settings import UpdateSettings
+from pyimagesearch.indexes.settings import Update, UpdateResult, UpdateSettings
 from pyimagesearch.indexes.shards import parse_shard
-from pyimagesearch.indexes.stores import open_store
+from pyimagesearch.indexes.stores import Store, open_store
 from pyimagesearch.terminal import write_lines
 
 
 @cli.command
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> None:
+    """Make an index, bring it up to date, or join index files to one."""
     args = parse_args(argv)
     require_files(args)
     store = open_store(args.index)
     store.require_writable()
-    names = ("metric", "engine", "recall", "checksum", "rebuild", "prune")
-    settings = UpdateSettings(
-        **{name: getattr(args, name) for name in names},
-        limited=args.limit is not None,
-        shard=args.shard and parse_shard(args.shard),
-    )
+    settings = update_settings(args)
     if args.merge:
         info(f"joining {len(args.merge)} indexes...")
-        return report(store, store.merge(args.merge, settings))
+        report(store, store.merge(args.merge, settings))
+        return
 
-    index = index_so_far(store, args.model, args.dataset, args.rebuild)
-    names = ("split", "limit", "exclude", "truncated")
-    given = {name: getattr(args, name) for name in names}
-    source = choose_source(index, args.model, names=args.dataset, **given)
+    named = args.dataset is not None
+    index = index_so_far(store, args.model, dataset_named=named, rebuild=args.rebuild)
+    model = ModelFlags(args.model, args.weights, args.image_size, args.fit)
+    unfinished = store.unfinished_source() if index is None and not named else None
+    source = choose_source(index, source_flags(args), model, unfinished=unfinished)
     info(f"looking at {source['name']}...")
     dataset = open_dataset(**source)
     # All images of an array are encoded again for an index file, so the model may be another one.
-    replace = args.rebuild or (index and not index.has_files and not store.keeps_arrays)
-    pretrained = args.weights, args.image_size, args.fit
-    encoder = choose_encoder(index, args.model, *pretrained, replace=replace)
+    is_array = index is not None and not index.has_files and not store.keeps_arrays
+    encoder = choose_encoder(index, model, replace=args.rebuild or is_array)
     info(f"encoding {source['name']}...")
+    update = Update(dataset, encoder, choose_encode(args.ray), index, settings)
     with listing_unreadable(dataset, args.rejects):
-        result = store.update(dataset, index, encoder, settings, choose_encode(args.ray))
+        result = store.update(update)
     report(store, result)
 
 
-def require_files(args):
+def update_settings(args: Namespace) -> UpdateSettings:
+    """Return how to bring the index up to date."""
+    return UpdateSettings(
+        metric=args.metric,
+        engine=args.engine,
+        recall=args.recall,
+        checksum=args.checksum,
+        rebuild=args.rebuild,
+        prune=args.prune,
+        limited=args.limit is not None,
+        shard=parse_shard(args.shard) if args.shard else None,
+    )
+
+
+def source_flags(args: Namespace) -> SourceFlags:
+    """Return the images that were named."""
+    return SourceFlags(args.dataset, args.split, args.limit, args.exclude, args.truncated)
+
+
+def require_files(args: Namespace) -> None:
     """Check the files that are named, before anything is read or written."""
     model = None if args.model in NETWORKS else args.model
     cli.require_distinct(
@@ -78,7 +107,7 @@ def require_files(args):
 
 
 @contextmanager
-def listing_unreadable(dataset, path):
+def listing_unreadable(dataset: Dataset, path: str | None) -> Iterator[None]:
     """At the end, or when interrupted, list the files that cannot be read in a file, if any."""
     try:
         yield
@@ -89,10 +118,23 @@ def listing_unreadable(dataset, path):
                     file.write(f"{printable(name)}\t{reason}\n")
 
 
-def report(store, result):
+def report(store: Store, result: UpdateResult) -> None:
     """Print the changes and the engine's report to standard output, and where they were written."""
     info(f"wrote {store}: {result.count:,} codes")
-    write_lines(filter(None, [result.summary, result.engine_report]))
+    draw_clusters(store)
+    write_lines([text for text in (result.summary, result.engine_report) if text])
+
+
+def draw_clusters(store: Store) -> None:
+    """Draw the clusters of an index file that is searched by them, beside it."""
+    if not isinstance(store, FileStore):
+        return
+    index = store.open()
+    if index.engine.name.startswith("clusters"):
+        from pyimagesearch.show.clusters import draw_clusters
+
+        for path in draw_clusters(index, Path(store.path).parent):
+            info(f"wrote {path}")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,10 @@ usage: python search.py --index output/index.pickle --query picture.png
 
 import signal
 import sys
+from argparse import Namespace
+from collections.abc import Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback for Ctrl-C during the imports
@@ -13,14 +16,96 @@ if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is not signal.SIG_
 from pyimagesearch import cli
 from pyimagesearch.arguments.search_flags import MAX_RESULTS, SAMPLE, parse_args
 from pyimagesearch.cli import info
+from pyimagesearch.indexes.contract import Index, Pictures
 from pyimagesearch.indexes.stores import open_store
 from pyimagesearch.queries.crops import Look
-from pyimagesearch.queries.ranking import open_gallery, query_encoder, search_queries
-from pyimagesearch.queries.sources import choose_queries
+from pyimagesearch.queries.ranking import Wanted, check_encoder, open_pictures, search_queries
+from pyimagesearch.queries.sources import QueryOptions, QueryReader
 from pyimagesearch.terminal import to_json, write_lines
 
+if TYPE_CHECKING:
+    from pyimagesearch.show.output import Output
+    from pyimagesearch.show.projection import Projection
+    from pyimagesearch.show.reporter import Reporter
+    from pyimagesearch.show.results import LineForm, ResultView
 
-def browses(args):
+
+@cli.command
+def main(argv: Sequence[str] | None = None) -> None:
+    """Search an index, evaluate it, or list its duplicates."""
+    args = parse_args(argv)
+    cli.require_distinct(index=args.index, model=args.model, output=args.output, html=args.html)
+    info(f"loading {args.index}...")
+    index = open_store(args.index).open()
+    if args.duplicates:
+        list_duplicates(index, args)
+        return
+    check_encoder(index, args.model)
+    if args.evaluate:
+        evaluate(index, args)
+        return
+    pictures = open_searched_pictures(index, args)
+    engine = index.open_engine(args.metric, args.probe)
+    if engine.name != "exact":
+        info(f"searching by {engine.name}, probe {engine.probe}")
+    reader = QueryReader(index, pictures, query_options(args))
+    k = args.max_results
+    if k is None and args.max_distance is None:
+        k = MAX_RESULTS
+    answers = search_queries(reader.queries(), index, Wanted(k, args.max_distance))
+
+    # Imported while the images are loaded in the background: a search should start at once.
+    from pyimagesearch.show.reporter import Reporter
+    from pyimagesearch.show.results import report_results
+
+    reporter = Reporter(pictures, side=args.tile, strip=args.strip, max_distance=args.max_distance)
+    if browses(args):
+        from pyimagesearch.browse.start import browse_results
+
+        browse_results(answers, index, reporter, browse_options(args), form=line_form(args))
+    else:
+        projection = None
+        if args.map:
+            from pyimagesearch.show.projection import project_index
+
+            answers = list(answers)
+            loaded = index.load()
+            in_rows = index.engine_of(loaded)
+            projection = project_index(answers, loaded, in_rows, reporter.label, args.map)
+        report_results(answers, reporter, line_form(args), views_of(args, reporter, projection))
+    if reader.unreadable:
+        count = len(args.query or args.query_id)
+        raise ValueError(
+            f"{len(reader.unreadable)} of {count} queries could not be read: see the warnings"
+        )
+
+
+def open_searched_pictures(index: Index, args: Namespace) -> Pictures:
+    """Return the indexed images, needed where they are shown, named or drawn at random."""
+    draws = bool(args.draws_sheets or args.html or args.preview)
+    at_random = not (args.query or args.query_id or args.text)
+    needed = draws or args.paths or at_random
+    pictures = open_pictures(index, args.dataset, files_needed=bool(needed), paths=args.paths)
+    if draws:
+        pictures.prefetch()
+    return pictures
+
+
+def query_options(args: Namespace) -> QueryOptions:
+    """Return what to search for."""
+    return QueryOptions(
+        paths=args.query or (),
+        ids=args.query_id or (),
+        texts=args.text or (),
+        sample=args.sample or SAMPLE,
+        seed=args.seed,
+        invert=args.invert,
+        combine=args.combine,
+        look=Look(args.crop, args.any_orientation),
+    )
+
+
+def browses(args: Namespace) -> bool:
     """Return whether the user searches on from the results, by commands or in a window."""
     if args.interactive or args.output or not args.draws_sheets:
         return args.interactive
@@ -29,9 +114,36 @@ def browses(args):
     return has_display()
 
 
-def views_of(args, reporter, projection):
+def browse_options(args: Namespace):
+    """Return how the user searches on from the results."""
+    from pyimagesearch.browse.start import BrowseOptions
+
+    return BrowseOptions(
+        max_results=args.max_results,
+        max_distance=args.max_distance,
+        folder=args.output,
+        map_method=args.map,
+        by_commands=args.interactive,
+    )
+
+
+def line_form(args: Namespace) -> "LineForm":
+    """Return how results are written."""
+    from pyimagesearch.show.results import LineForm
+
+    name = "text"
+    if args.json:
+        name = "json"
+    elif args.paths:
+        name = "paths"
+    return LineForm(name, partial(write_lines, end=b"\0" if args.null else b"\n"))
+
+
+def views_of(
+    args: Namespace, reporter: "Reporter", projection: "Projection | None"
+) -> list["ResultView"]:
     """Return where results are shown: in windows or files, in a page, in the terminal."""
-    views = []
+    views: list[ResultView] = []
     if args.html:
         from pyimagesearch.show.page import HtmlPage
 
@@ -40,14 +152,15 @@ def views_of(args, reporter, projection):
         from pyimagesearch.show.preview import Preview
 
         views.append(Preview(reporter))
-    if output := output_of(args, "Query", "Results", "Map"):
+    output = output_of(args, "Query", "Results", "Map")
+    if output:
         from pyimagesearch.show.results import SheetView
 
         views.append(SheetView(output, reporter, projection))
     return views
 
 
-def output_of(args, *titles):
+def output_of(args: Namespace, *titles: str) -> "Output | None":
     """Return where sheets of these titles go, or None if none are drawn."""
     if not args.draws_sheets:
         return None
@@ -56,82 +169,39 @@ def output_of(args, *titles):
     return Output(args.output, titles)
 
 
-def form_of(args):
-    """Return the form of results, "text", "json" or "paths", and the function that writes them."""
-    form = "json" if args.json else "paths" if args.paths else "text"
-    return form, partial(write_lines, end=b"\0" if args.null else b"\n")
-
-
-@cli.command
-def main(argv=None):
-    args = parse_args(argv)
-    cli.require_distinct(index=args.index, model=args.model, output=args.output, html=args.html)
-    info(f"loading {args.index}...")
-    index = open_store(args.index).open()
-    if args.duplicates:
-        return list_duplicates(index.load(), args)
-    encoder = query_encoder(index, args.model)
-    if args.evaluate:
-        return evaluate(index, encoder, args)
-
-    draws, named = args.draws_sheets or args.html or args.preview, args.query or args.text
-    gallery = open_gallery(index, args.dataset, draws or args.paths or not named, args.paths)
-    if draws:
-        gallery.prefetch()
-    engine = index.engine(args.metric, args.probe)
-    if engine.name != "exact":
-        info(f"searching by {engine.name}, probe {engine.probe}")
-    sources = args.query, args.query_id, args.sample or SAMPLE, args.seed, args.invert, args.combine
-    look = Look(args.crop, args.any_orientation)
-    queries, unreadable = choose_queries(gallery, encoder, *sources, args.text, look)
-    k = args.max_results or (MAX_RESULTS if args.max_distance is None else None)
-    found = search_queries(queries, index, encoder, engine, k, args.max_distance)
-
-    # Imported while the images are loaded in the background: a search should start at once.
-    from pyimagesearch.show.reporter import Reporter
-    from pyimagesearch.show.results import report_results
-
-    reporter, projection = Reporter(gallery, args.tile, args.strip, args.max_distance), None
-    if browses(args):
-        from pyimagesearch.browse.start import browse_results
-
-        searched = index, encoder, engine, reporter, args.max_results, args.max_distance
-        browse_results(found, searched, *form_of(args), args.output, args.map, args.interactive)
-    else:
-        if args.map:
-            from pyimagesearch.show.projection import project_index
-
-            found, loaded = list(found), index.load()
-            projection = project_index(found, loaded, engine, reporter.label, args.map)
-        report_results(found, reporter, *form_of(args), views_of(args, reporter, projection))
-    if unreadable:
-        count = len(args.query or args.query_id)
-        raise ValueError(
-            f"{len(unreadable)} of {count} queries could not be read: see the warnings"
-        )
-
-
-def evaluate(index, encoder, args):
+def evaluate(index: Index, args: Namespace) -> None:
     """Measure retrieval and print a table, or JSON."""
     from pyimagesearch.datasets.catalog import open_dataset
     from pyimagesearch.evaluation.evaluate import evaluate_index, score_table
 
-    loaded, engine = index.load(), index.engine(args.metric, args.probe)
-    gallery = open_gallery(loaded, args.dataset)
-    queries = open_dataset(args.queries) if args.queries else gallery.test_images()
+    index.open_engine(args.metric, args.probe)
+    open_pictures(index, args.dataset)
+    loaded = index.load()
+    engine = index.engine_of(loaded)
+    gallery = loaded.dataset(args.dataset)
+    queries = gallery.test_images()
+    if args.queries:
+        queries = open_dataset(args.queries)
     name = f"{engine.name}, by {engine.metric.name} distance"
-    info(f"searching {len(loaded):,} images by {name}...")
-    scores = evaluate_index(loaded.codes, encoder, gallery, engine, queries, loaded.rows)
+    info(f"searching {len(loaded.ids):,} images by {name}...")
+    scores = evaluate_index(loaded.codes, index.encoder, gallery, engine, queries)
     write_lines([to_json(scores)] if args.json else score_table(scores).splitlines())
 
 
-def list_duplicates(index, args):
+def list_duplicates(index: Index, args: Namespace) -> None:
     """Print groups of near-identical images, the one to keep of each first, and draw them."""
     from pyimagesearch.show.duplicate_groups import judge_groups, report_groups
 
-    gallery = open_gallery(index, args.dataset, names_needed=args.paths)
-    groups = judge_groups(index, gallery, args.metric, args.max_distance, args.prefer)
-    report_groups(groups, gallery, *form_of(args), output_of(args, "Duplicates"))
+    loaded = index.load()
+    pictures = open_pictures(index, args.dataset, paths=args.paths)
+    groups = judge_groups(
+        loaded,
+        pictures,
+        metric=args.metric,
+        max_distance=args.max_distance,
+        prefer=args.prefer,
+    )
+    report_groups(groups, pictures, line_form(args), output_of(args, "Duplicates"))
 
 
 if __name__ == "__main__":

@@ -26,8 +26,8 @@ from pyimagesearch.engines.engine_file import engine_path, open_engine, save_eng
 from pyimagesearch.engines.exact import ExactEngine
 from pyimagesearch.engines.factory import build_engine, list_count
 from pyimagesearch.files import atomic_write
-from pyimagesearch.indexes.index import Index
 from pyimagesearch.indexes.index_file import load_index, save_index
+from pyimagesearch.indexes.local_index import LocalIndex
 
 K = 10
 PLOT = "output/scaling.png"
@@ -66,7 +66,8 @@ def write_index(codes, path):
     )
     labels = np.zeros(len(codes), np.int64)
     save_index(
-        Index(codes, ids, labels, ["photos"], location, encoder=encoder, file_stats=files), path
+        LocalIndex(codes, ids, labels, ["photos"], location, encoder=encoder, file_stats=files),
+        path,
     )
 
 

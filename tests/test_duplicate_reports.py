@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from pyimagesearch.datasets.folder import FolderDataset
-from pyimagesearch.indexes.index import Index
+from pyimagesearch.indexes.local_index import LocalIndex
 from pyimagesearch.show import duplicate_groups as duplicates
 
 
@@ -24,11 +24,16 @@ def judge(root, codes=None, prefer=None, max_distance=1, change=None):
     gallery = FolderDataset(root)
     codes = np.zeros((len(gallery), 2)) if codes is None else np.array(codes)
     stats = gallery.file_stats
-    index = Index(codes.astype(np.float32), gallery.ids, source=gallery.source, file_stats=stats)
+    index = LocalIndex(
+        codes.astype(np.float32), gallery.ids, source=gallery.source, file_stats=stats
+    )
     if change:
         change()
-    [members] = duplicates.judge_groups(index, gallery, "euclidean", max_distance, prefer)
-    return members, gallery
+    pictures = index.pictures()
+    [members] = duplicates.judge_groups(
+        index, pictures, metric="euclidean", max_distance=max_distance, prefer=prefer
+    )
+    return members, pictures
 
 
 def statuses(members):

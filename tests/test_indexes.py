@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from pyimagesearch.datasets.dataset import FILE_STATS, RowIds
-from pyimagesearch.indexes.index import Index
 from pyimagesearch.indexes.index_file import load_index, save_index
+from pyimagesearch.indexes.local_index import LocalIndex
 
 
 @pytest.fixture
@@ -14,7 +14,7 @@ def index(stub_encoder, random):
     codes = random.standard_normal((3, 4)).astype(np.float32)
     source = {"name": "mnist", "split": "train", "limit": 3}
     labels = np.array([5, 0, 4])
-    return Index(codes, RowIds(3), labels, None, source, "cosine", stub_encoder)
+    return LocalIndex(codes, RowIds(3), labels, None, source, "cosine", stub_encoder)
 
 
 def test_everything_comes_back(tmp_path, index):

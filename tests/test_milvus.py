@@ -17,13 +17,17 @@ from scripts import MODEL, ROOT, error_of, run
 import index_images
 import search
 from pyimagesearch.datasets.catalog import open_dataset
+from pyimagesearch.datasets.dataset import FILE_STATS
+from pyimagesearch.encoders.encoder import Encoder
 from pyimagesearch.encoders.encoding import encode_rows
 from pyimagesearch.engines.exact import ExactEngine
+from pyimagesearch.indexes.contract import Records
 from pyimagesearch.indexes.milvus import client as milvus
 from pyimagesearch.indexes.milvus import engine as milvus_search
-from pyimagesearch.indexes.milvus import sync as milvus_sync
+from pyimagesearch.indexes.milvus import writer as milvus_writer
 from pyimagesearch.indexes.milvus.client import MilvusConnection, is_milvus, parse_address
 from pyimagesearch.indexes.milvus.engine import MilvusEngine
+from pyimagesearch.indexes.milvus.metadata import NewCollection
 from pyimagesearch.indexes.milvus.rows import pack_id, unpack_id
 from pyimagesearch.indexes.milvus.schema import parse_engine
 from pyimagesearch.indexes.milvus.store import MilvusStore
@@ -96,6 +100,7 @@ def assert_same(found, expected):
         ("a/b.db/photos", True),
         ("photos.h5", False),
         ("photos.db/index.h5", False),
+        ("photos.db/summer-2024", True),
         ("output/index.pickle", False),
         (Path("photos.db"), True),
     ],
@@ -116,6 +121,12 @@ def test_an_address_has_defaults():
 def test_a_bad_address_is_refused(address):
     with pytest.raises(ValueError, match="expected a collection as http://HOST:PORT/NAME"):
         parse_address(address)
+
+
+def test_a_collection_whose_name_milvus_does_not_take_is_refused(tmp_path, capsys):
+    arguments = ["-m", MODEL, "-i", f"{tmp_path}/u.db/summer-2024"]
+    assert "its name of letters, digits and _" in error_of(capsys, index_images, *arguments)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_token_in_an_address_is_refused_and_not_repeated(capsys):
@@ -234,7 +245,7 @@ def test_an_interrupted_run_is_taken_up(folder, collection, monkeypatch):
             yield batch
 
     monkeypatch.setattr("pyimagesearch.datasets.folder.FILES_PER_BATCH", 8)
-    monkeypatch.setattr(milvus_sync, "ROWS_PER_WRITE", 8)
+    monkeypatch.setattr(milvus_writer, "ROWS_PER_WRITE", 8)
     monkeypatch.setattr("pyimagesearch.encoders.encoding.encode_rows", interrupted)
     assert run(index_images, "-m", MODEL, "-i", collection, "--dataset", folder) == 130
     assert open_store(collection).open().count() == 16
@@ -265,6 +276,91 @@ def test_another_model_metric_or_folder_is_refused(folder, collection, tmp_path,
     assert open_store(collection).open().count() == 40
     index(collection, folder, "--rebuild", "--metric", "cosine")
     assert open_store(collection).open().metric == "cosine"
+
+
+@lite
+def test_a_rebuild_keeps_metric_and_engine(folder, collection, capsys):
+    index(collection, folder, "--metric", "cosine", "--engine", "HNSW16")
+    expected = found(capsys, collection, "--query-id", "digit 7/0.png", "--json")
+    for _ in range(2):  # the codes go from one collection to the other and back
+        index(collection, folder, "--rebuild")
+        rebuilt = open_store(collection).open()
+        assert (rebuilt.metric, rebuilt.engine_spec.name) == ("cosine", "HNSW16")
+        assert rebuilt.count() == 40
+        assert_same(found(capsys, collection, "--query-id", "digit 7/0.png", "--json"), expected)
+    index(collection, folder)
+    assert "added 0, changed 0, removed 0, kept 40" in capsys.readouterr().out
+
+
+@lite
+@pytest.mark.parametrize("when", ["encode", "upsert", "flush", "drop_collection"])
+def test_a_rebuild_that_fails_leaves_the_old_collection(folder, collection, monkeypatch, when):
+    index(collection, folder)
+    before = open_store(collection).open().load()
+
+    def fail(*arguments, **options):
+        raise OSError("the disk is full")
+
+    call = MilvusConnection.call
+
+    def failing_call(self, method, *arguments, **options):
+        if method == when:
+            fail()
+        return call(self, method, *arguments, **options)
+
+    with monkeypatch.context() as patch:
+        if when == "encode":
+            patch.setattr("pyimagesearch.encoders.encoding.encode_rows", fail)
+        patch.setattr(MilvusConnection, "call", failing_call)
+        arguments = ["-m", MODEL, "-i", collection, "--dataset", folder, "--rebuild"]
+        assert run(index_images, *arguments) == 1
+    after = open_store(collection).open()
+    assert after.count() == 40
+    assert after.load().ids == before.ids
+    index(collection, folder, "--rebuild")
+    assert open_store(collection).open().count() == 40
+
+
+@lite
+def test_a_rebuild_by_a_model_without_codes_is_refused_before(folder, collection, monkeypatch):
+    index(collection, folder)
+    monkeypatch.setattr(Encoder, "encode", lambda self, images: np.full((len(images), 16), np.nan))
+    arguments = ["-m", MODEL, "-i", collection, "--dataset", folder, "--rebuild"]
+    assert run(index_images, *arguments) == 1
+    monkeypatch.undo()
+    assert open_store(collection).open().count() == 40
+
+
+@lite
+def test_an_interrupted_first_run_goes_on_with_its_own_images(folder, collection, monkeypatch):
+    def interrupted(dataset, rows, encoder):
+        raise KeyboardInterrupt
+        yield
+
+    monkeypatch.setattr("pyimagesearch.encoders.encoding.encode_rows", interrupted)
+    assert run(index_images, "-m", MODEL, "-i", collection, "--dataset", folder) == 130
+    assert open_store(collection).open().count() == 0
+    monkeypatch.undo()
+    assert run(index_images, "-m", MODEL, "-i", collection) == 0
+    opened = open_store(collection).open()
+    assert opened.count() == 40
+    assert opened.source["name"] == str(folder)
+
+
+@lite
+def test_a_collection_that_was_about_to_be_made_knows_its_images(folder, collection, monkeypatch):
+    call = MilvusConnection.call
+
+    def killed_before(self, method, *arguments, **options):
+        if method == "create_collection" and arguments[0] == "digits":
+            raise KeyboardInterrupt
+        return call(self, method, *arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MilvusConnection, "call", killed_before)
+        assert run(index_images, "-m", MODEL, "-i", collection, "--dataset", folder) == 130
+    assert run(index_images, "-m", MODEL, "-i", collection) == 0
+    assert open_store(collection).open().count() == 40
 
 
 @lite
@@ -325,6 +421,28 @@ def test_a_graph_is_probed_and_hash_codes_need_a_server(folder, collection, caps
     assert "Milvus Lite has no BIN_IVF_FLAT" in error_of(capsys, index_images, *arguments)
 
 
+def new_collection(name, encoder, *, metric="euclidean", engine="exact"):
+    """Make an empty collection for codes of MNIST; return its MilvusIndex."""
+    store = MilvusStore(name)
+    source = open_dataset("mnist", "train").source
+    return store.create(
+        NewCollection(
+            name=parse_address(name).name,
+            encoder=encoder,
+            metric=metric,
+            engine=parse_engine(engine, encoder.dim),
+            source=source,
+            has_files=False,
+        )
+    )
+
+
+def put(index, rows, codes, label=""):
+    """Write rows of an array with their codes."""
+    ids = [str(row) for row in rows]
+    index.upsert(Records(ids, [label] * len(ids), np.zeros(len(ids), FILE_STATS)), codes)
+
+
 @pytest.fixture
 def codes(random):
     codes = random.standard_normal((1500, 4), np.float32)
@@ -334,9 +452,8 @@ def codes(random):
 
 
 def collection_of(codes, collection, encoder, metric):
-    dataset = open_dataset("mnist", "train", len(codes))
-    made = MilvusStore(collection).create(dataset, encoder, metric)
-    made.upsert(range(len(codes)), range(len(codes)), [""] * len(codes), codes)
+    made = new_collection(collection, encoder, metric=metric)
+    put(made, range(len(codes)), codes)
     return made
 
 
@@ -391,10 +508,12 @@ def test_a_damaged_collection_is_one_line(folder, collection, capsys):
     index(collection, folder)
     client = MilvusClient(parse_address(collection).uri)
     state = {"row": 0, "nothing": [0, 0]}
+    [sound] = client.query("digits_about", filter="row == 0", output_fields=["text"])
     for text in ("not json", "[]", json.dumps({"dataset": {}, "engine": "exact", "centre": ""})):
         client.upsert("digits_about", [{**state, "text": text}])
         capsys.readouterr()
         assert "cannot use the index" in error_of(capsys, search, "-i", collection)
+    client.upsert("digits_about", [{**state, "text": sound["text"]}])
     rows = client.query("digits_about", filter="row > 0", output_fields=["row", "text"])
     client.upsert("digits_about", [{**rows[0], "text": "AAAA", "nothing": [0, 0]}])
     assert "its encoder is damaged" in error_of(capsys, search, "-i", collection)

@@ -7,15 +7,13 @@ import numpy as np
 import pytest
 from milvus_server import MilvusServer, why_not
 from scripts import MODEL, error_of, run
-from test_milvus import index, make_folder
+from test_milvus import index, make_folder, new_collection, put
 
 import index_images
 import search
-from pyimagesearch.datasets.catalog import open_dataset
 from pyimagesearch.encoders.encoding import encode_rows
 from pyimagesearch.indexes.milvus import client as milvus
-from pyimagesearch.indexes.milvus import sync as milvus_sync
-from pyimagesearch.indexes.milvus.store import MilvusStore
+from pyimagesearch.indexes.milvus import writer as milvus_writer
 
 needs_client = None if find_spec("pymilvus") else "needs pymilvus, of requirements-scale.txt"
 
@@ -37,8 +35,7 @@ def test_kill_9_loses_no_acknowledged_row_and_makes_none_twice(
 ):
     monkeypatch.setattr(milvus, "PAUSES", (5,) * 60)  # some restarts take minutes
     codes = random.standard_normal((20_000, 4), np.float32)
-    dataset = open_dataset("mnist", "train", len(codes))
-    collection = MilvusStore(f"{server.uri}/killed").create(dataset, stub_encoder, "euclidean")
+    collection = new_collection(f"{server.uri}/killed", stub_encoder)
     acknowledged = 0
 
     def kill_and_restart():
@@ -51,12 +48,14 @@ def test_kill_9_loses_no_acknowledged_row_and_makes_none_twice(
         rows = range(start, start + 500)
         if start == 6000:
             timer.start()
-        collection.upsert(rows, rows, ["1"] * 500, codes[start : start + 500])
+        put(collection, rows, codes[start : start + 500], label="1")
         acknowledged = start + 500
     timer.join()
     assert 0 < killed[0] < len(codes)
     assert collection.count() == len(codes)
-    np.testing.assert_array_equal(collection.codes_of(range(len(codes))), codes)
+    np.testing.assert_array_equal(
+        collection.codes_of([str(row) for row in range(len(codes))]), codes
+    )
 
 
 def test_a_server_that_goes_for_good_is_one_line(server, tmp_path, capsys, monkeypatch):
@@ -66,7 +65,7 @@ def test_a_server_that_goes_for_good_is_one_line(server, tmp_path, capsys, monke
 
     folder, collection = make_folder(tmp_path), f"{server.uri}/gone"
     monkeypatch.setattr(milvus, "PAUSES", (0.1, 0.1))
-    monkeypatch.setattr(milvus_sync, "ROWS_PER_WRITE", 99)
+    monkeypatch.setattr(milvus_writer, "ROWS_PER_WRITE", 99)
     monkeypatch.setattr("pyimagesearch.encoders.encoding.encode_rows", killing)
     capsys.readouterr()
     assert run(index_images, "-m", MODEL, "-i", collection, "--dataset", folder) == 1

@@ -215,7 +215,7 @@ def test_most_of_an_index_is_removed_only_when_asked(index, folder, capsys):
     before = index.read_bytes()
     message = error_of(capsys, index_images, "-i", index)
     assert "31 of the 60 pictures" in message
-    assert "is a disk not mounted?" in message
+    assert "is a drive unmounted?" in message
     assert index.read_bytes() == before
     assert run(index_images, "-i", index, "--prune") == 0
     assert capsys.readouterr().out == "added 0, changed 0, removed 31, kept 29\n"
@@ -371,3 +371,55 @@ def test_a_checkpoint_is_not_overwritten_by_a_new_training(tmp_path, capsys):
     message = error_of(capsys, train_autoencoder, "-m", tmp_path / "model.keras", "--limit", 20)
     assert "continue it with --resume, or delete the file to start again" in message
     assert checkpoint.read_bytes() == b"hours of work"
+
+
+@pytest.mark.parametrize("flags", [["-m", "other"], ["--rebuild"], ["-m", "other", "--rebuild"]])
+@pytest.mark.parametrize("name", ["digits.pickle", "digits.h5"])
+def test_metric_and_engine_stay_until_a_flag_changes_them(name, flags, tmp_path):
+    path = tmp_path / name
+    settings = ["--limit", 500, "--metric", "cosine", "--engine", "HNSW8"]
+    assert run(index_images, "-m", MODEL, "-i", path, *settings) == 0
+    other = str(MODEL).replace("autoencoder", "neighbours")
+    flags = [other if flag == "other" else flag for flag in flags]
+    for _ in range(2):
+        assert run(index_images, "-i", path, "--limit", 500, *flags) == 0
+        index = load_index(path)
+        assert (index.metric, index.engine.name) == ("cosine", "HNSW8")
+    assert run(index_images, "-i", path, "--limit", 500, "--metric", "euclidean", *flags) == 0
+    assert load_index(path).metric == "euclidean"
+
+
+@pytest.mark.parametrize("name", ["photos.pickle", "photos.h5"])
+def test_an_update_with_nothing_changed_writes_nothing(name, tmp_path):
+    make_folder(tmp_path / "pictures", range(12))
+    path = tmp_path / name
+    flags = ["-i", path, "--dataset", tmp_path / "pictures"]
+    assert run(index_images, "-m", MODEL, *flags, "--engine", "HNSW4") == 0
+    files = [path, tmp_path / f"{name}.engine"]
+    before = [(file.stat().st_ino, file.stat().st_mtime_ns) for file in files]
+    assert run(index_images, *flags) == 0
+    assert [(file.stat().st_ino, file.stat().st_mtime_ns) for file in files] == before
+
+
+def test_a_copy_beside_the_folder_is_not_taken_for_the_folder_that_moved(tmp_path, capsys):
+    pictures = tmp_path / "pictures"
+    make_folder(pictures, range(30))
+    path = tmp_path / "photos.h5"
+    assert run(index_images, "-m", MODEL, "-i", path, "--dataset", pictures) == 0
+    copy = shutil.copytree(pictures, tmp_path / "copy")
+    for removed in sorted(copy.glob("*/*.png"))[:10]:
+        removed.unlink()
+    capsys.readouterr()
+    error = error_of(capsys, index_images, "-i", path, "--dataset", copy)
+    assert "make another index" in error
+    pictures.rename(tmp_path / "gone")
+    assert run(index_images, "-i", path, "--dataset", tmp_path / "gone") == 0
+    assert "kept 30" in capsys.readouterr().out
+
+
+def test_a_model_that_was_not_trained_on_digits_does_not_index_them(tmp_path, capsys):
+    photo_model = ROOT / "tests" / "data" / "before" / "model.h5"  # of 16 x 16 pixels in colour
+    arguments = ["-m", photo_model, "-i", tmp_path / "new.h5"]
+    error = error_of(capsys, index_images, *arguments)
+    assert "name the images to index with --dataset" in error
+    assert not (tmp_path / "new.h5").exists()

@@ -23,7 +23,7 @@ from pyimagesearch.queries.crops import (
     view_of,
 )
 from pyimagesearch.queries.query import Query
-from pyimagesearch.queries.ranking import search_queries
+from pyimagesearch.queries.ranking import Wanted, search_queries
 from tests.scripts import error_of, run
 
 PICTURE = np.arange(24, dtype=np.uint8).reshape(4, 6, 1)
@@ -114,37 +114,38 @@ def digits(index, *rows):
     spec = index.encoder.spec
     for row in rows:
         picture = oriented(images.picture(row), 1)
-        yield Look(any_orientation=True)(Query(str(row), None, lambda size, p=picture: p), spec)
+        yield Look(any_orientation=True)(Query(str(row), picture=lambda size, p=picture: p), spec)
 
 
 def test_any_orientation_finds_the_nearest_over_all_turns_in_one_batch(small_index):
     index, calls = open_store(small_index).open(), []
-    engine, encode = index.engine(), index.encoder.encode
+    encode = index.encoder.encode
     index.encoder.encode = lambda images: calls.append(len(images)) or encode(images)
-    for query, results in search_queries(digits(index, 5, 6), index, index.encoder, engine, 50):
+    for answer in search_queries(digits(index, 5, 6), index, Wanted(50)):
+        query, hits = answer.query, answer.hits
         row = int(query.id)
-        assert results.rows[0] == row
-        assert results.distances[0] == pytest.approx(0, abs=1e-3)
+        assert hits.ids[0] == str(row)
+        assert hits.distances[0] == pytest.approx(0, abs=1e-3)
         # The picture is shown in the orientation in which it was found.
         assert query.view == "turned 270 degrees"
         picture = open_dataset("mnist", "train").picture(row)
-        np.testing.assert_array_equal(query.picture(), picture)
+        np.testing.assert_array_equal(query.picture(None), picture)
         inputs = [oriented(picture, n).astype(np.float32) / 255 for n in ORIENTATIONS]
         nearest = np.full(len(index), np.inf)
-        for distances, rows in zip(*engine.search(encode(np.stack(inputs)), 2000), strict=True):
+        found = index.engine.search(encode(np.stack(inputs)), 2000)
+        for distances, rows in zip(*found, strict=True):
             nearest[rows] = np.minimum(nearest[rows], distances)
-        np.testing.assert_allclose(results.distances, np.sort(nearest)[:50], atol=1e-3)
-        assert len(set(results.rows.tolist())) == 50
+        np.testing.assert_allclose(hits.distances, np.sort(nearest)[:50], atol=1e-3)
+        assert len(set(hits.ids)) == 50
     assert calls == [16]
 
 
 def test_any_orientation_within_a_distance_has_each_row_once(small_index):
     index = open_store(small_index).open()
-    searched = index, index.encoder, index.engine()
-    [(_, nearest)] = search_queries(digits(index, 5), *searched, 40)
-    limit = float(nearest.distances[-1])
-    [(_, within)] = search_queries(digits(index, 5), *searched, max_distance=limit)
-    assert within.rows.tolist() == nearest.rows.tolist()
+    [nearest] = search_queries(digits(index, 5), index, Wanted(40))
+    limit = float(nearest.hits.distances[-1])
+    [near_enough] = search_queries(digits(index, 5), index, Wanted(within=limit))
+    assert near_enough.hits.ids == nearest.hits.ids
 
 
 def test_flags_crop_and_turn_files_and_indexed_pictures(small_index, tmp_path, capsys):
@@ -199,7 +200,7 @@ def test_flags_that_make_no_sense_are_usage_errors(small_index, capsys, flags, r
 
 def test_an_input_that_is_not_square_is_turned_before_it_is_fitted():
     spec = InputSpec(4, 8, 1, "stretch")
-    query = Look(any_orientation=True)(Query("a", None, lambda size: PICTURE), spec)
+    query = Look(any_orientation=True)(Query("a", picture=lambda size: PICTURE), spec)
     assert query.orientations.shape == (8, 4, 8, 1)
     np.testing.assert_array_equal(query.orientations[1], spec.prepare(oriented(PICTURE, 1)))
 
@@ -211,6 +212,6 @@ def test_a_crop_applies_to_each_picture_of_a_combination(small_index, capsys):
 
 
 def test_words_have_no_picture_to_crop_or_turn():
-    words = Query("a red flower", None, lambda size=None: None, code=np.zeros(4), is_text=True)
+    words = Query("a red flower", code=np.zeros(4), is_text=True)
     with pytest.raises(ValueError, match="no picture of its own"):
         view_of(words)

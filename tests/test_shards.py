@@ -11,6 +11,7 @@ from scripts import MODEL, error_of, run
 import index_images
 import search
 from pyimagesearch.indexes.index_file import load_index
+from pyimagesearch.indexes.settings import Shard
 from pyimagesearch.indexes.shards import parse_shard, shard_range, shard_rows, stable_hash
 from tests.picture_files import fill
 
@@ -28,15 +29,15 @@ def folder(tmp_path):
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7, 1000])
 def test_every_hash_is_in_one_shard(count):
-    ranges = [shard_range((number, count)) for number in range(count)]
-    assert ranges[0][0] == 0
-    assert ranges[-1][1] == 2**63
-    assert all(a[1] == b[0] for a, b in pairwise(ranges))
+    ranges = [shard_range(Shard(number, count)) for number in range(count)]
+    assert ranges[0].start == 0
+    assert ranges[-1].stop == 2**63
+    assert all(a.stop == b.start for a, b in pairwise(ranges))
 
 
 def test_shards_are_of_about_one_size_and_do_not_change():
     ids = [f"{i}.jpg" for i in range(3000)]
-    sizes = [len(shard_rows(ids, (number, 3))) for number in range(3)]
+    sizes = [len(shard_rows(ids, Shard(number, 3))) for number in range(3)]
     assert sum(sizes) == 3000
     assert min(sizes) > 900
     assert stable_hash("a/b.jpg") == 3744377629895026263
@@ -44,14 +45,14 @@ def test_shards_are_of_about_one_size_and_do_not_change():
 
 def test_added_files_move_no_others():
     ids = [f"{i}.jpg" for i in range(100)]
-    before = {ids[row] for row in shard_rows(ids, (1, 4))}
+    before = {ids[row] for row in shard_rows(ids, Shard(1, 4))}
     more = sorted([*ids, "0a.jpg", "zz.jpg"])
-    assert before <= {more[row] for row in shard_rows(more, (1, 4))}
+    assert before <= {more[row] for row in shard_rows(more, Shard(1, 4))}
 
 
 def test_zero_of_n_is_n_of_n():
-    assert parse_shard("0/4") == parse_shard("4/4") == (0, 4)
-    assert parse_shard("3/4") == (3, 4)
+    assert parse_shard("0/4") == parse_shard("4/4") == Shard(0, 4)
+    assert parse_shard("3/4") == Shard(3, 4)
 
 
 @pytest.mark.parametrize("text", ["", "1", "5/4", "1/0", "-1/4", "a/b", "1/4/2", "1.0/2"])
@@ -140,7 +141,7 @@ def test_other_models_metrics_and_repeated_ids_are_not_joined(folder, tmp_path, 
 def test_a_shard_without_pictures_is_one_line(tmp_path, capsys):
     fill(tmp_path / "pictures", "a.png")
     flags = ["-m", MODEL, "-i", tmp_path / "i.h5", "--dataset", tmp_path / "pictures"]
-    number = 2 if len(shard_rows(["a.png"], (1, 2))) else 1
+    number = 2 if len(shard_rows(["a.png"], Shard(1, 2))) else 1
     assert "none of the 1 images is in shard" in error_of(
         capsys, index_images, *flags, "--shard", f"{number}/2"
     )

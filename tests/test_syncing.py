@@ -24,7 +24,7 @@ from pyimagesearch.encoders.export import encoder_from_keras
 from pyimagesearch.indexes.file_store import FileStore
 from pyimagesearch.indexes.index_file import load_index
 from pyimagesearch.indexes.journal import open_journal
-from pyimagesearch.indexes.settings import UpdateSettings
+from pyimagesearch.indexes.settings import Update, UpdateSettings
 
 ROOT = Path(__file__).parent.parent
 MODEL = str(ROOT / "output" / "autoencoder.h5")
@@ -38,7 +38,8 @@ def encoder():
 def sync(dataset, index, encoder, path, metric, checksum=False):
     """Update the index in a file; return the summary."""
     settings = UpdateSettings(metric, checksum=checksum)
-    return FileStore(path).update(dataset, index, encoder, settings, encode_rows).summary
+    update = Update(dataset, encoder, encode_rows, index, settings)
+    return FileStore(path).update(update).summary
 
 
 def draw(path, seed):

@@ -44,8 +44,8 @@ class Commands:
         }
         self._of_result = {
             "choose": session.choose,
-            "like": lambda row: session.mark(row, True),
-            "unlike": lambda row: session.mark(row, False),
+            "like": session.like,
+            "unlike": session.dislike,
             "open": session.open,
         }
         self._silent = {"save": self._save, "map": self._map, "help": lambda: HELP}
@@ -65,7 +65,7 @@ class Commands:
         if name in self._alone and not rest:
             self._alone[name]()
         elif name in self._of_result:
-            self._of_result[name](self.session.row(_number(rest)))
+            self._of_result[name](self.session.id_of(_number(rest)))
             if name == "open":
                 return []
         elif name == "crop":
@@ -76,11 +76,11 @@ class Commands:
 
     def _list(self):
         first = self.session.first + 1
-        return [self.session.tooltip(first + n) for n in range(len(self.session.page.rows))]
+        return [self.session.tooltip(first + n) for n in range(len(self.session.page.hits))]
 
     def _save(self):
         session = self.session
-        sheets = draw_sheets(session.reporter, session.step.query, session.page)
+        sheets = draw_sheets(session.reporter, session.page)
         logger.info("wrote " + " and ".join(session.save(self._folder, sheets["Results"])))
         return []
 
@@ -100,11 +100,11 @@ def _number(text):
 def run_commands(commands, report, write):
     """Report the first results, and run the lines of standard input until its end or `quit`.
 
-    `report(query, results)` writes results and `write(lines)` other lines; both return whether they
+    `report(answer)` writes results and `write(lines)` other lines; both return whether they
     are still read.
     """
     session = commands.session
-    still_read = report(session.step.query, session.page)
+    still_read = report(session.page)
     while still_read and (text := _next_line()) and text.strip() not in ("quit", "q"):
         if not text.strip():
             continue
@@ -113,7 +113,7 @@ def run_commands(commands, report, write):
         except (ValueError, OSError, ImportError) as error:
             logger.warning(" ".join(str(error).split()))
             continue
-        still_read = report(session.step.query, session.page) if lines is None else write(lines)
+        still_read = report(session.page) if lines is None else write(lines)
 
 
 def _next_line():

@@ -4,8 +4,9 @@ An action that fails raises ValueError or OSError with the reason and changes no
 """
 
 import os
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import count
 
 import numpy as np
@@ -13,163 +14,208 @@ import numpy as np
 from pyimagesearch.browse.feedback import feedback_code, feedback_text
 from pyimagesearch.browse.opener import open_picture_file
 from pyimagesearch.files import atomic_write, path_bytes
-from pyimagesearch.queries.crops import flipped, turned, view_of, viewed
-from pyimagesearch.queries.query import Query, Results
-from pyimagesearch.queries.ranking import search_queries
+from pyimagesearch.indexes.contract import Index, LoadedIndex
+from pyimagesearch.queries.crops import Crop, View, flipped, turned, view_of, viewed
+from pyimagesearch.queries.query import Answer, Picture, Query
+from pyimagesearch.queries.ranking import Wanted, search_queries
 from pyimagesearch.show.image_file import write_image
+from pyimagesearch.show.reporter import Reporter
 from pyimagesearch.show.sizes import SHOWN
 
 
 @dataclass(frozen=True)
 class Step:
-    """A query with its results, from which one can go on or back.
+    """An answer, from which one can go on or back.
 
-    `query` is what was searched for: `base`, moved by the rows marked `alike` and `unlike`, tuples
-    of int. `results` are at least those of the first `page`, which counts from 0.
+    Its query is what was searched for: `base`, moved by the ids that are `liked` and `disliked`.
+    It has at least the hits of the first `page`, which counts from 0.
     """
 
     base: Query
-    query: Query
-    results: Results
-    alike: tuple = ()
-    unlike: tuple = ()
+    answer: Answer
+    liked: tuple[str, ...] = ()
+    disliked: tuple[str, ...] = ()
     page: int = 0
+
+    @property
+    def query(self) -> Query:
+        """What was searched for."""
+        return self.answer.query
 
 
 class Session:
     """Searches on from results to further queries.
 
-    `found` yields pairs of a Query and its Results, as `search_queries` does; the first is current.
-    At first `max_results`, else SHOWN, are searched for; more when pages of `page_size` are turned.
-    `max_distance` ends the results; without `max_results`, all within it are searched for.
-    `report`, if set, is called with the query and the results whenever the current step is another.
+    `answers` are those that `search_queries` yields; the first is current. At first `max_results`,
+    else SHOWN, are searched for; more when pages of `page_size` are turned. `max_distance` ends the
+    results; without `max_results`, all within it are searched for.
+    `report`, if set, is called with the answer whenever the current step is another.
     """
 
     def __init__(
-        self, found, index, encoder, engine, reporter, max_results=None, max_distance=None
-    ):
-        """Search an Index by its Encoder and an Engine; a Reporter has its images.
+        self,
+        answers: Iterable[Answer],
+        index: Index,
+        reporter: Reporter,
+        *,
+        max_results: int | None = None,
+        max_distance: float | None = None,
+    ) -> None:
+        """Search an Index on; a Reporter has its images.
 
         Raises ValueError when there is no query.
         """
-        self.index, self.encoder, self.engine, self.reporter = index, encoder, engine, reporter
-        self.max_results, self.max_distance = max_results, max_distance
+        self.index = index
+        self.reporter = reporter
+        self.max_results = max_results
+        self.max_distance = max_distance
         self.page_size = max_results or SHOWN
-        self.report = None
-        self.step, self._history, self._found = None, [], iter(found)
-        self._following = next(self._found, None)
+        self.report: Callable[[Answer], object] | None = None
+        self._step: Step | None = None
+        self._history: list[Step] = []
+        self._answers = iter(answers)
+        self._following = next(self._answers, None)
         self.another()
+
+    @property
+    def step(self) -> Step:
+        """The current step."""
+        assert self._step is not None
+        return self._step
+
+    @property
+    def answer(self) -> Answer:
+        """The current query with all hits found so far."""
+        return self.step.answer
 
     # --- what is shown
 
     @property
-    def first(self):
+    def first(self) -> int:
         """The number of results on the pages before the current one."""
         return self.step.page * self.page_size
 
     @property
-    def page(self):
-        """The Results of the current page."""
-        return self.step.results[self.first : self.first + self.page_size]
+    def page(self) -> Answer:
+        """The current query with the hits of the current page."""
+        return self.answer.part(slice(self.first, self.first + self.page_size))
 
-    def row(self, number):
-        """Return the row of result `number`, which counts from 1, or raise ValueError."""
-        rows = self.step.results.rows
-        if not len(rows):
+    def id_of(self, number: int) -> str:
+        """Return the id of result `number`, which counts from 1, or raise ValueError."""
+        ids = self.answer.hits.ids
+        if not ids:
             raise ValueError("there are no results")
-        if not 1 <= number <= len(rows):
-            raise ValueError(f"expected a result from 1 to {len(rows):,}, received {number}")
-        return int(rows[number - 1])
+        if not 1 <= number <= len(ids):
+            raise ValueError(f"expected a result from 1 to {len(ids):,}, received {number}")
+        return ids[number - 1]
 
-    def tooltip(self, number):
+    def tooltip(self, number: int) -> str:
         """Return a line about result `number`: its name, distance and label."""
-        results, place = self.step.results, number - 1
-        self.row(number)
-        texts = [f"{number}: {results.ids[place]}", f"distance {results.distances[place]:.4g}"]
-        label = None if results.labels is None else self.reporter.label(results.labels[place])
-        return ", ".join(texts if label is None else [*texts, f"label {label}"])
+        hits = self.answer.hits
+        texts = [f"{number}: {self.id_of(number)}", f"distance {hits.distances[number - 1]:.4g}"]
+        if hits.labels is not None:
+            label = self.reporter.label(int(hits.labels[number - 1]))
+            if label is not None:
+                texts.append(f"label {label}")
+        return ", ".join(texts)
 
-    def mark_of(self, row):
-        """Return True for a row marked alike, False for unlike, None for one without a mark."""
-        return True if row in self.step.alike else False if row in self.step.unlike else None
+    def mark_of(self, id: str) -> bool | None:
+        """Return True for an id that is liked, False if disliked, None for one without a mark."""
+        if id in self.step.liked:
+            return True
+        if id in self.step.disliked:
+            return False
+        return None
 
     # --- actions
 
     @property
-    def has_more(self):
+    def has_more(self) -> bool:
         """Whether there is another of the queries that were given."""
         return self._following is not None
 
-    def another(self):
+    def another(self) -> None:
         """Go to the next of the queries that were given; raise ValueError at the last."""
         if self._following is None:
             raise ValueError("there are no more queries")
-        query, results = self._following
-        self._following = next(self._found, None)
-        self._go(Step(query, query, results))
+        answer = self._following
+        self._following = next(self._answers, None)
+        self._go(Step(answer.query, answer))
 
-    def choose(self, row):
+    def choose(self, id: str) -> None:
         """Search for an indexed picture by its code in the index; nothing is read or encoded."""
-        [code], ([id], labels) = self.index.codes_of([row]), self.index.named([row])
-        label = None if labels is None or labels[0] < 0 else int(labels[0])
-        gallery = self.reporter.gallery
+        [code] = self.index.codes_of([id])
+        labels = self.index.labels_of([id])
+        label = None
+        if labels is not None and labels[0] >= 0:
+            label = int(labels[0])
+        picture = partial(self.reporter.pictures.picture, id)
+        self._search(Query(id, picture=picture, label=label, own=(id,), code=code))
 
-        def picture(size=None):
-            return gallery.picture(row, size)
+    def like(self, id: str) -> None:
+        """Mark a result as liked, and search again; again to unmark it."""
+        liked, disliked = self._without(id)
+        if id not in self.step.liked:
+            liked += (id,)
+        self._search(self.step.base, liked, disliked)
 
-        self._search(Query(id, None, picture, label, rows=(row,), code=code))
+    def dislike(self, id: str) -> None:
+        """Mark a result as disliked, and search again; again to unmark it."""
+        liked, disliked = self._without(id)
+        if id not in self.step.disliked:
+            disliked += (id,)
+        self._search(self.step.base, liked, disliked)
 
-    def mark(self, row, alike):
-        """Mark a row as alike or, with False, as unlike, and search again; again to unmark it."""
-        chosen = self.step.alike if alike else self.step.unlike
-        kept = [tuple(other for other in rows if other != row) for rows in self._marks]
-        if row not in chosen:
-            kept[0 if alike else 1] += (row,)
-        self._search(self.step.base, *kept)
+    def _without(self, id: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Return the liked and the disliked ids without one of them."""
+        liked = tuple(other for other in self.step.liked if other != id)
+        disliked = tuple(other for other in self.step.disliked if other != id)
+        return liked, disliked
 
-    def crop(self, crop):
+    def crop(self, crop: Crop) -> None:
         """Search for a part, a Crop, of the query's picture."""
         self._look(view_of(self.step.base).cropped(crop))
 
-    def rotate(self):
+    def rotate(self) -> None:
         """Turn the query's picture clockwise by 90 degrees and search for it."""
         self._look(view_of(self.step.base).oriented(turned))
 
-    def flip(self):
+    def flip(self) -> None:
         """Flip the query's picture left to right and search for it."""
         self._look(view_of(self.step.base).oriented(flipped))
 
-    def back(self):
+    def back(self) -> None:
         """Return to the step before; raise ValueError at the first."""
         if not self._history:
             raise ValueError("this is the first query")
-        self.step = self._history.pop()
+        self._step = self._history.pop()
         self._report()
 
-    def next_page(self):
+    def next_page(self) -> None:
         """Go to the results after those of the current page; raise ValueError at the last."""
-        page, results = self.step.page + 1, self.step.results
+        page = self.step.page + 1
+        answer = self.answer
         start = page * self.page_size
-        if len(results.rows) < start + self.page_size:
-            results = self._results(self.step.query, start + self.page_size)
-        if start >= len(results.rows):
+        if len(answer.hits) < start + self.page_size:
+            answer = self._answer_to(self.step.query, start + self.page_size)
+        if start >= len(answer.hits):
             raise ValueError("there are no more results")
-        self.step = replace(self.step, results=results, page=page)
+        self._step = replace(self.step, answer=answer, page=page)
 
-    def previous_page(self):
+    def previous_page(self) -> None:
         """Go to the results before those of the current page; raise ValueError at the first."""
         if not self.step.page:
             raise ValueError("these are the first results")
-        self.step = replace(self.step, page=self.step.page - 1)
+        self._step = replace(self.step, page=self.step.page - 1)
 
-    def open(self, row):
+    def open(self, id: str) -> None:
         """Open the file of an indexed picture with the operating system's program for it."""
-        path = self.reporter.gallery.path(row)
+        path = self.reporter.pictures.path(id)
         if path is None:
             raise ValueError("this picture is not a file")
         open_picture_file(path)
 
-    def save(self, folder, sheet):
+    def save(self, folder: str, sheet: Picture) -> list[str]:
         """Write a picture, uint8 BGR, of the current page, and the paths of its results.
 
         Results that are not files are named by their ids. Returns the names of both files; those of
@@ -177,65 +223,71 @@ class Session:
         """
         numbered = ([f"{folder}/saved_{n}{end}" for end in (".png", ".txt")] for n in count())
         names = next(names for names in numbered if not any(map(os.path.exists, names)))
-        page, gallery = self.page, self.reporter.gallery
-        paths = [gallery.path(row) or id for row, id in zip(page.rows, page.ids, strict=True)]
+        paths = [self.reporter.pictures.path(id) or id for id in self.page.hits.ids]
         write_image(names[0], sheet)
         with atomic_write(names[1]) as temporary:
             temporary.write_bytes(b"".join(path_bytes(path) + b"\n" for path in paths))
         return names
 
-    def map(self, method="pca"):
+    def map(self, method: str = "pca") -> Picture:
         """Return a map of the index, uint8 BGR, with the query and its results marked.
 
         `method` is one of projection.PROJECTIONS.
         """
         from pyimagesearch.show.projection import project_index  # loads matplotlib
 
-        query, results = self.step.query, self.step.results
-        found, label = [(query, results)], self.reporter.label
-        projection = project_index(found, self._loaded, self.engine, label, method)
-        return projection.sheet(0, self.reporter.title(query))
+        loaded = self._loaded
+        engine = self.index.engine_of(loaded)
+        projection = project_index([self.answer], loaded, engine, self.reporter.label, method)
+        return projection.sheet(0, self.reporter.title(self.step.query))
 
     # --- steps
 
     @cached_property
-    def _loaded(self):
+    def _loaded(self) -> LoadedIndex:
         return self.index.load()  # of a collection, all codes are fetched
 
-    @property
-    def _marks(self):
-        return self.step.alike, self.step.unlike
+    def _look(self, view: View) -> None:
+        assert self.index.encoder is not None
+        base = viewed(self.step.base, view, self.index.encoder.spec)
+        self._search(base, self.step.liked, self.step.disliked)
 
-    def _look(self, view):
-        self._search(viewed(self.step.base, view, self.encoder.spec), *self._marks)
-
-    def _search(self, base, alike=(), unlike=()):
-        """Search for a query moved by marked rows, and make it the current step."""
-        if base.code is None:
-            [base.code] = self.encoder.encode(base.image[np.newaxis])
+    def _search(
+        self, base: Query, liked: tuple[str, ...] = (), disliked: tuple[str, ...] = ()
+    ) -> None:
+        """Search for a query moved by marked ids, and make it the current step."""
         query = base
-        if alike or unlike:
-            marked = self.index.codes_of([*alike, *unlike])
-            parts = marked[: len(alike)], marked[len(alike) :]
-            code = feedback_code(base.code, *parts, self.engine.metric)
-            text = ", ".join(filter(None, [base.view, feedback_text(len(alike), len(unlike))]))
-            query = replace(base, code=code, view=text, orientations=None)
-        self._go(Step(base, query, self._results(query), alike, unlike))
+        if liked or disliked:
+            query = self._moved(base, liked, disliked)
+        self._go(Step(base, self._answer_to(query), liked, disliked))
 
-    def _results(self, query, wanted=0):
-        k = max(self.max_results or SHOWN, wanted)
+    def _moved(self, base: Query, liked: tuple[str, ...], disliked: tuple[str, ...]) -> Query:
+        if base.code is None:
+            assert base.image is not None
+            assert self.index.encoder is not None
+            [base.code] = self.index.encoder.encode(base.image[np.newaxis])
+        marked = self.index.codes_of([*liked, *disliked])
+        code = feedback_code(
+            base.code, marked[: len(liked)], marked[len(liked) :], self.index.engine.metric
+        )
+        text = ", ".join(filter(None, [base.view, feedback_text(len(liked), len(disliked))]))
+        return replace(base, code=code, view=text, orientations=None)
+
+    def _answer_to(self, query: Query, wanted: int = 0) -> Answer:
+        k: int | None = max(self.max_results or SHOWN, wanted)
         if self.max_results is None and self.max_distance is not None:
             k = None  # all within the distance
-        searched = [query], self.index, self.encoder, self.engine, k, self.max_distance
-        [(_, results)] = search_queries(*searched)
-        return results
+        answers = list(search_queries([query], self.index, Wanted(k, self.max_distance)))
+        if not answers:
+            raise ValueError("the model gives this picture a code with NaN or infinity")
+        return answers[0]
 
-    def _go(self, step):
-        if self.step is not None:
-            self._history.append(self.step)
-        self.step = step
+    def _go(self, step: Step) -> None:
+        if self._step is not None:
+            self._history.append(self._step)
+        self._step = step
         self._report()
 
-    def _report(self):
+    def _report(self) -> None:
         if self.report is not None:
-            self.report(self.step.query, self.step.results)
+            self.report(self.answer)

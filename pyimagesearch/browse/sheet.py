@@ -33,7 +33,7 @@ GREEN, MAGENTA, YELLOW = (0, 210, 0), (255, 0, 255), (0, 230, 255)  # BGR
 COLOURS = {True: GREEN, False: MAGENTA}
 SIGNS = {True: "+", False: "-"}
 REMEMBERED = 2048  # tiles
-HINTS = "click: search for it   right click: unlike   Ctrl or Shift click: alike   ? keys   q quit"
+HINTS = "click: search for it   right click: dislike   Ctrl or Shift click: like   ? keys   q quit"
 
 
 class Sheet:
@@ -51,7 +51,7 @@ class Sheet:
         self.status = ""
         reporter = session.reporter
         self._picture = lru_cache(REMEMBERED)(self._read_tile)
-        self._captions = reporter.strip or reporter.gallery.shows_names
+        self._captions = reporter.strip or reporter.pictures.shows_names
         self.side = reporter.side or self._natural_side()
         height = self.side + 36 if self._captions else self.side
         count = min(SHOWN, session.max_results or SHOWN)
@@ -68,7 +68,7 @@ class Sheet:
     def place_at(self, x, y):
         """Return the place on the page of the tile at a pixel, or None."""
         place = self.grid.place_at(x - PANEL, y)
-        return place if place is not None and place < len(self.session.page.rows) else None
+        return place if place is not None and place < len(self.session.page.hits) else None
 
     def on_query(self, x, y):
         """Whether a pixel is on the query's picture."""
@@ -117,38 +117,40 @@ class Sheet:
         return self._base
 
     def _draw_base(self):
-        page, session = self.session.page, self.session
+        session = self.session
+        page = session.page
         width = PANEL + self.grid.columns * self.grid.width
         height = max(self.rows * self.grid.height, 2 * BOX)
         sheet = np.zeros((height + LINES * LINE + 6, max(width, 4 * PANEL), 3), np.uint8)
         self._draw_query(sheet[:height, :PANEL])
         tiles = self.grid.draw(self._tiles(page), self.rows)
         sheet[: tiles.shape[0], PANEL:width] = tiles
-        summary = session.reporter.summary(session.step.query, page, session.first)
+        summary = session.reporter.summary(page, session.first)
         _write(sheet, summary, (MARGIN, height + 18), sheet.shape[1] - 2 * MARGIN)
         return sheet
 
     def _tiles(self, page):
-        rows, wrong = page.rows.tolist(), page.wrong(self.session.step.query)
-        if self.session.reporter.gallery.shows_names:  # files, which are decoded in parallel
+        hits = page.hits
+        wrong = page.wrong
+        if self.session.reporter.pictures.shows_names:  # files, which are decoded in parallel
             with ThreadPoolExecutor(cores()) as pool:
-                list(pool.map(self._picture, rows))
-        for place, row in enumerate(rows):
-            mark = self.session.mark_of(row)
+                list(pool.map(self._picture, hits.ids))
+        for place, id in enumerate(hits.ids):
+            mark = self.session.mark_of(id)
             colour = RED if wrong is not None and wrong[place] else None
-            picture = self._picture(row)
+            picture = self._picture(id)
             if mark is not None or colour is not None:
                 picture = _framed(picture, mark, colour)
             if self._captions:
-                picture = labelled(picture, [page.ids[place], f"{page.distances[place]:.3f}"])
+                picture = labelled(picture, [id, f"{hits.distances[place]:.3f}"])
             yield picture
 
-    def _read_tile(self, row):
-        return tile(self.session.reporter.picture(row), self.side)
+    def _read_tile(self, id):
+        return tile(self.session.reporter.picture(id), self.side)
 
     def _natural_side(self):
         """Return the side for pictures like the first result that can be read."""
-        pictures = map(self.session.reporter.picture, self.session.step.results.rows[:5])
+        pictures = map(self.session.reporter.picture, self.session.answer.hits.ids[:5])
         first = next((picture for picture in pictures if picture is not None), None)
         side = PHOTO_SIDE if first is None else tile_side(first)
         return max(side, READABLE) if self._captions else side
@@ -161,7 +163,7 @@ class Sheet:
         self._box = (0, 0, 0, 0)
         if parts:
             box[:] = self._parts(parts)
-        elif step.base.picture is not None:
+        elif picture is not None or step.base.picture is not None:
             box[:] = tile(picture, BOX)
         if picture is not None:
             height, width = picture.shape[:2]
@@ -174,11 +176,11 @@ class Sheet:
         for line in reporter.title(step.query).split(", "):
             _write(panel, line, (MARGIN, top + 14), PANEL - 2 * MARGIN)
             top += LINE - 2
-        marked = [*((row, True) for row in step.alike), *((row, False) for row in step.unlike)]
+        marked = [*((id, True) for id in step.liked), *((id, False) for id in step.disliked)]
         places = Grid((PANEL - MARGIN) // (MARK_SIDE + 2), MARK_SIDE + 2, MARK_SIDE + 2)
-        for place, (row, mark) in enumerate(marked[:MARKS]):
+        for place, (id, mark) in enumerate(marked[:MARKS]):
             left, down = places.corner(place)
-            small = cv2.resize(self._picture(row), (MARK_SIDE,) * 2, interpolation=cv2.INTER_AREA)
+            small = cv2.resize(self._picture(id), (MARK_SIDE,) * 2, interpolation=cv2.INTER_AREA)
             room = panel[top + down :, MARGIN + left :][:MARK_SIDE, :MARK_SIDE]
             if room.shape == small.shape:
                 room[:] = _framed(small, mark)
@@ -187,9 +189,10 @@ class Sheet:
         """Draw the parts of a combined query, each with its weight, into a square."""
         count = math.ceil(math.sqrt(min(len(parts), SHOWN)))
         side, tiles = BOX // count, []
-        for weight, part in parts[: count * count]:
-            tiles.append(tile(self.session.reporter.query_picture(part, (side, side)), side))
-            draw_text(tiles[-1], f"{weight:g}", (4, side - 6), FONT_SCALE, YELLOW)
+        for part in parts[: count * count]:
+            picture = self.session.reporter.query_picture(part.query, (side, side))
+            tiles.append(tile(picture, side))
+            draw_text(tiles[-1], f"{part.weight:g}", (4, side - 6), FONT_SCALE, YELLOW)
         square = np.zeros((BOX, BOX, 3), np.uint8)
         square[: side * count, : side * count] = Grid(count, side, side).draw(tiles, count)
         return square

@@ -1,31 +1,66 @@
 """Starts a session in a window or in a terminal."""
 
+from collections.abc import Iterable
+from dataclasses import dataclass
+
 from pyimagesearch.browse.session import Session
+from pyimagesearch.indexes.contract import Index
+from pyimagesearch.queries.query import Answer
+from pyimagesearch.show.reporter import Reporter
+from pyimagesearch.show.results import LineForm
 
 FOLDER = "output"  # for saved sheets, unless another is given
 
 
-def browse_results(found, searched, form, write, folder=None, method=None, by_commands=False):
-    """Have the user search on from results, until they quit.
+@dataclass(frozen=True)
+class BrowseOptions:
+    """How the user searches on from results.
 
-    `found` yields pairs of a Query and its Results; `searched` are the other arguments of Session.
-    In a window the mouse and keys search on, see `window.KEYS`, or with `by_commands` lines of
-    standard input, see `commands.HELP`. Each set of results is also reported in a `form` of
-    `Reporter.lines` by `write(lines)`, which returns whether they are still read. What is saved
-    goes to `folder`; maps are drawn by `method`, in a window from the start if it is given.
+    `max_results` and `max_distance` are those of Session. What is saved goes to `folder`; maps are
+    drawn by `map_method`, in a window from the start if it is given. With `by_commands` lines of
+    standard input are read, see `commands.HELP`; else the mouse and keys of a window are used, see
+    `window.KEYS`.
     """
-    session, folder = Session(found, *searched), FOLDER if folder is None else folder
 
-    def report(query, results):
-        return write(session.reporter.lines(query, results, form))
+    max_results: int | None = None
+    max_distance: float | None = None
+    folder: str | None = None
+    map_method: str | None = None
+    by_commands: bool = False
 
-    if by_commands:
+
+def browse_results(
+    answers: Iterable[Answer],
+    index: Index,
+    reporter: Reporter,
+    options: BrowseOptions,
+    *,
+    form: LineForm,
+) -> None:
+    """Have the user search on from the answers of an index, until they quit.
+
+    Each set of results is also written in a `form`.
+    """
+    session = Session(
+        answers,
+        index,
+        reporter,
+        max_results=options.max_results,
+        max_distance=options.max_distance,
+    )
+    folder = options.folder or FOLDER
+
+    def report(answer: Answer) -> bool:
+        return form.write(reporter.lines(answer, form.name))
+
+    if options.by_commands:
         from pyimagesearch.browse.commands import Commands, run_commands
 
-        run_commands(Commands(session, folder, method or "pca"), report, write)
+        commands = Commands(session, folder, options.map_method or "pca")
+        run_commands(commands, report, form.write)
         return
     from pyimagesearch.browse.window import browse
 
     session.report = report
-    report(session.step.query, session.step.results)
-    browse(session, folder, method)
+    report(session.answer)
+    browse(session, folder, options.map_method)

@@ -12,8 +12,8 @@ WAIT = 5  # milliseconds between two looks at the events of the mouse
 MIN_DRAG = 4  # pixels; a shorter drag is a click
 KEYS = (
     ("click", "search for this picture"),
-    ("Ctrl or Shift click, a", "mark as alike; again to unmark"),
-    ("right click, u", "mark as unlike; again to unmark"),
+    ("Ctrl or Shift click, a", "like it: more such results; again to unmark"),
+    ("right click, u", "dislike it: fewer such results; again to unmark"),
     ("drag over the query", "search for this part of it"),
     ("arrows or h j k l, Enter", "select a picture, and search for it"),
     ("Backspace", "back to the step before"),
@@ -63,10 +63,10 @@ class Browser:
             "space": self._another,
             "s": self._save,
             "m": self._want_map,
-            "o": lambda: session.open(self._chosen_row()),
-            "enter": lambda: session.choose(self._chosen_row()),
-            "a": lambda: session.mark(self._chosen_row(), True),
-            "u": lambda: session.mark(self._chosen_row(), False),
+            "o": lambda: session.open(self._chosen_id()),
+            "enter": lambda: session.choose(self._chosen_id()),
+            "a": lambda: session.like(self._chosen_id()),
+            "u": lambda: session.dislike(self._chosen_id()),
             "q": self._quit,
             "escape": self._quit,
         }
@@ -92,8 +92,8 @@ class Browser:
         elif event == cv2.EVENT_LBUTTONUP:
             self._release(x, y, place, flags)
         elif event == cv2.EVENT_RBUTTONDOWN and place is not None:
-            row = self._row(place)
-            self._act(lambda: self.session.mark(row, False))
+            id = self._id(place)
+            self._act(lambda: self.session.dislike(id))
 
     def _move(self, x, y, place):
         if self._pressed and self.sheet.on_query(*self._pressed):
@@ -112,11 +112,11 @@ class Browser:
             if max(abs(x - pressed[0]), abs(y - pressed[1])) >= MIN_DRAG and part[2] and part[3]:
                 self._act(lambda: self.session.crop(Crop(*part, fractions=True)))
         elif place is not None and place == self.sheet.place_at(*pressed):
-            row = self._row(place)
+            id = self._id(place)
             if flags & (cv2.EVENT_FLAG_CTRLKEY | cv2.EVENT_FLAG_SHIFTKEY):
-                self._act(lambda: self.session.mark(row, True))
+                self._act(lambda: self.session.like(id))
             else:
-                self._act(lambda: self.session.choose(row))
+                self._act(lambda: self.session.choose(id))
 
     def _act(self, action):
         """Run an action of the session; its error becomes the status line."""
@@ -135,7 +135,8 @@ class Browser:
 
     def _select(self, right, down):
         """Move the selection, which begins at the tile under the mouse or else at the first."""
-        count, columns = len(self.session.page.rows), self.sheet.grid.columns
+        count = len(self.session.page.hits)
+        columns = self.sheet.grid.columns
         if not count:
             return
         place = self.sheet.selected
@@ -147,17 +148,17 @@ class Browser:
         self._describe(self.sheet.selected)
 
     def _describe(self, place):
-        known = place is not None and place < len(self.session.page.rows)
+        known = place is not None and place < len(self.session.page.hits)
         self.sheet.status = self.session.tooltip(self.sheet.number(place)) if known else ""
 
-    def _row(self, place):
-        return self.session.row(self.sheet.number(place))
+    def _id(self, place):
+        return self.session.id_of(self.sheet.number(place))
 
-    def _chosen_row(self):
+    def _chosen_id(self):
         place = self._hovered if self.sheet.selected is None else self.sheet.selected
         if place is None:
             raise ValueError("select a picture first, by the arrow keys or the mouse")
-        return self._row(place)
+        return self._id(place)
 
     def _another(self):
         self.session.another()

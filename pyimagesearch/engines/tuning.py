@@ -52,17 +52,13 @@ class QuerySample:
     They are drawn from the codes, each to be left out of its own results, unless some are given.
     """
 
-    def __init__(self, codes, metric, seed=0, depth=TOP, queries=None, rows=None):
-        """Sample from float32 `codes` (n, d), or from `queries` (q, d) that are not among them.
-
-        `rows` int64 (n,) are the row numbers of the codes in the engines that are going to be
-        measured, by default 0 to n - 1.
-        """
+    def __init__(self, codes, metric, seed=0, depth=TOP, queries=None):
+        """Sample from float32 `codes` (n, d), or from `queries` (q, d) that are not among them."""
         random = np.random.default_rng(seed)
         if queries is None:
             places = np.sort(random.choice(len(codes), min(QUERIES, len(codes)), replace=False))
             self.queries = np.ascontiguousarray(codes[places])
-            self._own_rows = places if rows is None else rows[places]
+            self._own_rows = places
         else:
             self.queries = random.permutation(queries)[:QUERIES]
             places = self._own_rows = np.full(len(self.queries), -1)

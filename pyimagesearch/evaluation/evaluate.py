@@ -17,7 +17,7 @@ MAX_PIXELS = 200_000_000  # values of pixels that are held for the baselines
 BATCH = 256  # images read at once
 
 
-def evaluate_index(codes, encoder, gallery, engine, queries=None, rows=None):
+def evaluate_index(codes, encoder, gallery, engine, queries=None):
     """Measure codes, float32 (n, d), of the dataset `gallery`, and the codes of all BASELINES.
 
     Relevant is an image with the query's label. `queries` is a dataset, by default the gallery's
@@ -27,8 +27,7 @@ def evaluate_index(codes, encoder, gallery, engine, queries=None, rows=None):
 
     Returns the scores of `metrics.evaluate` by the name of the code, for rankings by true distance
     in the metric of the `engine`; under "engine", for one that is not exact, the part of the
-    nearest that it finds. `rows` int64 (n,) are its row numbers of the codes, by default 0 to
-    n - 1. Raises ValueError for queries without labels.
+    nearest that it finds. Raises ValueError for queries without labels.
     """
     queries = gallery.test_images() if queries is None else queries
     images_of, labels, query_labels = _query_images(gallery, queries)
@@ -59,7 +58,7 @@ def evaluate_index(codes, encoder, gallery, engine, queries=None, rows=None):
             for name, (gallery_points, query_points) in points.items()
         }
     if engine.name != "exact":
-        scores["engine"] = engine_scores(engine, codes, None if same else query_codes, rows)
+        scores["engine"] = engine_scores(engine, codes, None if same else query_codes)
     return scores
 
 
@@ -127,17 +126,16 @@ def read_rows(dataset, rows, spec, convert=np.asarray):
     return values
 
 
-def engine_scores(engine, codes, queries=None, rows=None):
+def engine_scores(engine, codes, queries=None):
     """Return how many of the nearest codes, by exact search, an engine finds, and how fast.
 
     `codes` are float32 (n, d), `queries` (q, d), by default codes that are each left out of their
-    results; `rows` int64 (n,) are the engine's row numbers of the codes. The result holds its
-    `name`, `probe`, `recall@10` and `recall@225`, and the median milliseconds of one query by it,
-    `ms`, and by exact search, `exact_ms`.
+    results. The result holds its `name`, `probe`, `recall@10` and `recall@225`, and the median
+    milliseconds of one query by it, `ms`, and by exact search, `exact_ms`.
     """
     from pyimagesearch.engines.tuning import QuerySample
 
-    sample = QuerySample(codes, engine.metric.name, queries=queries, rows=rows)
+    sample = QuerySample(codes, engine.metric.name, queries=queries)
     return {
         "name": engine.name,
         "probe": engine.probe,

@@ -2,22 +2,63 @@
 
 import logging
 import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from pyimagesearch.datasets.catalog import DEFAULT_SOURCE, folder_settings, updated_source
+from pyimagesearch.encoders.encoder import Encoder
 from pyimagesearch.encoders.export import open_encoder
 from pyimagesearch.encoders.onnx_files import is_export, model_fingerprint
-from pyimagesearch.encoders.pretrained import NETWORKS, pretrained_encoder, pretrained_fingerprint
-from pyimagesearch.indexes.index import missing_folder
+from pyimagesearch.encoders.pretrained import (
+    NETWORKS,
+    pretrained_encoder,
+    pretrained_fingerprint,
+)
+from pyimagesearch.indexes.contract import Index
+from pyimagesearch.indexes.local_index import missing_folder
+from pyimagesearch.indexes.settings import Encode
+from pyimagesearch.indexes.stores import Store
+from pyimagesearch.pictures.input_spec import InputSpec
 
 logger = logging.getLogger(__name__)
 
+DIGIT_SHAPE = (28, 28, 1)  # of the images that the tutorial's model takes
 
-def index_so_far(store, model=None, dataset=None, rebuild=False):
+
+@dataclass(frozen=True)
+class SourceFlags:
+    """The images that were named; None for those of the index so far."""
+
+    names: Sequence[str] | None = None
+    split: str | None = None
+    limit: int | None = None
+    exclude: Sequence[str] | None = None
+    truncated: bool | None = None
+
+
+@dataclass(frozen=True)
+class ModelFlags:
+    """The model that was named: a file, a folder of an export, or one of NETWORKS.
+
+    `weights` apply to the last; `image_size`, (height, width), and `resize_mode` apply to it too,
+    and to exports that do not state them. None stands for what was not named.
+    """
+
+    name: str | None = None
+    weights: str | None = None
+    image_size: tuple[int, int] | None = None
+    resize_mode: str | None = None
+
+
+def index_so_far(
+    store: Store, model: str | None = None, *, dataset_named: bool = False, rebuild: bool = False
+) -> Index | None:
     """Return the index in a store, or None if there is none.
 
-    `model` and `dataset` are those that were named, or None. Raises ValueError when a model is
-    needed, or when the index cannot be read; with `rebuild` it may be damaged if both are named.
+    `model` is the one that was named, or None. Raises ValueError when a model is needed, or when
+    the index cannot be read; with `rebuild` it may be damaged if model and dataset are named.
     """
     if not store.exists():
         if model:
@@ -26,83 +67,135 @@ def index_so_far(store, model=None, dataset=None, rebuild=False):
     try:
         index = store.open()
     except ValueError as error:
-        if rebuild and model and dataset:
+        if rebuild and model and dataset_named:
             return None
         raise ValueError(f"{error}, with --model, --dataset and --rebuild") from error
     if model is None and index.encoder is None:
-        raise ValueError(f"{store} carries no model: name the one that made it with --model")
+        raise ValueError(f"{store} has no encoder; pass the model that made it: --model FILE")
     return index
 
 
-def choose_source(index, model=None, **given):
+def choose_source(
+    index: Index | None, flags: SourceFlags, model: ModelFlags, *, unfinished: Any = None
+) -> dict[str, Any]:
     """Return the arguments of `open_dataset` for the images to index.
 
-    `given` are arguments of `updated_source`. Those that are None are taken from the index so far;
-    without one, MNIST's training split is used. If a model is named, no limit means all images.
+    What the flags do not name is taken from the index so far; without one from `unfinished`, the
+    source of an index whose making was interrupted, or else from what the model was trained on. If
+    a model is named, no limit means all images.
 
-    Raises FileNotFoundError when the images of the index are not where they were.
+    Raises FileNotFoundError when the images of the index are not where they were, ValueError when
+    nothing tells which images are meant.
     """
-    source, names = dict((index and index.source) or DEFAULT_SOURCE), given.get("names")
+    source = _known_source(index, unfinished)
+    names = flags.names
+    if source is None:
+        source = dict(DEFAULT_SOURCE) if names is not None else _source_of_model(model)
     if names is not None and source["name"] not in (names[0], os.path.abspath(names[0])):
         # The split and the limit of other images mean nothing, but a folder may have been moved.
-        settings = folder_settings(source) if index and index.has_files else {}
-        source = {**DEFAULT_SOURCE, **settings}
-    if model:
+        kept = folder_settings(source) if index is not None and index.has_files else {}
+        source = {**DEFAULT_SOURCE, **kept}
+    if model.name:
         source["limit"] = None
-    if names is None and index and index.has_files and not os.path.isdir(source["name"]):
+    is_lost = index is not None and index.has_files and not os.path.isdir(source["name"])
+    if names is None and is_lost:
         raise FileNotFoundError(missing_folder(source["name"]))
-    return updated_source(source, **given)
+    return updated_source(
+        source,
+        names=names,
+        split=flags.split,
+        limit=flags.limit,
+        exclude=flags.exclude,
+        truncated=flags.truncated,
+    )
 
 
-def choose_encoder(
-    index, model=None, weights=None, image_size=None, resize_mode=None, replace=False
-):
+def _known_source(index: Index | None, unfinished: dict[str, Any] | None) -> dict[str, Any] | None:
+    if index is not None:
+        return dict(index.source or DEFAULT_SOURCE)
+    if unfinished is not None:
+        return dict(unfinished)
+    return None
+
+
+def _source_of_model(model: ModelFlags) -> dict[str, Any]:
+    """Return the source of the images that a model was trained on, or raise ValueError.
+
+    A model that does not say it may be the tutorial's, if it takes digits.
+    """
+    name = model.name
+    if name is not None and name not in NETWORKS and not os.path.exists(name):
+        raise FileNotFoundError(f"no such model file: {name}; make it with train_autoencoder.py")
+    if name is not None and name not in NETWORKS and not is_export(name):
+        from pyimagesearch.encoders.trained_on import input_shape, trained_on
+
+        found = trained_on(name)
+        if found is not None:
+            logger.info(f"indexing what {name} was trained on, {found['name']}")
+            return dict(found)
+        shape = input_shape(name)
+        if shape is None or shape == DIGIT_SHAPE:  # opening a damaged file says why
+            return dict(DEFAULT_SOURCE)
+    raise ValueError(
+        f"name the images to index with --dataset: {name} does not say what it was trained on"
+    )
+
+
+def choose_encoder(index: Index | None, model: ModelFlags, *, replace: bool = False) -> Encoder:
     """Return the encoder of the index so far, if it is that of the model, or else a new one.
 
-    `model` is a model file, a folder of an export, or one of NETWORKS. `weights` apply to the last;
-    `image_size` and `resize_mode` apply to it too, and to exports that do not state them. With
-    `replace` no code of the index is kept. Raises ValueError when codes would be kept that another
-    model made, OSError when a file cannot be read.
+    With `replace` no code of the index is kept. Raises ValueError when codes would be kept that
+    another model made, OSError when a file cannot be read.
     """
-    if model is None:
-        return index.encoder
-    if model in NETWORKS:
-        arguments = model, weights, image_size, resize_mode or "letterbox"
-        make, fingerprint = partial(pretrained_encoder, *arguments), pretrained_fingerprint
-    elif weights or ((image_size or resize_mode) and not is_export(model)):
-        raise ValueError(
-            f"--weights, --image-size and --fit are for {', '.join(NETWORKS)}: {model} is a model "
-            "file, which brings its own"
-        )
-    else:
-        arguments, fingerprint = (model,), model_fingerprint
-        make = partial(open_encoder, model, image_size, resize_mode)
     known = None if index is None else index.encoder
-    same_file = known is not None and fingerprint(*arguments) == known.model_sha256
-    if same_file and _is_spec(known.spec, image_size, resize_mode):
+    name = model.name
+    if name is None:
+        assert known is not None
+        return known
+    make, fingerprint = _opener(model)
+    same_file = known is not None and fingerprint() == known.model_sha256
+    if known is not None and same_file and _is_spec(known.spec, model):
         return known  # as ONNX, so that TensorFlow is not imported
-    if replace or not known:
-        logger.info(f"loading {model}...")
+    if replace or known is None:
+        logger.info(f"loading {name}...")
         return make()
-    made = f"another model, {known.model}, than {model}"
-    if same_file or (model in NETWORKS and model == known.model):
+    made = f"another model, {known.model}, than {name}"
+    if same_file or (name in NETWORKS and name == known.model):
         spec = known.spec
         size = f"{spec.height} x {spec.width}, {spec.resize_mode}"
-        made = f"other weights or images of {model} ({size})"
+        made = f"other weights or images of {name} ({size})"
     raise ValueError(
         f"the index was made with {made}: codes of two models cannot be compared; encode "
         "everything again with --rebuild"
     )
 
 
-def _is_spec(spec, image_size, resize_mode):
+def _opener(model: ModelFlags) -> tuple[Callable[[], Encoder], Callable[[], str]]:
+    """Return functions that open a model as an encoder, and that return its fingerprint."""
+    name = model.name
+    assert name is not None
+    if name in NETWORKS:
+        mode = model.resize_mode or "letterbox"
+        arguments = (name, model.weights, model.image_size, mode)
+        return partial(pretrained_encoder, *arguments), partial(pretrained_fingerprint, *arguments)
+    sized = model.image_size or model.resize_mode
+    if model.weights or (sized and not is_export(name)):
+        raise ValueError(
+            f"--weights, --image-size and --fit are for {', '.join(NETWORKS)}: {name} is a model "
+            "file, which brings its own"
+        )
+    make = partial(open_encoder, name, model.image_size, model.resize_mode)
+    return make, partial(model_fingerprint, name)
+
+
+def _is_spec(spec: InputSpec, model: ModelFlags) -> bool:
     """Whether an InputSpec has the size and the mode that were named; None matches any."""
-    return tuple(image_size or (spec.height, spec.width)) == (spec.height, spec.width) and (
-        resize_mode in (None, spec.resize_mode)
-    )
+    size = (spec.height, spec.width)
+    wanted = size if model.image_size is None else tuple(model.image_size)
+    return wanted == size and model.resize_mode in (None, spec.resize_mode)
 
 
-def choose_encode(ray=None):
+def choose_encode(ray: str | None = None) -> Encode:
     """Return the function that encodes rows: here, or on the Ray cluster at an address.
 
     `ray` is None for this process, an empty string for a cluster on this host.
@@ -111,7 +204,7 @@ def choose_encode(ray=None):
         from pyimagesearch.encoders.encoding import encode_rows
 
         return encode_rows
-    from pyimagesearch.encoders import ray_encoding as ray_encode
+    from pyimagesearch.encoders import ray_encoding
 
-    ray_encode.connect(ray or None)
-    return ray_encode.encode_on_cluster
+    ray_encoding.connect(ray or None)
+    return ray_encoding.encode_on_cluster

@@ -4,15 +4,16 @@
 contract. Rows of arrays and keys of a database stay inside them.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pyimagesearch.datasets.dataset import Dataset
 from pyimagesearch.encoders.encoder import Encoder
-from pyimagesearch.metric import Metric
+from pyimagesearch.engines.engine import Engine
 
 Codes = NDArray[np.float32]
 
@@ -40,17 +41,25 @@ class Hits:
 
 
 @dataclass(frozen=True)
-class Record:
-    """One image of an index: its id and, of a file, the version of it that was encoded.
+class Records:
+    """What an index knows of images besides their codes.
 
-    `size` is in bytes, `mtime_ns` the time of change in nanoseconds since 1970, `digest` the
-    BLAKE2b hash of the content, 16 bytes. An image of an array has zeros.
+    `ids` are n ids, `labels` the names of their labels, empty for none; `file_stats` FILE_STATS
+    (n,) identifies the versions of files that were encoded, zeros for images of arrays.
     """
 
-    id: str
-    size: int = 0
-    mtime_ns: int = 0
-    digest: bytes = bytes(16)
+    ids: Sequence[str]
+    labels: Sequence[str]
+    file_stats: NDArray[Any]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def take(self, rows: Sequence[int] | NDArray[np.int64]) -> "Records":
+        """Return the Records of rows."""
+        ids = [self.ids[row] for row in rows]
+        labels = [self.labels[row] for row in rows]
+        return Records(ids, labels, self.file_stats[np.asarray(rows, np.int64)])
 
 
 class Pictures(Protocol):
@@ -72,16 +81,8 @@ class Pictures(Protocol):
     def prefetch(self) -> None:
         """Start loading in the background, where that helps."""
 
-
-class EngineState(Protocol):
-    """What is told of the engine that an index is searched by."""
-
-    name: str
-    metric: Metric
-
-    @property
-    def probe(self) -> int | None:
-        """How widely a search looks, None where there is no such choice."""
+    def test_images(self) -> Dataset | None:
+        """Return the test images that belong to the indexed ones, None if there are none."""
 
 
 class Index(Protocol):
@@ -91,7 +92,14 @@ class Index(Protocol):
     metric: str
     source: dict[str, Any] | None  # the arguments of `open_dataset` for its images
     label_names: list[str] | None
-    has_files: bool
+
+    @property
+    def has_files(self) -> bool:
+        """Whether the images are files, with relative paths as ids."""
+
+    @property
+    def engine(self) -> Engine:
+        """The engine that `search` uses."""
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -99,8 +107,12 @@ class Index(Protocol):
     def pictures(self, moved_to: str | None = None) -> Pictures:
         """Return the indexed images; `moved_to` is their present location if they were moved."""
 
-    def open_engine(self, metric: str | None = None, probe: int | None = None) -> EngineState:
-        """Choose the metric and the width of all later searches; None for the index's own."""
+    def open_engine(self, metric: str | None = None, probe: int | None = None) -> Engine:
+        """Choose the metric and the width of all later searches, None for the index's own.
+
+        Returns the engine, whose `name`, `metric` and `probe` can be told. Raises ValueError for a
+        metric or a width that it does not have.
+        """
 
     def search(
         self,
@@ -116,42 +128,70 @@ class Index(Protocol):
         `skip` holds the ids, for each query, that are left out.
         """
 
-    def codes(self, ids: Sequence[str]) -> Codes:
+    def codes_of(self, ids: Sequence[str]) -> Codes:
         """Return the codes of ids, float32 (len(ids), d); raise ValueError for an unknown id."""
 
     def labels_of(self, ids: Sequence[str]) -> NDArray[np.int64] | None:
         """Return the labels of ids, int64 (len(ids),), -1 for none; None without any labels."""
 
-    def find(self, ids: Sequence[str]) -> set[str]:
+    def find(self, ids: Collection[str]) -> set[str]:
         """Return those of the ids that are indexed."""
 
     def sample(self, count: int, seed: int | None = None) -> list[str]:
         """Return up to `count` random ids, without replacement; the same for the same seed."""
 
+    def records(self) -> Records:
+        """Return the Records of all images."""
+
     def load(self) -> "LoadedIndex":
         """Return all codes, ids and labels, for duplicates, maps and evaluation."""
 
+    def engine_of(self, loaded: "LoadedIndex") -> Engine:
+        """Return the engine of this index, with the rows of what `load` returned."""
+
 
 class LoadedIndex(Protocol):
-    """All of an index in memory or mapped. Row i of `codes` is the image `ids[i]`."""
+    """All of an index in memory or mapped: the bulk path, in which images have rows.
+
+    `codes` is float32 (n, d), `ids` a sequence of n ids, `labels` int64 (n,) or None, `file_stats`
+    FILE_STATS (n,) where the images are files, else None.
+    """
 
     codes: Codes
     ids: Sequence[str]
     labels: NDArray[np.int64] | None
+    file_stats: NDArray[Any] | None
     metric: str
+
+    def rows_of(self, ids: Collection[str]) -> dict[str, int]:
+        """Return the rows of those of the ids that are indexed."""
+
+    def dataset(self, moved_to: str | None = None) -> Dataset:
+        """Return the images as a dataset with the same rows; see `Index.pictures`."""
 
 
 class IndexWriter(Protocol):
     """An index that is being changed. Nothing old goes before `commit`."""
 
-    def records(self) -> Iterator[Record]:
-        """Yield a Record of each image so far."""
+    encoder: Encoder
 
-    def put(self, records: Sequence[Record], codes: Codes) -> None:
+    def records(self) -> Records:
+        """Return the Records of the images so far."""
+
+    def missing(self, records: Records) -> NDArray[np.int64]:
+        """Return the rows of those records that an interrupted run has not put already."""
+
+    def put(self, records: Records, codes: Codes) -> None:
         """Add images with their codes, float32 (n, d), or replace those of the same ids."""
+
+    def keep(self, records: Records, old_ids: Sequence[str]) -> None:
+        """Give images the codes that the index has for `old_ids`: files moved or touched."""
 
     def remove(self, ids: Iterable[str]) -> None:
         """Remove images."""
 
-    def commit(self) -> int:
-        """Make the changes lasting, all at once; return the number of images."""
+    def commit(self, source: dict[str, Any]) -> int:
+        """Make all changes lasting; return the number of images.
+
+        `source` holds the arguments of `open_dataset` for the images.
+        """

@@ -2,15 +2,17 @@
 
 import logging
 import os
-from pathlib import Path
 
-from pyimagesearch.engines.engine_file import engine_name, engine_path, save_engine
+from pyimagesearch.engines.engine import Engine
+from pyimagesearch.engines.engine_file import engine_name, engine_path, load_engine, save_engine
 from pyimagesearch.indexes.index_file import load_index
+from pyimagesearch.indexes.local_index import LocalIndex
+from pyimagesearch.indexes.settings import UpdateSettings
 
 logger = logging.getLogger(__name__)
 
 
-def stored_engine_name(index_path):
+def stored_engine_name(index_path: str) -> str:
     """Return the name of the engine that is stored beside an index file, else "exact".
 
     A damaged file counts as none.
@@ -23,16 +25,22 @@ def stored_engine_name(index_path):
         return "exact"
 
 
-def update_engine(index_path, name, settings):
+def update_engine(
+    index_path: str, name: str, settings: UpdateSettings, *, codes_changed: bool = True
+) -> str | None:
     """Build the engine `name` for an index file; exact search needs none.
 
-    `settings` are UpdateSettings: the engine is tuned to their `recall`. If they do not name an
-    engine, one that no longer suits the codes gives way to exact search. Returns the report of the
-    engine's measured recall, speed and size as text, or None for exact search.
+    The engine is tuned to the `recall` of the settings. If they do not name an engine, the one that
+    is stored stays where the codes did not change, and one that no longer suits the codes gives way
+    to exact search. Returns the report of the engine's measured recall, speed and size as text, or
+    None for exact search and an engine that stays.
     """
-    path, report = engine_path(index_path), None
+    path = engine_path(index_path)
+    report = None
     if name != "exact":
         index = load_index(index_path)
+        if not (codes_changed or settings.engine) and _is_sound(index):
+            return None
         try:
             engine = _build(index, name, settings.recall)
         except ValueError as error:
@@ -46,22 +54,31 @@ def update_engine(index_path, name, settings):
     if name != "exact":
         save_engine(engine, path, index.codes_sha256)
         report = str(engine.report)
-        _check(engine, index, Path(index_path).parent)
+        _check(engine)
     elif os.path.exists(path):
         os.unlink(path)
         logger.info(f"removed {path}: the search is exact")
     return report
 
 
-def _remove_stale(index, path):
-    """Remove an engine of other codes, with which no search would be possible."""
+def _is_sound(index: LocalIndex) -> bool:
+    """Whether the engine that is stored beside an index belongs to its codes."""
+    path = engine_path(index.path)
     try:
-        index.engine()
+        return os.path.exists(path) and bool(
+            load_engine(path, index.codes, codes_fingerprint=index.codes_sha256)
+        )
     except ValueError:
+        return False
+
+
+def _remove_stale(index: LocalIndex, path: str) -> None:
+    """Remove an engine of other codes, with which no search would be possible."""
+    if os.path.exists(path) and not _is_sound(index):
         os.unlink(path)
 
 
-def _build(index, name, recall):
+def _build(index: LocalIndex, name: str, recall: float) -> Engine:
     from pyimagesearch.engines.factory import build_engine
 
     logger.info(f"building the engine {name}...")
@@ -71,15 +88,11 @@ def _build(index, name, recall):
     return engine
 
 
-def _check(engine, index, folder):
-    """Warn where an engine misses its recall; draw the clusters of one that has them."""
-    if engine.name.startswith("clusters"):
-        from pyimagesearch.show.clusters import draw_clusters
-
-        for path in draw_clusters(engine, index.gallery(), folder):
-            logger.info(f"wrote {path}")
-    elif not engine.report.reached:
-        logger.warning(
-            f"{engine.name} finds {engine.report.recall_10:.3f} of the true 10 nearest at its "
-            f"widest, not {engine.report.target:g}: choose another engine where that matters"
-        )
+def _check(engine: Engine) -> None:
+    """Warn where an engine misses its recall."""
+    if engine.name.startswith("clusters") or engine.report.reached:
+        return
+    logger.warning(
+        f"{engine.name} finds {engine.report.recall_10:.3f} of the true 10 nearest at its "
+        f"widest, not {engine.report.target:g}: choose another engine where that matters"
+    )

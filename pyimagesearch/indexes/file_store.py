@@ -2,8 +2,10 @@
 
 import os
 
-from pyimagesearch.files import require_writable
+from pyimagesearch.files import require_writable, verify_checksum
 from pyimagesearch.indexes.index_file import load_index, require_replaceable
+from pyimagesearch.indexes.local_index import LocalIndex
+from pyimagesearch.indexes.settings import Update, UpdateResult, UpdateSettings
 
 
 class FileStore:
@@ -11,33 +13,95 @@ class FileStore:
 
     keeps_arrays = False  # the index of an array is written anew each time
 
-    def __init__(self, path):
+    def __init__(self, path: str) -> None:
         self.path = str(path)
 
-    def __str__(self):
+    def __str__(self) -> str:
         return self.path
 
-    def exists(self):
+    def exists(self) -> bool:
         """Whether there is a file of this name."""
         return os.path.exists(self.path)
 
-    def open(self):
-        """Return the Index; raises as `load_index` does."""
+    def unfinished_source(self) -> None:
+        """Return None: nothing is left of an index file that was not finished but its journal."""
+
+    def open(self) -> LocalIndex:
+        """Return the index; raises as `load_index` does."""
         return load_index(self.path)
 
-    def require_writable(self):
+    def require_writable(self) -> None:
         """Raise OSError if the file cannot be written, ValueError if it is not an index."""
         require_writable(self.path)
         require_replaceable(self.path)
 
-    def update(self, dataset, index, encoder, settings, encode):
-        """Bring the file up to date with a dataset, or make it; see `update_file`."""
-        from pyimagesearch.indexes.update import update_file  # not needed by a search
+    def update(self, update: Update) -> UpdateResult:
+        """Bring the file up to date, or make it; see `sync`.
 
-        return update_file(self.path, dataset, index, encoder, settings, encode)
+        Metric and engine stay those of the index unless the settings name others. The next run
+        continues an interrupted one. Raises ValueError when the index is of other images, and what
+        `sync` raises.
+        """
+        # Not needed by a search.
+        from dataclasses import replace
 
-    def merge(self, paths, settings):
-        """Join index files, such as shards, into this one; see `merge_into`."""
-        from pyimagesearch.indexes.update import merge_into
+        from pyimagesearch.engines.factory import require_engine
+        from pyimagesearch.indexes.engine_update import stored_engine_name, update_engine
+        from pyimagesearch.indexes.local_writer import ArrayWriter, FolderWriter
+        from pyimagesearch.indexes.shards import take_shard
+        from pyimagesearch.indexes.sync import sync
 
-        return merge_into(self.path, paths, settings)
+        settings = update.settings
+        whole = update.dataset
+        if settings.shard:
+            update = replace(update, dataset=take_shard(whole, settings.shard))
+        so_far = update.index
+        assert so_far is None or isinstance(so_far, LocalIndex)
+        if so_far is not None and not settings.rebuild:
+            self._require_same_images(so_far, update)
+        engine = settings.engine or stored_engine_name(self.path)
+        if settings.engine:
+            require_engine(engine, update.encoder.dim)
+        metric = settings.metric
+        if metric is None:
+            metric = "euclidean" if so_far is None else so_far.metric
+        writer: ArrayWriter | FolderWriter
+        if update.dataset.file_stats is None:
+            writer = ArrayWriter(self.path, update.encoder, metric)
+        else:
+            reused = so_far if _has_same_codes(so_far, update) else None
+            writer = FolderWriter(self.path, update.encoder, metric, reused)
+        with writer:
+            result = sync(writer, update, self.path, total=len(whole))
+        report = update_engine(self.path, engine, settings, codes_changed=writer.changed)
+        return replace(result, engine_report=report)
+
+    def _require_same_images(self, so_far: LocalIndex, update: Update) -> None:
+        from pyimagesearch.indexes.plan import require_same_source
+        from pyimagesearch.indexes.shards import require_same_shard
+
+        settings = update.settings
+        verify_checksum(self.path)  # whatever its size, as its codes are copied
+        limited = settings.limited or settings.shard is not None
+        require_same_source(so_far, update.dataset, self.path, limited=limited)
+        if settings.shard and so_far.has_files:
+            require_same_shard(so_far, settings.shard, self.path)
+
+    def merge(self, paths: list[str], settings: UpdateSettings) -> UpdateResult:
+        """Join index files, such as shards, into this one.
+
+        Raises ValueError when they do not belong together, or this one has ids that they lack.
+        """
+        from pyimagesearch.indexes.engine_update import update_engine
+        from pyimagesearch.indexes.shards import merge_files
+
+        count = merge_files(paths, self.path, replace=settings.rebuild)
+        report = update_engine(self.path, settings.engine or "exact", settings)
+        return UpdateResult(count, engine_report=report)
+
+
+def _has_same_codes(so_far: LocalIndex | None, update: Update) -> bool:
+    """Whether codes of the index so far can be kept beside those of the encoder."""
+    if so_far is None or so_far.encoder is None or update.settings.rebuild:
+        return False
+    return so_far.encoder.model_sha256 == update.encoder.model_sha256

@@ -12,7 +12,7 @@ from pyimagesearch.datasets.catalog import is_source
 from pyimagesearch.datasets.dataset import FILE_STATS, RowIds
 from pyimagesearch.encoders.encoder import Encoder
 from pyimagesearch.files import atomic_write, is_inside, load_plain, verify_checksum
-from pyimagesearch.indexes.index import Index
+from pyimagesearch.indexes.local_index import LocalIndex
 from pyimagesearch.metric import METRICS
 
 HDF5_SUFFIXES = (".h5", ".hdf5")
@@ -158,7 +158,7 @@ def _checked_index(data):
         f"its codes have {dim} dimensions, those of its encoder {encoder and encoder.dim}",
     )
     ids = _checked_ids(data["indexes"], n, file_stats is not None)
-    return Index(codes, ids, labels, names, source, metric, encoder, file_stats, codes_sha256)
+    return LocalIndex(codes, ids, labels, names, source, metric, encoder, file_stats, codes_sha256)
 
 
 def _checked_ids(ids, count, files):

@@ -1,6 +1,32 @@
 """How to update an index, and what an update returns."""
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyimagesearch.datasets.dataset import Dataset
+from pyimagesearch.encoders.encoder import Encoder
+
+if TYPE_CHECKING:
+    from pyimagesearch.indexes.contract import Index
+
+Encoded = tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.uint64] | None]
+Encode = Callable[[Dataset, NDArray[np.int64], Encoder], Iterator[Encoded]]
+"""Encodes rows of a dataset, as `encoders.encoding.encode_rows` does."""
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Part `number`, from 0, of `count` parts of a dataset."""
+
+    number: int
+    count: int
+
+    def __str__(self) -> str:
+        return f"{self.number or self.count}/{self.count}"
 
 
 @dataclass(frozen=True)
@@ -10,7 +36,7 @@ class UpdateSettings:
     `metric` and `engine` are names, None for the index's own; `recall` is the recall@10 that an
     engine is tuned to; with `checksum` files are compared by content; `rebuild` ignores the codes
     so far; `prune` allows that most of them are removed; with `limited` the dataset is a part of
-    the images; `shard` is None or (number, count).
+    the images; `shard` is the part of the dataset that is indexed, None for all of it.
     """
 
     metric: str | None = None
@@ -20,7 +46,21 @@ class UpdateSettings:
     rebuild: bool = False
     prune: bool = False
     limited: bool = False
-    shard: tuple | None = None
+    shard: Shard | None = None
+
+
+@dataclass(frozen=True)
+class Update:
+    """What an index is to be brought up to date with.
+
+    `index` is the index so far, or None; `encode` encodes the images by the `encoder`.
+    """
+
+    dataset: Dataset
+    encoder: Encoder
+    encode: Encode
+    index: "Index | None" = None
+    settings: UpdateSettings = field(default_factory=UpdateSettings)
 
 
 @dataclass(frozen=True)

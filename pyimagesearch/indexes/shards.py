@@ -5,75 +5,75 @@ A file's shard depends on a hash of its name only, not on the other files.
 
 import os
 import re
+from collections.abc import Iterator, Sequence
 from hashlib import blake2b
 from itertools import pairwise
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pyimagesearch.datasets.catalog import open_source
-from pyimagesearch.datasets.dataset import FILE_STATS
-from pyimagesearch.indexes.index import Index
+from pyimagesearch.datasets.dataset import FILE_STATS, Dataset
+from pyimagesearch.indexes.contract import Codes, Index
 from pyimagesearch.indexes.index_file import load_index, save_index
+from pyimagesearch.indexes.local_index import LocalIndex
+from pyimagesearch.indexes.settings import Shard
 
 BITS = 63  # of a hash: as many as a signed 64-bit integer has for numbers from 0
 BLOCK = 65536  # codes copied at once when files are joined
 SHOWN = 3  # names in a message
 
 
-def stable_hash(id):
+def stable_hash(id: str) -> int:
     """Return a whole number in [0, 2**63) that depends on the id only, the same on every host."""
     digest = blake2b(str(id).encode("utf-8", "surrogateescape"), digest_size=8).digest()
     return int.from_bytes(digest) >> (64 - BITS)
 
 
-def parse_shard(text):
-    """Return (number, count) of a shard written I/N, or raise ValueError.
+def parse_shard(text: str) -> Shard:
+    """Return the Shard of a text I/N, or raise ValueError.
 
     0/N is N/N, so that shards may be counted from 0 or from 1.
     """
     match = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text, re.ASCII)
-    number, count = map(int, match.groups()) if match else (0, 0)
-    if not count or number > count:
+    if match is None or not int(match[2]) or int(match[1]) > int(match[2]):
         raise ValueError(f"expected a shard as I/N, such as 1/4 to 4/4, received {text}")
-    return number % count, count
+    count = int(match[2])
+    return Shard(int(match[1]) % count, count)
 
 
-def shard_range(shard):
-    """Return the first hash of a shard, (number, count), and the first past it."""
-    number, count = shard
-    return -(-(number << BITS) // count), -(-((number + 1) << BITS) // count)
+def shard_range(shard: Shard) -> range:
+    """Return the hashes of the ids that belong to a shard."""
+    number, count = shard.number, shard.count
+    return range(-(-(number << BITS) // count), -(-((number + 1) << BITS) // count))
 
 
-def shard_rows(ids, shard):
-    """Return the rows, int64 (m,) ascending, whose ids belong to a shard (number, count)."""
-    start, end = shard_range(shard)
+def shard_rows(ids: Sequence[str], shard: Shard) -> NDArray[np.int64]:
+    """Return the rows, int64 (m,) ascending, whose ids belong to a shard."""
+    own = shard_range(shard)
     hashes = np.fromiter((stable_hash(id) for id in ids), np.int64, len(ids))
-    return np.flatnonzero((hashes >= start) & (hashes <= end - 1))
+    return np.flatnonzero((hashes >= own.start) & (hashes <= own.stop - 1))
 
 
-def take_shard(dataset, shard):
-    """Return the part of a dataset in a shard, (number, count), or raise ValueError if none is."""
+def take_shard(dataset: Dataset, shard: Shard) -> Dataset:
+    """Return the part of a dataset in a shard, or raise ValueError if none is."""
     rows = shard_rows(dataset.ids, shard)
     if not len(rows):
-        number, count = shard
-        raise ValueError(
-            f"none of the {len(dataset):,} images is in shard {number or count}/{count}: use fewer"
-        )
+        raise ValueError(f"none of the {len(dataset):,} images is in shard {shard}: use fewer")
     return dataset.subset(rows)
 
 
-def require_same_shard(index, shard, path):
+def require_same_shard(index: LocalIndex, shard: Shard, path: str) -> None:
     """Raise ValueError if an index file has images of other shards: a sync would drop them."""
     foreign = len(index) - len(shard_rows(index.ids, shard))
     if foreign:
-        number, count = shard
         raise ValueError(
-            f"{path} holds {foreign:,} pictures that are not in shard {number or count}/{count}: "
-            "give this shard an index of its own, or replace this one with --rebuild"
+            f"{path} holds {foreign:,} pictures that are not in shard {shard}: give "
+            "this shard an index of its own, or replace this one with --rebuild"
         )
 
 
-def merge_files(paths, target, replace=False):
+def merge_files(paths: Sequence[str], target: str, *, replace: bool = False) -> int:
     """Join index files, such as shards, to one; return the number of codes.
 
     Raises ValueError when their encoders, metrics or datasets differ, an id is in two of them, or
@@ -93,17 +93,18 @@ def merge_files(paths, target, replace=False):
         raise ValueError(f"{len(twice):,} ids are in more than one of the files, such as {names}")
     if os.path.exists(target) and not replace:
         _require_superset(ids, parts[0], target)
-    order = np.array(order)
-    save_index(_joined(parts, ids, order), target, _blocks(parts, order))
+    places = np.array(order)
+    save_index(_joined(parts, ids, places), target, _blocks(parts, places))
     return len(ids)
 
 
-def _require_superset(ids, part, target):
+def _require_superset(ids: Sequence[str], part: LocalIndex, target: str) -> None:
     """Raise ValueError if an index file has ids that are not among `ids`, or is of other images."""
     so_far = load_index(target)
     lost = len(so_far)
-    a, b = ({**(one.source or {}), "limit": None} for one in (so_far, part))
-    if a == b and so_far.has_files == part.has_files:
+    before = {**(so_far.source or {}), "limit": None}
+    now = {**(part.source or {}), "limit": None}
+    if before == now and so_far.has_files == part.has_files:
         lost = len(set(so_far.ids).difference(ids))
     if lost:
         raise ValueError(
@@ -112,34 +113,43 @@ def _require_superset(ids, part, target):
         )
 
 
-def require_alike(first, first_path, part, path):
+def require_alike(first: Index, first_path: str, part: Index, path: str) -> None:
     """Raise ValueError where two indexes cannot be joined; the paths name them."""
-    if part.encoder is None:
-        raise ValueError(f"{path} carries no encoder: make it again with index_images.py")
-    made, other = part.encoder, first.encoder
+    made = part.encoder
+    other = first.encoder
+    if made is None or other is None:
+        raise ValueError(f"{path} has no encoder: make it again with index_images.py")
     if (made.model_sha256, made.spec) != (other.model_sha256, other.spec):
         raise ValueError(
             f"{path} was made with another encoder, {made.model}, than {first_path}, "
             f"{other.model}: their codes cannot be compared"
         )
     for name, field in (("metric", "metric"), ("dataset", "source"), ("kind of ids", "has_files")):
-        a, b = getattr(first, field), getattr(part, field)
-        if a != b:
-            raise ValueError(f"{path} has another {name} than {first_path}: {b}, not {a}")
+        before = getattr(first, field)
+        now = getattr(part, field)
+        if before != now:
+            raise ValueError(f"{path} has another {name} than {first_path}: {now}, not {before}")
 
 
-def _joined(parts, ids, order):
-    first, labels, names, files = parts[0], None, None, None
+def _joined(
+    parts: Sequence[LocalIndex], ids: Sequence[str], order: NDArray[np.int64]
+) -> LocalIndex:
+    first = parts[0]
+    index = LocalIndex(np.empty((0, first.codes.shape[1]), np.float32), ids, source=first.source)
+    index.metric = first.metric
+    index.encoder = first.encoder
     if first.has_files:
-        files = np.concatenate([part.file_stats for part in parts]).astype(FILE_STATS)[order]
+        stats = np.concatenate([part.file_stats for part in parts])
+        index.file_stats = stats.astype(FILE_STATS)[order]
         folder = open_source(first.source, True).with_ids(ids)
-        labels, names = folder.labels, folder.label_names
+        index.labels = folder.labels
+        index.label_names = folder.label_names
     elif all(part.labels is not None for part in parts):
-        labels = np.concatenate([part.labels for part in parts])[order]
-    return Index(None, ids, labels, names, first.source, first.metric, first.encoder, files)
+        index.labels = np.concatenate([part.labels for part in parts])[order]
+    return index
 
 
-def _blocks(parts, order):
+def _blocks(parts: Sequence[LocalIndex], order: NDArray[np.int64]) -> Iterator[Codes]:
     """Yield the codes of all parts in the new order, of which few are in memory at once."""
     starts = np.cumsum([0, *(len(part) for part in parts)])
     for at in range(0, len(order), BLOCK):

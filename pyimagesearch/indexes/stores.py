@@ -1,11 +1,46 @@
 """The store of an index, chosen by its name; a new kind of store needs one line here."""
 
+from typing import Any, Protocol
+
+from pyimagesearch.indexes.contract import Index
 from pyimagesearch.indexes.file_store import FileStore
 from pyimagesearch.indexes.milvus.client import is_milvus
+from pyimagesearch.indexes.settings import Update, UpdateResult, UpdateSettings
 
 
-def open_store(name):
-    """Return the store of the index called `name`; see FileStore for its methods."""
+class Store(Protocol):
+    """Where an index is kept: a file or a collection. Its text is the name of the index.
+
+    With `keeps_arrays` the codes of arrays are updated row by row, so that all of them have to be
+    from one model.
+    """
+
+    keeps_arrays: bool
+
+    def exists(self) -> bool:
+        """Whether there is an index, or something else of its name."""
+
+    def open(self) -> Index:
+        """Open the index.
+
+        Raises FileNotFoundError if there is none, ValueError if it is damaged or not an index.
+        """
+
+    def require_writable(self) -> None:
+        """Raise OSError or ValueError now if the index could not be written later."""
+
+    def unfinished_source(self) -> dict[str, Any] | None:
+        """Return the source of the images of an index whose making was interrupted, or None."""
+
+    def update(self, update: Update) -> UpdateResult:
+        """Bring the index up to date, or make it."""
+
+    def merge(self, paths: list[str], settings: UpdateSettings) -> UpdateResult:
+        """Join index files, such as shards, into the index."""
+
+
+def open_store(name: str) -> Store:
+    """Return the store of the index called `name`."""
     if is_milvus(name):
         from pyimagesearch.indexes.milvus.store import MilvusStore
 

@@ -1,242 +1,99 @@
-"""Synchronising an index with its dataset: new images are encoded, known codes are kept."""
+"""The one way in which an index is brought up to date: plan, encode, put, remove, commit.
 
-import logging
-import os
-import shlex
-import stat
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+Arrays and folders, index files and collections go through it alike.
+"""
+
+from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
-from pyimagesearch.datasets.catalog import DEFAULT_SOURCE
-from pyimagesearch.datasets.dataset import FILE_STATS
-from pyimagesearch.datasets.folder import content_digest
-from pyimagesearch.pictures.decoding import open_picture
+from pyimagesearch.datasets.dataset import Dataset
+from pyimagesearch.encoders.encoding import encode_into
+from pyimagesearch.indexes.contract import Codes, IndexWriter, Records
+from pyimagesearch.indexes.local_index import LabelTexts
+from pyimagesearch.indexes.plan import (
+    SyncPlan,
+    plan_sync,
+    readable_rows,
+    require_few_removed,
+    sync_summary,
+)
+from pyimagesearch.indexes.settings import Update, UpdateResult
 
-logger = logging.getLogger(__name__)
 
-MANY_REMOVED = 20  # removals that need no confirmation, however small the index
-COMPARED = 64  # files whose content is compared to recognize a folder
-SOURCE_NAMES = ("name", "split")
+def sync(writer: IndexWriter, update: Update, name: str, *, total: int) -> UpdateResult:
+    """Bring an index up to date with a dataset; return the number of codes, and a summary of files.
 
+    `name` is that of the index in messages; `total` is the number of images of all shards. Files
+    that cannot be read are left out, named in warnings, and stay in `dataset.unreadable`.
 
-@dataclass
-class SyncPlan:
-    """How an index changes to match a dataset.
-
-    For each row of the dataset: `file_stats` (n,) of type FILE_STATS; `known` bool (n,), whether
-    the index has its id; `kept_row` int64 (n,), the row of the index whose code is kept, or -1
-    where the image must be encoded. Of the index: `removed` rows, whose files no longer exist, and
-    `retained` rows, which are kept as they are: their files are inaccessible, or not part of this
-    run.
+    Raises ValueError when no picture could be read, or most of the index would be removed; OSError
+    when it cannot be written.
     """
-
-    file_stats: np.ndarray
-    known: np.ndarray
-    kept_row: np.ndarray
-    removed: list
-    retained: list
-
-    @property
-    def to_encode(self):
-        """The rows that must be encoded, int64 (m,)."""
-        return np.flatnonzero(self.kept_row < 0)
-
-
-def plan_sync(dataset, index=None, checksum=False, limited=False):
-    """Compare a dataset with its index so far; return a SyncPlan.
-
-    Images that are not files are all encoded. A file is unchanged if its path, size and time of
-    change are; with `checksum`, or when only the path is the same, its content decides. Content
-    also identifies a file that was moved or renamed. Of a `limited` dataset, files that are not in
-    it may exist nevertheless and are retained.
-    """
-    n = len(dataset)
-    stats = np.zeros(n, FILE_STATS) if dataset.file_stats is None else dataset.file_stats.copy()
-    plan = SyncPlan(stats, np.zeros(n, bool), np.full(n, -1), [], [])
-    if index is None or dataset.file_stats is None:
-        return plan
-    unmatched = {path: row for row, path in enumerate(index.ids)}
-    old = np.array([unmatched.pop(path, -1) for path in dataset.ids])
-    plan.known = old >= 0
-    same = plan.known.copy()
-    for name in ("size", "mtime_ns"):
-        same &= stats[name] == index.file_stats[name][old]
-    if checksum:
-        same[:] = False
-    plan.kept_row[same] = old[same]
-    _keep_same_content(dataset, plan, index, np.flatnonzero(plan.known & ~same), old)
-    gone = {} if limited else _gone(dataset, index, unmatched)
-    plan.retained = [row for path, row in unmatched.items() if path not in gone]
-    _keep_moved(dataset, plan, index, gone)
-    plan.removed = list(gone.values())
-    kept = plan.kept_row >= 0
-    stats["digest"][kept] = index.file_stats["digest"][plan.kept_row[kept]]
-    return plan
+    dataset = update.dataset
+    settings = update.settings
+    so_far = writer.records()
+    plan = plan_sync(dataset, so_far, checksum=settings.checksum, limited=settings.limited)
+    require_few_removed(plan, so_far, name, prune=settings.prune)
+    records = _records(dataset, plan)
+    wanted = plan.to_encode
+    rows = wanted[writer.missing(records.take(wanted))]
+    encode_into(_Encoded(writer, records), dataset, rows, writer.encoder, update.encode)
+    good = readable_rows(dataset, plan, so_far)
+    # Again, as files may have proved unreadable.
+    require_few_removed(plan, so_far, name, prune=settings.prune)
+    moved_or_touched = _changed_records(plan, so_far, good)
+    old_ids = [so_far.ids[row] for row in plan.kept_row[moved_or_touched]]
+    writer.keep(records.take(moved_or_touched), old_ids)
+    writer.remove(_leftover_ids(dataset, plan, so_far, good=good, total=total))
+    count = writer.commit(dataset.source)
+    if dataset.file_stats is None:
+        return UpdateResult(count)
+    return UpdateResult(count, sync_summary(dataset, plan, good))
 
 
-def _gone(dataset, index, unmatched):
-    """Return those of the paths and rows of the index whose pictures do not exist any more."""
-    paths = list(unmatched)
-    unlisted = tuple(path for path in dataset.unreadable if path.endswith("/"))
-    old = dataset.with_ids(paths)
-    with ThreadPoolExecutor() as pool:
-        gone = pool.map(is_gone, [old.path(i) for i in range(len(paths))])
-        return {
-            path: unmatched[path]
-            for path, is_one in zip(paths, gone, strict=True)
-            if is_one and not path.startswith(unlisted)
-        }
+class _Encoded:
+    """Takes rows of a dataset as they are encoded, and puts them into an index."""
+
+    def __init__(self, writer: IndexWriter, records: Records) -> None:
+        self._writer = writer
+        self._records = records
+
+    def add(
+        self, rows: NDArray[np.int64], codes: Codes, digests: NDArray[np.uint64] | None
+    ) -> None:
+        """Put rows, int64 (m,), with their codes, float32 (m, d), and digests, uint64 (m, 2)."""
+        if digests is not None:
+            self._records.file_stats["digest"][rows] = digests
+        if len(rows):
+            self._writer.put(self._records.take(rows), codes)
 
 
-def is_gone(path, digest=None):
-    """Whether the picture that a file was is gone, rather than inaccessible now.
-
-    It is gone if there is no file, or one that can be read; with `digest`, the hash of the
-    picture, if the content is another.
-    """
-    try:
-        if not stat.S_ISREG(os.stat(path).st_mode):
-            return True
-        with open(path, "rb") as file:
-            return digest is None or not np.array_equal(content_digest(file), digest)
-    except (FileNotFoundError, NotADirectoryError):
-        return True
-    except OSError:
-        return False
+def _records(dataset: Dataset, plan: SyncPlan) -> Records:
+    labels = LabelTexts(dataset.labels, dataset.label_names, len(dataset))
+    return Records(dataset.ids, labels, plan.file_stats)
 
 
-def _digest(path):
-    """Return the hash of a file's content, uint64 (2,); zeros when it cannot be read."""
-    try:
-        with open_picture(path) as file:
-            return content_digest(file)
-    except OSError:  # decoding it is going to report the reason
-        return np.zeros(2, "<u8")
+def _changed_records(plan: SyncPlan, so_far: Records, good: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Return the rows whose codes are kept although their path, size or time is another."""
+    kept = np.flatnonzero(good & (plan.kept_row >= 0))
+    old_stats = so_far.file_stats[plan.kept_row[kept]]
+    changed = ~plan.known[kept] | (plan.file_stats[kept] != old_stats)
+    return kept[changed]
 
 
-def _digests(dataset, rows):
-    with ThreadPoolExecutor() as pool:
-        return list(pool.map(_digest, [dataset.path(row) for row in rows]))
-
-
-def _keep_same_content(dataset, plan, index, rows, old):
-    """Keep the codes of those of the rows whose content is that of their `old` row."""
-    for row, digest in zip(rows, _digests(dataset, rows), strict=True):
-        if (digest == index.file_stats["digest"][old[row]]).all():
-            plan.kept_row[row] = old[row]
-
-
-def _keep_moved(dataset, plan, index, gone):
-    """Keep the codes of new files whose content is that of one that is gone, and remove that."""
-    sizes = {int(index.file_stats["size"][row]) for row in gone.values()}
-    new = np.flatnonzero(~plan.known)
-    rows = [row for row in new if int(plan.file_stats["size"][row]) in sizes]
-    paths = {index.file_stats["digest"][row].tobytes(): path for path, row in gone.items()}
-    for row, digest in zip(rows, _digests(dataset, rows), strict=True):
-        path = paths.pop(digest.tobytes(), None)
-        if path is not None:
-            plan.kept_row[row] = gone.pop(path)
-
-
-def readable_rows(dataset, plan, index=None):
-    """Return which rows could be read, bool (n,), once all were tried.
-
-    Known files that are inaccessible now, or cannot be decoded although their content is the same,
-    are added to `plan.retained`. Raises ValueError when no file could be read: then the folder is
-    inaccessible rather than empty.
-    """
-    if not dataset.unreadable:
-        return np.ones(len(dataset), bool)
-    good = np.array([id not in dataset.unreadable for id in dataset.ids])
-    known = np.flatnonzero(plan.known & ~good)
-    if len(known):
-        rows = {id: row for row, id in enumerate(index.ids)}
-        for row in known:
-            old = rows[dataset.ids[row]]
-            gone = is_gone(dataset.path(row), index.file_stats["digest"][old])
-            (plan.removed if gone else plan.retained).append(old)
-    if not good.any() and not plan.retained:
-        name = dataset.source["name"]
-        raise ValueError(f"none of the {len(good):,} pictures in {name} can be read")
-    return good
-
-
-def sync_summary(dataset, plan, good):
-    """Return the changes as text, such as "added 3, changed 1, removed 2, kept 9,994"."""
-    encoded = good & (plan.kept_row < 0)
-    moved = np.count_nonzero(good & (plan.kept_row >= 0) & ~plan.known)
-    counts = {
-        "added": np.count_nonzero(encoded & ~plan.known),
-        "changed": np.count_nonzero(encoded & plan.known),
-        "removed": len(plan.removed),
-        "kept": np.count_nonzero(good & (plan.kept_row >= 0)) - moved + len(plan.retained),
-        "moved": moved,
-        "rejected": len(dataset.unreadable),
-    }
-    rare = ("moved", "rejected")
-    return ", ".join(f"{name} {n:,}" for name, n in counts.items() if n or name not in rare)
-
-
-def require_few_removed(plan, index, name, prune=False):
-    """Raise ValueError where a sync would remove most of an index, unless with `prune`.
-
-    Disks that are not mounted look like empty folders. `name` is that of the index.
-    """
-    count = len(plan.removed)
-    if not prune and count > MANY_REMOVED and 2 * count > len(index):
-        raise ValueError(
-            f"{count:,} of the {len(index):,} pictures of {name} are gone: is a disk not mounted? "
-            "If they were deleted, remove them from the index with --prune"
-        )
-
-
-def require_same_source(index, dataset, name, limited=False):
-    """Raise ValueError where a sync would replace images of an index by those of another source.
-
-    `name` is that of the index. A folder that was moved has the same files, by their content. A
-    `limited` dataset must not be smaller than an index of an array.
-    """
-    source, new = index.source or DEFAULT_SOURCE, dataset.source
-    files = dataset.file_stats is not None
-    if index.has_files and files:
-        before, now = (set(one.get("folders", ())) for one in (source, new))
-        covered = not now or (before and before <= now)
-        same = (source["name"] == new["name"] or _has_moved(index, dataset)) and covered
-    else:
-        same = index.has_files == files and all(source[key] == new[key] for key in SOURCE_NAMES)
-    if not same:
-        other = "" if files else f" --split {new['split']}"
-        raise ValueError(
-            f"{name} is the index of {_described(source, index.has_files)}, not of "
-            f"{_described(new, files)}: make another index with: python index_images.py --model "
-            f"MODEL --dataset {shlex.quote(new['name'])}{other} --index NAME, or replace this one "
-            "with --rebuild"
-        )
-    if limited and not files and len(dataset) < len(index):
-        raise ValueError(
-            f"{name} holds {len(index):,} codes, and this run would leave {len(dataset):,}: give "
-            "--index another name, or replace this one with --rebuild"
-        )
-
-
-def _described(source, files):
-    return source["name"] if files else f"{source['name']}, {source['split']}"
-
-
-def _has_moved(index, dataset):
-    """Whether at least half of the files of an index are in a folder, with the same content."""
-    rows = {id: row for row, id in enumerate(index.ids)}
-    pairs = [(row, rows[id]) for row, id in enumerate(dataset.ids) if id in rows]
-    if not pairs:
-        return False
-    now, old = np.array(pairs).T
-    same = dataset.file_stats["size"][now] == index.file_stats["size"][old]
-    if 2 * np.count_nonzero(same) < len(rows):
-        return False
-    now, old = now[same], old[same]
-    chosen = np.unique(np.linspace(0, len(now) - 1, COMPARED).astype(np.int64))
-    digests = index.file_stats["digest"][old[chosen]]
-    equal = (np.array(_digests(dataset, now[chosen])) == digests).all(axis=1)
-    return 2 * np.count_nonzero(equal) > len(chosen)
+def _leftover_ids(
+    dataset: Dataset,
+    plan: SyncPlan,
+    so_far: Records,
+    *,
+    good: NDArray[np.bool_],
+    total: int,
+) -> Sequence[str]:
+    """Return the ids of the index that it is not to have any more."""
+    if dataset.file_stats is None:  # ids are numbers of rows, also of other shards
+        return [id for id in so_far.ids if int(id) >= total]
+    lasting = {dataset.ids[row] for row in np.flatnonzero(good)}
+    lasting.update(so_far.ids[row] for row in plan.retained)
+    return [id for id in so_far.ids if id not in lasting]

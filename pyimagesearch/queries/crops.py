@@ -7,30 +7,33 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from pyimagesearch.files import printable
+from pyimagesearch.indexes.contract import Codes
+from pyimagesearch.pictures.input_spec import InputSpec
+from pyimagesearch.queries.query import Picture, Query, ReadPicture, Size
 
 ORIENTATIONS = range(8)
 """Numbers of the turns and flips of a picture: n % 4 quarter turns clockwise, after a flip left to
 right where n is 4 or more."""
 
 
-def turned(orientation):
+def turned(orientation: int) -> int:
     """Return the number of an orientation after a further quarter turn clockwise."""
     return orientation // 4 * 4 + (orientation + 1) % 4
 
 
-def flipped(orientation):
+def flipped(orientation: int) -> int:
     """Return the number of an orientation after a further flip, left to right."""
     return (0 if orientation >= 4 else 4) + -orientation % 4
 
 
-def oriented(picture, orientation):
+def oriented(picture: Picture, orientation: int) -> Picture:
     """Return a picture (h, w, c) in an orientation, as an array of its own."""
     if orientation >= 4:
         picture = picture[:, ::-1]
     return np.ascontiguousarray(np.rot90(picture, -(orientation % 4)))
 
 
-def orientation_text(orientation):
+def orientation_text(orientation: int) -> str:
     """Return words for an orientation, empty for the picture as it is."""
     turn = f"turned {90 * (orientation % 4)} degrees" if orientation % 4 else ""
     return ", ".join(filter(None, ["flipped" if orientation >= 4 else "", turn]))
@@ -46,7 +49,7 @@ class Crop:
     height: float
     fractions: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         numbers = self.left, self.top, self.width, self.height
         if not all(map(math.isfinite, numbers)) or min(numbers) < 0:
             raise ValueError(f"expected a crop of numbers of at least 0, received {self}")
@@ -58,22 +61,23 @@ class Crop:
                 "numbers are fractions of its width and height"
             )
 
-    def __str__(self):
+    def __str__(self) -> str:
         return ",".join(f"{n:.3g}" if self.fractions else f"{n:g}" for n in self._numbers)
 
     @property
-    def _numbers(self):
+    def _numbers(self) -> tuple[float, float, float, float]:
         return self.left, self.top, self.width, self.height
 
-    def of(self, picture):
+    def of(self, picture: Picture) -> Picture:
         """Return the part of a picture (h, w, c); raise ValueError where it is not inside."""
         height, width = picture.shape[:2]
         left, top, w, h = self._numbers
         if self.fractions:
             # At least the pixel that the corner is in.
-            left, top = min(int(left * width), width - 1), min(int(top * height), height - 1)
-            w, h = max(1, round(w * width)), max(1, round(h * height))
-            w, h = min(w, width - left), min(h, height - top)
+            left = min(int(left * width), width - 1)
+            top = min(int(top * height), height - 1)
+            w = min(max(1, round(w * width)), width - left)
+            h = min(max(1, round(h * height)), height - top)
         if left + w > width or top + h > height:
             raise ValueError(
                 f"the crop {self} is not inside the picture of {width:,} x {height:,} pixels"
@@ -81,7 +85,7 @@ class Crop:
         return np.ascontiguousarray(picture[top : top + h, left : left + w])
 
 
-def parse_crop(text):
+def parse_crop(text: str) -> Crop:
     """Return the Crop of a text X,Y,W,H: pixels or, with a decimal point, fractions.
 
     Raises ValueError where it is not such a text, or the crop is empty or outside any picture.
@@ -106,11 +110,11 @@ class View:
     `name` is for messages.
     """
 
-    read: Callable
+    read: ReadPicture
     name: str
-    steps: tuple = ()
+    steps: tuple[Crop | int, ...] = ()
 
-    def __call__(self, size=None):
+    def __call__(self, size: Size | None = None) -> Picture:
         """Return the picture, (h, w, c); whole where a part of it is wanted."""
         cropped = any(isinstance(step, Crop) for step in self.steps)
         picture = self.read(None if cropped else size)
@@ -124,26 +128,29 @@ class View:
                 raise ValueError(f"{printable(self.name)}: {error}") from None
         return picture
 
-    def __str__(self):
+    def __str__(self) -> str:
         texts = (
             f"crop {step}" if isinstance(step, Crop) else orientation_text(step)
             for step in self.steps
         )
         return ", ".join(filter(None, texts))
 
-    def cropped(self, crop):
+    def cropped(self, crop: Crop) -> "View":
         """Return the View of a part of this one."""
         return replace(self, steps=(*self.steps, crop))
 
-    def oriented(self, change):
+    def oriented(self, change: Callable[[int], int]) -> "View":
         """Return this View in another orientation: `change` maps the present number to the new."""
-        last, steps = 0, self.steps
+        steps = list(self.steps)
+        last: Crop | int = 0
         if steps and not isinstance(steps[-1], Crop):
-            *steps, last = steps
-        return replace(self, steps=(*steps, *filter(None, [change(last)])))
+            last = steps.pop()
+        assert isinstance(last, int)
+        now = change(last)
+        return replace(self, steps=(*steps, now) if now else tuple(steps))
 
 
-def view_of(query):
+def view_of(query: Query) -> View:
     """Return the View of a query's picture; raise ValueError for a query without a picture."""
     if query.picture is None or query.is_text:
         raise ValueError("this query has no picture of its own to crop or turn")
@@ -152,7 +159,7 @@ def view_of(query):
     return View(query.picture, str(query.id))
 
 
-def viewed(query, view, spec):
+def viewed(query: Query, view: View, spec: InputSpec) -> Query:
     """Return a query for a View of its picture, to be encoded for an InputSpec.
 
     Raises ValueError or OSError when the picture cannot be read or cropped.
@@ -171,10 +178,10 @@ class Look:
     crop: Crop | None = None
     any_orientation: bool = False
 
-    def __bool__(self):
+    def __bool__(self) -> bool:
         return self.crop is not None or self.any_orientation
 
-    def __call__(self, query, spec):
+    def __call__(self, query: Query, spec: InputSpec) -> Query:
         """Return a query with its inputs of the encoder for an InputSpec; see `viewed`."""
         view = view_of(query)
         query = viewed(query, view if self.crop is None else view.cropped(self.crop), spec)
@@ -185,7 +192,7 @@ class Look:
         return query
 
 
-def in_orientation(query, orientation, code):
+def in_orientation(query: Query, orientation: int, code: Codes) -> Query:
     """Return a query shown in that of its orientations whose code is given.
 
     It keeps its inputs, so that searching for it again considers all orientations again.
@@ -194,7 +201,7 @@ def in_orientation(query, orientation, code):
     return replace(query, code=code, picture=view, view=str(view))
 
 
-def _composed(first, then):
+def _composed(first: int, then: int) -> int:
     """Return the number of the orientation `first` followed by the orientation `then`."""
     if then >= 4:
         first = flipped(first)

@@ -3,33 +3,40 @@
 import contextlib
 import re
 import unicodedata
+from collections.abc import Sequence
+
+from pyimagesearch.indexes.contract import Index
 
 
-def find_ids(ids, gallery):
-    """Return the rows of those of the ids that exist, as {id: row}.
+def find_ids(ids: Sequence[str], index: Index) -> dict[str, str]:
+    """Return the ids in the index of those of the typed ids that exist.
 
-    An id may differ from the one in the index in its Unicode normalisation, as file names of macOS
-    do, and may hold the escape sequences that are printed for characters a terminal cannot show.
+    A typed id may differ from the one in the index in its Unicode normalisation, as file names of
+    macOS do, and may hold the escape sequences that are printed for characters a terminal cannot
+    show.
     """
-    rows = gallery.rows_of(ids)
-    forms = {id: _other_forms(id) for id in ids if id not in rows}
-    found = gallery.rows_of([form for others in forms.values() for form in others]) if forms else {}
-    matches = {
-        id: [found[form] for form in others if form in found] for id, others in forms.items()
-    }
-    return rows | {id: match[0] for id, match in matches.items() if match}
+    found = {id: id for id in index.find(ids)}
+    forms = {id: _other_forms(id) for id in ids if id not in found}
+    if not forms:
+        return found
+    known = index.find([form for others in forms.values() for form in others])
+    for id, others in forms.items():
+        matches = [form for form in others if form in known]
+        if matches:
+            found[id] = matches[0]
+    return found
 
 
-def _other_forms(id):
+def _other_forms(id: str) -> list[str]:
     texts = [id, _unescaped(id)]
     forms = [unicodedata.normalize(form, text) for text in texts for form in ("NFC", "NFD")]
     return [*texts, *forms]
 
 
-def _unescaped(text):
+def _unescaped(text: str) -> str:
     """Return a text with escape sequences of `printable` and of JSON replaced."""
 
-    def character(match):
+    def character(match: re.Match[str]) -> str:
         byte, *codes = match.groups()
         if byte is None:
             return chr(int(codes[0] or codes[1], 16))

@@ -1,66 +1,78 @@
-"""A query and its results."""
+"""A query, and the answer of an index to it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+
+from pyimagesearch.indexes.contract import Codes, Hits
+
+Image = NDArray[np.float32]  # the input of an encoder, (height, width, channels) in [0, 1]
+Picture = NDArray[Any]  # for people to look at: uint8 or float in [0, 1], (h, w, 1 or 3)
+Size = tuple[int, int]  # height and width in pixels
+ReadPicture = Callable[[Size | None], Picture]
+
+
+@dataclass(frozen=True)
+class Part:
+    """A query that is a part of a combined one, with its weight."""
+
+    weight: float
+    query: "Query"
 
 
 @dataclass
 class Query:
-    """A picture to search for.
+    """What to search for.
 
-    `id` is a path, or the id of a row of a dataset; `image` float32 (height, width, channels) is
-    the input of the encoder, or None where the code is known or stored in the index;
-    `picture(size)` returns the picture for showing it at `size`, (height, width), or whole for
-    None; `view` says in words how it was cropped and turned. `label` is its class where known.
-    `rows` are its own rows in the index, which are left out of its results. `code` float32 (d,) is
-    set by `search_queries`. A combination has `parts`, pairs of a weight and a Query, its code from
-    the start, and no image. `orientations` float32 (8, height, width, channels) is the input in
-    each orientation, where the nearest over all of them are wanted. `is_text` says that the query
-    is words: its picture only shows them.
+    `id` is a path, an id of the index, the row of a test image, or words; `image` float32 (height,
+    width, channels) is the input of the encoder, or None where the code is known or stored in the
+    index; `picture(size)` returns the picture for showing it at `size`, (height, width), or whole
+    for None; `view` says in words how it was cropped and turned. `label` is its class where known.
+    `own` are its own ids in the index, which are left out of its results. `code` float32 (d,) is
+    set by `search_queries`. A combination has `parts`, its code from the start, and no image.
+    `orientations` float32 (8, height, width, channels) is the input in each orientation, where the
+    nearest over all of them are wanted. `is_text` says that the query is words, without a picture.
     """
 
     id: str
-    image: np.ndarray | None
-    picture: Callable | None
+    image: Image | None = None
+    picture: ReadPicture | None = None
     label: int | None = None
-    rows: tuple = ()
-    code: np.ndarray | None = None
-    parts: tuple = ()
+    own: tuple[str, ...] = ()
+    code: Codes | None = None
+    parts: tuple[Part, ...] = ()
     view: str = ""
-    orientations: np.ndarray | None = None
+    orientations: NDArray[np.float32] | None = None
     is_text: bool = False
 
 
-@dataclass
-class Results:
-    """The results of a query, nearest first.
+@dataclass(frozen=True)
+class Answer:
+    """A query and its hits, nearest first."""
 
-    `rows` int64 (k,), `distances` float32 (k,), `ids` a list of k ids, `labels` int64 (k,) or None.
-    """
+    query: Query
+    hits: Hits
 
-    rows: np.ndarray
-    distances: np.ndarray
-    ids: list
-    labels: np.ndarray | None
+    def part(self, part: slice) -> "Answer":
+        """Return the Answer with a slice of the hits."""
+        return replace(self, hits=self.hits[part])
 
-    def __getitem__(self, part):
-        """Return the Results of a slice."""
-        labels = None if self.labels is None else self.labels[part]
-        return Results(self.rows[part], self.distances[part], self.ids[part], labels)
-
-    def right(self, query):
-        """Return whether each result has the query's label, bool (k,); None without labels."""
-        if query.label is None or self.labels is None:
+    @property
+    def right(self) -> NDArray[np.bool_] | None:
+        """Whether each hit has the query's label, bool (k,); None without labels."""
+        if self.query.label is None or self.hits.labels is None:
             return None
-        return self.labels == query.label
+        return self.hits.labels == self.query.label
 
-    def wrong(self, query):
-        """Return whether each result has another label, bool (k,); None without labels.
+    @property
+    def wrong(self) -> NDArray[np.bool_] | None:
+        """Whether each hit has another label, bool (k,); None without labels.
 
-        A result without a label is neither right nor wrong.
+        A hit without a label is neither right nor wrong.
         """
-        if query.label is None or self.labels is None:
+        if self.query.label is None or self.hits.labels is None:
             return None
-        return (self.labels != query.label) & (self.labels >= 0)
+        return (self.hits.labels != self.query.label) & (self.hits.labels >= 0)

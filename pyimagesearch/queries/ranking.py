@@ -1,55 +1,84 @@
-"""Searching an index: its images, its encoder, and the results of queries."""
+"""Searching an index: its images, its encoder, and the answers to queries."""
 
+import logging
 import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
+from numpy.typing import NDArray
 
+from pyimagesearch.files import printable
+from pyimagesearch.indexes.contract import Codes, Hits, Index, Pictures
 from pyimagesearch.queries.crops import in_orientation
-from pyimagesearch.queries.query import Results
+from pyimagesearch.queries.query import Answer, Query
+
+logger = logging.getLogger(__name__)
 
 QUERIES_PER_BATCH = 64
 
 
-def open_gallery(index, moved_to=None, files_needed=True, names_needed=False):
-    """Return the dataset of the indexed images, with the rows of the index.
+@dataclass(frozen=True)
+class Wanted:
+    """Which results are wanted: the `k` nearest, those at most `within` away, or what meets both.
+
+    None means no such limit; one of them is set.
+    """
+
+    k: int | None = None
+    within: float | None = None
+
+
+def open_pictures(
+    index: Index, moved_to: str | None = None, *, files_needed: bool = True, paths: bool = False
+) -> Pictures:
+    """Return the indexed images by id.
 
     `moved_to` is their current location, by default the one recorded in the index. Raises OSError
     when they are files that are needed and their folder does not exist, ValueError when the
-    dataset is another, or not of files although their names are needed.
+    dataset is another, or not of files although their `paths` are wanted.
     """
-    gallery = index.gallery(moved_to)
-    if gallery.shows_names and (files_needed or moved_to) and not os.path.isdir(gallery.folder):
-        remedy = "" if moved_to else "; if it was moved, name its current location with --dataset"
-        raise NotADirectoryError(f"no such folder of indexed pictures: {gallery.folder}{remedy}")
-    if names_needed and not gallery.shows_names:
-        raise ValueError("--paths needs the index of a folder: other images are not files")
-    return gallery
+    pictures = index.pictures(moved_to)
+    if pictures.folder is None:
+        if paths:
+            raise ValueError("--paths needs the index of a folder: other images are not files")
+        return pictures
+    if (files_needed or moved_to) and not os.path.isdir(pictures.folder):
+        remedy = "" if moved_to else "; if it was moved, pass its new location with --dataset"
+        raise NotADirectoryError(f"no such folder of indexed pictures: {pictures.folder}{remedy}")
+    return pictures
 
 
-def query_encoder(index, model=None):
-    """Return the encoder of an index, checked against a file or folder `model` if one is given.
+def check_encoder(index: Index, model: str | None = None) -> None:
+    """Check the encoder of an index against a file or folder `model`, if one is given.
 
     An index without an encoder, such as the tutorial's, takes that of the model. Raises ValueError
     when neither has one, or they do not belong together.
     """
-    if index.encoder is not None:
-        if model is None:
-            return index.encoder
-        from pyimagesearch.encoders.onnx_files import model_fingerprint
-
-        expected = index.encoder.model_sha256
-        if (received := model_fingerprint(model)) != expected:
-            raise ValueError(
-                f"the index was made with {index.encoder.model} (SHA-256 {expected}), not with "
-                f"{model} (SHA-256 {received}): leave --model out, or index again with it"
-            )
-        return index.encoder
+    if index.encoder is None:
+        index.encoder = _encoder_for(index, model)
+        return
     if model is None:
-        raise ValueError("this index carries no encoder: name the model that made it with --model")
+        return
+    from pyimagesearch.encoders.onnx_files import model_fingerprint
+
+    expected = index.encoder.model_sha256
+    received = model_fingerprint(model)
+    if received != expected:
+        raise ValueError(
+            f"the index was made with {index.encoder.model} (SHA-256 {expected}), not with "
+            f"{model} (SHA-256 {received}): leave --model out, or index again with it"
+        )
+
+
+def _encoder_for(index: Index, model: str | None):
+    if model is None:
+        raise ValueError("this index has no encoder; pass its model: --model FILE")
     from pyimagesearch.encoders.export import open_encoder
 
-    encoder, dim = open_encoder(model), index.codes.shape[1]
+    encoder = open_encoder(model)
+    dim = index.load().codes.shape[1]
     if encoder.dim != dim:
         raise ValueError(
             f"{model} gives codes of {encoder.dim} dimensions, those of the index have {dim}: "
@@ -58,73 +87,95 @@ def query_encoder(index, model=None):
     return encoder
 
 
-def search_queries(queries, index, encoder, engine, k=None, max_distance=None):
-    """Yield each query with its Results: the nearest rows of the index, without its own.
+def search_queries(queries: Iterable[Query], index: Index, wanted: Wanted) -> Iterator[Answer]:
+    """Yield the Answer to each query: the nearest images of the index, without the query's own.
 
-    These are the `k` nearest, those within `max_distance`, or with both the rows that meet both. A
-    query with orientations is yielded in the one that its nearest result belongs to, with the
-    nearest rows over all of them.
+    A query with orientations is answered in the one that its nearest hit belongs to, with the
+    nearest hits over all of them. A query without a finite code is left out with a warning.
     """
-    queries = iter(queries)
-    while batch := list(islice(queries, QUERIES_PER_BATCH)):
-        codes, start = _codes(batch, index, encoder), 0
-        together = np.concatenate(codes)
-        if k is None:
-            found = engine.search_within(together, max_distance)
-        else:
-            # More than asked for, in case the query itself is among them.
-            found = engine.search(together, k + max(1, *(len(query.rows) for query in batch)))
-        for query, own in zip(batch, codes, strict=True):
-            part = slice(start, start + len(own))
-            start += len(own)
-            distances, rows, nearest = _merged(*(array[part] for array in found))
-            wanted = ~np.isin(rows, query.rows)
-            if max_distance is not None:
-                wanted &= distances <= max_distance
-            if len(own) > 1:
-                number = int(nearest[wanted][0]) if wanted.any() else 0
-                query = in_orientation(query, number, own[number])
-            else:
-                [query.code] = own
-            rows, distances = rows[wanted][:k], distances[wanted][:k]
-            yield query, Results(rows, distances, *index.named(rows))
+    waiting = iter(queries)
+    while batch := list(islice(waiting, QUERIES_PER_BATCH)):
+        yield from _search_batch(batch, index, wanted)
 
 
-def _codes(queries, index, encoder):
+def _search_batch(batch: list[Query], index: Index, wanted: Wanted) -> Iterator[Answer]:
+    pairs = [
+        (query, codes)
+        for query, codes in zip(batch, _codes(batch, index), strict=True)
+        if _is_finite(query, codes)
+    ]
+    if not pairs:
+        return
+    together = np.concatenate([codes for _, codes in pairs])
+    skip = [query.own for query, codes in pairs for _ in codes]
+    found = iter(index.search(together, wanted.k, within=wanted.within, skip=skip))
+    for query, codes in pairs:
+        own_hits = list(islice(found, len(codes)))
+        if len(own_hits) == 1:
+            query.code = codes[0]
+            yield Answer(query, own_hits[0])
+            continue
+        hits, number = merged(own_hits, wanted.k)
+        yield Answer(in_orientation(query, number, codes[number]), hits)
+
+
+def _is_finite(query: Query, codes: Codes) -> bool:
+    if np.isfinite(codes).all():
+        return True
+    logger.warning(f"{printable(query.id)}: the model gives it a code with NaN or infinity")
+    return False
+
+
+def _codes(queries: list[Query], index: Index) -> list[Codes]:
     """Return the codes of each query, a list of float32 (m, d): m is 8 for all orientations.
 
-    A query without a code and an image is the picture of its row in the index.
+    A query without a code and an image is the picture of its own id in the index.
     """
     indexed = [query for query in queries if query.code is None and query.image is None]
-    rows = [query.rows[0] for query in indexed]
-    for query, code in zip(indexed, index.codes_of(rows) if rows else [], strict=True):
-        query.code = code
+    if indexed:
+        stored = index.codes_of([query.own[0] for query in indexed])
+        for query, code in zip(indexed, stored, strict=True):
+            query.code = code
     inputs = [_inputs(query) for query in queries]
     wanted = [images for images in inputs if images is not None]
-    new = iter(encoder.encode(np.concatenate(wanted)) if wanted else [])
-    return [
-        query.code[np.newaxis] if images is None else np.stack(list(islice(new, len(images))))
-        for query, images in zip(queries, inputs, strict=True)
-    ]
+    new: Iterator[Codes] = iter(())
+    if wanted:
+        assert index.encoder is not None
+        new = iter(index.encoder.encode(np.concatenate(wanted)))
+    codes = []
+    for query, images in zip(queries, inputs, strict=True):
+        if images is not None:
+            codes.append(np.stack(list(islice(new, len(images)))))
+        else:
+            assert query.code is not None
+            codes.append(query.code[np.newaxis])
+    return codes
 
 
-def _inputs(query):
+def _inputs(query: Query) -> NDArray[np.float32] | None:
     """Return the images to encode for a query, or None if its code is known."""
     if query.orientations is not None:
         return query.orientations
-    return None if query.code is not None else query.image[np.newaxis]
+    if query.code is not None:
+        return None
+    assert query.image is not None
+    return query.image[np.newaxis]
 
 
-def _merged(distances, rows):
-    """Merge the results of several codes, sequences of arrays: each row at its smallest distance.
+def merged(parts: list[Hits], k: int | None) -> tuple[Hits, int]:
+    """Merge the hits of several codes: each id once, at its smallest distance; the `k` nearest.
 
-    Returns distances ascending, rows, and the number of the code that is nearest to each row.
+    Returns the hits, and the number of the code that the nearest of them belongs to.
     """
-    if len(rows) == 1:
-        return distances[0], rows[0], np.zeros(len(rows[0]), np.int64)
-    numbers = np.repeat(np.arange(len(rows)), [len(part) for part in rows])
-    distances, rows = np.concatenate(list(distances)), np.concatenate(list(rows))
-    order = np.argsort(distances, kind="stable")
-    _, first = np.unique(rows[order], return_index=True)
-    kept = order[np.sort(first)]
-    return distances[kept], rows[kept], numbers[kept]
+    distances = np.concatenate([part.distances for part in parts])
+    ids = [id for part in parts for id in part.ids]
+    numbers = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
+    places = {}
+    for place in np.argsort(distances, kind="stable").tolist():
+        places.setdefault(ids[place], place)
+    kept = list(places.values())[:k]
+    labels = None
+    if parts[0].labels is not None:
+        labels = np.concatenate([part.labels for part in parts])[kept]
+    nearest = int(numbers[kept[0]]) if kept else 0
+    return Hits([ids[place] for place in kept], distances[kept], labels), nearest

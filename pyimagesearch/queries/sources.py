@@ -5,213 +5,279 @@ import logging
 import os
 import re
 import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
+from typing import BinaryIO
 
 import numpy as np
 
-from pyimagesearch.datasets.dataset import same_images
+from pyimagesearch.datasets.dataset import Dataset
+from pyimagesearch.encoders.encoder import Encoder
 from pyimagesearch.files import printable
+from pyimagesearch.indexes.contract import Index, Pictures
 from pyimagesearch.queries.crops import Look
 from pyimagesearch.queries.ids import find_ids
-from pyimagesearch.queries.query import Query
+from pyimagesearch.queries.query import Part, Picture, Query, Size
 from pyimagesearch.queries.texts import text_queries
 
 logger = logging.getLogger(__name__)
 
 SPARE = 20  # random pictures tried beyond twice the number asked for, where some cannot be read
-MAX_INPUT = 1 << 28  # bytes of a picture from standard input
 AS_IT_IS = Look()
+MAX_INPUT = 1 << 28  # bytes of a picture from standard input
 
 
-def choose_queries(
-    gallery,
-    encoder,
-    paths=None,
-    ids=None,
-    sample=10,
-    seed=None,
-    invert=False,
-    combined=False,
-    texts=None,
-    look=AS_IT_IS,
-):
-    """Return the queries, read as they are needed, and the ones that could not be read so far.
+@dataclass(frozen=True)
+class QueryOptions:
+    """What to search for, as the flags of search.py say it.
 
-    Queries are the `texts`, and the image files and folders `paths` or the indexed pictures `ids`,
-    or else `sample` random test images; with `combined` one query at the mean of their codes.
-    `invert` swaps dark and light in files; `look`, a Look, crops and turns the pictures. The second
-    value maps names to reasons.
-
-    Raises ValueError or OSError when there is nothing to combine, and for a query that cannot be
-    read if it is the only one or part of a combination.
-    """
-    names, spec, unreadable = paths or ids, encoder.spec, {}
-
-    def read(names):
-        if paths:
-            return file_queries(names, spec, invert, unreadable, look)
-        return id_queries(names, gallery, spec, unreadable, look, encoded=not combined)
-
-    if combined and not (names or texts):
-        raise ValueError(
-            "--combine needs what to combine: name it with --query, --query-id or --text"
-        )
-    if combined:
-        named, said = ([name.lstrip(" ") for name in given or []] for given in (names, texts))
-        return [combine(named, read, encoder, said)], unreadable
-    if names or texts:
-        queries = chain(text_queries(texts, encoder) if texts else [], read(names or []))
-        return queries, unreadable
-    return sample_queries(gallery, sample, spec, seed, look), unreadable
-
-
-def file_queries(paths, spec, invert=False, unreadable=None, look=AS_IT_IS):
-    """Yield image files, those in folders, and "-", standard input, as queries.
-
-    `invert` swaps dark and light. A file in a folder that cannot be read is skipped with a warning;
-    see `_readable` for other files.
+    `paths` are image files and folders, `ids` those of indexed pictures, `texts` words; without
+    any of them `sample` random test images are searched for, the same for the same `seed`.
+    `invert` swaps dark and light in files, `combine` makes one query of all, `look` crops and turns
+    the pictures.
     """
 
-    def read(path):
+    paths: Sequence[str] = ()
+    ids: Sequence[str] = ()
+    texts: Sequence[str] = ()
+    sample: int = 10
+    seed: int | None = None
+    invert: bool = False
+    combine: bool = False
+    look: Look = AS_IT_IS
+
+
+class QueryReader:
+    """Reads queries for an index, one after another, as they are needed.
+
+    `unreadable` maps the names that could not be read so far to the reasons.
+    """
+
+    def __init__(self, index: Index, pictures: Pictures, options: QueryOptions) -> None:
+        """Read queries for an index that has an encoder, whose images are `pictures`."""
+        assert index.encoder is not None
+        self.unreadable: dict[str, str] = {}
+        self._index = index
+        self._pictures = pictures
+        self._options = options
+        self._encoder: Encoder = index.encoder
+        self._spec = index.encoder.spec
+
+    def queries(self) -> Iterator[Query]:
+        """Return the queries that the options ask for.
+
+        Raises ValueError or OSError when there is nothing to combine, and for a query that cannot
+        be read if it is the only one or part of a combination.
+        """
+        options = self._options
+        if options.combine:
+            return iter([self._combined()])
+        if not (options.paths or options.ids or options.texts):
+            return self._samples()
+        texts: Iterable[Query] = ()
+        if options.texts:
+            texts = text_queries(options.texts, self._encoder)
+        return chain(texts, self._named(options.paths or options.ids))
+
+    def _named(self, names: Sequence[str]) -> Iterator[Query]:
+        """Yield the queries of files, or of ids.
+
+        A name that cannot be read is skipped with a warning and added to `unreadable` with the
+        reason. If it is the only one, its ValueError or OSError is raised.
+        """
+        read = self._reader(names)
+        for name in names:
+            try:
+                yield from read(name)
+            except (ValueError, OSError) as error:
+                if len(names) == 1:
+                    raise
+                logger.warning(str(error))
+                self.unreadable[name] = str(error)
+
+    def _reader(self, names: Sequence[str]) -> Callable[[str], Iterator[Query]]:
+        if self._options.paths:
+            return self._files
+        known = find_ids(names, self._index)
+
+        def read(name: str) -> Iterator[Query]:
+            if name not in known:
+                raise ValueError(f"the index has no picture {name}: give an id as --json prints it")
+            yield self.indexed(known[name])
+
+        return read
+
+    # --- files
+
+    def _files(self, path: str) -> Iterator[Query]:
+        """Yield a file, the files of a folder, or "-", standard input.
+
+        A file in a folder that cannot be read is skipped with a warning.
+        """
         if not os.path.isdir(path):
-            yield _file_query(path, spec, invert, look)
+            yield self._file(path)
             return
         from pyimagesearch.datasets.folder import FolderDataset
 
         folder = FolderDataset(path)
         for row in range(len(folder)):
             try:
-                yield _file_query(folder.path(row), spec, invert, look)
+                yield self._file(folder.path(row))
             except (ValueError, OSError) as error:
                 logger.warning(str(error))
 
-    return _readable(paths, read, unreadable)
+    def _file(self, path: str) -> Query:
+        from pyimagesearch.pictures.decoding import decode, open_picture
+
+        opened: Callable[[], BinaryIO] = partial(open_picture, path)
+        if path == "-":
+            opened = _standard_input()
+        invert = self._options.invert
+
+        def picture(size: Size | None = None) -> Picture:
+            try:
+                with opened() as file:
+                    pixels = decode(file, size)
+            except (ValueError, OSError) as error:
+                raise type(error)(f"{printable(path)}: {error}") from error
+            return 255 - pixels if invert else pixels
+
+        # Decoded as by indexing, so that an indexed picture is at distance 0 from itself.
+        return self._options.look(Query(path, picture=picture), self._spec)
+
+    # --- pictures of the index, and its test images
+
+    def indexed(self, id: str) -> Query:
+        """Return a picture of the index as a query, which has its code there.
+
+        Its picture is read only to be cropped or turned.
+        """
+        query = self._of_index(id)
+        if not self._options.look:
+            return query
+        return self._options.look(query, self._spec)
+
+    def _of_index(self, id: str) -> Query:
+        labels = self._index.labels_of([id])
+        label = None
+        if labels is not None and labels[0] >= 0:
+            label = int(labels[0])
+        return Query(id, picture=partial(self._pictures.picture, id), label=label, own=(id,))
+
+    def _encodable(self, query: Query) -> Query:
+        """Return a query with the input of the encoder, whose picture is read now."""
+        if self._options.look:
+            return self._options.look(query, self._spec)
+        assert query.picture is not None
+        return replace(query, image=self._spec.prepare(query.picture(self._spec.decoded_size)))
+
+    def _samples(self) -> Iterator[Query]:
+        """Yield random queries, without replacement, from the test images or the index.
+
+        One that cannot be read is replaced by another, with a warning. Raises ValueError if none
+        can.
+        """
+        count = self._options.sample
+        found = 0
+        for read in self._candidates(2 * count + SPARE):
+            try:
+                query = self._encodable(read())
+            except (ValueError, OSError) as error:
+                logger.warning(str(error))
+                continue
+            yield query
+            found += 1
+            if found == count:
+                return
+        if not found:
+            raise ValueError(
+                "none of the pictures drawn at random could be read: update the index with "
+                "index_images.py, or pass the new location of the pictures with --dataset"
+            )
+
+    def _candidates(self, count: int) -> Iterator[Callable[[], Query]]:
+        images = self._pictures.test_images()
+        if images is None:
+            for id in self._index.sample(count, self._options.seed):
+                yield partial(self._of_index, id)
+            return
+        for row in images.random_rows(count, self._options.seed):
+            yield partial(self._of_test_images, images, row)
+
+    def _of_test_images(self, images: Dataset, row: int) -> Query:
+        id = images.ids[row]
+        own: tuple[str, ...] = ()
+        if _are_indexed(images, self._index) and self._index.find([id]):
+            own = (id,)
+        label = None
+        if images.labels is not None and images.labels[row] >= 0:
+            label = int(images.labels[row])
+        return Query(id, picture=partial(images.picture, row), label=label, own=own)
+
+    # --- combinations
+
+    def _combined(self) -> Query:
+        """Return one query from several, at the weighted mean of their codes.
+
+        Raises ValueError when the sum of the weights is not above 0: a weighted sum would then be
+        a direction, not a point among the codes.
+        """
+        names = [name.lstrip(" ") for name in self._options.paths or self._options.ids]
+        texts = [text.lstrip(" ") for text in self._options.texts]
+        if not (names or texts):
+            raise ValueError(
+                "--combine needs what to combine: name it with --query, --query-id or --text"
+            )
+        parts = []
+        for weight, name in map(split_weight, names):
+            parts += [Part(weight, query) for query in self._named([name])]
+        for weight, text in map(split_weight, texts):
+            parts += [Part(weight, query) for query in text_queries([text], self._encoder)]
+        for part in parts:
+            if part.query.code is None and part.query.image is None:
+                [part.query.code] = self._index.codes_of(part.query.own)
+        return combined(parts, " ".join([*names, *texts]), self._encoder)
 
 
-def _readable(names, read, unreadable=None):
-    """Yield the queries that `read(name)` yields for each of the names.
-
-    A name that cannot be read is skipped with a warning and added to `unreadable` with the reason.
-    If it is the only one, its ValueError or OSError is raised.
-    """
-    for name in names:
-        try:
-            yield from read(name)
-        except (ValueError, OSError) as error:
-            if len(names) == 1:
-                raise
-            logger.warning(str(error))
-            unreadable[name] = str(error)
-
-
-def _file_query(path, spec, invert, look=AS_IT_IS):
-    from pyimagesearch.pictures.decoding import decode, open_picture
-
-    opened = _standard_input() if path == "-" else partial(open_picture, path)
-
-    def picture(size=None):
-        try:
-            with opened() as file:
-                pixels = decode(file, size)
-        except (ValueError, OSError) as error:
-            raise type(error)(f"{printable(path)}: {error}") from error
-        return 255 - pixels if invert else pixels
-
-    # Decoded as by indexing, so that an indexed picture is at distance 0 from itself.
-    return look(Query(path, None, picture), spec)
+def combined(parts: Sequence[Part], title: str, encoder: Encoder) -> Query:
+    """Return a query called `title` at the weighted mean of the codes of its parts."""
+    weights = np.array([part.weight for part in parts], np.float32)
+    if not weights.sum() > 1e-6:
+        raise ValueError(
+            f"the weights of a combined query must add up to more than 0, received {title}"
+        )
+    images = [part.query.image for part in parts if part.query.code is None]
+    new = iter(encoder.encode(np.stack(images)) if images else [])
+    for part in parts:
+        if part.query.code is None:
+            part.query.code = next(new)
+    codes = np.stack([part.query.code for part in parts])
+    own = tuple(id for part in parts for id in part.query.own)
+    code = weights @ codes / weights.sum()
+    return Query(title, own=own, code=code, parts=tuple(parts))
 
 
-def _standard_input():
+def _are_indexed(images: Dataset, index: Index) -> bool:
+    """Whether the test images are those of the index, as far as it has them."""
+    source = index.source or {}
+    return {**images.source, "limit": None} == {**source, "limit": None}
+
+
+def _standard_input() -> Callable[[], BinaryIO]:
     """Read standard input; return a function that opens it as a file."""
-    data = b"" if sys.stdin is None else sys.stdin.buffer.read(MAX_INPUT + 1)
+    data = b""
+    if sys.stdin is not None:
+        data = sys.stdin.buffer.read(MAX_INPUT + 1)
     if len(data) > MAX_INPUT:
         raise ValueError(f"-: standard input has more than {MAX_INPUT:,} bytes, not a picture file")
     return partial(io.BytesIO, data)
 
 
-def sample_queries(gallery, count, spec, seed=None, look=AS_IT_IS):
-    """Yield `count` random queries, without replacement, from the test images of a dataset.
-
-    One that cannot be read is replaced by another, with a warning. Raises ValueError if none can.
-    """
-    images, found = gallery.test_images(), 0
-    for row in images.random_rows(2 * count + SPARE, seed):
-        try:
-            yield dataset_query(images, row, gallery, spec, look)
-        except (ValueError, OSError) as error:
-            logger.warning(str(error))
-            continue
-        found += 1
-        if found == count:
-            return
-    if not found:
-        raise ValueError(
-            "none of the pictures drawn at random could be read: update the index with "
-            "index_images.py, or name the current location of the pictures with --dataset"
-        )
-
-
-def id_queries(ids, gallery, spec, unreadable=None, look=AS_IT_IS, encoded=False):
-    """Yield pictures of the index as queries, by their ids; see `_readable` for unknown ids.
-
-    With `encoded` they are searched for by their codes in the index, and not read.
-    """
-    rows = find_ids(ids, gallery)
-
-    def read(id):
-        if id not in rows:
-            raise ValueError(f"the index has no picture {id}: give an id as --json prints it")
-        return [dataset_query(gallery, rows[id], gallery, spec, look, encoded)]
-
-    return _readable(ids, read, unreadable)
-
-
-def dataset_query(images, row, gallery, spec, look=AS_IT_IS, encoded=False):
-    """Return row `row` of the dataset `images` as a query of an index of `gallery`.
-
-    With `encoded` its image is not read, unless it is looked at otherwise than as it is.
-    """
-    own = images is gallery or (same_images(images, gallery) and row < len(gallery))
-    label = -1 if images.labels is None else int(images.labels[row])
-    query = Query(
-        images.ids[row],
-        None,
-        partial(images.picture, row),
-        label=None if label < 0 else label,
-        rows=(row,) if own else (),
-    )
-    if look:
-        return look(query, spec)
-    if not encoded:
-        query.image = images.read([row], spec)[0]
-    return query
-
-
-def split_weight(text):
+def split_weight(text: str) -> tuple[float, str]:
     """Return the weight and the name in a text such as "-0.5:name"; the weight of "name" is 1."""
     match = re.fullmatch(r"([+-]?(?:\d+\.?\d*|\.\d+)):(.+)", text, re.DOTALL)
-    return (float(match[1]), match[2]) if match else (1.0, text)
-
-
-def combine(names, read, encoder, texts=()):
-    """Return one query from several, at the weighted mean of their codes.
-
-    `names` and `texts` are with weights, as `split_weight` takes them; `read(names)` yields the
-    queries of the names. Raises ValueError when the sum of the weights is not above 0: a weighted
-    sum would then be a direction, not a point among the codes.
-    """
-    parts = [(weight, query) for weight, name in map(split_weight, names) for query in read([name])]
-    for weight, text in map(split_weight, texts):
-        parts += [(weight, query) for query in text_queries([text], encoder)]
-    title, weights = " ".join([*names, *texts]), np.array([weight for weight, _ in parts], "f4")
-    if not weights.sum() > 1e-6:
-        raise ValueError(
-            f"the weights of a combined query must add up to more than 0, received {title}"
-        )
-    images = [query.image for _, query in parts if query.code is None]
-    new = iter(encoder.encode(np.stack(images)) if images else [])
-    codes = np.stack([next(new) if query.code is None else query.code for _, query in parts])
-    rows = tuple(row for _, query in parts for row in query.rows)
-    code = weights @ codes / weights.sum()
-    return Query(title, None, None, rows=rows, code=code, parts=tuple(parts))
+    if match is None:
+        return 1.0, text
+    return float(match[1]), match[2]

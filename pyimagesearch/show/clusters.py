@@ -1,28 +1,36 @@
 """Pictures of K-means clusters: the members nearest to each centre, and the elbow."""
 
-import numpy as np
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
-from pyimagesearch.engines.kmeans import clusters_of, nearest_to_centres
+import numpy as np
+from numpy.typing import NDArray
+
+from pyimagesearch.engines.kmeans import Clusters, clusters_of, nearest_to_centres
+from pyimagesearch.indexes.local_index import LocalIndex
 from pyimagesearch.show.image_file import write_image
 from pyimagesearch.show.montage import groups_sheet
 from pyimagesearch.show.plots import plot_elbow
 from pyimagesearch.show.reporter import Reporter
 
 
-def draw_clusters(engine, gallery, folder):
-    """Draw the clusters of an engine, with images of the dataset `gallery`, into a folder.
+def draw_clusters(index: LocalIndex, folder: str | Path) -> list[str]:
+    """Draw the clusters of an index, with its pictures, into a folder.
 
     `clusters.png` shows the pictures nearest to each centre; `elbow.png` plots the choice of the
     number of clusters, where it was not given. Returns the paths of both.
     """
-    paths, reporter = [f"{folder}/clusters.png"], Reporter(gallery)
+    paths = [f"{folder}/clusters.png"]
+    reporter = Reporter(index.pictures())
+    engine = index.engine
     clusters = clusters_of(engine)
-    groups = [
-        (rows, [[str(gallery.ids[row]), f"{distance:.4g}"] for row, distance in pairs])
-        for rows, distances in nearest_to_centres(engine, clusters)
-        for pairs in [zip(rows, distances, strict=True)]
-    ]
-    titles = _titles(clusters, gallery.labels, reporter.label)
+    groups = []
+    for rows, distances in nearest_to_centres(engine, clusters):
+        ids = index.ids_of(rows)
+        pairs = zip(ids, distances.tolist(), strict=True)
+        groups.append((ids, [[id, f"{distance:.4g}"] for id, distance in pairs]))
+    titles = _titles(clusters, index.labels, reporter.label)
     sheet = groups_sheet(groups, titles, reporter.picture, rows=len(groups))
     write_image(paths[0], sheet)
     if engine.elbow:
@@ -31,7 +39,9 @@ def draw_clusters(engine, gallery, folder):
     return paths
 
 
-def _titles(clusters, labels, name_of):
+def _titles(
+    clusters: Clusters, labels: NDArray[np.int64] | None, name_of: Callable[[int], Any]
+) -> list[str]:
     """Return a line for each cluster: its size and, where labels are known, the most frequent."""
     titles = []
     for cluster in range(len(clusters.centroids)):

@@ -4,15 +4,27 @@ import logging
 import os
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pyimagesearch.engines.duplicates import default_distance, distances_from, find_duplicates
+from pyimagesearch.engines.duplicates import (
+    Group,
+    default_distance,
+    distances_from,
+    find_duplicates,
+)
 from pyimagesearch.files import path_bytes
+from pyimagesearch.indexes.contract import LoadedIndex, Pictures
 from pyimagesearch.pictures.decoding import open_picture, read_picture
+from pyimagesearch.queries.query import Picture
 from pyimagesearch.show.montage import groups_sheet
 from pyimagesearch.show.reporter import Reporter
+from pyimagesearch.show.results import LineForm
 from pyimagesearch.terminal import to_json
+
+if TYPE_CHECKING:
+    from pyimagesearch.show.output import Output
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +44,6 @@ class Member:
     since it was indexed; "missing".
     """
 
-    row: int
     id: str
     distance: float = 0.0
     status: str = "remove"
@@ -40,35 +51,43 @@ class Member:
     height: int | None = None
     bytes: int | None = None
     modified: int = 0
-    file: tuple | None = None
+    file: tuple[int, int] | None = None
 
     @property
-    def size(self):
+    def size(self) -> str:
         """The size as text, empty where it is not known."""
         if self.bytes is None:
             return ""
         kilobytes = f"{self.bytes / 1000:,.1f} kB"
         return f"{self.width} x {self.height}, {kilobytes}" if self.width else kilobytes
 
-    def record(self):
+    def record(self) -> dict[str, Any]:
         """Return a dict of plain values, for JSON."""
         names = ("id", "status", "distance", "width", "height", "bytes")
         return {name: getattr(self, name) for name in names}
 
 
-def judge_groups(index, gallery, metric=None, max_distance=None, prefer=None):
-    """Return the groups of near-identical images of an Index, as lists of Members.
+def judge_groups(
+    index: LoadedIndex,
+    pictures: Pictures,
+    *,
+    metric: str | None = None,
+    max_distance: float | None = None,
+    prefer: str | None = None,
+) -> list[list[Member]]:
+    """Return the groups of near-identical images of an index, as lists of Members.
 
-    `gallery` is the dataset of the images, `metric` the name of a metric, by default the index's,
+    `pictures` are the images, `metric` is the name of a metric, by default the index's,
     `max_distance` by default `default_distance`. `prefer` is a folder; see `preferred_prefix`.
     """
     metric = metric or index.metric
-    prefix = None if prefer is None else preferred_prefix(gallery, prefer)
+    prefix = None if prefer is None else preferred_prefix(pictures, prefer)
     if max_distance is None:
         max_distance = default_distance(index.codes, metric)
     groups = find_duplicates(index.codes, metric, max_distance)
     logger.info(f"{len(groups):,} groups of images within {metric} distance {max_distance:.4g}")
-    groups = [judge_group(group, index, gallery, metric, max_distance, prefix) for group in groups]
+    judge = GroupJudge(index, pictures, metric, max_distance, prefix)
+    groups = [judge.members(group) for group in groups]
     if groups:
         logger.info(
             f"to keep of each group: {RULE if prefer is None else f'one in {prefer}; {RULE}'}"
@@ -81,55 +100,75 @@ def judge_groups(index, gallery, metric=None, max_distance=None, prefer=None):
     return groups
 
 
-def judge_group(group, index, gallery, metric, max_distance, prefer=None):
-    """Return the Members of a Group of the rows of an Index, the one to keep first.
+@dataclass
+class GroupJudge:
+    """Says which picture of a group to keep, and which could be removed.
 
-    The one to keep is in the folder `prefer` if there are such; of these it has the most pixels,
-    and of several such its file is the oldest. `prefer` is as `preferred_prefix` returns it, or
-    None; `metric` and `max_distance` are those that the group was found with. Where all files are
-    missing or changed, none is kept or removed.
+    `metric` and `max_distance` are those that the groups were found with; `prefer` is as
+    `preferred_prefix` returns it, or None.
     """
-    members = [_member(row, index, gallery) for row in group.rows.tolist()]
 
-    def rank(member):
-        preferred = prefer is not None and member.id.startswith(prefer)
+    index: LoadedIndex
+    pictures: Pictures
+    metric: str
+    max_distance: float
+    prefer: str | None = None
+
+    def members(self, group: Group) -> list[Member]:
+        """Return the Members of a Group of the rows of the index, the one to keep first.
+
+        The one to keep is in the preferred folder if there are such; of these it has the most
+        pixels, and of several such its file is the oldest. Where all files are missing or changed,
+        none is kept or removed.
+        """
+        found = [(self._member(row), row) for row in group.rows.tolist()]
+        found.sort(key=lambda pair: self._rank(pair[0]))  # stable: of equal ones the first is kept
+        members = [member for member, _ in found]
+        rows = np.array([row for _, row in found])
+        kept = members[0]
+        distances = distances_from(self.index.codes, self.metric, rows[0], rows)
+        for member, distance in zip(members, distances.tolist(), strict=True):
+            member.distance = distance
+            if member.status in OUTDATED:
+                continue
+            if member is kept:
+                member.status = "keep"
+            elif member.file is not None and member.file == kept.file:
+                member.status = "same file"
+            elif distance > self.max_distance:
+                member.status = "distant"
+        return members
+
+    def _rank(self, member: Member) -> tuple[bool, bool, int, int]:
+        preferred = self.prefer is not None and member.id.startswith(self.prefer)
         pixels = (member.width or 0) * (member.height or 0)
         return member.status in OUTDATED, not preferred, -pixels, member.modified
 
-    members.sort(key=rank)  # stable: of equal ones the first is kept
-    kept = members[0]
-    distances = distances_from(index.codes, metric, kept.row, [member.row for member in members])
-    for member, distance in zip(members, distances.tolist(), strict=True):
-        member.distance = distance
-        if member.status in OUTDATED:
-            continue
-        if member is kept:
-            member.status = "keep"
-        elif member.file is not None and member.file == kept.file:
-            member.status = "same file"
-        elif distance > max_distance:
-            member.status = "distant"
-    return members
+    def _member(self, row: int) -> Member:
+        """Return a Member with what its file says, before one is chosen."""
+        id = self.index.ids[row]
+        path = self.pictures.path(id)
+        if path is None or self.index.file_stats is None:
+            return Member(id)
+        try:
+            status = os.stat(path_bytes(path))
+            width, height = _picture_size(path)
+        except (ValueError, OSError):  # gone, or no picture any more
+            return Member(id, status="missing")
+        known = self.index.file_stats[row]
+        same = (status.st_size, status.st_mtime_ns) == (known["size"], known["mtime_ns"])
+        return Member(
+            id,
+            status="remove" if same else "changed",
+            width=width,
+            height=height,
+            bytes=status.st_size,
+            modified=status.st_mtime_ns,
+            file=(status.st_dev, status.st_ino),
+        )
 
 
-def _member(row, index, gallery):
-    """Return a Member with what its file says, before one is chosen."""
-    path, id = gallery.path(row), index.ids[row]
-    if path is None:
-        return Member(row, id)
-    try:
-        status = os.stat(path_bytes(path))
-        width, height = _picture_size(path)
-    except (ValueError, OSError):  # gone, or no picture any more
-        return Member(row, id, status="missing")
-    same = (status.st_size, status.st_mtime_ns) == tuple(index.file_stats[row].item()[:2])
-    return Member(
-        *(row, id, 0.0, "remove" if same else "changed"),
-        *(width, height, status.st_size, status.st_mtime_ns, (status.st_dev, status.st_ino)),
-    )
-
-
-def _picture_size(path):
+def _picture_size(path: str) -> tuple[int, int]:
     """Return the width and height of a picture file, from its header where Pillow can read it."""
     from PIL import Image
 
@@ -141,37 +180,43 @@ def _picture_size(path):
             return width, height
 
 
-def preferred_prefix(gallery, folder):
+def preferred_prefix(pictures: Pictures, folder: str) -> str:
     """Return what the ids of the pictures in a folder begin with.
 
-    `folder` is a path, or relative to the folder of the dataset. Raises ValueError when it is not
+    `folder` is a path, or relative to the folder of the index. Raises ValueError when it is not
     inside that.
     """
-    if not gallery.shows_names:
+    if pictures.folder is None:
         raise ValueError("--prefer needs the index of a folder: other images are not files")
-    root = os.path.realpath(gallery.folder)
+    root = os.path.realpath(pictures.folder)
     for path in (folder, os.path.join(root, folder)):
         inside = os.path.relpath(os.path.realpath(path), root)
         if os.path.isdir(path) and inside.partition(os.sep)[0] != os.pardir:
             return "" if inside == os.curdir else inside.replace(os.sep, "/") + "/"
-    raise ValueError(f"--prefer: no such folder inside {gallery.folder}: {folder}")
+    raise ValueError(f"--prefer: no such folder inside {pictures.folder}: {folder}")
 
 
-def report_groups(groups, gallery, form, write, output=None):
+def report_groups(
+    groups: list[list[Member]], pictures: Pictures, form: LineForm, output: "Output | None" = None
+) -> None:
     """Write lines about groups, lists of Members, and draw a sheet of them for an Output.
 
-    `form` is "text", "json", or "paths" of the files that could be removed; `write(lines)` writes
-    the lines of all groups.
+    The lines of the form "paths" are those of the files that could be removed.
     """
-    lines_of = {"text": group_lines, "json": json_lines, "paths": partial(removable_paths, gallery)}
-    write(line for pair in enumerate(groups) for line in lines_of[form](*pair))
+    lines_of = {
+        "text": group_lines,
+        "json": json_lines,
+        "paths": partial(removable_paths, pictures),
+    }
+    write_group = lines_of[form.name]
+    form.write(line for pair in enumerate(groups) for line in write_group(*pair))
     if output and groups:
-        output.show({"Duplicates": duplicates_sheet(groups, gallery)})
+        output.show({"Duplicates": duplicates_sheet(groups, pictures)})
     if output:
         output.remove_stale()
 
 
-def group_lines(number, members):
+def group_lines(number: int, members: list[Member]) -> list[str]:
     """Return a group as lines of text."""
     lines = [_title(number, members)]
     for member in members:
@@ -182,22 +227,22 @@ def group_lines(number, members):
     return lines
 
 
-def _title(number, members):
+def _title(number: int, members: list[Member]) -> str:
     count = sum(member.status == "remove" for member in members)
     return f"group {number}: {len(members):,} pictures, {count:,} to remove"
 
 
-def json_lines(number, members):
+def json_lines(number: int, members: list[Member]) -> list[str]:
     """Return a group as a line of JSON."""
     return [to_json({"group": number, "members": [member.record() for member in members]})]
 
 
-def removable_paths(gallery, number, members):
+def removable_paths(pictures: Pictures, number: int, members: list[Member]) -> list[bytes]:
     """Return the paths of the pictures of a group that could be removed, as bytes."""
-    return [path_bytes(gallery.path(m.row)) for m in members if m.status == "remove"]
+    return [path_bytes(pictures.path(m.id) or m.id) for m in members if m.status == "remove"]
 
 
-def duplicates_sheet(groups, gallery):
+def duplicates_sheet(groups: list[list[Member]], pictures: Pictures) -> Picture:
     """Draw groups, lists of Members, as uint8 BGR; see `groups_sheet`."""
     drawn, titles = [], []
     for number, members in enumerate(groups):
@@ -205,6 +250,6 @@ def duplicates_sheet(groups, gallery):
             [member.id, f"{member.status} {member.size}", f"distance {member.distance:.4g}"]
             for member in members[:SHOWN]
         ]
-        drawn.append((np.array([member.row for member in members]), captions))
+        drawn.append(([member.id for member in members], captions))
         titles.append(_title(number, members))
-    return groups_sheet(drawn, titles, Reporter(gallery).picture, columns=SHOWN)
+    return groups_sheet(drawn, titles, Reporter(pictures).picture, columns=SHOWN)

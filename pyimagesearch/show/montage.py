@@ -180,8 +180,8 @@ def results_sheet(pictures, wrong, side, captions, summary):
 def groups_sheet(groups, titles, picture_of, rows=20, columns=10):
     """Draw groups of pictures, a group a row under its title.
 
-    `groups` are pairs of rows of the index, int64 (m,), and captions, lists of lines of text for
-    at least the first `columns` of them; `picture_of(row)` returns a picture, (h, w, 1 or 3), or
+    `groups` are pairs of ids of the index and captions, lists of lines of text for at least the
+    first `columns` of them; `picture_of(id)` returns a picture, (h, w, 1 or 3), or
     None. The groups beyond `rows` and the pictures beyond `columns` are only counted.
 
     Raises ValueError when there are no groups.
@@ -198,10 +198,10 @@ def groups_sheet(groups, titles, picture_of, rows=20, columns=10):
     return np.vstack(_padded(strips))
 
 
-def _group_strip(rows, captions, picture_of, columns):
+def _group_strip(ids, captions, picture_of, columns):
     """Draw the first members of a group side by side, and the number of the others."""
-    more, shown = len(rows) - columns, rows[:columns].tolist()
-    pictures = [picture_of(row) for row in shown]
+    more = len(ids) - columns
+    pictures = [picture_of(id) for id in ids[:columns]]
     sides = [tile_side(picture) for picture in pictures if picture is not None]
     side = max([READABLE, *sides])
     tiles = [

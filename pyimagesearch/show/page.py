@@ -8,6 +8,7 @@ import logging
 import cv2
 
 from pyimagesearch.files import atomic_write, printable
+from pyimagesearch.queries.query import Answer
 from pyimagesearch.show.montage import to_bgr
 from pyimagesearch.show.sizes import PHOTO_SIDE, SHOWN
 
@@ -64,24 +65,26 @@ class HtmlPage(contextlib.AbstractContextManager):
         if error[0] is None:
             logger.info(f"wrote {self.path}")
 
-    def show(self, query, results, number):
-        """Add a query and its results; return True."""
+    def show(self, answer: Answer, number: int) -> bool:
+        """Add a query and its hits; return True."""
         reporter = self.reporter
-        wrong = results.wrong(query)
-        shown = zip(results.rows[:SHOWN], results.ids, results.distances, strict=False)
+        query = answer.query
+        hits = answer.hits
+        wrong = answer.wrong
+        shown = zip(hits.ids[:SHOWN], hits.distances, strict=False)
         tiles = []
-        for i, (row, id, distance) in enumerate(shown):
-            label = None if results.labels is None else reporter.label(results.labels[i])
+        for i, (id, distance) in enumerate(shown):
+            label = None if hits.labels is None else reporter.label(hits.labels[i])
             parts = [escaped(id), f'<span class="distance">{distance:.3f}</span>']
             parts += [] if label is None else [escaped(label)]
             bad = ' class="wrong"' if wrong is not None and wrong[i] else ""
-            tiles.append(f"<li{bad}>{_figure(reporter.picture(row), id, '<br>'.join(parts))}")
+            tiles.append(f"<li{bad}>{_figure(reporter.picture(id), id, '<br>'.join(parts))}")
         pictures = [_picture(picture, query.id) for picture in reporter.query_pictures(query)]
         lines = [
             f'<section id="query-{number}">',
             f"<header>{''.join(pictures)}<div>",
             f"<h2>{escaped(reporter.title(query))}</h2>",
-            f"{escaped(reporter.summary(query, results))}</div></header>",
+            f"{escaped(reporter.summary(answer))}</div></header>",
             *["<ol>", *tiles, "</ol>", "</section>", ""],
         ]
         self._file.write("\n".join(lines))

@@ -7,6 +7,7 @@ import sys
 
 import cv2
 
+from pyimagesearch.queries.query import Answer
 from pyimagesearch.show.montage import RED, WHITE, Grid, tile
 from pyimagesearch.show.sizes import PHOTO_SIDE
 
@@ -42,25 +43,25 @@ class Preview(contextlib.AbstractContextManager):
     def __exit__(self, *_):
         pass
 
-    def show(self, query, results, number):
+    def show(self, answer: Answer, number: int) -> bool:
         """Show the first results of a query; return True."""
         from PIL import Image
         from textual_image.renderable import Image as TerminalImage
 
         columns = min(COLUMNS, max(1, self._console.width // TILE_CELLS))
-        sheet = preview_sheet(self.reporter, query, results, columns)
+        sheet = preview_sheet(self.reporter, answer, columns)
         cells = TILE_CELLS * columns
         image = Image.fromarray(cv2.cvtColor(sheet, cv2.COLOR_BGR2RGB))
         self._console.print(TerminalImage(image, width=cells, height="auto"))
         return True
 
 
-def preview_sheet(reporter, query, results, columns):
+def preview_sheet(reporter, answer, columns):
     """Return ROWS rows of `columns` tiles, uint8 BGR, or fewer rows for fewer results."""
-    wrong = results.wrong(query)
-    [first, *_] = [*reporter.query_pictures(query), None]
+    wrong = answer.wrong
+    [first, *_] = [*reporter.query_pictures(answer.query), None]
     tiles = [tile(first, PHOTO_SIDE, WHITE)]
-    for i, row in enumerate(results.rows[: ROWS * columns - 1]):
+    for i, id in enumerate(answer.hits.ids[: ROWS * columns - 1]):
         bad = wrong is not None and wrong[i]
-        tiles.append(tile(reporter.picture(row), PHOTO_SIDE, RED if bad else None))
+        tiles.append(tile(reporter.picture(id), PHOTO_SIDE, RED if bad else None))
     return Grid(columns, PHOTO_SIDE, PHOTO_SIDE).draw(tiles)

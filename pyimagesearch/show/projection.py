@@ -51,21 +51,22 @@ class Projection:
         return with_caption(image, [f"star: {title}; rings: its results"])
 
 
-def project_index(found, index, engine, name_of, method):
-    """Return the Projection of an Index, coloured by label or, without labels, by cluster.
+def project_index(answers, loaded, engine, name_of, method):
+    """Return the Projection of a LoadedIndex, coloured by label or, without labels, by cluster.
 
-    `found` is a list of pairs of a Query and its Results, with rows of the `engine`;
-    `name_of(label)` returns the name of a label.
+    `answers` is a list of Answers of the index, `engine` that of the index, with the rows of what
+    was loaded; `name_of(label)` returns the name of a label.
     """
     groups = None
-    if index.labels is not None:
-        names = (name_of(label) for label in index.labels.tolist())
+    if loaded.labels is not None:
+        names = (name_of(label) for label in loaded.labels.tolist())
         groups = [NO_LABEL if name is None else str(name) for name in names]
-    elif engine.name.startswith("clusters"):
+    elif engine.name.startswith("clusters") and hasattr(engine, "inverted"):
         groups = [f"cluster {number}" for number in clusters_of(engine).assignments]
-    queries = np.stack([query.code for query, _ in found])
-    results = [index.places(results.rows) for _, results in found]
-    return Projection(index.codes, queries, results, groups, index.metric, method)
+    queries = np.stack([answer.query.code for answer in answers])
+    rows = [loaded.rows_of(answer.hits.ids) for answer in answers]
+    results = [np.array(list(places.values()), np.int64) for places in rows]
+    return Projection(loaded.codes, queries, results, groups, loaded.metric, method)
 
 
 def first_two_components(points):

@@ -6,12 +6,17 @@ import os
 import re
 import time
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pyimagesearch.indexes.milvus.schema import VectorIndex
 
 logger = logging.getLogger(__name__)
 
 
-LITE = re.compile(r"(?P<file>.*[^/]\.db)(?:/(?P<name>[A-Za-z_]\w*))?/?", re.ASCII)
+LITE = re.compile(r"(?P<file>.*[^/]\.db)(?:/(?P<name>[^/]*))?/?", re.ASCII)
 NAME = re.compile(r"[A-Za-z_]\w{0,199}", re.ASCII)  # of a collection; ours add a suffix to it
+FILE_SUFFIXES = (".h5", ".hdf5", ".pickle", ".pkl")  # of index files in a folder called *.db
 DEFAULT_NAME = "images"
 DEFAULT_PORT = 19530
 CONNECT = 10  # seconds that a server has to answer at first
@@ -38,10 +43,13 @@ PERMANENT_RPC = {
 }
 
 
-def is_milvus(index):
+def is_milvus(index: str) -> bool:
     """Whether an index of this name is a collection: http://HOST:PORT/NAME, FILE.db[/NAME]."""
-    index = str(index)
-    return index.startswith(("http://", "https://")) or LITE.fullmatch(index) is not None
+    text = str(index)
+    if text.startswith(("http://", "https://")):
+        return True
+    match = LITE.fullmatch(text)
+    return match is not None and not (match["name"] or "").endswith(FILE_SUFFIXES)
 
 
 @dataclass(frozen=True)
@@ -52,14 +60,20 @@ class Address:
     name: str
     lite: bool
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"{self.uri}/{self.name}"
 
 
-def parse_address(index):
+def parse_address(index: str) -> Address:
     """Return http(s)://HOST[:PORT]/NAME or FILE.db[/NAME] as an Address, or raise ValueError."""
     if match := LITE.fullmatch(str(index)):
-        return Address(match["file"], match["name"] or DEFAULT_NAME, True)
+        name = match["name"] or DEFAULT_NAME
+        if not NAME.fullmatch(name):
+            raise ValueError(
+                f"expected a collection as FILE.db/NAME, its name of letters, digits and _, "
+                f"received {index}"
+            )
+        return Address(match["file"], name, True)
     from urllib.parse import urlsplit  # not needed by index files
 
     parts = urlsplit(str(index))
@@ -67,7 +81,8 @@ def parse_address(index):
         raise ValueError("a user, password or token belongs in MILVUS_TOKEN, not in --index")
     name = parts.path.strip("/")
     try:
-        host, port = parts.hostname, parts.port or DEFAULT_PORT
+        host = parts.hostname
+        port = parts.port or DEFAULT_PORT
     except ValueError:
         host = None
     if not host or not NAME.fullmatch(name) or parts.query or parts.fragment:
@@ -85,13 +100,13 @@ class MilvusConnection:
     All calls can be repeated: upserts and deletes are idempotent, and the others only read.
     """
 
-    def __init__(self, address):
+    def __init__(self, address: Address) -> None:
         """Connect. Raises OSError when that fails, ImportError without the client."""
         self.address = address
         self._token = "" if address.lite else os.environ.get("MILVUS_TOKEN", "")
         self._client = self._connect()
 
-    def _connect(self):
+    def _connect(self) -> Any:
         _require_client(self.address.lite)
         from pymilvus import MilvusClient
         from pymilvus.exceptions import MilvusException
@@ -119,7 +134,7 @@ class MilvusConnection:
                 )
             raise ConnectionError(f"cannot open {uri}: {reason}") from None
 
-    def call(self, method, *arguments, **options):
+    def call(self, method: str, *arguments: Any, **options: Any) -> Any:
         """Call a method of pymilvus' MilvusClient; failures become OSError with the reason."""
         from grpc import RpcError
         from pymilvus.exceptions import MilvusException
@@ -137,29 +152,36 @@ class MilvusConnection:
                 logger.warning(f"Milvus failed to {method}, trying again in {pause} s: {reason}")
                 time.sleep(pause)
 
-    def schema(self):
+    def schema(self) -> Any:
         """Return an empty schema of a collection."""
         return self._client.create_schema(auto_id=False, enable_dynamic_field=False)
 
-    def index_params(self, field, index_type, metric, params):
-        """Return how a vector field is to be indexed."""
+    def index_params(self, vectors: "VectorIndex") -> Any:
+        """Return how a vector field is to be indexed, as the client takes it."""
         wanted = self._client.prepare_index_params()
-        wanted.add_index(field, index_type=index_type, metric_type=metric, params=params)
+        wanted.add_index(
+            vectors.field,
+            index_type=vectors.kind,
+            metric_type=vectors.metric,
+            params=vectors.params,
+        )
         return wanted
 
-    def close(self):
+    def close(self) -> None:
         """Disconnect. Milvus Lite writes its data when the process ends."""
         self._client.close()
 
-    def _clean(self, error):
+    def _clean(self, error: Exception) -> str:
         """Return the reason of an error on one line, without the token."""
         text = " ".join(str(getattr(error, "message", "") or error).split())
         return text.replace(self._token, "***")[:300] if self._token else text[:300]
 
 
-def _is_transient(error):
+def _is_transient(error: Exception) -> bool:
     """Whether the same call may succeed later."""
-    code = error.code() if callable(getattr(error, "code", None)) else getattr(error, "code", None)
+    code: Any = getattr(error, "code", None)
+    if callable(code):
+        code = code()
     if getattr(error, "is_input_error", False) or type(error).__name__ == "ParamError":
         return False
     name = getattr(code, "name", None)
@@ -168,7 +190,7 @@ def _is_transient(error):
     return code not in PERMANENT and name not in PERMANENT_RPC
 
 
-def _require_listener(uri):
+def _require_listener(uri: str) -> None:
     """Raise ConnectionError at once if no server listens; the client would wait for long."""
     import socket
     from urllib.parse import urlsplit
@@ -181,7 +203,7 @@ def _require_listener(uri):
         raise ConnectionError(f"cannot reach Milvus at {uri}: {reason}; is it running?") from None
 
 
-def _require_client(lite):
+def _require_client(lite: bool) -> None:
     wanted = ("pymilvus", "milvus_lite") if lite else ("pymilvus",)
     missing = [name for name in wanted if importlib.util.find_spec(name) is None]
     if missing:

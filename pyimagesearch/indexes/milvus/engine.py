@@ -1,11 +1,22 @@
 """Search in a Milvus collection, with the contract of all engines."""
 
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from pyimagesearch.engines.engine import CANDIDATES_PER_BLOCK, Engine, checked_probe
 from pyimagesearch.engines.exact import rerank
 from pyimagesearch.indexes.milvus.schema import hash_codes
 from pyimagesearch.metric import get_metric
+
+if TYPE_CHECKING:
+    from pyimagesearch.indexes.local_index import LocalIndex
+    from pyimagesearch.indexes.milvus.index import MilvusIndex
+
+Vectors = NDArray[np.float32]
+Rows = NDArray[np.int64]
+Found = tuple[Vectors, Rows]  # distances and rows
 
 LIMIT = 16_384  # results a query that a server returns at most
 RESULTS_PER_CALL = 1 << 17
@@ -21,72 +32,78 @@ MIN_PAGES = 16
 class MilvusEngine(Engine):
     """Searches a collection; distances are those of the codes, as other engines give them.
 
-    Rows are those of its MilvusIndex.
+    Rows are the keys of its MilvusIndex, which names them.
     """
 
-    def __init__(self, index, metric=None, probe=None):
+    def __init__(
+        self, index: "MilvusIndex", metric: str | None = None, probe: int | None = None
+    ) -> None:
         """Search a MilvusIndex.
 
         Raises ValueError for another metric than the collection's, or a probe of exact search.
         """
         if metric not in (None, index.metric):
             raise ValueError(
-                f"{index.connection.address} ranks by {index.metric} distance, not {metric}: leave "
+                f"{index.address} ranks by {index.metric} distance, not {metric}: leave "
                 f"--metric out, or make another collection with --metric {get_metric(metric).name}"
             )
-        self.index, self.metric, self.dim = index, get_metric(index.metric), index.encoder.dim
-        self.spec, self.name = index.engine_spec, index.engine_spec.name
+        self.index = index
+        self.metric = get_metric(index.metric)
+        self.dim = index.dim
+        self.spec = index.engine_spec
+        self.name = index.engine_spec.name
         self._probe = min(PROBES.get(self.spec.kind, self.probe_limit // 8 or 1), self.probe_limit)
         self._count = len(index)
         if not self._count:
-            raise ValueError(f"{index.connection.address} holds no codes: index some images first")
+            raise ValueError(f"{index.address} holds no codes: index some images first")
         if probe is not None:
             self.probe = probe
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self._count
 
     @property
-    def probe_limit(self):
+    def probe_limit(self) -> int:
         """The largest `probe` that makes a difference."""
         return {"FLAT": 1, "HNSW": MAX_EF}.get(self.spec.kind) or self.spec.params["nlist"]
 
     @property
-    def probe(self):
+    def probe(self) -> int | None:
         """How widely a search looks: nprobe of inverted lists, ef of a graph; None if exact."""
         return None if self.spec.kind == "FLAT" else self._probe
 
     @probe.setter
-    def probe(self, probe):
+    def probe(self, probe: int) -> None:
         probe = checked_probe(probe, self.probe_limit)
         if self.spec.kind == "FLAT":
             raise ValueError(
-                f"{self.index.connection.address} is searched exactly, which has nothing to probe"
+                f"{self.index.address} is searched exactly, which has nothing to probe"
             )
         self._probe = probe
 
-    def shortlist_size(self, k):
+    def shortlist_size(self, k: int) -> int:
         """Return the number of candidates to fetch for the k nearest."""
         return max(2 * k, int(SHORTLIST * (k / 10) ** 0.5)) if self.spec.inexact else k
 
-    def candidates_held(self, wanted):
+    def candidates_held(self, wanted: int) -> int:
         """Return the room for one query's results: those of a block travel in one message."""
         return wanted * (CANDIDATES_PER_BLOCK // RESULTS_PER_CALL)
 
-    def candidates(self, queries, wanted, probe):
+    def candidates(self, queries: Vectors, wanted: int, probe: int) -> Found:
         """Return true distances, float32 (q, wanted) ascending, and rows, padded with -1."""
         distances = np.full((len(queries), wanted), np.inf, np.float32)
         rows = np.full((len(queries), wanted), -1, np.int64)
         for i, (near, found) in enumerate(self._search_pages(queries, wanted, probe)):
-            distances[i, : len(found)], rows[i, : len(found)] = near, found
+            distances[i, : len(found)] = near
+            rows[i, : len(found)] = found
         return distances, rows
 
-    def ranked(self, queries, estimates, rows, k):
+    def ranked(self, queries: Vectors, estimates: Vectors, rows: Rows, k: int) -> Found:
         """Return the k nearest, or fewer if rows were deleted meanwhile."""
         k = min(k, int((rows >= 0).sum(axis=1).min()))
         return estimates[:, :k], rows[:, :k]
 
-    def _search_pages(self, queries, wanted, probe):
+    def _search_pages(self, queries: Vectors, wanted: int, probe: int) -> list[Found]:
         """Search at once or, for more than LIMIT results, in ranges of rows that are then merged.
 
         A range that returns a full page may have more results that are near enough; then the
@@ -107,23 +124,29 @@ class MilvusEngine(Engine):
                 return found
             pages *= 2
 
-    def _ask(self, queries, wanted, probe, between=None):
+    def _ask(
+        self, queries: Vectors, wanted: int, probe: int, between: tuple[int, int] | None = None
+    ) -> list[Found]:
         """Return (distances, rows) for each query as the server finds them, ascending."""
-        field, _, metric, _ = self.spec.index(self.metric.name)
+        vectors = self.spec.index(self.metric.name)
         data = queries
         if self.spec.bits:
             hashes = hash_codes(queries, self.index.centre, self.spec.bits)
             data = [hashed.tobytes() for hashed in hashes]
         params = {"nprobe": probe, "ef": min(MAX_EF, max(probe, wanted))}
         keys = {"HNSW": ("ef",), "FLAT": ()}.get(self.spec.kind, ("nprobe",))
+        chosen = {key: params[key] for key in keys}
         answers = self.index.connection.call(
             "search",
-            self.index.name,
+            self.index.collection,
             data=data,
-            anns_field=field,
+            anns_field=vectors.field,
             limit=wanted,
             filter="" if between is None else "row >= {} and row <= {}".format(*between),
-            search_params={"metric_type": metric, "params": {key: params[key] for key in keys}},
+            search_params={
+                "metric_type": vectors.metric,
+                "params": chosen,
+            },
             output_fields=["id", "label", *["code"] * self.spec.inexact],
             consistency_level="Eventually",
         )
@@ -131,7 +154,7 @@ class MilvusEngine(Engine):
             raise ValueError(f"expected {len(queries)} answers of Milvus, received {len(answers)}")
         return [self._distances(*pair) for pair in zip(queries, answers, strict=True)]
 
-    def _distances(self, query, hits):
+    def _distances(self, query: Vectors, hits: Any) -> Found:
         """Return the true distances of hits, float32 (m,) ascending, and their rows, int64 (m,)."""
         rows = np.array(hits.ids, np.int64)
         entities = [hit["entity"] for hit in hits]
@@ -151,8 +174,31 @@ class MilvusEngine(Engine):
         return distances[order], rows[order]
 
 
-def _nearest_of(parts, wanted):
+def _nearest_of(parts: tuple[Found, ...], wanted: int) -> Found:
     """Merge the (distances, rows) of several ranges; return the nearest."""
     distances, rows = map(np.concatenate, zip(*parts, strict=True))
     order = np.argsort(distances, kind="stable")[:wanted]
     return distances[order], rows[order]
+
+
+class RowsOfIds(Engine):
+    """The engine of a collection, with rows of an index in memory that `load` returned."""
+
+    def __init__(self, index: "MilvusIndex", loaded: "LocalIndex") -> None:
+        self._engine = index.engine
+        self._places = {index.key_of(id): row for row, id in enumerate(loaded.ids)}
+        self.codes = loaded.codes
+        self.metric = self._engine.metric
+        self.dim = self._engine.dim
+        self.name = self._engine.name
+
+    @property
+    def probe(self) -> int | None:
+        """How widely a search looks; see MilvusEngine."""
+        return self._engine.probe
+
+    def search(self, queries: Vectors, k: int) -> Found:
+        """Search the collection; rows written since it was loaded are -2."""
+        distances, keys = self._engine.search(queries, k)
+        rows = [[self._places.get(key, -2) for key in of_query] for of_query in keys.tolist()]
+        return distances, np.array(rows, np.int64).reshape(keys.shape)

@@ -2,19 +2,28 @@
 
 The description (metric, model, dimension) never changes: it is JSON in a property of the
 collection, which also marks the collection as ours. A second collection, NAME_about, holds the
-encoder as ONNX, that of texts too if there is one, and the state, such as the location of the
-pictures. Nothing that comes from a server is trusted.
+encoder as ONNX, that of texts too if there is one, and the state: the location of the pictures, the
+engine, and after a rebuild the name of the collection that is searched. Nothing that comes from a
+server is trusted.
 """
 
 import base64
 import hashlib
 import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pyimagesearch.datasets.catalog import is_source
+from pyimagesearch.encoders.encoder import Encoder
+from pyimagesearch.indexes.contract import Codes
 from pyimagesearch.indexes.milvus.rows import as_text, as_whole
-from pyimagesearch.indexes.milvus.schema import TEXT
+from pyimagesearch.indexes.milvus.schema import TEXT, CollectionEngine, VectorIndex
+from pyimagesearch.metric import METRICS
+
+if TYPE_CHECKING:
+    from pyimagesearch.indexes.milvus.client import MilvusConnection
 
 PROPERTY = "pyimagesearch.about"  # marks our collections
 METADATA_SUFFIX = "_about"
@@ -33,36 +42,125 @@ DESCRIPTION = {
 }
 TEXT_DESCRIPTION = {"text_sha256": str, "text_chunks": int}  # where texts can be encoded too
 STATE = {"dataset": dict, "engine": str, "centre": str}
+REBUILT_SUFFIX = "_rebuilt"  # of the collection that a rebuild fills beside NAME
 
 
-def checked_state(state, dim):
-    """Return the state of a collection with codes of `dim` dimensions, or raise ValueError."""
-    if not isinstance(state, dict) or {k: type(v) for k, v in state.items()} != STATE:
+@dataclass(frozen=True)
+class NewCollection:
+    """A collection that is to be made.
+
+    `source` is that of its images, `has_files` says whether they are files, `centre` is the
+    centre of hash codes as Base64, empty for other engines.
+    """
+
+    name: str
+    encoder: Encoder
+    metric: str
+    engine: CollectionEngine
+    source: dict[str, Any]
+    has_files: bool
+    centre: str = ""
+
+    def state(self) -> dict[str, Any]:
+        """Return the first state of the collection."""
+        return {"dataset": self.source, "engine": self.engine.name, "centre": self.centre}
+
+
+def create_collection(
+    server: "MilvusConnection", new: NewCollection, *, first: bool
+) -> dict[str, Any]:
+    """Make a collection, or leave one that another process just made; return its description.
+
+    Its encoder is written before, and for the `first` one of an index its state too: a collection
+    that exists has both.
+    """
+    encoder = new.encoder
+    values: dict[str, Any] = {**encoder.to_dict(), "metric": new.metric, "of_folder": new.has_files}
+    values |= write_network(server, encoder.onnx, "onnx_sha256", "chunks")
+    if encoder.text is not None:
+        values |= write_network(server, encoder.text, *TEXT_DESCRIPTION)
+    if first:
+        write_state(server, new.state())
+    keys = DESCRIPTION.keys() | (TEXT_DESCRIPTION.keys() & values.keys())
+    description = {key: values[key] for key in sorted(keys)}
+    if not server.call("has_collection", new.name):
+        schema = server.schema()
+        new.engine.add_fields(schema, encoder.dim)
+        server.call(
+            "create_collection",
+            new.name,
+            schema=schema,
+            index_params=server.index_params(new.engine.index(new.metric)),
+            properties={PROPERTY: json.dumps(description)},
+        )
+    return description
+
+
+def other_name(server: "MilvusConnection", used: str) -> str:
+    """Return the name of the collection to fill while `used` is searched."""
+    name = server.address.name
+    return name + REBUILT_SUFFIX if used == name else name
+
+
+def read_state(server: "MilvusConnection") -> dict[str, Any] | None:
+    """Return the state of an index, None where there is none; raise ValueError if it is damaged."""
+    name = server.address.name + METADATA_SUFFIX
+    if not server.call("has_collection", name):
+        return None
+    require_ours(server, name)
+    server.call("load_collection", name)
+    texts = _find_texts(server, 0, 1)
+    return checked_state(json.loads(texts[0]), server.address.name) if texts else None
+
+
+def checked_state(state: Any, name: str) -> dict[str, Any]:
+    """Return the state of the index called `name`, or raise ValueError."""
+    types = {key: type(value) for key, value in state.items()} if isinstance(state, dict) else {}
+    if types not in (STATE, {**STATE, "collection": str}):
         raise ValueError(f"expected its state to hold {', '.join(STATE)}")
     if not is_source(state["dataset"]):
         raise ValueError("expected its dataset as name, split, limit and how a folder was read")
-    if len(as_centre(state["centre"])) not in (0, dim):
-        raise ValueError("its engine is damaged")
+    if state.get("collection", name) not in (name, name + REBUILT_SUFFIX):
+        raise ValueError("its state names a collection that is not its own")
     return state
 
 
-def as_centre(text):
+def read_encoder(server: "MilvusConnection", description: dict[str, Any]) -> Encoder:
+    """Return the encoder of a collection, or raise ValueError."""
+    fields = {name: description[name] for name in ("spec", "dim", "model", "model_sha256")}
+    fields["onnx"] = read_network(server, description, "onnx_sha256", "chunks")
+    if TEXT_DESCRIPTION.keys() <= description.keys():
+        fields["text"] = read_network(server, description, *TEXT_DESCRIPTION)
+    return Encoder.from_dict(fields)
+
+
+def as_centre(text: str) -> Codes:
     """Return the centre of hash codes, float32 (dim,), or (0,) where there are none."""
     return np.frombuffer(base64.b64decode(text, validate=True), np.float32)
 
 
-def require_ours(server, name):
-    """Return the description of a collection as text; raise ValueError if it is not ours."""
+def require_ours(server: "MilvusConnection", name: str) -> dict[str, Any]:
+    """Return the description of a collection, {} of metadata; raise ValueError if not ours."""
     described = server.call("describe_collection", name).get("properties", {}).get(PROPERTY)
     if not isinstance(described, str):
         raise ValueError(
             f"{server.address.uri}/{name} is a collection that index_images.py did not make, and "
             "does not touch: name another"
         )
-    return described
+    values = json.loads(described)
+    if name.endswith(METADATA_SUFFIX) and values == {}:
+        return {}
+    types = {key: type(v) for key, v in values.items()} if isinstance(values, dict) else {}
+    if types not in (DESCRIPTION, DESCRIPTION | TEXT_DESCRIPTION):
+        raise ValueError(f"expected its description to hold {', '.join(DESCRIPTION)}")
+    if values["metric"] not in METRICS:
+        raise ValueError("its description is damaged")
+    return values
 
 
-def write_network(server, network, hash_key, count_key):
+def write_network(
+    server: "MilvusConnection", network: Any, hash_key: str, count_key: str
+) -> dict[str, Any]:
     """Write a network, bytes; return its hash and number of rows under these keys."""
     network = bytes(network)
     chunks = [network[i : i + CHUNK] for i in range(0, len(network), CHUNK)]
@@ -71,9 +169,12 @@ def write_network(server, network, hash_key, count_key):
     return {hash_key: digest, count_key: len(chunks)}
 
 
-def read_network(server, description, hash_key, count_key):
+def read_network(
+    server: "MilvusConnection", description: dict[str, Any], hash_key: str, count_key: str
+) -> bytes:
     """Return the bytes that `write_network` wrote. Raises ValueError when they are damaged."""
-    digest, count = description[hash_key], description[count_key]
+    digest = description[hash_key]
+    count = description[count_key]
     if not 0 < count <= MAX_CHUNKS:
         raise ValueError("its description is damaged")
     texts = read_texts(server, _first_row(digest), count)
@@ -83,12 +184,12 @@ def read_network(server, description, hash_key, count_key):
     return network
 
 
-def _first_row(digest):
+def _first_row(digest: str) -> int:
     """Return the first row of a network: a hash, so that no network overwrites another."""
     return int(digest[:10], 16) * 2**20
 
 
-def _write_chunks(server, first, chunks):
+def _write_chunks(server: "MilvusConnection", first: int, chunks: list[bytes]) -> None:
     name = server.address.name + METADATA_SUFFIX
     if server.call("has_collection", name):
         require_ours(server, name)
@@ -99,7 +200,7 @@ def _write_chunks(server, first, chunks):
         schema.add_field("row", DataType.INT64, is_primary=True)
         schema.add_field("text", DataType.VARCHAR, max_length=TEXT)
         schema.add_field("nothing", DataType.FLOAT_VECTOR, dim=2)  # there has to be a vector
-        params = server.index_params("nothing", "FLAT", "L2", {})
+        params = server.index_params(VectorIndex("nothing", "FLAT", "L2", {}))
         server.call(
             "create_collection",
             name,
@@ -113,19 +214,28 @@ def _write_chunks(server, first, chunks):
     server.call("flush", name)
 
 
-def write_state(server, state):
+def write_state(server: "MilvusConnection", state: dict[str, Any]) -> None:
     """Write the state of a collection."""
-    _upsert_texts(server, 0, [json.dumps(state)])
+    kept = {key: state[key] for key in (*STATE, "collection") if key in state}
+    _upsert_texts(server, 0, [json.dumps(kept)])
 
 
-def _upsert_texts(server, first, texts):
+def _upsert_texts(server: "MilvusConnection", first: int, texts: list[str]) -> None:
     rows = [{"row": first + i, "text": text, "nothing": [0, 0]} for i, text in enumerate(texts)]
     server.call("upsert", server.address.name + METADATA_SUFFIX, rows)
 
 
-def read_texts(server, first, count):
-    """Return the texts of `count` rows from `first`."""
-    texts = {}
+def read_texts(server: "MilvusConnection", first: int, count: int) -> list[str]:
+    """Return the texts of `count` rows from `first`; raise ValueError if one is missing."""
+    texts = _find_texts(server, first, count)
+    rows = range(first, first + count)
+    if not texts.keys() >= set(rows):
+        raise ValueError("its encoder is incomplete")
+    return [texts[row] for row in rows]
+
+
+def _find_texts(server: "MilvusConnection", first: int, count: int) -> dict[int, str]:
+    texts: dict[int, str] = {}
     for start in range(first, first + count, CHUNKS_AT_ONCE):
         found = server.call(
             "query",
@@ -135,7 +245,21 @@ def read_texts(server, first, count):
             consistency_level="Strong",
         )
         texts |= {as_whole(entity.get("row")): as_text(entity.get("text")) for entity in found}
-    rows = range(first, first + count)
-    if not texts.keys() >= set(rows):
-        raise ValueError("its encoder is incomplete")
-    return [texts[row] for row in rows]
+    return texts
+
+
+def remove_networks(server: "MilvusConnection", collection: str) -> None:
+    """Delete the networks that a collection does not use, such as those before a rebuild."""
+    description = require_ours(server, collection)
+    pairs = [("onnx_sha256", "chunks"), tuple(TEXT_DESCRIPTION)]
+    kept = [
+        f"(row >= {first} and row < {first + description[count_key]})"
+        for hash_key, count_key in pairs
+        if hash_key in description
+        for first in [_first_row(description[hash_key])]
+    ]
+    server.call(
+        "delete",
+        server.address.name + METADATA_SUFFIX,
+        filter=f"row > 0 and not ({' or '.join(kept)})",
+    )

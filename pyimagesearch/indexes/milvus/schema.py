@@ -2,8 +2,17 @@
 
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
+
+from pyimagesearch.datasets.dataset import Dataset
+from pyimagesearch.encoders.encoder import Encoder
+from pyimagesearch.indexes.contract import Codes
+
+if TYPE_CHECKING:
+    from pyimagesearch.indexes.milvus.client import MilvusConnection
 
 from pyimagesearch.encoders.encoder import finite_rows
 
@@ -16,6 +25,16 @@ SAMPLE = 1000  # images whose mean code is the centre of hash codes
 
 
 @dataclass(frozen=True)
+class VectorIndex:
+    """How the server indexes the vectors of a field: type, metric and parameters, in its words."""
+
+    field: str
+    kind: str
+    metric: str
+    params: dict[str, int]
+
+
+@dataclass(frozen=True)
 class CollectionEngine:
     """An engine as Milvus knows it: the type of index, `kind`, and its `params`.
 
@@ -25,11 +44,11 @@ class CollectionEngine:
 
     name: str
     kind: str
-    params: dict
+    params: dict[str, int]
     bits: int = 0
     inexact: bool = False
 
-    def require(self, server):
+    def require(self, server: "MilvusConnection") -> None:
         """Raise ValueError if the server does not have it."""
         if server.address.lite and self.kind not in LITE:
             raise ValueError(
@@ -37,17 +56,17 @@ class CollectionEngine:
                 "IVF256,Flat, or a Milvus server"
             )
 
-    def index(self, metric):
-        """Return the field, type, metric and parameters of the vector index."""
+    def index(self, metric: str) -> VectorIndex:
+        """Return the index that the server has for the metric of this name."""
         if self.bits:
-            return "hash", self.kind, "HAMMING", self.params
-        return "code", self.kind, SERVER_METRICS[metric], self.params
+            return VectorIndex("hash", self.kind, "HAMMING", self.params)
+        return VectorIndex("code", self.kind, SERVER_METRICS[metric], self.params)
 
-    def similarity(self, metric):
+    def similarity(self, metric: str) -> bool:
         """Whether the server returns similarities for the metric of this name, not distances."""
         return not self.bits and SERVER_METRICS[metric] == "COSINE"
 
-    def add_fields(self, schema, dim):
+    def add_fields(self, schema: Any, dim: int) -> None:
         """Add the fields of a collection to its schema."""
         from pymilvus import DataType
 
@@ -64,7 +83,7 @@ class CollectionEngine:
         else:
             schema.add_field("code", DataType.FLOAT_VECTOR, dim=dim)
 
-    def vectors(self, codes, centre):
+    def vectors(self, codes: Codes, centre: Codes) -> list[dict[str, Any]]:
         """Return the stored fields of codes, float32 (n, dim), as n dictionaries."""
         if not self.bits:
             return [{"code": code} for code in codes]
@@ -73,7 +92,7 @@ class CollectionEngine:
         return [{"code": code, "hash": hashed.tobytes()} for code, hashed in pairs]
 
 
-def parse_engine(name, dim, count=0):
+def parse_engine(name: str, dim: int, count: int = 0) -> CollectionEngine:
     """Return the CollectionEngine for an engine's name, for `count` codes of `dim` dimensions.
 
     Raises ValueError when Milvus has no such engine.
@@ -102,7 +121,7 @@ def parse_engine(name, dim, count=0):
     raise ValueError(f"unknown engine {name} for a collection of {dim}-d codes: expected {KNOWN}")
 
 
-def hash_codes(codes, centre, bits):
+def hash_codes(codes: Codes, centre: Codes, bits: int) -> NDArray[np.uint8]:
     """Return the hash codes, uint8 (n, bits / 8), of codes, float32 (n, dim).
 
     A bit is the side of a random hyperplane through the centre of the codes (Charikar, Similarity
@@ -113,7 +132,7 @@ def hash_codes(codes, centre, bits):
     return np.packbits((codes - centre) @ planes > 0, axis=1)
 
 
-def sample_codes(dataset, encoder):
+def sample_codes(dataset: Dataset, encoder: Encoder) -> Codes:
     """Return the codes, float32 (m, dim), of the images of a dataset whose ids hash lowest."""
     from pyimagesearch.indexes.shards import stable_hash
 

@@ -2,99 +2,134 @@
 
 import base64
 import binascii
-import json
 from dataclasses import replace
+from typing import Any
 
-from pyimagesearch.encoders.encoder import Encoder
+import numpy as np
+
 from pyimagesearch.indexes.index_file import load_index
+from pyimagesearch.indexes.local_index import LocalIndex
 from pyimagesearch.indexes.milvus.client import MilvusConnection, parse_address
 from pyimagesearch.indexes.milvus.index import MilvusIndex
 from pyimagesearch.indexes.milvus.metadata import (
-    DESCRIPTION,
     METADATA_SUFFIX,
-    PROPERTY,
-    TEXT_DESCRIPTION,
-    checked_state,
-    read_network,
-    read_texts,
+    NewCollection,
+    create_collection,
+    other_name,
+    read_encoder,
+    read_state,
+    remove_networks,
     require_ours,
-    write_network,
     write_state,
 )
-from pyimagesearch.indexes.milvus.schema import SAMPLE, parse_engine, sample_codes
-from pyimagesearch.indexes.milvus.sync import change_engine, copy_index, sync_collection
-from pyimagesearch.indexes.settings import UpdateResult
+from pyimagesearch.indexes.milvus.schema import SAMPLE, CollectionEngine, parse_engine, sample_codes
+from pyimagesearch.indexes.milvus.writer import ROWS_PER_WRITE, MilvusWriter
+from pyimagesearch.indexes.plan import require_same_source
+from pyimagesearch.indexes.settings import Update, UpdateResult, UpdateSettings
 from pyimagesearch.indexes.shards import require_alike, take_shard
-from pyimagesearch.indexes.sync import require_same_source
-from pyimagesearch.metric import METRICS
+from pyimagesearch.indexes.sync import sync
+
+FIRST_IMAGES = 4  # encoded before a collection is made
 
 
 class MilvusStore:
-    """An index in a collection: http://HOST:PORT/NAME on a server, FILE.db[/NAME] of Lite."""
+    """An index in a collection: http://HOST:PORT/NAME on a server, FILE.db[/NAME] of Lite.
+
+    The codes are in the collection NAME or, after a rebuild, in another one: the metadata says in
+    which. A rebuild fills the other one, and only then changes the metadata and drops the first.
+    """
 
     keeps_arrays = True
 
-    def __init__(self, name):
+    def __init__(self, name: str) -> None:
         self.name = str(name)
 
-    def __str__(self):
+    def __str__(self) -> str:
         return self.name
 
-    def exists(self):
+    def _connect(self) -> MilvusConnection:
+        return MilvusConnection(parse_address(self.name))
+
+    def exists(self) -> bool:
         """Whether there is a collection, anybody's, at this address."""
-        connection = MilvusConnection(parse_address(self.name))
+        connection = self._connect()
         try:
-            return connection.call("has_collection", connection.address.name)
+            return _has(connection, _searched(connection))
         finally:
             connection.close()
 
-    def require_writable(self):
+    def unfinished_source(self) -> dict[str, Any] | None:
+        """Return the source of the images of a collection that was about to be made, or None."""
+        connection = self._connect()
+        try:
+            state = _sound_state(connection)
+            return None if state is None else state["dataset"]
+        finally:
+            connection.close()
+
+    def require_writable(self) -> None:
         """Raise ValueError now if this is not the address of a collection."""
         parse_address(self.name)
 
-    def open(self):
-        """Open a collection that `update` made; return a MilvusIndex.
+    def open(self) -> MilvusIndex:
+        """Open a collection that `update` made.
 
         Raises FileNotFoundError if there is none, ValueError if it is not ours or damaged, OSError
         if the server cannot be reached, ImportError without its client.
         """
-        connection = MilvusConnection(parse_address(self.name))
-        name = connection.address.name
-        if not connection.call("has_collection", name):
-            raise FileNotFoundError(f"no such index: {self.name}; make it with index_images.py")
-        description = require_ours(connection, name)
-        for collection in (name, name + METADATA_SUFFIX):
-            connection.call("load_collection", collection)
+        connection = self._connect()
         try:
-            return _opened(connection, description)
+            state = read_state(connection)
+            collection = _collection_name(connection, state)
+            if not _has(connection, collection):
+                raise FileNotFoundError(f"no such index: {self.name}; make it with index_images.py")
+            description = require_ours(connection, collection)
+            return _opened(connection, collection, description, state)
         except (ValueError, KeyError, TypeError, binascii.Error) as error:
             raise ValueError(
                 f"cannot use the index {self.name}: {error}; make it again with index_images.py"
             ) from error
 
-    def update(self, dataset, index, encoder, settings, encode):
-        """Bring the collection up to date with a dataset, or make it; return an UpdateResult.
+    def update(self, update: Update) -> UpdateResult:
+        """Bring the collection up to date with a dataset, or make it.
 
-        Arguments are those of FileStore.update; the engine is not tuned to `settings.recall`. All
-        writes are idempotent: an interrupted run is repeated. Raises ValueError when the metric is
-        another or the collection is of other images, and as `create` does.
+        The engine is not tuned to the recall of the settings. Raises ValueError when the metric is
+        another, the collection is of other images, or the server does not have the engine, and what
+        `sync` raises.
         """
+        settings = update.settings
+        so_far = update.index
+        assert so_far is None or isinstance(so_far, MilvusIndex)
         if settings.rebuild and settings.shard:
             raise ValueError(
                 "--rebuild would drop the rows of other shards: name a new collection instead"
             )
-        if index and not settings.rebuild:
-            moved = index.has_files and index.source["name"] != dataset.source["name"]
-            so_far = index.listing()[1] if moved else index
-            require_same_source(so_far, dataset, self.name, settings.limited)
-        index = self._prepared(dataset, index, encoder, settings)
-        total = len(dataset)
-        part = take_shard(dataset, settings.shard) if settings.shard else dataset
-        summary = sync_collection(part, index, total, settings, encode)
-        return UpdateResult(index.count(), summary)
+        if so_far is not None and not settings.rebuild:
+            require_same_source(so_far, update.dataset, self.name, limited=settings.limited)
+        total = len(update.dataset)
+        if settings.shard:
+            update = replace(update, dataset=take_shard(update.dataset, settings.shard))
+        if so_far is None or settings.rebuild:
+            first = _first_codes(update)
+            new = NewCollection(
+                name=self._new_name(),
+                encoder=update.encoder,
+                metric=settings.metric or _metric_of(so_far),
+                engine=self._new_engine(so_far, update.encoder.dim, total, settings),
+                source=update.dataset.source,
+                has_files=update.dataset.file_stats is not None,
+            )
+            if new.engine.bits:
+                first = sample_codes(update.dataset, update.encoder)
+            index = self.create(replace(new, centre=_centre_of(first, new.engine)))
+        else:
+            index = self._prepared(so_far, settings)
+        result = sync(MilvusWriter(index, settings.shard), update, self.name, total=total)
+        self._finish(index, so_far)
+        return replace(result, count=index.count())
 
-    def merge(self, paths, settings):
-        """Write index files, such as shards, into the collection; return an UpdateResult.
+    def merge(self, paths: list[str], settings: UpdateSettings) -> UpdateResult:
+        """Write index files, such as shards, into the collection.
 
         Raises ValueError when their encoders, metrics or datasets are not the same.
         """
@@ -102,103 +137,192 @@ class MilvusStore:
         first = sources[0]
         for path, source in zip(paths, sources, strict=True):
             require_alike(first, paths[0], source, path)
-        index = self.open() if not settings.rebuild and self.exists() else None
-        if index:
-            require_alike(index, self.name, first, paths[0])
-        settings = replace(settings, metric=first.metric)
-        index = self._prepared(first, index, first.encoder, settings, first.codes[:SAMPLE])
+        so_far = self.open() if self.exists() else None
+        if so_far is None or settings.rebuild:
+            assert first.encoder is not None
+            engine = self._new_engine(so_far, first.encoder.dim, len(first), settings)
+            new = NewCollection(
+                name=self._new_name(),
+                encoder=first.encoder,
+                metric=first.metric,
+                engine=engine,
+                source=first.source or {},
+                has_files=first.has_files,
+                centre=_centre_of(np.asarray(first.codes[:SAMPLE]), engine),
+            )
+            index = self.create(new)
+        else:
+            require_alike(so_far, self.name, first, paths[0])
+            index = self._prepared(so_far, replace(settings, metric=first.metric))
+        writer = MilvusWriter(index)
         for source in sources:
-            copy_index(source, index)
-        index.flush()
-        return UpdateResult(index.count())
+            _put_all(writer, source)
+        count = writer.commit(index.source or first.source or {})
+        self._finish(index, so_far)
+        return UpdateResult(count)
 
-    def _prepared(self, images, index, encoder, settings, sample=None):
-        """Return the MilvusIndex to write to: the one so far, or a new one."""
-        metric = settings.metric or (index.metric if index else "euclidean")
-        if settings.rebuild:
-            self.drop()
-        if settings.rebuild or index is None:
-            engine = settings.engine or "exact"
-            return self.create(images, encoder, metric, engine, sample)
-        if metric != index.metric:
+    # --- new collections
+
+    def _new_name(self) -> str:
+        """Return the name of the collection to fill: another than the one that is searched."""
+        connection = self._connect()
+        try:
+            used = _searched(connection)
+            if _has(connection, used):
+                require_ours(connection, used)
+                return other_name(connection, used)
+            return used
+        finally:
+            connection.close()
+
+    def _new_engine(
+        self, so_far: MilvusIndex | None, dim: int, count: int, settings: UpdateSettings
+    ) -> CollectionEngine:
+        """Return the engine of a new collection; raise ValueError if the server lacks it."""
+        name = settings.engine
+        if name is None:
+            name = "exact" if so_far is None else so_far.engine_spec.name
+        engine = parse_engine(name, dim, count)
+        connection = self._connect()
+        try:
+            engine.require(connection)
+        finally:
+            connection.close()
+        return engine
+
+    def create(self, new: NewCollection) -> MilvusIndex:
+        """Make an empty collection, or open one that another process just made."""
+        connection = self._connect()
+        searched = _searched(connection)
+        if new.name != searched and _has(connection, new.name):  # of an interrupted rebuild
+            require_ours(connection, new.name)
+            connection.call("drop_collection", new.name)
+        description = create_collection(connection, new, first=new.name == searched)
+        if new.name == searched:
+            connection.close()
+            return self.open()
+        return _opened(connection, new.name, description, new.state())
+
+    def _finish(self, index: MilvusIndex, so_far: MilvusIndex | None) -> None:
+        """Have a rebuilt collection searched from now on, and drop the one before."""
+        connection = index.connection
+        searched = _searched(connection)
+        if index.collection == searched:
+            return
+        write_state(connection, {**index.state, "collection": index.collection})
+        if _has(connection, searched):
+            connection.call("drop_collection", searched)
+        remove_networks(connection, index.collection)
+
+    def _prepared(self, index: MilvusIndex, settings: UpdateSettings) -> MilvusIndex:
+        """Return an index that is going to be updated, with the engine that is wanted."""
+        if settings.metric not in (None, index.metric):
             raise ValueError(
                 f"{self.name} ranks by {index.metric} distance: change it with --rebuild"
             )
         if settings.engine:
-            change_engine(index, settings.engine)
+            _change_engine(index, settings.engine)
         return index
 
-    def create(self, images, encoder, metric, engine="exact", sample=None):
-        """Make a collection for the codes of images, or open one that another process just made.
-
-        `images` is a Dataset or an Index; `sample` are codes, float32 (m, dim), to centre hash
-        codes on. Returns a MilvusIndex. Raises as `open` does, and ValueError for an engine that
-        the server does not have.
-        """
-        connection = MilvusConnection(parse_address(self.name))
-        name, engine = connection.address.name, parse_engine(engine, encoder.dim, len(images))
-        engine.require(connection)
-        description = encoder.to_dict() | {
-            "metric": metric,
-            "of_folder": images.file_stats is not None,
-        }
-        # The encoder first: a collection that exists must have a complete one.
-        description |= write_network(connection, encoder.onnx, "onnx_sha256", "chunks")
-        if encoder.text is not None:
-            description |= write_network(connection, encoder.text, *TEXT_DESCRIPTION)
-        write_state(connection, _new_state(images, encoder, engine, sample))
-        if not connection.call("has_collection", name):
-            keys = DESCRIPTION.keys() | (TEXT_DESCRIPTION.keys() & description.keys())
-            text = json.dumps({key: description[key] for key in sorted(keys)})
-            schema = connection.schema()
-            engine.add_fields(schema, encoder.dim)
-            params = connection.index_params(*engine.index(metric))
-            connection.call(
-                "create_collection",
-                name,
-                schema=schema,
-                index_params=params,
-                properties={PROPERTY: text},
-            )
-        connection.close()
-        return self.open()
-
-    def drop(self):
+    def drop(self) -> None:
         """Remove the collection, if it exists. Raises ValueError if it is not ours."""
-        connection = MilvusConnection(parse_address(self.name))
-        name = connection.address.name
-        for collection in (name, name + METADATA_SUFFIX):
-            if connection.call("has_collection", collection):
+        connection = self._connect()
+        searched = _searched(connection)
+        for collection in (searched, connection.address.name + METADATA_SUFFIX):
+            if _has(connection, collection):
                 require_ours(connection, collection)
                 connection.call("drop_collection", collection)
         connection.close()
 
 
-def _new_state(images, encoder, engine, sample):
-    centre = b""
-    if engine.bits:
-        sample = sample_codes(images, encoder) if sample is None else sample
-        centre = sample.mean(axis=0, dtype="float32").tobytes()
-    return {
-        "dataset": images.source,
-        "engine": engine.name,
-        "centre": base64.b64encode(centre).decode(),
-    }
+def _has(connection: MilvusConnection, collection: str) -> bool:
+    return bool(connection.call("has_collection", collection))
 
 
-def _opened(connection, text):
-    """Return the MilvusIndex of a description, or raise ValueError."""
-    values = json.loads(text)
-    types = isinstance(values, dict) and {key: type(value) for key, value in values.items()}
-    if types not in (DESCRIPTION, DESCRIPTION | TEXT_DESCRIPTION):
-        raise ValueError(f"expected its description to hold {', '.join(DESCRIPTION)}")
-    if values["metric"] not in METRICS:
-        raise ValueError("its description is damaged")
-    fields = {name: values[name] for name in ("spec", "dim", "model", "model_sha256")}
-    fields["onnx"] = read_network(connection, values, "onnx_sha256", "chunks")
-    if types != DESCRIPTION:
-        fields["text"] = read_network(connection, values, *TEXT_DESCRIPTION)
-    encoder = Encoder.from_dict(fields)
-    [state] = read_texts(connection, 0, 1)
-    state = checked_state(json.loads(state), encoder.dim)
-    return MilvusIndex(connection, values, state, encoder)
+def _collection_name(connection: MilvusConnection, state: dict[str, Any] | None) -> str:
+    """Return the name of the collection that is searched."""
+    name = connection.address.name
+    return name if state is None else state.get("collection", name)
+
+
+def _sound_state(connection: MilvusConnection) -> dict[str, Any] | None:
+    """Return the state of an index, None also where it is damaged, as only a rebuild mends that."""
+    try:
+        return read_state(connection)
+    except ValueError:
+        return None
+
+
+def _searched(connection: MilvusConnection) -> str:
+    """Return the name of the collection that is searched, or would be."""
+    return _collection_name(connection, _sound_state(connection))
+
+
+def _metric_of(so_far: MilvusIndex | None) -> str:
+    return "euclidean" if so_far is None else so_far.metric
+
+
+def _opened(
+    connection: MilvusConnection,
+    collection: str,
+    description: dict[str, Any],
+    state: dict[str, Any] | None,
+) -> MilvusIndex:
+    """Return the MilvusIndex of a description and a state, or raise ValueError."""
+    for name in (collection, connection.address.name + METADATA_SUFFIX):
+        connection.call("load_collection", name)
+    if state is None:
+        raise ValueError("its encoder is incomplete")
+    encoder = read_encoder(connection, description)
+    return MilvusIndex(connection, collection, description | state, encoder)
+
+
+def _first_codes(update: Update) -> np.ndarray:
+    """Return codes of the first images that can be read; raise ValueError if they are not finite.
+
+    A collection is made only for a model that works.
+    """
+    rows = list(range(min(FIRST_IMAGES, len(update.dataset))))
+    _, images, _ = update.dataset.read_good(rows, update.encoder.spec)
+    codes = update.encoder.encode(images)
+    if len(codes) and not np.isfinite(codes).any():
+        raise ValueError(
+            f"the model {update.encoder.model} gives codes with NaN or infinity: use another"
+        )
+    return codes
+
+
+def _centre_of(codes: np.ndarray, engine: CollectionEngine) -> str:
+    """Return the centre of hash codes as text, empty for other engines."""
+    if not engine.bits:
+        return ""
+    return base64.b64encode(codes.mean(axis=0, dtype="float32").tobytes()).decode()
+
+
+def _put_all(writer: MilvusWriter, source: LocalIndex) -> None:
+    records = source.records()
+    for start in range(0, len(source), ROWS_PER_WRITE):
+        rows = range(start, min(start + ROWS_PER_WRITE, len(source)))
+        writer.put(records.take(rows), np.array(source.codes[start : rows.stop]))
+
+
+def _change_engine(index: MilvusIndex, name: str) -> None:
+    """Have the server index the codes in another way; raises ValueError if it cannot."""
+    engine = parse_engine(name, index.dim, len(index))
+    if engine == index.engine_spec:
+        return
+    connection = index.connection
+    if engine.bits or index.engine_spec.bits:
+        raise ValueError(
+            f"{index.address} is searched by {index.engine_spec.name}: to change from or to "
+            "hash codes, make it again with --rebuild"
+        )
+    engine.require(connection)
+    vectors = engine.index(index.metric)
+    connection.call("release_collection", index.collection)
+    connection.call("drop_index", index.collection, vectors.field)
+    connection.call("create_index", index.collection, connection.index_params(vectors))
+    connection.call("load_collection", index.collection)
+    index.engine_spec = engine
+    index.update_state(engine=engine.name)
+    index.flush()

@@ -1,0 +1,66 @@
+"""What a model file says of its images, read without Keras: their shape, and the training set."""
+
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from pyimagesearch.datasets.catalog import is_source
+
+TRAINED_ON_KEY = "trained_on"
+"""The key of the training set in model files: a metadata entry of .onnx, a member of a .keras
+archive, an attribute of .h5."""
+
+MAX_BYTES = 1 << 20  # of a configuration or a training set, as JSON
+
+
+def trained_on(path: str) -> dict[str, Any] | None:
+    """Return the source of the images that a model was trained on, None where it is not known."""
+    try:
+        text = _read_text(path, TRAINED_ON_KEY)
+        source = None if text is None else json.loads(text)
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):  # opening it will say why
+        return None
+    return source if is_source(source) else None
+
+
+def input_shape(path: str) -> tuple[int, ...] | None:
+    """Return the (height, width, channels) that a model of ours takes, None where unknown."""
+    try:
+        suffix = Path(path).suffix.lower()
+        if suffix == ".onnx":
+            return tuple(_onnx_session(path).get_inputs()[0].shape[1:])
+        key = "config.json" if suffix == ".keras" else "model_config"
+        config = json.loads(_read_text(path, key) or "{}")
+        [first, *_] = config["config"]["layers"]
+        values = first["config"]
+        shape = values.get("batch_shape") or values["batch_input_shape"]
+        return tuple(shape[1:])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile):
+        return None
+
+
+def _read_text(path: str, key: str) -> str | None:
+    suffix = Path(path).suffix.lower()
+    if suffix == ".keras":
+        with zipfile.ZipFile(path) as archive:
+            if key not in archive.namelist() or archive.getinfo(key).file_size > MAX_BYTES:
+                return None
+            return archive.read(key).decode()
+    if suffix == ".onnx":
+        return _onnx_metadata(path, key)
+    import h5py
+
+    with h5py.File(path) as file:
+        value = file.attrs.get(key)
+    return value.decode() if isinstance(value, bytes) else value
+
+
+def _onnx_metadata(path: str, key: str) -> str | None:
+    return _onnx_session(path).get_modelmeta().custom_metadata_map.get(key)
+
+
+def _onnx_session(path: str) -> Any:
+    from pyimagesearch.encoders.onnx_session import open_session
+
+    return open_session(Path(path).read_bytes(), path)

@@ -1,0 +1,254 @@
+"""An index in memory: codes, ids, labels, and the encoder of queries."""
+
+import logging
+import os
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyimagesearch.datasets.catalog import DEFAULT_SOURCE, open_source
+from pyimagesearch.datasets.dataset import FILE_STATS, Dataset
+from pyimagesearch.encoders.encoder import Encoder
+from pyimagesearch.engines.engine import Engine
+from pyimagesearch.indexes.contract import Codes, Hits, Pictures, Records
+from pyimagesearch.indexes.pictures import pictures_of
+
+logger = logging.getLogger(__name__)
+
+REMEMBERED = 1_000_000  # rows of ids
+
+
+@dataclass
+class LocalIndex:
+    """The codes of a dataset, in memory or mapped, and the settings that they were made with.
+
+    `codes` is float32 (n, d), `ids` a sequence of n str, `labels` int64 (n,) or None;
+    `label_names` the name of each label, or None; `source` is that of the dataset, `metric` the
+    name of the metric that results are ranked by unless another is given, `encoder` the Encoder of
+    queries, `file_stats` FILE_STATS (n,) where the images are files. `codes_sha256` identifies the
+    codes and `path` the file; both are set by `load_index`. An index of the tutorial has codes and
+    ids only.
+    """
+
+    codes: Codes
+    ids: Sequence[str]
+    labels: NDArray[np.int64] | None = None
+    label_names: list[str] | None = None
+    source: dict[str, Any] | None = None
+    metric: str = "euclidean"
+    encoder: Encoder | None = None
+    file_stats: NDArray[Any] | None = None
+    codes_sha256: str | None = None
+    path: str | None = None
+    _engine: Engine | None = field(default=None, repr=False)
+    _rows: dict[str, int] = field(default_factory=dict, repr=False)
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self.ids)
+
+    @property
+    def has_files(self) -> bool:
+        """Whether the images are files, with relative paths as ids."""
+        return self.file_stats is not None
+
+    @property
+    def engine(self) -> Engine:
+        """The engine that `search` uses."""
+        if self._engine is None:
+            self.open_engine()
+        assert self._engine is not None
+        return self._engine
+
+    def open_engine(self, metric: str | None = None, probe: int | None = None) -> Engine:
+        """Search by the engine stored beside the file from now on, else exactly; return it.
+
+        `metric` is by default the index's, `probe` the one that the engine was tuned to. Raises
+        ValueError for an engine that does not fit, and for a probe of exact search.
+        """
+        from pyimagesearch.engines.engine_file import open_engine
+
+        name = metric or self.metric
+        self._engine = open_engine(self.path, self.codes, name, self.codes_sha256, probe)
+        return self._engine
+
+    def search(
+        self,
+        codes: Codes,
+        k: int | None = None,
+        *,
+        within: float | None = None,
+        skip: Sequence[Collection[str]] = (),
+    ) -> list[Hits]:
+        """Return the Hits of each of the codes, float32 (q, d); see Index."""
+        if k is None:
+            distances, rows = self.engine.search_within(codes, within)
+        else:
+            most = max((len(ids) for ids in skip), default=0)
+            distances, rows = self.engine.search(codes, k + most)
+        found = []
+        for number in range(len(codes)):
+            hits = self._hits(distances[number], rows[number])
+            unwanted = skip[number] if skip else ()
+            found.append(chosen_hits(hits, k, within, unwanted))
+        return found
+
+    def _hits(self, distances: NDArray[np.float32], rows: NDArray[np.int64]) -> Hits:
+        ids = self.ids_of(rows)
+        if len(self._rows) > REMEMBERED:
+            self._rows.clear()
+        self._rows.update(zip(ids, rows.tolist(), strict=True))
+        labels = None if self.labels is None else self.labels[rows]
+        return Hits(ids, distances, labels)
+
+    def ids_of(self, rows: NDArray[np.int64]) -> list[str]:
+        """Return the ids of rows, int64 (k,)."""
+        many = getattr(self.ids, "many", None)
+        if many is not None:  # of a file, which is read once for all of them
+            return many(rows)
+        return [self.ids[row] for row in rows.tolist()]
+
+    def rows_of(self, ids: Collection[str]) -> dict[str, int]:
+        """Return the rows of those of the ids that are indexed."""
+        wanted = [id for id in ids if id not in self._rows]
+        if wanted:
+            self._rows.update(_rows_in(self.ids, wanted))
+        return {id: self._rows[id] for id in ids if id in self._rows}
+
+    def find(self, ids: Collection[str]) -> set[str]:
+        """Return those of the ids that are indexed."""
+        return set(self.rows_of(ids))
+
+    def codes_of(self, ids: Sequence[str]) -> Codes:
+        """Return the codes of ids, float32 (len(ids), d); raise ValueError for an unknown id."""
+        return np.asarray(self.codes[self._places(ids)], np.float32)
+
+    def labels_of(self, ids: Sequence[str]) -> NDArray[np.int64] | None:
+        """Return the labels of ids, int64 (len(ids),), -1 for none; None without any labels."""
+        return None if self.labels is None else self.labels[self._places(ids)]
+
+    def _places(self, ids: Sequence[str]) -> list[int]:
+        rows = self.rows_of(ids)
+        for id in ids:
+            if id not in rows:
+                raise ValueError(f"the index has no picture {id}")
+        return [rows[id] for id in ids]
+
+    def sample(self, count: int, seed: int | None = None) -> list[str]:
+        """Return up to `count` random ids, without replacement; the same for the same seed."""
+        rows = np.random.default_rng(seed).permutation(len(self))[:count]
+        return self.ids_of(rows)
+
+    def records(self) -> Records:
+        """Return the Records of the images, in the order of the rows."""
+        stats = self.file_stats
+        if stats is None:
+            stats = np.zeros(len(self), FILE_STATS)
+        return Records(self.ids, LabelTexts(self.labels, self.label_names, len(self)), stats)
+
+    def dataset(self, moved_to: str | None = None) -> Dataset:
+        """Return the indexed images as a dataset with the rows of this index.
+
+        `moved_to` is its present location if it was moved. Raises ValueError when it lacks some of
+        the images, OSError when it cannot be read.
+        """
+        dataset = self._open_source(moved_to).with_ids(self.ids)
+        if self.source is None:
+            self.labels = dataset.labels
+        else:  # known already; computing them would read the names of all files
+            dataset.labels, dataset.label_names = self.labels, self.label_names
+        return dataset
+
+    def pictures(self, moved_to: str | None = None) -> Pictures:
+        """Return the indexed images by id; arguments and errors are those of `dataset`."""
+        dataset = self._open_source(moved_to)
+        if not self.has_files:
+            dataset.with_ids(self.ids)  # raises where it lacks one of them
+        if self.source is None:
+            self.labels = dataset.labels
+        return pictures_of(dataset, self.label_names)
+
+    def _open_source(self, moved_to: str | None) -> Dataset:
+        source = self.source or DEFAULT_SOURCE
+        require_folder(source, has_files=self.has_files, moved_to=moved_to)
+        dataset = open_source({**source, "name": moved_to or source["name"]}, self.has_files)
+        complete = not self.has_files and int(self.ids[-1]) == len(self) - 1
+        if complete and len(dataset) != len(self):
+            raise ValueError(
+                f"the index holds {len(self):,} codes, but {dataset.source['name']} has "
+                f"{len(dataset):,} images: name the images that were indexed with --dataset"
+            )
+        return dataset
+
+    def load(self) -> "LocalIndex":
+        """Return the index with all codes in memory or mapped: this one."""
+        return self
+
+    def engine_of(self, loaded: "LocalIndex") -> Engine:
+        """Return the engine of this index, with the rows of what `load` returned."""
+        return self.engine
+
+
+class LabelTexts(Sequence[str]):
+    """The labels of n images as text, by row: names, or numbers where there are no names."""
+
+    def __init__(
+        self, labels: NDArray[np.int64] | None, names: list[str] | None, count: int
+    ) -> None:
+        self._labels = labels
+        self._names = names
+        self._count = count
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, row: Any) -> Any:
+        """Return the text of one row, empty where there is no label."""
+        if self._labels is None or self._labels[row] < 0:
+            return ""
+        label = int(self._labels[row])
+        return str(label) if self._names is None else self._names[label]
+
+
+def chosen_hits(
+    hits: Hits, k: int | None, within: float | None, unwanted: Collection[str] = ()
+) -> Hits:
+    """Return the first `k` of the hits that are near enough and not unwanted."""
+    wanted = np.ones(len(hits), bool)
+    if within is not None:
+        wanted &= hits.distances <= within
+    if unwanted:
+        wanted &= np.array([id not in unwanted for id in hits.ids], bool)
+    if not wanted.all():
+        hits = hits[wanted]
+    return hits if k is None or len(hits) <= k else hits[:k]
+
+
+def _rows_in(ids: Sequence[str], wanted: Sequence[str]) -> dict[str, int]:
+    """Return the rows of those of the wanted ids that are in a sequence of ids."""
+    own = getattr(ids, "rows_of", None)
+    if own is not None:  # of an array, whose ids are numbers
+        return own(wanted)
+    unseen = set(wanted)
+    return {id: row for row, id in enumerate(ids) if id in unseen}
+
+
+def missing_folder(name: str) -> str:
+    """Return the message about the folder of an index that is not there."""
+    return f"the indexed folder {name} does not exist: pass its new location with --dataset"
+
+
+def require_folder(source: dict[str, Any], *, has_files: bool, moved_to: str | None) -> None:
+    """Raise FileNotFoundError if an index of a folder is given another one that does not exist.
+
+    Warns if its own folder does not exist: a search works without it, but shows no pictures.
+    """
+    if not has_files:
+        return
+    if moved_to is not None and not os.path.isdir(moved_to):
+        raise FileNotFoundError(f"no such folder: {moved_to}; name that of the indexed pictures")
+    if moved_to is None and not os.path.isdir(source["name"]):
+        logger.warning(missing_folder(source["name"]))

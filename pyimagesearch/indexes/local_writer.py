@@ -1,0 +1,231 @@
+"""Changing an index file: codes are collected, and the file is replaced when all of them are there.
+
+The codes of files are collected in a journal on disk, which survives an interruption; those of
+arrays in memory.
+"""
+
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyimagesearch.datasets.catalog import open_source
+from pyimagesearch.datasets.dataset import FILE_STATS, RowIds
+from pyimagesearch.encoders.encoder import Encoder
+from pyimagesearch.indexes.contract import Codes, Records
+from pyimagesearch.indexes.index_file import save_index
+from pyimagesearch.indexes.journal import Journal, open_journal
+from pyimagesearch.indexes.local_index import LocalIndex
+
+ROWS_PER_BLOCK = 4096  # codes copied at once
+NO_RECORDS = Records([], [], np.zeros(0, FILE_STATS))
+
+
+class ArrayWriter:
+    """Writes the index of an array, all images of which are put again."""
+
+    changed = True
+
+    def __init__(self, path: str, encoder: Encoder, metric: str) -> None:
+        """`metric` is the name of the metric that results are to be ranked by."""
+        self.encoder = encoder
+        self._path = path
+        self._metric = metric
+        self._rows: list[NDArray[np.int64]] = []
+        self._labels: list[str] = []
+        self._codes: list[Codes] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Do nothing: nothing was written."""
+
+    def records(self) -> Records:
+        """Return nothing: no code is kept."""
+        return NO_RECORDS
+
+    def missing(self, records: Records) -> NDArray[np.int64]:
+        """Return all rows."""
+        return np.arange(len(records))
+
+    def put(self, records: Records, codes: Codes) -> None:
+        """Add images with their codes, float32 (n, d)."""
+        self._rows.append(np.array([int(id) for id in records.ids], np.int64))
+        self._labels += records.labels
+        self._codes.append(codes)
+
+    def keep(self, records: Records, old_ids: Sequence[str]) -> None:
+        """Do nothing: no code is kept."""
+
+    def remove(self, ids: Iterable[str]) -> None:
+        """Do nothing: only what was put is written."""
+
+    def commit(self, source: dict[str, Any]) -> int:
+        """Replace the file; return the number of images."""
+        rows = np.concatenate(self._rows)
+        order = np.argsort(rows)
+        ids: Sequence[str] = [str(row) for row in rows[order]]
+        if np.array_equal(rows[order], np.arange(len(rows))):
+            ids = RowIds(len(rows))
+        index = LocalIndex(np.concatenate(self._codes)[order], ids, source=source)
+        if all(self._labels):
+            index.labels = np.array(self._labels, np.int64)[order]
+        index.metric = self._metric
+        index.encoder = self.encoder
+        save_index(index, self._path)
+        return len(ids)
+
+
+class FolderWriter:
+    """Writes the index of a folder: codes of the index so far, and new ones from a journal.
+
+    `changed` says after `commit` whether the file was written.
+    """
+
+    changed = True
+
+    def __init__(
+        self, path: str, encoder: Encoder, metric: str, so_far: LocalIndex | None = None
+    ) -> None:
+        """`so_far` is an index whose codes are kept, or None."""
+        self.encoder = encoder
+        self._path = path
+        self._metric = metric
+        self._so_far = so_far
+        self._stack = contextlib.ExitStack()
+        self._removed: set[str] = set()
+        self._new: list[Records] = []  # whose codes are in the journal
+        self._kept: list[Records] = []
+        self._kept_rows: list[int] = []
+
+    def __enter__(self) -> Self:
+        """Open the journal, which excludes other processes."""
+        self._journal: Journal = self._stack.enter_context(open_journal(self._path, self.encoder))
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Remove the journal, unless there was an error: then the next run continues with it."""
+        self._stack.__exit__(kind, error, trace)
+
+    def records(self) -> Records:
+        """Return the Records of the images whose codes may be kept."""
+        return NO_RECORDS if self._so_far is None else self._so_far.records()
+
+    def missing(self, records: Records) -> NDArray[np.int64]:
+        """Return the rows that the journal of an interrupted run does not have."""
+        rows = []
+        found = []
+        for row, id in enumerate(records.ids):
+            entry = self._find(id, records.file_stats[row])
+            if entry is None:
+                rows.append(row)
+            else:
+                records.file_stats["digest"][row] = np.frombuffer(entry[0], "<u8")
+                found.append(row)
+        self._new.append(records.take(found))
+        return np.array(rows, np.int64)
+
+    def put(self, records: Records, codes: Codes) -> None:
+        """Add files with their codes, float32 (n, d); they survive an interruption."""
+        for row, id in enumerate(records.ids):
+            stats = records.file_stats[row]
+            size, mtime_ns, _ = stats.tolist()
+            self._journal.add(id, size, mtime_ns, stats["digest"].tobytes(), codes[row])
+        self._new.append(records)
+
+    def keep(self, records: Records, old_ids: Sequence[str]) -> None:
+        """Give files the codes that the index has for `old_ids`."""
+        if not len(records):
+            return
+        assert self._so_far is not None
+        rows = self._so_far.rows_of(old_ids)
+        self._kept.append(records)
+        self._kept_rows += [rows[id] for id in old_ids]
+
+    def remove(self, ids: Iterable[str]) -> None:
+        """Remove images."""
+        self._removed.update(ids)
+
+    def commit(self, source: dict[str, Any]) -> int:
+        """Replace the file, or leave it if nothing changed; return the number of images."""
+        self._journal.save()
+        if self._so_far is not None and self._is_unchanged(self._so_far, source):
+            self.changed = False
+            return len(self._so_far)
+        ids, stats, rows = self._content()
+        order = sorted(range(len(ids)), key=ids.__getitem__)
+        folder = open_source(source, True).with_ids([ids[place] for place in order])
+        index = LocalIndex(np.empty((0, self.encoder.dim), np.float32), folder.ids, source=source)
+        index.labels = folder.labels
+        index.label_names = folder.label_names
+        index.metric = self._metric
+        index.encoder = self.encoder
+        index.file_stats = stats[order]
+        save_index(index, self._path, self._blocks(index, rows[order]))
+        return len(ids)
+
+    def _is_unchanged(self, so_far: LocalIndex, source: dict[str, Any]) -> bool:
+        if self._removed or self._kept or any(len(records) for records in self._new):
+            return False
+        return (so_far.source, so_far.metric) == (source, self._metric)
+
+    def _content(self) -> tuple[list[str], NDArray[Any], NDArray[np.int64]]:
+        """Return all ids, their FILE_STATS (n,), and the rows of their codes in the index so far.
+
+        A row of -1 stands for a code in the journal.
+        """
+        ids: list[str] = []
+        stats = [np.zeros(0, FILE_STATS)]
+        rows: list[int] = []
+        for records in self._new:
+            ids += records.ids
+            stats.append(records.file_stats)
+        rows += [-1] * len(ids)
+        for records in self._kept:
+            ids += records.ids
+            stats.append(records.file_stats)
+        rows += self._kept_rows
+        if self._so_far is not None:
+            assert self._so_far.file_stats is not None
+            others = self._removed.union(ids)
+            lasting = [row for row, id in enumerate(self._so_far.ids) if id not in others]
+            ids += self._so_far.ids_of(np.array(lasting, np.int64))
+            stats.append(self._so_far.file_stats[lasting])
+            rows += lasting
+        return ids, np.concatenate(stats), np.array(rows, np.int64)
+
+    def _blocks(self, index: LocalIndex, rows: NDArray[np.int64]) -> Iterator[Codes]:
+        """Yield the codes of the new index in blocks, float32 (m, dim)."""
+        for start in range(0, len(rows), ROWS_PER_BLOCK):
+            part = rows[start : start + ROWS_PER_BLOCK]
+            codes = np.empty((len(part), self.encoder.dim), np.float32)
+            kept = part >= 0
+            if kept.any():
+                assert self._so_far is not None
+                codes[kept] = self._so_far.codes[part[kept]]
+            for place in np.flatnonzero(~kept):
+                codes[place] = self._code(index, start + place)
+            if not np.isfinite(codes).all():  # of an index too large to be checked when opened
+                raise ValueError(
+                    "the index holds codes with NaN or infinity: replace it with --rebuild"
+                )
+            yield codes
+
+    def _code(self, index: LocalIndex, row: int) -> Codes:
+        assert index.file_stats is not None
+        entry = self._find(index.ids[row], index.file_stats[row])
+        if entry is None:
+            raise OSError(f"the journal of {self._path} was damaged meanwhile: run again")
+        return entry[1]
+
+    def _find(self, id: str, stats: Any) -> tuple[bytes, Codes] | None:
+        return self._journal.find(id, int(stats["size"]), int(stats["mtime_ns"]))

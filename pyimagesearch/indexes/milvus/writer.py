@@ -1,0 +1,95 @@
+"""Changing a collection: images are put many at once, and old ones go at the end.
+
+All writes are idempotent: what was put before an interruption is kept by the next run.
+"""
+
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyimagesearch.datasets.dataset import FILE_STATS
+from pyimagesearch.encoders.encoder import Encoder
+from pyimagesearch.indexes.contract import Codes, Records
+from pyimagesearch.indexes.milvus.index import LAST_KEY, MilvusIndex
+from pyimagesearch.indexes.settings import Shard
+from pyimagesearch.indexes.shards import shard_range
+
+ROWS_PER_WRITE = 1024
+SECONDS_PER_WRITE = 10  # of work that a kill may cost, at most
+
+
+class MilvusWriter:
+    """Writes to a MilvusIndex, of a shard to its part of the keys only."""
+
+    def __init__(self, index: MilvusIndex, shard: Shard | None = None) -> None:
+        assert index.encoder is not None
+        self.encoder: Encoder = index.encoder
+        self._index = index
+        self._keys = range(LAST_KEY + 1) if shard is None else shard_range(shard)
+        self._pending: list[tuple[Records, Codes]] = []
+        self._saved = time.monotonic()
+        self._removed: list[str] = []
+
+    def records(self) -> Records:
+        """Return the Records of the images so far."""
+        if not self._index.has_files:
+            return self._index.records()
+        records = self._index.records(self._keys.start, self._keys.stop - 1)
+        _require_distinct([self._index.key_of(id) for id in records.ids], records.ids)
+        return records
+
+    def missing(self, records: Records) -> NDArray[np.int64]:
+        """Return all rows: what an interrupted run put is among the images so far."""
+        _require_distinct([self._index.key_of(id) for id in records.ids], records.ids)
+        return np.arange(len(records))
+
+    def put(self, records: Records, codes: Codes) -> None:
+        """Add images with their codes, float32 (n, d), or replace those of the same ids."""
+        self._pending.append((records, codes))
+        count = sum(len(some) for some, _ in self._pending)
+        if count >= ROWS_PER_WRITE or time.monotonic() - self._saved > SECONDS_PER_WRITE:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is pending; on return the server has acknowledged it."""
+        if self._pending:
+            ids = [id for records, _ in self._pending for id in records.ids]
+            labels = [label for records, _ in self._pending for label in records.labels]
+            stats = np.concatenate([records.file_stats for records, _ in self._pending])
+            codes = np.concatenate([codes for _, codes in self._pending])
+            self._index.upsert(Records(ids, labels, stats.astype(FILE_STATS)), codes)
+            self._pending.clear()
+        self._saved = time.monotonic()
+
+    def keep(self, records: Records, old_ids: Sequence[str]) -> None:
+        """Give images the codes that the collection has for `old_ids`."""
+        for start in range(0, len(records), ROWS_PER_WRITE):
+            part = range(start, min(start + ROWS_PER_WRITE, len(records)))
+            codes = self._index.codes_of([old_ids[row] for row in part])
+            self.put(records.take(part), codes)
+
+    def remove(self, ids: Iterable[str]) -> None:
+        """Remove images, at the end."""
+        self._removed += ids
+
+    def commit(self, source: dict[str, Any]) -> int:
+        """Write what is pending, delete what was removed; return the number of images."""
+        self.flush()
+        self._index.delete([self._index.key_of(id) for id in self._removed])
+        self._index.update_state(dataset=source)
+        self._index.flush()
+        return self._index.count()
+
+
+def _require_distinct(keys: Sequence[int], ids: Sequence[str]) -> None:
+    """Raise ValueError if two images would have the same key."""
+    numbers = np.array(keys, np.int64)
+    order = np.argsort(numbers, kind="stable")
+    [same] = np.nonzero(np.diff(numbers[order]) == 0)
+    if len(same):  # among ten million pictures, with a probability of 1 in 180,000
+        first = ids[order[same[0]]]
+        second = ids[order[same[0] + 1]]
+        raise ValueError(f"{first} and {second} have the same 63-bit hash: rename one of them")
