@@ -15,7 +15,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from pyimagesearch.encoders.onnx_facts import MESSAGES
+from pyimagesearch.encoders.onnx_facts import MESSAGES, TENSOR_LOCATION
 from pyimagesearch.encoders.wire import BYTES, FIXED32, FIXED64, VARINT, fields
 
 MAX_SECONDS, MAX_MEGABYTES = 60, 2048
@@ -310,29 +310,34 @@ def varint(value: int, size: int = 0) -> bytes:
     return bytes(found)
 
 
-def rewritten(data: bytes, extra: Callable[[], int], kind="model") -> bytes:
-    """The same message with numbers written in more bytes, as many more as `extra()` says."""
+def rewritten(data: bytes, extra: Callable[[], int], kind="model", wrap=0) -> bytes:
+    """The same message with numbers written in more bytes, as many more as `extra()` says.
+
+    `wrap` is added to the places of weights, of which readers take the lowest 32 bits.
+    """
     found = bytearray()
     for one in fields(memoryview(data)):
         tag = one.number << 3 | one.kind
         found += varint(tag, len(varint(tag)) + min(extra(), 3))
         content = bytes(one.content)
         if one.kind == VARINT:
-            found += varint(one.integer, len(varint(one.integer)) + extra())
+            value = one.integer
+            if (kind, one.number) == ("tensor", TENSOR_LOCATION):
+                value += wrap
+            found += varint(value, len(varint(value)) + extra())
         elif one.kind in (FIXED32, FIXED64):
             found += content
         elif one.kind == BYTES:
             inner = MESSAGES[kind].get(one.number)
             if inner:
-                content = rewritten(content, extra, inner)
+                content = rewritten(content, extra, inner, wrap)
             found += varint(len(content), len(varint(len(content))) + min(extra(), 2)) + content
     return bytes(found)
 
 
 def wrapped_location(model: onnx.ModelProto) -> bytes:
     """As `in_initializer`, with EXTERNAL written as a number that is 1 in its lowest 32 bits."""
-    data = model.SerializeToString()
-    return data.replace(b"\x70\x01", b"\x70" + varint(2**32 + 1))
+    return rewritten(model.SerializeToString(), lambda: 0, wrap=2**32)
 
 
 def polyglot() -> bytes:

@@ -5,6 +5,7 @@ of theirs is printed.
 """
 
 import os
+import re
 from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -12,8 +13,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pyimagesearch.encoders.interruptible import run_interruptibly
-from pyimagesearch.encoders.onnx_facts import network_facts
 from pyimagesearch.files import printable
 
 if TYPE_CHECKING:
@@ -46,7 +45,10 @@ def open_session(onnx: NetworkBytes, name: object, threads: int = 0) -> "Inferen
     one a core. Raises ValueError when it cannot be run, or may not end.
     """
     _require_harmless(onnx, name)
+    # Imported here, as many searches need no network.
     import onnxruntime
+
+    from pyimagesearch.encoders.interruptible import run_interruptibly
 
     onnxruntime.set_default_logger_severity(SILENT)
     options = onnxruntime.SessionOptions()
@@ -70,6 +72,8 @@ def open_session(onnx: NetworkBytes, name: object, threads: int = 0) -> "Inferen
 
 
 def _require_harmless(onnx: NetworkBytes, name: object) -> None:
+    from pyimagesearch.encoders.onnx_facts import network_facts
+
     try:
         facts = network_facts(onnx)
     except ValueError as error:
@@ -115,6 +119,8 @@ def run_session(
     """
     import onnxruntime
 
+    from pyimagesearch.encoders.interruptible import run_interruptibly
+
     options = onnxruntime.RunOptions()
     options.log_severity_level = SILENT
     count = max(len(values) for values in inputs.values())
@@ -141,6 +147,7 @@ def _terminate(options: Any) -> None:
 def _one_line(error: Exception) -> str:
     """Return ONNX Runtime's message, which holds names of the network, fit for a terminal."""
     text = printable(" ".join(str(error).split()))
+    text = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", text)
     if len(text) <= MAX_REASON:
         return text
     return text[:MAX_REASON] + "..."
