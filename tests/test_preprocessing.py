@@ -176,6 +176,7 @@ def test_settings_that_cannot_be_followed_are_refused(change, reason):
 @pytest.mark.parametrize("key", ["size", "resample", "image_mean", "image_std"])
 def test_a_key_that_is_missing_is_named(key):
     settings = {name: value for name, value in exports.CLIP.items() if name != key}
+    settings["image_processor_type"] = "AnotherImageProcessor"
     with pytest.raises(ValueError, match=rf"settings\.json has no {key}"):
         read_preprocessing(settings, "settings.json")
 

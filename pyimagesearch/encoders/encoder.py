@@ -1,43 +1,64 @@
 """Encoders: networks from images to codes, stored as ONNX and run by ONNX Runtime."""
 
 import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pyimagesearch.encoders.onnx_session import (
     CHECKSUM_ENTRY,
     INPUT_SPEC_KEY,
+    NetworkBytes,
     open_session,
     run_session,
 )
 from pyimagesearch.files import atomic_write, sha256_of
 from pyimagesearch.pictures.input_spec import InputSpec
 
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+    from pyimagesearch.datasets.dataset import Dataset
+    from pyimagesearch.encoders.text_encoder import TextEncoder
+
 # Pixels encoded at once: the layers of a network such as VGG16 take some 500 bytes a pixel.
 MAX_PIXELS = 2**20
+MAX_DIM = 65_536  # of codes: VGG16 without pooling has 25,088
+MAX_NAME = 4096  # characters of the name of a model file
+FIELDS = ("onnx", "spec", "dim", "model", "model_sha256")  # of an encoder in an index
+
+Codes = NDArray[np.float32]
+# Bytes, an array that is mapped from a file, or a function that reads them when they are needed.
+NetworkSource = NetworkBytes | Callable[[], NetworkBytes]
 
 
+@dataclass(eq=False)
 class Encoder:
     """The part of a network that gives the code, in a form that can be stored in an index.
 
-    `onnx` is the network as bytes, `spec` the InputSpec of its images, `dim` the dimension of its
+    `onnx` is the network as ONNX, `spec` the InputSpec of its images, `dim` the dimension of its
     codes; `model` and `model_sha256` are the name and the SHA-256 of the file it was made from;
     `text` is the network that gives the codes of texts, as `TextEncoder` takes it, or None.
-    `threads` is the number of threads that run the network, 0 for one a core; set it before the
-    first call of `encode`.
+    Networks are read when they are needed first. `threads` is the number of threads that run the
+    network, 0 for one a core; set it before the first call of `encode`.
     """
 
-    threads = 0
-
-    def __init__(self, onnx, spec, dim, model, model_sha256, text=None):
-        self.onnx, self.spec, self.dim = onnx, spec, dim
-        self.model, self.model_sha256, self.text = model, model_sha256, text
+    onnx: NetworkSource
+    spec: InputSpec
+    dim: int
+    model: str
+    model_sha256: str
+    text: NetworkSource | None = None
+    threads: int = 0
 
     @classmethod
-    def from_onnx(cls, path):
+    def from_onnx(cls, path: str | Path) -> Self:
         """Read an encoder from an ONNX file as `save_onnx` writes it.
 
         Raises OSError when the file cannot be read, ValueError when it is not such an encoder.
@@ -46,73 +67,68 @@ class Encoder:
         content, entry, expected = data.rpartition(CHECKSUM_ENTRY)
         if len(expected) == 64 and entry and sha256(content).hexdigest().encode() != expected:
             raise ValueError(f"cannot use {path} as an encoder: it is damaged")
-        encoder = cls(data, None, None, Path(path).name, sha256_of(path))
-        inputs, outputs = encoder._session.get_inputs(), encoder._session.get_outputs()
-        shapes = [list(node.shape) for node in (*inputs, *outputs)]
-        if [len(shape) for shape in shapes] != [4, 2]:
-            raise ValueError(
-                f"cannot use {path} as an encoder: expected one input of images (n, height, width, "
-                "channels) and one output of codes (n, dim), received inputs "
-                f"{shapes[: len(inputs)]} and outputs {shapes[len(inputs) :]}"
-            )
-        stored = encoder._session.get_modelmeta().custom_metadata_map.get(INPUT_SPEC_KEY)
-        try:
-            encoder.spec = InputSpec.from_dict(json.loads(stored)) if stored else None
-            encoder.spec = encoder.spec or InputSpec(*shapes[0][1:])
-            sample = np.zeros((1, *encoder.spec.shape), np.float32)
-            [codes] = encoder._session.run(None, {inputs[0].name: sample})
-        except Exception as error:  # JSON and ONNX Runtime raise types of their own
-            reason = " ".join(str(error).split())
-            raise ValueError(f"cannot use {path} as an encoder: {reason}") from error
-        encoder.dim = codes.shape[1]
-        return encoder
+        session = open_session(data, Path(path).name)
+        spec = _stored_spec(session, path)
+        sample = np.zeros((1, *spec.shape), np.float32)
+        codes = run_session(session, {session.get_inputs()[0].name: sample}, path)
+        return cls(data, spec, codes.shape[1], Path(path).name, sha256_of(path))
 
-    def save_onnx(self, path):
+    def save_onnx(self, path: str | Path) -> None:
         """Write the encoder as an ONNX file, with its InputSpec as metadata."""
         import onnx
 
-        model = onnx.load_from_string(self.onnx)
+        model = onnx.load_from_string(bytes(network_bytes(self.onnx)))
         onnx.helper.set_model_props(model, {INPUT_SPEC_KEY: json.dumps(self.spec.to_dict())})
         data = model.SerializeToString()
         with atomic_write(path) as temporary:
             temporary.write_bytes(data + CHECKSUM_ENTRY + sha256(data).hexdigest().encode())
 
     @classmethod
-    def from_dict(cls, values):
+    def from_dict(cls, values: dict[str, Any]) -> Self:
         """Return the encoder that `to_dict` returned `values` for.
 
-        Raises ValueError when a value is missing, unknown, or of another type.
+        Its networks are not read. Raises ValueError when a value is missing, unknown, of another
+        type or too large.
         """
-        fields = {"onnx": bytes, "spec": dict, "dim": int, "model": str, "model_sha256": str}
-        known = isinstance(values, dict) and {
-            key: bytes if key == "text" and isinstance(value, np.ndarray) else type(value)
-            for key, value in values.items()
-        }
-        if known not in (fields, {**fields, "text": bytes}):
-            raise ValueError(f"expected its encoder to hold {', '.join(fields)}")
+        known = isinstance(values, dict) and values.keys() - {"text"} == set(FIELDS)
+        if not known:
+            raise ValueError(f"expected its encoder to hold {', '.join(FIELDS)}")
+        for key in ("onnx", "text"):
+            if key in values and not _is_source(values[key]):
+                raise ValueError(f"expected the network {key} of its encoder as bytes")
+        for key in ("model", "model_sha256"):
+            if not isinstance(values[key], str) or len(values[key]) > MAX_NAME:
+                raise ValueError(f"expected {key} of its encoder as text")
+        if type(values["dim"]) is not int or not 0 < values["dim"] <= MAX_DIM:
+            raise ValueError(f"expected codes of 1 to {MAX_DIM:,} dimensions")
         return cls(**{**values, "spec": InputSpec.from_dict(values["spec"])})
 
-    def to_dict(self):
-        """Return the encoder as a dict of plain values, for storage in an index."""
+    def to_dict(self) -> dict[str, Any]:
+        """Return the encoder as a dict for storage in an index.
+
+        All values are plain, but networks that are mapped from a file stay arrays of uint8.
+        """
         values = {
-            "onnx": self.onnx,
+            "onnx": network_bytes(self.onnx),
             "spec": self.spec.to_dict(),
             "dim": self.dim,
             "model": self.model,
             "model_sha256": self.model_sha256,
         }
-        return values if self.text is None else {**values, "text": bytes(self.text)}
+        if self.text is not None:
+            values["text"] = network_bytes(self.text)
+        return values
 
-    def without_text(self):
+    def without_text(self) -> "Encoder":
         """Return the encoder of images alone, which is smaller."""
-        return Encoder(self.onnx, self.spec, self.dim, self.model, self.model_sha256)
+        return replace(self, text=None)
 
     @cached_property
-    def _session(self):
-        return open_session(self.onnx, self.model, self.threads)
+    def _session(self) -> "InferenceSession":
+        return open_session(network_bytes(self.onnx), self.model, self.threads)
 
     @cached_property
-    def _text_encoder(self):
+    def _text_encoder(self) -> "TextEncoder":
         from pyimagesearch.encoders.text_encoder import TextEncoder
 
         if self.text is None:
@@ -120,12 +136,13 @@ class Encoder:
                 f"the index carries no text encoder, which --text needs: {self.model} has none; "
                 "index with a folder that has text_model.onnx and tokenizer.json"
             )
-        return TextEncoder(self.text, self.model)
+        return TextEncoder(network_bytes(self.text), self.model)
 
-    def encode_texts(self, texts):
+    def encode_texts(self, texts: Sequence[str]) -> Codes:
         """Return the codes of texts, float32 (len(texts), dim).
 
-        Raises ValueError without a text encoder, and ImportError without tokenizers.
+        Raises ValueError without a text encoder and for a text without words, and ImportError
+        without tokenizers.
         """
         codes = self._text_encoder.encode(texts)
         if codes.shape != (len(texts), self.dim):
@@ -135,21 +152,24 @@ class Encoder:
             )
         return codes
 
-    def encode(self, images):
-        """Return the codes, float32 (n, dim), of float32 images in [0, 1], (n, *spec.shape)."""
+    def encode(self, images: NDArray[np.float32]) -> Codes:
+        """Return the codes, float32 (n, dim), of float32 images in [0, 1], (n, *spec.shape).
+
+        The network may give NaN for some images: see `finite_rows`.
+        """
         source, *_ = self._session.get_inputs()
         codes = np.empty((len(images), self.dim), np.float32)
-        step = max(1, MAX_PIXELS // (self.spec.height * self.spec.width))
         fixed = source.shape[0] if isinstance(source.shape[0], int) else None
-        step = fixed or step
+        step = fixed or max(1, MAX_PIXELS // (self.spec.height * self.spec.width))
         for start in range(0, len(images), step):
             part = images[start : start + step]
-            missing = step - len(part) if fixed else 0
-            full = np.pad(part, [(0, missing), (0, 0), (0, 0), (0, 0)]) if missing else part
+            full = part
+            if fixed and len(part) < fixed:
+                full = np.pad(part, [(0, fixed - len(part)), (0, 0), (0, 0), (0, 0)])
             codes[start : start + step] = self._run(source.name, full)[: len(part)]
         return codes
 
-    def _run(self, name, images):
+    def _run(self, name: str, images: NDArray[np.float32]) -> Codes:
         codes = run_session(self._session, {name: images}, self.model)
         if np.shape(codes) != (len(images), self.dim):
             raise ValueError(
@@ -158,7 +178,12 @@ class Encoder:
             )
         return codes
 
-    def encode_dataset(self, dataset, batch_size=256, progress=None):
+    def encode_dataset(
+        self,
+        dataset: "Dataset",
+        batch_size: int = 256,
+        progress: Callable[[int], object] | None = None,
+    ) -> Codes:
         """Return the codes of all rows of a dataset, float32 (len(dataset), dim).
 
         `progress`, when given, is called after each batch with its number of images.
@@ -170,3 +195,39 @@ class Encoder:
             if progress:
                 progress(len(rows))
         return codes
+
+
+def finite_rows(codes: Codes) -> NDArray[np.bool_]:
+    """Return which codes are of numbers alone, without NaN and infinity, bool (n,)."""
+    return np.isfinite(codes).all(axis=1)
+
+
+def network_bytes(source: NetworkSource) -> NetworkBytes:
+    """Return a network as bytes, or as the array that is mapped from a file."""
+    return source() if callable(source) else source
+
+
+def _is_source(value: object) -> bool:
+    if isinstance(value, np.ndarray):
+        return value.dtype == np.uint8 and value.ndim == 1
+    return isinstance(value, bytes) or callable(value)
+
+
+def _stored_spec(session: "InferenceSession", path: str | Path) -> InputSpec:
+    """Return the InputSpec in an ONNX file of ours, or the one that its shapes give."""
+    inputs = [list(node.shape) for node in session.get_inputs()]
+    outputs = [list(node.shape) for node in session.get_outputs()]
+    if [len(shape) for shape in inputs + outputs] != [4, 2]:
+        raise ValueError(
+            f"cannot use {path} as an encoder: expected one input of images (n, height, width, "
+            f"channels) and one output of codes (n, dim), received inputs {inputs} and outputs "
+            f"{outputs}"
+        )
+    stored = session.get_modelmeta().custom_metadata_map.get(INPUT_SPEC_KEY)
+    try:
+        if stored:
+            return InputSpec.from_dict(json.loads(stored))
+        return InputSpec(*inputs[0][1:])
+    except (ValueError, RecursionError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"cannot use {path} as an encoder: {reason}") from error

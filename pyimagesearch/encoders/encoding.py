@@ -2,45 +2,103 @@
 
 import logging
 import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
+from pyimagesearch.encoders.encoder import Codes, Encoder, finite_rows
 from pyimagesearch.files import printable
+from pyimagesearch.pictures.input_spec import InputSpec
+
+if TYPE_CHECKING:
+    from pyimagesearch.datasets.dataset import Dataset
 
 logger = logging.getLogger(__name__)
 
+Rows = NDArray[np.int64]
+Digests = NDArray[np.uint64]
 
-def encode_rows(dataset, rows, encoder):
-    """Yield (rows, codes, digests) of a dataset, batch by batch, until all `rows` are done.
 
-    These are int64 (k,), float32 (k, dim), and uint64 (k, 2), hashes of the content of the files,
-    or None where images are not files. Files that cannot be read are left out, named in warnings,
-    and stay in `dataset.unreadable`.
+class Encoded(NamedTuple):
+    """Codes of a batch of rows.
+
+    `rows` is int64 (k,), `codes` float32 (k, dim), and `digests` uint64 (k, 2), hashes of the
+    content of the files, or None where images are not files.
+    """
+
+    rows: Rows
+    codes: Codes
+    digests: Digests | None
+
+
+class Sink(Protocol):
+    """Takes codes as they are made."""
+
+    def add(self, rows: Rows, codes: Codes, digests: Digests | None) -> None:
+        """Take the codes of some rows."""
+
+
+def encode_rows(
+    dataset: "Dataset", rows: Sequence[int] | Rows, encoder: Encoder
+) -> Iterator[Encoded]:
+    """Yield the codes of a dataset, batch by batch, until all `rows` are done.
+
+    Files that cannot be read, or have no code, are left out, named in warnings, and stay in
+    `dataset.unreadable`. Raises ValueError for an image of an array that has no code.
     """
     warn_unreadable(dataset.unreadable.items())
     with tqdm(total=len(rows), unit="image", leave=False, disable=None) as bar:
         for batch in dataset.batches(encoder.spec, rows=np.asarray(rows, np.int64)):
             warn_unreadable(batch.unreadable)
-            yield batch.rows, encoder.encode(batch.images), batch.digests
+            encoded = Encoded(batch.rows, encoder.encode(batch.images), batch.digests)
+            yield without_nan(dataset, encoded, encoder.model)
             bar.update(len(batch.rows) + len(batch.unreadable))
 
 
-def encode_into(sink, dataset, rows, encoder, encode):
+def without_nan(dataset: "Dataset", encoded: Encoded, model: str) -> Encoded:
+    """Leave out the files that a network gives NaN or infinity for; they are unreadable.
+
+    Some networks divide by the deviation of an image, which is 0 for a black one. Rows of an array
+    never shift, so one of these raises ValueError.
+    """
+    finite = finite_rows(encoded.codes)
+    if finite.all():
+        return encoded
+    reason = no_code_reason(model)
+    names = [dataset.ids[row] for row in encoded.rows[~finite]]
+    if encoded.digests is None:
+        raise ValueError(
+            f"{printable(names[0])}: {reason}: use another model, or train it again with a lower "
+            "learning rate"
+        )
+    rejected = dict.fromkeys(names, reason)
+    dataset.unreadable |= rejected
+    warn_unreadable(rejected.items())
+    return Encoded(encoded.rows[finite], encoded.codes[finite], encoded.digests[finite])
+
+
+def no_code_reason(model: str) -> str:
+    """Return why an image is left out that a model gives no code for."""
+    return f"the model {model} gives a code with NaN or infinity for it"
+
+
+def encode_into(
+    sink: Sink,
+    dataset: "Dataset",
+    rows: Sequence[int] | Rows,
+    encoder: Encoder,
+    encode: Callable[..., Iterable[Encoded]],
+) -> None:
     """Encode rows of a dataset into a sink, whatever the dataset and wherever codes are stored.
 
-    `encode` is `encode_rows`, or does the same elsewhere; `sink.add(rows, codes, digests)` takes
-    each of its batches. Raises ValueError for codes with NaN or infinity.
+    `encode` is `encode_rows`, or does the same elsewhere.
     """
-    started, count = time.perf_counter(), 0
+    started = time.perf_counter()
+    count = 0
     for good, codes, digests in encode(dataset, rows, encoder):
-        finite = np.isfinite(codes).all(axis=1)
-        if not finite.all():
-            raise ValueError(
-                f"the model {encoder.model} gives a code with NaN or infinity for "
-                f"{printable(dataset.ids[good[finite.argmin()]])}: use another model, or train it "
-                "again with a lower learning rate"
-            )
         sink.add(good, codes, digests)
         count += len(good)
     if count:
@@ -48,13 +106,15 @@ def encode_into(sink, dataset, rows, encoder, encode):
         logger.info(f"encoded {count:,} images, {rate:,.0f} images/s")
 
 
-def warn_unreadable(unreadable):
+def warn_unreadable(unreadable: Iterable[tuple[str, str]]) -> None:
     """Warn of files that cannot be read, (path, reason) each."""
     for path, reason in unreadable:
         logger.warning(f"{printable(path)}: {reason}")
 
 
-def encode_with_network(network, dataset, spec, rows, batch_size=256):
+def encode_with_network(
+    network: Any, dataset: "Dataset", spec: InputSpec, rows: Rows, batch_size: int = 256
+) -> tuple[Rows, Codes]:
     """Encode rows of a dataset with a Keras network whose codes are (n, d).
 
     Returns the rows that could be read, int64 (k,), and their codes, float32 (k, d). Raises

@@ -11,6 +11,7 @@ import numpy as np
 from pyimagesearch.encoders.encoder import Encoder
 from pyimagesearch.encoders.keras_files import encoder_of, load_model, save_model
 from pyimagesearch.encoders.onnx_files import is_export
+from pyimagesearch.encoders.trial import require_codes
 from pyimagesearch.files import sha256_of
 
 MAX_DIFFERENCE = 1e-3  # between a code by ONNX Runtime and by Keras, in any dimension
@@ -23,9 +24,13 @@ def open_encoder(path, image_size=None, resize_mode=None):
     be read and ValueError when it is not such a model.
     """
     if is_export(path):
-        return encoder_from_export(path, image_size, resize_mode)
-    is_onnx = Path(path).suffix.lower() == ".onnx"
-    return Encoder.from_onnx(path) if is_onnx else encoder_from_keras(path)
+        encoder = encoder_from_export(path, image_size, resize_mode)
+    elif Path(path).suffix.lower() == ".onnx":
+        encoder = Encoder.from_onnx(path)
+    else:
+        return encoder_from_keras(path)
+    require_codes(encoder)
+    return encoder
 
 
 def encoder_from_export(path, image_size=None, resize_mode=None):

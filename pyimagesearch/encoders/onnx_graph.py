@@ -1,26 +1,20 @@
-"""Changes to ONNX graphs: which outputs and nodes are kept, and what is put before and after them.
+"""ONNX graphs: which inputs take images and texts, and which output gives codes."""
 
-All operators that are added are in every opset since 7 in the same form.
-"""
-
+from collections.abc import Sequence
 from typing import NamedTuple
 
-import numpy as np
-import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import GraphProto, NodeProto, TensorProto, ValueInfoProto
 
-PREFIX = "pyimagesearch_"  # of names that are added
 FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE)
 # Names of outputs that hold one vector an image, the most specific first.
 POOLED = (
-    *("image_embeds", "text_embeds", "pooler_output", "sentence_embedding"),
-    *("embeddings", "embedding", "image_features", "features", "pooled_output"),
+    *("image_embeds", "text_embeds", "image_embeddings", "text_embeddings"),
+    *("pooler_output", "sentence_embedding", "embeddings", "embedding"),
+    *("image_features", "features", "pooled_output"),
+    *("l2norm_image_embeddings", "l2norm_text_embeddings"),
 )
-# Steps, for `append_steps`. Euclidean distances of codes of length 1 rank as cosine distances do.
-CAST = ("Cast", {"to": TensorProto.FLOAT})
-NORMALIZE = ("LpNormalization", {"axis": -1, "p": 2})
-FIRST_TOKEN = ("Gather", {"axis": 1}, np.array(0))
-AVERAGE = [("GlobalAveragePool", {}), ("Flatten", {"axis": 1})]  # over all axes after the second
+TEXT_INPUTS = ("input_ids", "text")  # names of token numbers
+INTEGERS = (TensorProto.INT32, TensorProto.INT64)
 
 
 class ImageInput(NamedTuple):
@@ -35,17 +29,27 @@ class ImageInput(NamedTuple):
     type: int
     batch: int | None
     channels: int
-    size: tuple
+    size: tuple[int | None, int | None]
     channels_first: bool
 
 
-def fed_inputs(graph):
+def fed_inputs(graph: GraphProto) -> dict[str, ValueInfoProto]:
     """Return the inputs of a graph that have no value of their own, {name: ValueInfoProto}."""
     own = {tensor.name for tensor in graph.initializer}
     return {node.name: node for node in graph.input if node.name not in own}
 
 
-def find_image_input(graph, name="the network"):
+def find_text_input(graph: GraphProto) -> str | None:
+    """Return the name of the input of token numbers, (n, tokens), or None where there is none."""
+    inputs = fed_inputs(graph)
+    for key, node in inputs.items():
+        is_integer = node.type.tensor_type.elem_type in INTEGERS
+        if key.lower() in TEXT_INPUTS and is_integer and len(shape_of(node)) == 2:
+            return key
+    return None
+
+
+def find_image_input(graph: GraphProto, name: object = "the network") -> ImageInput:
     """Return the ImageInput of a graph: `pixel_values`, or else its only input of four axes.
 
     Channels come first unless the last axis is the one of 1 or 3. Raises ValueError when there is
@@ -68,23 +72,24 @@ def find_image_input(graph, name="the network"):
             "expected FLOAT, FLOAT16 or DOUBLE"
         )
     first = shape[3] not in (1, 3) or (shape[1] in (1, 3) and key == "pixel_values")
-    batch, channels, *size = [shape[i] for i in ((0, 1, 2, 3) if first else (0, 3, 1, 2))]
-    channels = 3 if channels is None else channels
+    batch, *others = shape
+    channels = others.pop(0 if first else 2) or 3
     if channels not in (1, 3):
         raise ValueError(
             f"cannot use {name} as an encoder: expected images of 1 or 3 channels, received the "
             f"shape {shape}"
         )
-    return ImageInput(key, kind, batch, channels, tuple(size), first)
+    height, width = others
+    return ImageInput(key, kind, batch, channels, (height, width), first)
 
 
-def shape_of(node):
+def shape_of(node: ValueInfoProto) -> list[int | None]:
     """Return the shape of an input or output: positive integers, None where any will do."""
     dims = node.type.tensor_type.shape.dim
     return [d.dim_value if d.HasField("dim_value") and d.dim_value > 0 else None for d in dims]
 
 
-def choose_output(graph, given, name="the network"):
+def choose_output(graph: GraphProto, given: Sequence[str], name: object = "the network") -> str:
     """Return the name of the output to take codes from: one that needs the inputs `given` only.
 
     Those are preferred that are named as in POOLED, then those of two axes, then the last hidden
@@ -98,7 +103,7 @@ def choose_output(graph, given, name="the network"):
             f"only {', '.join(given)} can be given"
         )
 
-    def preference(output):
+    def preference(output: ValueInfoProto) -> tuple[bool | int, ...]:
         axes = len(shape_of(output))
         known = output.name in POOLED
         return (
@@ -113,15 +118,16 @@ def choose_output(graph, given, name="the network"):
     return min(possible, key=preference).name
 
 
-def required_inputs(graph, output):
+def required_inputs(graph: GraphProto, output: str) -> set[str]:
     """Return the names of the inputs of a graph that one of its outputs depends on."""
-    return fed_inputs(graph).keys() & _needed(graph, output)
+    return fed_inputs(graph).keys() & needed_names(graph, output)
 
 
-def _needed(graph, output):
+def needed_names(graph: GraphProto, output: str) -> set[str]:
     """Return the names of all tensors that an output depends on."""
     makers = {name: node for node in graph.node for name in node.output}
-    found, waiting = set(), [output]
+    found: set[str] = set()
+    waiting = [output]
     while waiting:
         name = waiting.pop()
         if name in found:
@@ -132,7 +138,7 @@ def _needed(graph, output):
     return found
 
 
-def _node_inputs(node):
+def _node_inputs(node: NodeProto) -> list[str]:
     """Return the names that a node reads, also within its branches and loops."""
     names = [name for name in node.input if name]
     for attribute in node.attribute:
@@ -141,100 +147,3 @@ def _node_inputs(node):
             for inner in graph.node:
                 names += _node_inputs(inner)
     return names
-
-
-def pruned(model, output):
-    """Return a copy of a model with one output, and with what this depends on only."""
-    graph, needed = model.graph, _needed(model.graph, output)
-    kept = helper.make_graph(
-        [node for node in graph.node if needed.intersection(node.output)],
-        graph.name or "encoder",
-        [node for node in graph.input if node.name in needed],
-        [node for node in graph.output if node.name == output],
-        [tensor for tensor in graph.initializer if tensor.name in needed],
-    )
-    kept.sparse_initializer.extend(graph.sparse_initializer)
-    copy = onnx.ModelProto()
-    copy.ir_version, copy.producer_name = model.ir_version, model.producer_name
-    copy.opset_import.extend(model.opset_import)
-    copy.functions.extend(model.functions)
-    copy.graph.CopyFrom(kept)
-    return copy
-
-
-def prepend_preprocessing(model, image, size, scale, offset):
-    """Let a model take images in [0, 1], float32 (n, *size, channels), in place of its own input.
-
-    They are multiplied by `scale`, `offset` is added, and the axes and the type are those that the
-    ImageInput `image` expects.
-    """
-    graph, names = model.graph, [f"{PREFIX}{step}" for step in ("images", "scaled", "shifted")]
-    graph.initializer.extend(
-        [
-            numpy_helper.from_array(np.asarray(scale, np.float32), f"{PREFIX}scale"),
-            numpy_helper.from_array(np.asarray(offset, np.float32), f"{PREFIX}offset"),
-        ]
-    )
-    nodes = [
-        helper.make_node("Mul", [names[0], f"{PREFIX}scale"], [names[1]]),
-        helper.make_node("Add", [names[1], f"{PREFIX}offset"], [names[2]]),
-    ]
-    if image.channels_first:
-        names.append(f"{PREFIX}transposed")
-        nodes.append(helper.make_node("Transpose", names[-2:-1], names[-1:], perm=[0, 3, 1, 2]))
-    nodes.append(helper.make_node("Cast", names[-1:], [image.name], to=image.type))
-    others = list(graph.node)
-    del graph.node[:]
-    graph.node.extend([*nodes, *others])
-    inputs = [node for node in graph.input if node.name != image.name]
-    del graph.input[:]
-    shape = [image.batch or "n", *size, image.channels]
-    graph.input.extend([helper.make_tensor_value_info(names[0], TensorProto.FLOAT, shape), *inputs])
-
-
-def append_steps(model, steps):
-    """Put operators after the one output of a model, which then is float32.
-
-    A step is an operator, its attributes, and perhaps an array as its second input.
-    """
-    graph, name = model.graph, model.graph.output[0].name
-    for i, (operator, attributes, *arrays) in enumerate([CAST, *steps]):
-        constants = [f"{PREFIX}constant_{i}"] * len(arrays)
-        graph.initializer.extend(map(numpy_helper.from_array, arrays, constants))
-        output = f"{PREFIX}after_{len(graph.node)}"
-        graph.node.append(helper.make_node(operator, [name, *constants], [output], **attributes))
-        name = output
-    del graph.output[:]
-    graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, None))
-
-
-def pooling_steps(shape, size, channels_first):
-    """Return the steps from the features of images to one vector each, for `append_steps`.
-
-    `shape` is that of the features of images of `size`, (height, width), with the batch. Vectors
-    (n, dim) stay as they are. Of tokens (n, tokens, dim) the first is taken, the class token, or
-    their average if they are the cells of a grid alone; features of four axes are averaged over
-    height and width.
-
-    Raises ValueError for other shapes, and for images.
-    """
-    if len(shape) == 2:
-        return []
-    if len(shape) == 3 and is_grid(shape[1], size):
-        return [("Transpose", {"perm": [0, 2, 1]}), *AVERAGE]
-    if len(shape) == 3:
-        return [FIRST_TOKEN]
-    if len(shape) == 4 and sorted(shape[1:])[:2] == [1, 1]:  # averaged already
-        return [("Flatten", {"axis": 1})]
-    inner = shape[2:] if channels_first else shape[1:3]
-    if len(shape) != 4 or tuple(inner) == tuple(size):
-        raise ValueError(f"expected one output of codes or features, received the shape {shape}")
-    return AVERAGE if channels_first else [("Transpose", {"perm": [0, 3, 1, 2]}), *AVERAGE]
-
-
-def is_grid(tokens, size):
-    """Whether a number of tokens is that of the square patches of images of `size` pixels."""
-    height, width = size
-    return any(
-        (height // side) * (width // side) == tokens for side in range(1, min(height, width) + 1)
-    )

@@ -1,20 +1,26 @@
 """Networks exported by other libraries, rebuilt to take images and to give codes as ours do."""
 
 import logging
-from typing import NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from pyimagesearch.encoders import onnx_edit as edit
 from pyimagesearch.encoders import onnx_graph as graph
 from pyimagesearch.encoders.onnx_files import ExportedFiles
 from pyimagesearch.encoders.onnx_session import open_session, run_session
 from pyimagesearch.encoders.preprocessing import Preprocessing, read_preprocessing
-from pyimagesearch.encoders.text_encoder import text_network
+from pyimagesearch.encoders.text_export import text_network
 from pyimagesearch.pictures.input_spec import InputSpec
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
 
 logger = logging.getLogger(__name__)
 
 DEFAULT_SIDE = 224  # pixels, of networks that take any size and do not come with another
+Size = tuple[int, int]  # (height, width)
 
 
 class ImageNetwork(NamedTuple):
@@ -31,7 +37,16 @@ class ImageNetwork(NamedTuple):
     fingerprint: str
 
 
-def read_export(path, image_size=None, resize_mode=None):
+class _Rebuilt(NamedTuple):
+    """A network as bytes, and the dimension of its codes."""
+
+    onnx: bytes
+    dim: int
+
+
+def read_export(
+    path: str | Path, image_size: Size | None = None, resize_mode: str | None = None
+) -> ImageNetwork:
     """Read an ONNX file of another library, or a folder with one and its settings.
 
     `image_size`, (height, width), and `resize_mode` are for files without settings: the size of
@@ -45,81 +60,107 @@ def read_export(path, image_size=None, resize_mode=None):
     if "logits" in output.lower():
         logger.warning(f"{files.image} gives scores of classes alone, {output}: they are the codes")
     prepared = _preprocessing(files, image, image_size, resize_mode)
-    size = prepared.height, prepared.width
     if prepared.scale.size > image.channels:
         raise ValueError(f"{files.image} takes {image.channels} channel, its settings are for 3")
-    onnx, dim = _rebuilt(model, image, output, prepared, files.image)
-    spec = InputSpec(*size, image.channels, prepared.resize_mode, prepared.resampling)
-    text = _text_encoder(files, model, output, dim)
-    return ImageNetwork(onnx, spec, dim, text, files.fingerprint())
+    rebuilt = _rebuilt(edit.pruned(model, output), image, prepared, files.image)
+    spec = InputSpec(
+        prepared.height,
+        prepared.width,
+        image.channels,
+        resize_mode=prepared.resize_mode,
+        resampling=prepared.resampling,
+    )
+    text = _text_encoder(files, model, output, rebuilt.dim)
+    return ImageNetwork(rebuilt.onnx, spec, rebuilt.dim, text, files.fingerprint())
 
 
-def _preprocessing(files, image, image_size, resize_mode):
+def _preprocessing(
+    files: ExportedFiles,
+    image: graph.ImageInput,
+    image_size: Size | None,
+    resize_mode: str | None,
+) -> Preprocessing:
     """Return the Preprocessing of an export, checked against the ImageInput of its network."""
     name, settings = files.image_settings()
-    if name is None and files.is_folder:
-        raise ValueError(
-            f"{files.folder} has no preprocessor_config.json, which says how images are prepared"
-        )
     if name is None:
-        size = [
-            fixed or wanted
-            for fixed, wanted in zip(image.size, image_size or (DEFAULT_SIDE,) * 2, strict=True)
-        ]
-        logger.warning(
-            f"{files.image} has no preprocessor_config.json beside it: it is given images of "
-            f"{size[0]} x {size[1]} pixels in [0, 1]"
-        )
-        one, zero = np.ones(1, np.float32), np.zeros(1, np.float32)
-        prepared = Preprocessing(*size, resize_mode or "letterbox", None, one, zero)
-    elif image_size or resize_mode:
+        return _without_settings(files, image, image_size, resize_mode)
+    if image_size or resize_mode:
         raise ValueError(f"--image-size and --fit have no effect: {files.folder / name} has both")
-    else:
-        prepared = read_preprocessing(settings, files.folder / name)
-    wanted = image_size or (prepared.height, prepared.width)
-    if any(fixed and fixed != side for fixed, side in zip(image.size, wanted, strict=True)):
-        raise ValueError(
-            f"{files.image} takes images of {image.size} pixels, expected {tuple(wanted)}"
-            + (f" as in {name}" if name else "")
-        )
+    prepared = read_preprocessing(settings, files.folder / name, image.size)
+    _require_size(files, image, (prepared.height, prepared.width), f" as in {name}")
     return prepared
 
 
-def _rebuilt(model, image, output, prepared, name):
-    """Return the network that takes images in [0, 1], as bytes, and the dimension of its codes."""
-    size = prepared.height, prepared.width
-    copy = graph.pruned(model, output)
-    graph.prepend_preprocessing(copy, image, size, prepared.scale, prepared.offset)
-    graph.append_steps(copy, [])
-    shape = _output_shape(copy.SerializeToString(), image, size, name)
+def _without_settings(
+    files: ExportedFiles,
+    image: graph.ImageInput,
+    image_size: Size | None,
+    resize_mode: str | None,
+) -> Preprocessing:
+    """Return the Preprocessing of a file without settings: the images in [0, 1] as they are."""
+    if files.is_folder:
+        raise ValueError(
+            f"{files.folder} has no preprocessor_config.json, which says how images are prepared"
+        )
+    height, width = image_size or (DEFAULT_SIDE, DEFAULT_SIDE)
+    height = image.size[0] or height
+    width = image.size[1] or width
+    logger.warning(
+        f"{files.image} has no preprocessor_config.json beside it: it is given images of "
+        f"{height} x {width} pixels in [0, 1]"
+    )
+    _require_size(files, image, image_size or (height, width), "")
+    one = np.ones(1, np.float32)
+    zero = np.zeros(1, np.float32)
+    return Preprocessing(height, width, resize_mode or "letterbox", None, one, zero)
+
+
+def _require_size(files: ExportedFiles, image: graph.ImageInput, wanted: Size, where: str) -> None:
+    """Raise ValueError if a network takes images of another size."""
+    if any(fixed and fixed != side for fixed, side in zip(image.size, wanted, strict=True)):
+        raise ValueError(
+            f"{files.image} takes images of {image.size} pixels, expected {tuple(wanted)}{where}"
+        )
+
+
+def _rebuilt(
+    model: "ModelProto", image: graph.ImageInput, prepared: Preprocessing, name: Path
+) -> _Rebuilt:
+    """Return a network with one output as one that takes images in [0, 1]; `model` is changed."""
+    size = (prepared.height, prepared.width)
+    edit.prepend_preprocessing(model, image, size, scale=prepared.scale, offset=prepared.offset)
+    edit.append_steps(model, [])
+    shape = _output_shape(model.SerializeToString(), image, size, name)
     try:
-        steps = graph.pooling_steps(shape, size, image.channels_first)
+        steps = edit.pooling_steps(shape, size, image.channels_first)
     except ValueError as error:
         raise ValueError(f"cannot use {name} as an encoder: {error}") from error
-    graph.append_steps(copy, [*steps, graph.NORMALIZE])
-    data = copy.SerializeToString()
+    edit.append_steps(model, [*steps, edit.NORMALIZE])
+    data = model.SerializeToString()
     _, dim = _output_shape(data, image, size, name)
-    return data, dim
+    return _Rebuilt(data, dim)
 
 
-def _output_shape(onnx, image, size, name):
+def _output_shape(onnx: bytes, image: graph.ImageInput, size: Size, name: Path) -> tuple[int, ...]:
     session = open_session(onnx, name)
     [source] = session.get_inputs()
     images = np.full((image.batch or 1, *size, image.channels), 0.5, np.float32)
     return run_session(session, {source.name: images}, name).shape
 
 
-def _text_encoder(files, model, output, dim):
+def _text_encoder(files: ExportedFiles, model: "ModelProto", output: str, dim: int) -> bytes | None:
     """Return the text encoder of an export as bytes; None, with a warning, if it does not fit."""
-    source = files.text or (files.image if "input_ids" in graph.fed_inputs(model.graph) else None)
+    source = files.text
+    if source is None and graph.find_text_input(model.graph):
+        source = files.image
     if source is None:
         return None
     try:
         text_model = files.network(source) if files.text else model
-        data, text_dim = text_network(text_model, output, files)
-        if text_dim != dim:
-            raise ValueError(f"its codes have {text_dim} dimensions, those of images {dim}")
+        text = text_network(text_model, output, files)
+        if text.dim != dim:
+            raise ValueError(f"its codes have {text.dim} dimensions, those of images {dim}")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         logger.warning(f"the index will not be searched by --text: cannot use {source}: {error}")
         return None
-    return data
+    return text.onnx

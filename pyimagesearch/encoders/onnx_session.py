@@ -1,4 +1,22 @@
-"""ONNX Runtime: networks as bytes, opened and run, with errors of one line."""
+"""ONNX Runtime: networks as bytes, opened and run, with errors of one line.
+
+Networks come from strangers. They read no files, they end, they take limited memory, and nothing
+of theirs is printed.
+"""
+
+import os
+import re
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyimagesearch.files import printable
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
 
 # The key of the InputSpec in model files: a metadata entry of .onnx, a member of a .keras archive,
 # an attribute of .h5.
@@ -6,42 +24,130 @@ INPUT_SPEC_KEY = "input_spec.json"
 # The last bytes of an .onnx file of ours are a metadata entry, `sha256`, with the SHA-256 of all
 # bytes before it, 64 hexadecimal digits.
 CHECKSUM_ENTRY = b"\x72\x4a\x0a\x06sha256\x12\x40"
-# Begins a reference to a file with weights: the entry `location` of a tensor.
-EXTERNAL_DATA = b"\x0a\x08location"
+OPENING_SECONDS = 20  # that a network may take to be opened, and
+OPENING_SECONDS_PER_GB = 60  # for each GB beside that
+RUN_SECONDS = 30  # that it may take to run, and
+SECONDS_PER_IMAGE = 3  # for each image or text beside that
+MAX_REASON = 300  # characters of ONNX Runtime's own message
+SILENT = 4  # the severity of messages that end the process
+# Memory that a network may take in all: beside its weights, which are copied twice.
+WORKING_BYTES = 1 << 30
+COPIES = 3
+FOLDED_BYTES = 64 << 20  # of a constant that is computed when a network is opened
+
+NetworkBytes = bytes | NDArray[np.uint8]
 
 
-def open_session(onnx, name, threads=0):
+def open_session(onnx: NetworkBytes, name: object, threads: int = 0) -> "InferenceSession":
     """Return an ONNX Runtime session of a network, given as bytes, that needs no other files.
 
     `name` is that of the network in messages; `threads` is the number of threads that run it, 0 for
-    one a core. Raises ValueError when it cannot be run.
+    one a core. Raises ValueError when it cannot be run, or may not end.
     """
-    if EXTERNAL_DATA in onnx:
-        raise ValueError(f"the encoder of {name} refers to other files")
+    _require_harmless(onnx, name)
+    # Imported here, as many searches need no network.
     import onnxruntime
 
+    from pyimagesearch.encoders.interruptible import run_interruptibly
+
+    onnxruntime.set_default_logger_severity(SILENT)
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
+    options.log_severity_level = SILENT
     options.intra_op_num_threads = threads
-    # Threads that wait by spinning would take the cores from those that decode pictures.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    for key, value in _settings().items():
+        options.add_session_config_entry(key, value)
+    _limit_memory(WORKING_BYTES + COPIES * len(onnx))
+    providers = ["CPUExecutionProvider"]
+    call = partial(onnxruntime.InferenceSession, bytes(onnx), options, providers, enable_fallback=0)
+    cancel = partial(options.set_load_cancellation_flag, True)
+    seconds = OPENING_SECONDS + OPENING_SECONDS_PER_GB * len(onnx) / 1e9
     try:
-        return onnxruntime.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
+        return run_interruptibly(call, cancel, seconds)
+    except TimeoutError:
+        raise ValueError(
+            f"the encoder of {name} was not opened within {seconds:.0f} s: use another model"
+        ) from None
     except Exception as error:  # ONNX Runtime raises types of its own
-        raise ValueError(f"the encoder of {name} cannot be run: {_one_line(error)}") from error
+        raise ValueError(f"the encoder of {name} cannot be run: {_one_line(error)}") from None
 
 
-def run_session(session, inputs, name):
+def _require_harmless(onnx: NetworkBytes, name: object) -> None:
+    from pyimagesearch.encoders.onnx_facts import network_facts
+
+    try:
+        facts = network_facts(onnx)
+    except ValueError as error:
+        raise ValueError(
+            f"the encoder of {name} cannot be run: it is not a complete ONNX file: {error}"
+        ) from error
+    if facts.refers:
+        raise ValueError(f"the encoder of {name} refers to other files")
+    if facts.endless:
+        raise ValueError(f"the encoder of {name} may never end: {facts.endless}")
+
+
+def _settings() -> dict[str, str]:
+    """Return entries of ONNX Runtime's session configuration."""
+    return {
+        # Threads that wait by spinning would take the cores from those that decode pictures.
+        "session.intra_op.allow_spinning": "0",
+        # Bytes can be both ONNX, as they were read above, and a file of ONNX Runtime's own format.
+        "session.load_model_format": "ONNX",
+        # Nothing is below it, in case a reference to a file was missed.
+        "session.model_external_initializers_file_folder_path": os.devnull,
+        "session.use_env_allocators": "1",  # those of `_limit_memory`
+        "optimization.constant_folding_max_output_size_in_bytes": str(FOLDED_BYTES),
+    }
+
+
+def _limit_memory(size: int) -> None:
+    """Have the next session fail, rather than the machine, when it needs more than `size` bytes."""
+    import onnxruntime
+
+    arena = onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR
+    kind = onnxruntime.OrtMemoryInfo("Cpu", arena, 0, onnxruntime.OrtMemType.DEFAULT)
+    limit = onnxruntime.OrtArenaCfg({"max_mem": size})
+    onnxruntime.create_and_register_allocator(kind, limit)
+
+
+def run_session(
+    session: "InferenceSession", inputs: Mapping[str, NDArray[Any]], name: object
+) -> NDArray[Any]:
     """Return the one output of a session, an array, for inputs {name: array}.
 
     Raises ValueError, which names the network `name`, when it cannot be run.
     """
+    import onnxruntime
+
+    from pyimagesearch.encoders.interruptible import run_interruptibly
+
+    options = onnxruntime.RunOptions()
+    options.log_severity_level = SILENT
+    count = max(len(values) for values in inputs.values())
+    seconds = RUN_SECONDS + SECONDS_PER_IMAGE * count
+    call = partial(session.run, None, dict(inputs), options)
     try:
-        [output] = session.run(None, inputs)
+        [output] = run_interruptibly(call, partial(_terminate, options), seconds)
+    except TimeoutError:
+        raise ValueError(
+            f"the encoder of {name} took more than {seconds} s for {count:,} inputs: use a smaller "
+            "model"
+        ) from None
     except Exception as error:  # ONNX Runtime raises types of its own
-        raise ValueError(f"the encoder of {name} cannot be run: {_one_line(error)}") from error
+        raise ValueError(f"the encoder of {name} cannot be run: {_one_line(error)}") from None
+    if not isinstance(output, np.ndarray):
+        raise ValueError(f"the encoder of {name} gives no array: use another model")
     return output
 
 
-def _one_line(error):
-    return " ".join(str(error).split())
+def _terminate(options: Any) -> None:
+    options.terminate = True
+
+
+def _one_line(error: Exception) -> str:
+    """Return ONNX Runtime's message, which holds names of the network, fit for a terminal."""
+    text = printable(" ".join(str(error).split()))
+    text = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", text)
+    if len(text) <= MAX_REASON:
+        return text
+    return text[:MAX_REASON] + "..."

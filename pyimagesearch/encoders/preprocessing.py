@@ -1,10 +1,13 @@
-"""Preprocessing of images as `transformers` and `timm` describe it in their JSON files."""
+"""Preprocessing of images as `transformers`, `timm` and `open_clip` describe it in JSON files."""
 
 import math
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
+from pyimagesearch.encoders.processor_defaults import with_defaults
 from pyimagesearch.pictures.resampling import FILTERS, Resampling
 
 # Steps that are reproduced, apart from do_thumbnail and the like, which are refused where true.
@@ -12,6 +15,12 @@ STEPS = {"do_resize", "do_center_crop", "do_rescale", "do_normalize", "do_conver
 SQUARE = ("DeiT", "Beit")  # an integer as their size means both sides, in spite of the crop
 
 MAX_SIDE = 4096  # pixels of the images of a network
+# Factors of values in [0, 1]: others come from deviations that no pictures have.
+MIN_FACTOR, MAX_FACTOR = 1e-6, 1e5
+
+Settings = Mapping[str, Any]
+Size = tuple[int, ...]  # the shorter side, or (height, width)
+Values = NDArray[np.float64]
 
 
 class Preprocessing(NamedTuple):
@@ -24,21 +33,54 @@ class Preprocessing(NamedTuple):
     height: int
     width: int
     resize_mode: str
-    resampling: Resampling
-    scale: np.ndarray
-    offset: np.ndarray
+    resampling: Resampling | None
+    scale: NDArray[np.float32]
+    offset: NDArray[np.float32]
 
 
-def read_preprocessing(settings, name):
+class Normalization(NamedTuple):
+    """Values in [0, 1] are multiplied by `scale`, and `offset` is added; one value a channel."""
+
+    scale: Values
+    offset: Values
+
+    def then(self, mean: ArrayLike, std: ArrayLike) -> "Normalization":
+        """Return this one, then less the mean, divided by the deviation."""
+        mean = np.array(mean, np.float64).reshape(-1)
+        std = np.array(std, np.float64).reshape(-1)
+        with np.errstate(divide="ignore", invalid="ignore"):  # refused afterwards
+            return Normalization(self.scale / std, (self.offset - mean) / std)
+
+    def checked(self) -> "Normalization":
+        """Raise ValueError for factors that no pictures need; return this one."""
+        for values in self:
+            if values.size not in (1, 3) or not np.isfinite(values).all():
+                raise ValueError(
+                    f"its means and deviations give {values}, expected 1 or 3 finite numbers"
+                )
+        factors = np.abs(self.scale)
+        if factors.min() < MIN_FACTOR or max(factors.max(), np.abs(self.offset).max()) > MAX_FACTOR:
+            raise ValueError(
+                f"its means and deviations multiply by {self.scale} and add {self.offset}, "
+                f"expected factors of {MIN_FACTOR} to {MAX_FACTOR:,.0f}"
+            )
+        return self
+
+
+UNCHANGED = Normalization(np.ones(1), np.zeros(1))
+
+
+def read_preprocessing(
+    settings: Settings, name: object, fixed: tuple[int | None, int | None] = (None, None)
+) -> Preprocessing:
     """Return the Preprocessing of the content of a JSON file called `name`.
 
-    Raises ValueError, which names the file and the key, where it is incomplete or has steps that
-    are not reproduced.
+    `fixed` is the (height, width) that the network takes, for settings without a size. Raises
+    ValueError, which names the file and the key, where it is incomplete or has steps that are not
+    reproduced.
     """
     try:
-        for key in ("data_config", "pretrained_cfg"):
-            settings = settings.get(key) or settings
-        found = _of_timm(settings) if "input_size" in settings else _of_transformers(settings)
+        found = _of_any_library(settings, fixed)
         if not all(0 < side <= MAX_SIDE for side in found[:2]):
             raise ValueError(f"expected images of up to {MAX_SIDE:,} pixels, received {found[:2]}")
         return found
@@ -50,8 +92,23 @@ def read_preprocessing(settings, name):
         raise ValueError(f"{name}: {error}") from error
 
 
-def _of_transformers(settings):
+def _of_any_library(settings: Settings, fixed: tuple[int | None, int | None]) -> Preprocessing:
+    if "preprocess_cfg" in settings:
+        model = settings.get("model_cfg") or {}
+        side = (model.get("vision_cfg") or {}).get("image_size")
+        return _of_open_clip(settings["preprocess_cfg"], side, fixed)
+    for key in ("data_config", "pretrained_cfg", "image_processor"):
+        settings = settings.get(key) or settings
+    if "input_size" in settings:
+        return _of_timm(settings)
+    if "mean" in settings and "resize_mode" in settings:
+        return _of_open_clip(settings, None, fixed)
+    return _of_transformers(settings)
+
+
+def _of_transformers(settings: Settings) -> Preprocessing:
     kind = settings.get("image_processor_type") or settings.get("feature_extractor_type") or ""
+    settings = with_defaults(settings, kind)
     others = [
         k for k, v in settings.items() if k.startswith("do_") and v is True and k not in STEPS
     ]
@@ -60,22 +117,30 @@ def _of_transformers(settings):
     if not settings.get("do_resize", True):
         raise ValueError("do_resize is false, but all images must get one size")
     cropped = bool(settings.get("do_center_crop", False))
-    size = _size(settings["size"], square=not cropped or kind.startswith(SQUARE))
-    crop = _size(settings.get("crop_size", settings["size"]), square=True) if cropped else None
-    crop = crop * 2 if crop and len(crop) == 1 else crop
+    square = kind.startswith(SQUARE) or not (cropped or kind.startswith("ConvN"))
+    size = _size(settings["size"], square=square)
+    crop = _crop(settings) if cropped else None
     if len(size) == 1 and "crop_pct" in settings:
-        size, crop = _enlarged(size, crop, settings["crop_pct"], kind)
+        size, crop = _enlarged(size[0], crop, settings["crop_pct"], kind)
     elif kind.startswith("Levit"):
         size = tuple(int(256 / 224 * side) for side in size)
     if crop is None and len(size) == 1:
         raise ValueError("size gives the shortest edge alone, but all images must get one size")
-    crop = crop or size
-    scale, offset = _values(settings, kind)
+    height, width = crop or size
     resampling = Resampling(_filter(settings["resample"]), size)
-    return Preprocessing(*crop, _mode(size), resampling, scale, offset)
+    return _prepared(height, width, resampling, _normalization(settings, kind))
 
 
-def _size(size, square):
+def _prepared(
+    height: int, width: int, resampling: Resampling, values: Normalization
+) -> Preprocessing:
+    values.checked()
+    mode = "crop" if len(resampling.size) == 1 else "stretch"
+    scale = values.scale.astype(np.float32)
+    return Preprocessing(height, width, mode, resampling, scale, values.offset.astype(np.float32))
+
+
+def _size(size: Any, square: bool) -> Size:
     """Return (edge,) or (height, width) from the forms in which sizes are written."""
     if isinstance(size, int):
         return (size, size) if square else (size,)
@@ -85,66 +150,81 @@ def _size(size, square):
         return (size["shortest_edge"],)
     if size.keys() >= {"height", "width"}:
         return size["height"], size["width"]
-    raise ValueError(f"size is {size}, expected shortest_edge, or height and width")
+    raise ValueError(f"size is {str(size)[:100]}, expected shortest_edge, or height and width")
 
 
-def _enlarged(size, crop, crop_pct, kind):
+def _crop(settings: Settings) -> Size:
+    """Return the (height, width) that is cut out."""
+    crop = _size(settings.get("crop_size", settings["size"]), square=True)
+    return crop * 2 if len(crop) == 1 else crop
+
+
+def _enlarged(edge: int, crop: Size | None, crop_pct: float, kind: str) -> tuple[Size, Size | None]:
     """Return the sizes before and of a crop that is the part `crop_pct` of a side."""
-    [edge] = size
     if kind.startswith("ConvN") and edge >= 384:
         return (edge, edge), None
     return (int(edge / crop_pct),), crop or (edge, edge)
 
 
-def _values(settings, kind):
-    """Return the scale and the offset that take values in [0, 1] to those of the network."""
-    scale, offset = np.ones(1), np.zeros(1)
+def _normalization(settings: Settings, kind: str) -> Normalization:
+    """Return what takes values in [0, 1] to those of the network."""
+    found = Normalization(np.full(1, 255.0), np.zeros(1))
     if settings.get("do_rescale", True):
-        scale = scale * 255 * settings.get("rescale_factor", 1 / 255)
-        offset = offset - bool(settings.get("rescale_offset", False))
-    else:
-        scale = scale * 255
+        factor = settings.get("rescale_factor", 1 / 255)
+        shift = 1.0 if settings.get("rescale_offset", False) else 0.0
+        found = Normalization(found.scale * factor, found.offset - shift)
     divided_again = kind.startswith("EfficientNet") and settings.get("include_top", True)
     if settings.get("do_normalize", "image_mean" in settings):
-        scale, offset = _normalized(scale, offset, settings["image_mean"], settings["image_std"])
+        found = found.then(settings["image_mean"], settings["image_std"])
     if divided_again:
-        scale, offset = _normalized(scale, offset, 0, settings["image_std"])
-    return _checked(scale), _checked(offset)
+        found = found.then(0, settings["image_std"])
+    return found
 
 
-def _normalized(scale, offset, mean, std):
-    mean, std = (np.array(value, np.float64).reshape(-1) for value in (mean, std))
-    with np.errstate(divide="ignore", invalid="ignore"):  # refused afterwards
-        return scale / std, (offset - mean) / std
-
-
-def _checked(values):
-    if values.size not in (1, 3) or not np.isfinite(values).all():
-        raise ValueError(f"its means and deviations give {values}, expected 1 or 3 finite numbers")
-    return values.astype(np.float32)
-
-
-def _filter(resample):
+def _filter(resample: Any) -> str:
     """Return the name of a filter of Pillow from its number or its name."""
     if isinstance(resample, int) and 0 <= resample < len(FILTERS):
         return FILTERS[resample]
-    if resample == "random":  # of timm, for training
-        return "bilinear"
-    return str(resample)
+    return str(resample)[:100]
 
 
-def _mode(size):
-    return "crop" if len(size) == 1 else "stretch"
-
-
-def _of_timm(settings):
+def _of_timm(settings: Settings) -> Preprocessing:
     _, height, width = settings["input_size"]
-    mode, part = settings.get("crop_mode") or "center", settings.get("crop_pct") or 0.875
-    size = math.floor(height / part), math.floor(width / part)
+    mode = settings.get("crop_mode") or "center"
+    part = settings.get("crop_pct") or 0.875
+    size: Size = (math.floor(height / part), math.floor(width / part))
     if mode not in ("center", "squash") or (mode == "center" and size[0] != size[1]):
         raise ValueError(f"crop_mode {mode} of {height} x {width} pixels is not supported")
-    size = size if mode == "squash" else size[:1]
-    scale, offset = _normalized(np.ones(1), np.zeros(1), settings["mean"], settings["std"])
-    resampling = Resampling(_filter(settings["interpolation"]), size, "torchvision")
-    values = _checked(scale), _checked(offset)
-    return Preprocessing(height, width, _mode(size), resampling, *values)
+    if mode == "center":
+        size = size[:1]
+    filter_name = settings["interpolation"]
+    if filter_name == "random":  # in training
+        filter_name = "bilinear"
+    values = UNCHANGED.then(settings["mean"], settings["std"])
+    return _prepared(height, width, Resampling(_filter(filter_name), size, "torchvision"), values)
+
+
+def _of_open_clip(
+    settings: Settings, side: Any, fixed: tuple[int | None, int | None]
+) -> Preprocessing:
+    """As `image_transform` of open_clip for inference; `side` is that of its model."""
+    stated = settings.get("size") or side
+    if stated is None and None not in fixed:
+        stated = list(fixed)
+    if stated is None:
+        raise KeyError("size")
+    height, width = _size(stated, square=True)
+    mode = settings.get("resize_mode") or "shortest"
+    size: Size = (height, width)
+    if mode == "shortest" and height == width:
+        size = (height,)
+    elif mode != "squash":
+        raise ValueError(f"resize_mode {mode} of {height} x {width} pixels is not supported")
+    filter_name = settings.get("interpolation") or "bicubic"
+    if filter_name == "random":  # in training
+        filter_name = "bicubic"
+    clip = with_defaults({}, "CLIP")
+    mean = settings.get("mean") or clip["image_mean"]
+    std = settings.get("std") or clip["image_std"]
+    resampling = Resampling(_filter(filter_name), size, "torchvision")
+    return _prepared(height, width, resampling, UNCHANGED.then(mean, std))

@@ -16,8 +16,8 @@ from tqdm import tqdm
 
 from pyimagesearch.datasets import folder
 from pyimagesearch.datasets.catalog import open_source
-from pyimagesearch.encoders.encoder import Encoder
-from pyimagesearch.encoders.encoding import warn_unreadable
+from pyimagesearch.encoders.encoder import Encoder, finite_rows
+from pyimagesearch.encoders.encoding import Encoded, no_code_reason, warn_unreadable, without_nan
 
 ROWS_PER_BATCH = 64
 ROWS_PER_BLOCK = 1024  # encoded again if a worker is lost, at most
@@ -46,6 +46,10 @@ class Worker:
             codes[found.rows] = self._encoder.encode(found.images)
             if found.digests is not None:
                 digests[found.rows] = found.digests
+        if dataset.file_stats is not None:
+            no_code = no_code_reason(self._encoder.model)
+            for row in np.flatnonzero(~finite_rows(codes)):
+                dataset.unreadable[ids[row]] = no_code
         reasons = np.array([dataset.unreadable.get(id, "") for id in ids])
         return {"row": batch["row"], "code": codes, "digest": digests, "reason": reasons}
 
@@ -99,7 +103,8 @@ def encode_on_cluster(dataset, rows, encoder):
                 dataset.unreadable |= dict(bad)
                 warn_unreadable(bad)
                 digests = None if dataset.file_stats is None else batch["digest"][good]
-                yield batch["row"][good], batch["code"][good], digests
+                encoded = Encoded(batch["row"][good], batch["code"][good], digests)
+                yield without_nan(dataset, encoded, encoder.model)
                 bar.update(len(batch["row"]))
     except ray.exceptions.RayError as error:
         reason = " ".join(str(error).split())[-300:]

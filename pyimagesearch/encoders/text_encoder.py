@@ -1,22 +1,40 @@
 """Text encoders: a text network and its tokenizer in one ONNX file, from words to codes."""
 
 import json
-from typing import NamedTuple
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
-from pyimagesearch.encoders.onnx_session import open_session, run_session
+from pyimagesearch.encoders.interruptible import run_interruptibly
+from pyimagesearch.encoders.onnx_session import NetworkBytes, open_session, run_session
+from pyimagesearch.encoders.tokenizer_files import require_safe_tokenizer
+from pyimagesearch.files import printable
 
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+    from tokenizers import Encoding
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 # Keys of metadata entries of the ONNX file.
 TOKENIZER_KEY, SETTINGS_KEY = "tokenizer.json", "text_settings.json"
-INPUTS = {"input_ids", "attention_mask", "token_type_ids"}
-# The output of texts that is compared with one of images; others have the same name.
-COUNTERPARTS = {"image_embeds": "text_embeds"}
-LENGTHS = {"clip": 77, "siglip": 64, "siglip2": 64}  # tokens of a text, by "model_type"
-MAX_LENGTH = 4096  # tokenizers without a limit state one of 10 ** 30
+TOKEN_INPUTS = ("input_ids", "text")  # in lower case
+MASKS = ("attention_mask", "token_type_ids")
+MAX_LENGTH = 4096  # tokens of a text; tokenizers without a limit state one of 10 ** 30
+MAX_TOKEN = 2**31 - 1
+MAX_TOKENIZER = 64 << 20  # characters of a tokenizer.json
+MAX_CHARACTERS = 4000  # of a text; no limit of tokens leaves room for more
+TOKENIZING_SECONDS = 20
 
 
-class TextSettings(NamedTuple):
+@dataclass(frozen=True)
+class TextSettings:
     """How a text becomes the input of a network.
 
     `length` is the number of tokens that it is cut or padded to by `padding`, a token number, or
@@ -29,109 +47,111 @@ class TextSettings(NamedTuple):
     lower: bool
     seen: bool
 
+    def __post_init__(self) -> None:
+        has_length = type(self.length) is int and 0 < self.length <= MAX_LENGTH
+        if not (has_length or self.length is None):
+            raise ValueError(f"expected texts of up to {MAX_LENGTH:,} tokens")
+        if type(self.padding) is not int or not 0 <= self.padding <= MAX_TOKEN:
+            raise ValueError(f"expected a token number up to {MAX_TOKEN} as padding")
+        if type(self.lower) is not bool or type(self.seen) is not bool:
+            raise ValueError("expected true or false as lower and as seen")
+
 
 class TextEncoder:
     """A text network with its tokenizer, as `text_network` returns it; `name` is for messages."""
 
-    def __init__(self, onnx, name):
+    def __init__(self, onnx: NetworkBytes, name: str) -> None:
         """Open the network; raise ValueError if it is damaged, ImportError without tokenizers."""
         try:
             from tokenizers import Tokenizer
         except ImportError:
             raise ImportError("--text needs tokenizers: pip install tokenizers") from None
-        self.name, self._session = name, open_session(bytes(onnx), name)
+        self.name = name
+        self._session = open_session(onnx, name)
         stored = self._session.get_modelmeta().custom_metadata_map
         try:
+            text = stored[TOKENIZER_KEY]
+            if len(text) > MAX_TOKENIZER:
+                raise ValueError(f"its tokenizer has more than {MAX_TOKENIZER >> 20} MB")
             self._settings = TextSettings(**json.loads(stored[SETTINGS_KEY]))
-            self._tokenizer = Tokenizer.from_str(stored[TOKENIZER_KEY])
+            require_safe_tokenizer(json.loads(text))
+            self._tokenizer = _guarded(partial(Tokenizer.from_str, text))
             self._tokenizer.no_padding()
-            if self._settings.length:
-                self._tokenizer.enable_truncation(self._settings.length)
-        except Exception as error:  # tokenizers raises a bare Exception
-            reason = " ".join(str(error).split())[:200]
+            limit = self._settings.length or MAX_LENGTH
+            _guarded(partial(self._tokenizer.enable_truncation, limit))
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            reason = printable(" ".join(str(error).split()))[:200]
             raise ValueError(f"the text encoder of {name} is damaged: {reason}") from error
 
-    def encode(self, texts):
-        """Return the codes of texts, float32 (len(texts), dim), of length 1."""
-        return np.concatenate([self._encode(text) for text in texts])
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return the codes of texts, float32 (len(texts), dim), of length 1.
 
-    def _encode(self, text):
+        Warns of texts that are longer than the network reads. Raises ValueError for a text without
+        words.
+        """
+        empty = [text for text in texts if not text.strip()]
+        if empty:
+            raise ValueError("a text to search for has no words: say what the pictures show")
+        encodings = [self._tokens(text) for text in texts]
+        cut = sum(
+            bool(encoding.overflowing) or len(text) > MAX_CHARACTERS
+            for encoding, text in zip(encodings, texts, strict=True)
+        )
+        if cut:
+            limit = self._settings.length or MAX_LENGTH
+            logger.warning(
+                f"{cut} of {len(texts)} texts are cut: {self.name} reads the first {limit} tokens, "
+                "which are words or parts of them"
+            )
+        return np.concatenate([self._code(encoding.ids) for encoding in encodings])
+
+    def _tokens(self, text: str) -> "Encoding":
+        text = text[:MAX_CHARACTERS]
+        if self._settings.lower:
+            text = text.lower()
+        # `encode_batch`, unlike `encode`, lets other threads run meanwhile.
+        call = partial(_guarded, partial(self._tokenizer.encode_batch, [text]))
+        try:
+            [encoding] = run_interruptibly(call, lambda: None, TOKENIZING_SECONDS)
+        except TimeoutError:
+            raise ValueError(
+                f"the tokenizer of {self.name} took more than {TOKENIZING_SECONDS} s for a text"
+            ) from None
+        return encoding
+
+    def _code(self, tokens: list[int]) -> NDArray[np.float32]:
         settings = self._settings
-        tokens = self._tokenizer.encode(text.lower() if settings.lower else text).ids
         length = settings.length or max(1, len(tokens))
+        if len(tokens) > length:
+            raise ValueError(f"the tokenizer of {self.name} gives more than {length} tokens")
         row = np.full((1, length), settings.padding)
         row[0, : len(tokens)] = tokens
         mask = (np.arange(length) < len(tokens)) | settings.seen
         return run_text_network(self._session, row, mask[np.newaxis], self.name)
 
 
-def run_text_network(session, tokens, mask, name):
+def _guarded(call: Callable[[], T]) -> T:
+    """Return `call()`; what tokenizers raises, a bare Exception or a panic, becomes ValueError."""
+    try:
+        return call()
+    except (KeyboardInterrupt, SystemExit, MemoryError):
+        raise
+    except BaseException as error:  # PanicException is no Exception
+        reason = printable(" ".join(str(error).split()))[:200]
+        raise ValueError(f"its tokenizer fails: {reason}") from None
+
+
+def run_text_network(
+    session: "InferenceSession", tokens: NDArray[Any], mask: NDArray[np.bool_], name: object
+) -> NDArray[np.float32]:
     """Return the codes, float32 (1, dim), of token numbers and which of them are text, (1, n)."""
-    values = {"input_ids": tokens, "attention_mask": mask, "token_type_ids": np.zeros_like(tokens)}
     types = {"tensor(int64)": np.int64, "tensor(int32)": np.int32}
-    inputs = {
-        node.name: values[node.name].astype(types.get(node.type, np.int64))
-        for node in session.get_inputs()
-    }
+    inputs = {}
+    for node in session.get_inputs():
+        values = np.zeros_like(tokens)  # of "token_type_ids"
+        if node.name.lower() in TOKEN_INPUTS:
+            values = tokens
+        elif node.name == "attention_mask":
+            values = mask
+        inputs[node.name] = values.astype(types.get(node.type, np.int64))
     return run_session(session, inputs, name)
-
-
-def text_network(model, image_output, files):
-    """Return the text encoder for an image network, bytes of ONNX, and the dimension of its codes.
-
-    `model` is a ModelProto that takes `input_ids`, `image_output` the output that gives the codes
-    of images, and `files` the ExportedFiles with the tokenizer. Raises ValueError when they do not
-    fit together.
-    """
-    import onnx
-
-    from pyimagesearch.encoders import onnx_graph as graph
-
-    output, tokenizer = COUNTERPARTS.get(image_output, image_output), files.settings(TOKENIZER_KEY)
-    if not tokenizer:
-        raise ValueError(f"{files.folder} has no {TOKENIZER_KEY}")
-    names = [node.name for node in model.graph.output]
-    if output not in names:
-        raise ValueError(
-            f"it has no output {output} to compare with {image_output}, only {', '.join(names)}"
-        )
-    others = graph.required_inputs(model.graph, output) - INPUTS
-    if others:
-        raise ValueError(f"its output {output} needs {', '.join(sorted(others))} besides a text")
-    inputs = graph.fed_inputs(model.graph)
-    settings = _settings(files, tokenizer, graph.shape_of(inputs["input_ids"]))
-    copy = graph.pruned(model, output)
-    graph.append_steps(copy, [graph.NORMALIZE])
-    entries = {TOKENIZER_KEY: json.dumps(tokenizer), SETTINGS_KEY: json.dumps(settings._asdict())}
-    onnx.helper.set_model_props(copy, entries)
-    data = copy.SerializeToString()
-    session = open_session(data, files.folder)
-    tokens = np.zeros((1, settings.length or 8), np.int64)
-    return data, run_text_network(session, tokens, tokens == 0, files.folder).shape[1]
-
-
-def _settings(files, tokenizer, shape):
-    """Return the TextSettings of an export; `shape` is that of the network's `input_ids`."""
-    config, own = files.settings("config.json"), files.settings("tokenizer_config.json")
-    kind = config.get("model_type", "")
-    text_config = config.get("text_config") or {}
-    stated = [own.get("model_max_length"), text_config.get("max_position_embeddings")]
-    stated = [*shape[1:], *stated, LENGTHS.get(kind)]
-    length = next((n for n in stated if type(n) is int and 0 < n <= MAX_LENGTH), None)
-    token = own.get("pad_token")
-    token = token.get("content") if isinstance(token, dict) else token
-    padding = tokenizer.get("padding") or {}
-    number = _token_number(tokenizer, token)
-    padding = padding.get("pad_id", 0) if number is None else number
-    seen = "attention_mask" not in own.get("model_input_names", ["attention_mask"])
-    lower = bool(own.get("do_lower_case")) or kind.startswith("siglip")
-    return TextSettings(length, padding, lower, seen)
-
-
-def _token_number(tokenizer, token):
-    """Return the number of a token of a tokenizer.json, or None if it has none."""
-    added = {entry["content"]: entry["id"] for entry in tokenizer.get("added_tokens") or []}
-    vocabulary = (tokenizer.get("model") or {}).get("vocab") or {}
-    if isinstance(vocabulary, list):  # of pairs of a token and its probability
-        vocabulary = {entry[0]: number for number, entry in enumerate(vocabulary)}
-    return added.get(token, vocabulary.get(token))

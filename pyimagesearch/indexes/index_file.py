@@ -48,6 +48,8 @@ def save_index(index, path, blocks=None):
         for key in ENCODER_DATASETS & data["encoder"].keys():
             data[key] = np.frombuffer(data["encoder"].pop(key), np.uint8)
         return write_hdf5(path, data, list(index.ids), blocks)
+    for key in ENCODER_DATASETS & data["encoder"].keys():
+        data["encoder"][key] = bytes(data["encoder"][key])
     features = np.ascontiguousarray(np.concatenate(list(blocks)))
     # Row numbers are integers in the pickle, as in the tutorial's own.
     ids = list(index.ids) if index.has_files else [int(id) for id in index.ids]
@@ -116,9 +118,8 @@ def _load_hdf5(path):
     data = read_hdf5(path)
     encoder, network = data.get("encoder"), data.get("onnx")
     if isinstance(encoder, dict) and isinstance(network, np.ndarray):
-        encoder["onnx"] = network.tobytes()
-        if "text" in data:
-            encoder["text"] = data["text"]  # which stays in the file until there is a text
+        # Both stay in the file, mapped, until they are needed.
+        encoder.update({key: data[key] for key in ENCODER_DATASETS & data.keys()})
     return data
 
 

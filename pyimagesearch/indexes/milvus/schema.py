@@ -14,6 +14,8 @@ from pyimagesearch.indexes.contract import Codes
 if TYPE_CHECKING:
     from pyimagesearch.indexes.milvus.client import MilvusConnection
 
+from pyimagesearch.encoders.encoder import finite_rows
+
 KNOWN = "exact, auto, HNSW32, IVF256,Flat, IVF256,SQ8, IVF256,PQ8, clusters:6 or hash:64"
 SERVER_METRICS = {"euclidean": "L2", "cosine": "COSINE"}
 LITE = {"FLAT", "HNSW", "IVF_FLAT"}  # the index types of Milvus Lite
@@ -136,4 +138,5 @@ def sample_codes(dataset: Dataset, encoder: Encoder) -> Codes:
 
     order = sorted(range(len(dataset)), key=lambda row: stable_hash(dataset.ids[row]))
     _, images, _ = dataset.read_good(order[:SAMPLE], encoder.spec)
-    return encoder.encode(images)
+    codes = encoder.encode(images)
+    return codes[finite_rows(codes)]

@@ -1,0 +1,209 @@
+"""Tokenizers as the JSON of `tokenizers`: strangers' are checked, SentencePiece's are converted.
+
+A tokenizer's regular expressions run on every text, and some take time that doubles with each
+character; its normalizers can multiply a text.
+"""
+
+import base64
+import string
+import struct
+from collections.abc import Iterator
+from typing import Any
+
+from pyimagesearch.encoders.wire import BYTES, fields
+
+MAX_STEPS = 8  # normalizers, or pre-tokenizers, one after another
+MAX_PATTERN = 300  # characters of a regular expression
+MAX_GROUPS = 3
+MAX_REPEATS = 1  # of a choice of a regular expression: +, * and {}, beside MAX_OPTIONS of "?"
+MAX_OPTIONS = 2
+# Of GPT-2, CLIP and the families of cl100k, which have two repeats in a choice.
+KNOWN_PATTERNS = frozenset(
+    (
+        r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+",
+        r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+",
+        r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+",
+        r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"
+        r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+        r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}"
+        r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+    )
+)
+PUNCTUATION = "[" + "".join(f"\\{c}" for c in string.punctuation) + "]"
+# Of sentencepiece_model.proto: fields of ModelProto, SentencePiece, TrainerSpec, NormalizerSpec.
+PIECE, TRAINER, NORMALIZER = 1, 2, 3
+PIECE_TEXT, PIECE_SCORE, PIECE_TYPE = 1, 2, 3
+TRAINER_MODEL, TRAINER_UNKNOWN = 3, 40
+NORMALIZER_CHARACTERS = 2
+UNIGRAM = 1  # of ModelType
+CONTROL, USER_DEFINED = 3, 4  # of Type
+
+
+def require_safe_tokenizer(values: dict[str, Any]) -> None:
+    """Raise ValueError for a tokenizer.json that may take undue time or memory for a text."""
+    for key in ("normalizer", "pre_tokenizer"):
+        steps = [part for part in _parts(values.get(key)) if "type" in part]
+        if len(steps) > MAX_STEPS:
+            raise ValueError(f"its {key} has more than {MAX_STEPS} steps")
+        kinds = [step["type"] for step in steps]
+        if kinds.count("Precompiled") > 1:
+            raise ValueError(f"its {key} has several steps Precompiled")
+        for step in steps:
+            _require_no_longer(step)
+    for part in _parts(values):
+        if "Regex" in part:
+            _require_quick(part["Regex"])
+
+
+def _parts(value: Any) -> Iterator[dict[str, Any]]:
+    """Yield all objects of a value from JSON; vocabularies, which are large, only as a whole."""
+    waiting = [value]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, dict):
+            yield part
+            waiting += [inner for key, inner in part.items() if key not in ("vocab", "merges")]
+        elif isinstance(part, list):
+            waiting += part
+
+
+def _require_no_longer(step: dict[str, Any]) -> None:
+    """Raise ValueError for a normalizer that replaces text by longer text."""
+    new = step.get("content", step.get("prepend", ""))
+    pattern = step.get("pattern")
+    old = pattern.get("String", " ") if isinstance(pattern, dict) else " "
+    if isinstance(new, str) and isinstance(old, str) and len(new) > max(1, len(old)):
+        raise ValueError("its normalizer replaces text by longer text")
+
+
+def _require_quick(pattern: Any) -> None:
+    """Raise ValueError for a regular expression that may take more than n ** 2 steps on n letters.
+
+    Others than the known ones may repeat one thing in each choice, and no group.
+    """
+    if not isinstance(pattern, str):
+        raise ValueError("it has a regular expression that is no text")
+    if pattern in KNOWN_PATTERNS:
+        return
+    refusal = ValueError(
+        f"its regular expression {pattern[:60]!r} is none of those that are known to be quick"
+    )
+    if len(pattern) > MAX_PATTERN:
+        raise refusal
+    groups = repeats = options = 0
+    for element in _elements(pattern):
+        if element == "|":
+            repeats = options = 0
+        groups += element == "("
+        options += element == "?"
+        repeats += element in ("+", "*", "{")
+        # A reference to a group, or a group that is repeated, takes back what it matched.
+        if repeats > MAX_REPEATS or options > MAX_OPTIONS or element in ("reference", "repeated"):
+            raise refusal
+    if groups > MAX_GROUPS:
+        raise refusal
+
+
+def _elements(pattern: str) -> Iterator[str]:
+    """Yield the elements of a regular expression: its special characters, "x" for others."""
+    position = depth = 0
+    before = ""
+    while position < len(pattern):
+        element = pattern[position]
+        position += 1
+        if element == "\\":
+            escaped = pattern[position : position + 1]
+            position += 1
+            if escaped in ("p", "P") and pattern[position : position + 1] == "{":
+                position = pattern.find("}", position) + 1 or len(pattern)
+            element = "reference" if escaped.isdigit() or escaped in ("k", "g") else "x"
+        elif depth or element == "[":
+            depth += (element == "[") - (element == "]")
+            element = "x"
+        elif element == "(" and pattern[position : position + 1] == "?":
+            position += 2  # of (?: and (?! and the like
+        if before == ")" and element in ("+", "*", "{"):
+            element = "repeated"
+        yield element
+        before = element
+
+
+def tokenizer_of_siglip(model: bytes) -> dict[str, Any]:
+    """Return the tokenizer.json for the SentencePiece model of SigLIP.
+
+    As `SiglipTokenizer` of transformers does, punctuation is removed, and the token that ends a
+    text is added. Raises ValueError when it is not a complete Unigram model with this token.
+    """
+    vocabulary: list[tuple[str, float]] = []
+    added = []
+    characters = b""
+    unknown = 0
+    kind = UNIGRAM
+    for one in fields(memoryview(model)):
+        if one.kind != BYTES:
+            continue
+        if one.number == PIECE:
+            text, score, piece_type = _piece(one.content)
+            if piece_type in (CONTROL, USER_DEFINED):
+                added.append(_added_token(text, len(vocabulary), piece_type == CONTROL))
+            vocabulary.append((text, score))
+        for inner in fields(one.content) if one.number in (TRAINER, NORMALIZER) else ():
+            if (one.number, inner.number) == (TRAINER, TRAINER_MODEL):
+                kind = inner.integer
+            if (one.number, inner.number) == (TRAINER, TRAINER_UNKNOWN):
+                unknown = inner.integer
+            if (one.number, inner.number) == (NORMALIZER, NORMALIZER_CHARACTERS):
+                characters = bytes(inner.content)
+    ends = [number for number, (text, _) in enumerate(vocabulary) if text == "</s>"]
+    if kind != UNIGRAM or not ends:
+        raise ValueError("it is not a Unigram model with the token </s>")
+    return {
+        "version": "1.0",
+        "added_tokens": added,
+        "normalizer": {"type": "Sequence", "normalizers": _siglip_normalizers(characters)},
+        "pre_tokenizer": {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always"},
+        "post_processor": _ending("</s>", ends[0]),
+        "model": {"type": "Unigram", "unk_id": unknown, "vocab": vocabulary},
+    }
+
+
+def _piece(content: memoryview) -> tuple[str, float, int]:
+    """Return the text, the score and the type of a SentencePiece."""
+    text, score, kind = "", 0.0, 1
+    for one in fields(content):
+        if one.number == PIECE_TEXT:
+            text = bytes(one.content).decode("utf-8", "replace")
+        elif one.number == PIECE_SCORE and len(one.content) == 4:
+            [score] = struct.unpack("<f", one.content)
+        elif one.number == PIECE_TYPE:
+            kind = one.integer
+    return text, score, kind
+
+
+def _added_token(text: str, number: int, special: bool) -> dict[str, Any]:
+    sides = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
+    return {"id": number, "content": text, "special": special, **sides}
+
+
+def _siglip_normalizers(characters: bytes) -> list[dict[str, Any]]:
+    steps: list[dict[str, Any]] = [
+        {"type": "Replace", "pattern": {"Regex": PUNCTUATION}, "content": ""},
+        {"type": "Replace", "pattern": {"Regex": r"\s+"}, "content": " "},
+        {"type": "Strip", "strip_left": True, "strip_right": True},
+    ]
+    if characters:
+        charsmap = base64.b64encode(characters).decode()
+        steps.append({"type": "Precompiled", "precompiled_charsmap": charsmap})
+    return steps
+
+
+def _ending(token: str, number: int) -> dict[str, Any]:
+    """Return the post-processor that puts a token after each text."""
+    end = {"SpecialToken": {"id": token, "type_id": 0}}
+    texts = [{"Sequence": {"id": name, "type_id": 0}} for name in ("A", "B")]
+    return {
+        "type": "TemplateProcessing",
+        "single": [texts[0], end],
+        "pair": [texts[0], end, texts[1], end],
+        "special_tokens": {token: {"id": token, "ids": [number], "tokens": [token]}},
+    }
