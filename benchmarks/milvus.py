@@ -17,10 +17,14 @@ import numpy as np
 
 from benchmarks.codes import many_codes, mnist_codes
 from pyimagesearch.datasets.catalog import open_dataset
+from pyimagesearch.datasets.dataset import FILE_STATS
 from pyimagesearch.encoders.encoder import Encoder
 from pyimagesearch.engines.exact import ExactEngine
+from pyimagesearch.indexes.contract import Records
 from pyimagesearch.indexes.milvus.client import parse_address
 from pyimagesearch.indexes.milvus.engine import MilvusEngine
+from pyimagesearch.indexes.milvus.metadata import NewCollection
+from pyimagesearch.indexes.milvus.schema import parse_engine
 from pyimagesearch.indexes.milvus.store import MilvusStore
 from pyimagesearch.pictures.input_spec import InputSpec
 
@@ -32,9 +36,16 @@ BLOCK = 50_000
 def collection_of(codes, address, engine, labels):
     """Return a new MilvusIndex of codes, once the server has built its index, and the seconds."""
     MilvusStore(address).drop()
-    dataset = open_dataset("mnist")
     encoder = Encoder(b"none", InputSpec(28, 28, 1), codes.shape[1], "none", "0" * 64)
-    index = MilvusStore(address).create(dataset, encoder, "euclidean", engine)
+    new = NewCollection(
+        name=parse_address(address).name,
+        encoder=encoder,
+        metric="euclidean",
+        engine=parse_engine(engine, encoder.dim),
+        source=open_dataset("mnist").source,
+        has_files=False,
+    )
+    index = MilvusStore(address).create(new)
     return index, upsert(index, codes, labels)
 
 
@@ -44,7 +55,9 @@ def upsert(index, codes, labels):
     for start in range(0, len(codes), BLOCK):
         rows = range(start, min(start + BLOCK, len(codes)))
         texts = [str(labels[row % len(labels)]) for row in rows]
-        index.upsert(rows, rows, texts, np.array(codes[start : rows.stop]))
+        stats = np.zeros(len(rows), FILE_STATS)
+        records = Records([str(row) for row in rows], texts, stats)
+        index.upsert(records, np.array(codes[start : rows.stop]))
     index.flush()
     return time.perf_counter() - started
 
@@ -80,7 +93,7 @@ def searches(uri):
             started = time.perf_counter()
             found.append(engine.search(query, K)[0])
             middle = time.perf_counter()
-            bare_search(client, index.name, query, params)
+            bare_search(client, index.collection, query, params)
             bare.append(1000 * (time.perf_counter() - middle))
             ours.append(1000 * (middle - started))
         recall = (np.concatenate(found) <= truth[:, -1:] * (1 + 1e-5)).mean()

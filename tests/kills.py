@@ -26,7 +26,7 @@ from pyimagesearch.engines import engine_file, factory  # noqa: F401
 from pyimagesearch.indexes import (  # noqa: F401
     hdf5,
     journal,
-    update,
+    local_writer,
 )
 from pyimagesearch.indexes.index_file import load_index
 from pyimagesearch.training.checkpoint import Checkpoint
@@ -125,7 +125,7 @@ def state(work, old, new):
     if (work / f"{name}.engine").exists():
         index = load_index(work / name)
         try:
-            engine = index.engine()
+            engine = index.engine
         except ValueError as error:
             if "was built for other codes" not in str(error):
                 raise

@@ -49,7 +49,7 @@ def index_content(path):
 
 def engine_content(path):
     index = load_index(str(path).removesuffix(".engine"))
-    engine = index.engine()
+    engine = index.engine
     distances, rows = engine.search(np.ascontiguousarray(index.codes[::50]), 10)
     return engine.name, engine.probe, distances.tobytes(), rows.tobytes()
 

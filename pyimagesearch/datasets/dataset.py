@@ -99,10 +99,6 @@ class RowIds(Sequence):
     def __eq__(self, other):
         return isinstance(other, RowIds) and len(self) == len(other)
 
-    def rows_of(self, ids):
-        """Return the rows of those of the ids that exist, as {id: row}."""
-        return {id: int(id) for id in ids if id in self}
-
     def __contains__(self, id):
         return len(id) < 20 and id.isdecimal() and str(int(id)) == id and int(id) < len(self)
 

@@ -90,9 +90,10 @@ def _build(index: LocalIndex, name: str, recall: float) -> Engine:
 
 def _check(engine: Engine) -> None:
     """Warn where an engine misses its recall."""
-    if engine.name.startswith("clusters") or engine.report.reached:
+    report = engine.report
+    if report is None or report.reached or engine.name.startswith("clusters"):
         return
     logger.warning(
-        f"{engine.name} finds {engine.report.recall_10:.3f} of the true 10 nearest at its "
-        f"widest, not {engine.report.target:g}: choose another engine where that matters"
+        f"{engine.name} finds {report.recall_10:.3f} of the true 10 nearest at its widest, not "
+        f"{report.target:g}: choose another engine where that matters"
     )

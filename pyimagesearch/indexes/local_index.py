@@ -2,7 +2,8 @@
 
 import logging
 import os
-from collections.abc import Collection, Sequence
+from bisect import bisect_left
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +20,7 @@ from pyimagesearch.indexes.pictures import pictures_of
 logger = logging.getLogger(__name__)
 
 REMEMBERED = 1_000_000  # rows of ids
+MAX_DIGITS = 19  # of the number of a row
 
 
 @dataclass
@@ -165,7 +167,7 @@ class LocalIndex:
     def pictures(self, moved_to: str | None = None) -> Pictures:
         """Return the indexed images by id; arguments and errors are those of `dataset`."""
         dataset = self._open_source(moved_to)
-        if not self.has_files:
+        if not (self.has_files or self._is_whole_array):
             dataset.with_ids(self.ids)  # raises where it lacks one of them
         if self.source is None:
             self.labels = dataset.labels
@@ -175,13 +177,17 @@ class LocalIndex:
         source = self.source or DEFAULT_SOURCE
         require_folder(source, has_files=self.has_files, moved_to=moved_to)
         dataset = open_source({**source, "name": moved_to or source["name"]}, self.has_files)
-        complete = not self.has_files and int(self.ids[-1]) == len(self) - 1
-        if complete and len(dataset) != len(self):
+        if self._is_whole_array and len(dataset) != len(self):
             raise ValueError(
                 f"the index holds {len(self):,} codes, but {dataset.source['name']} has "
                 f"{len(dataset):,} images: name the images that were indexed with --dataset"
             )
         return dataset
+
+    @property
+    def _is_whole_array(self) -> bool:
+        """Whether the ids are the numbers of all rows of an array: they ascend and differ."""
+        return not self.has_files and int(self.ids[-1]) == len(self) - 1
 
     def load(self) -> "LocalIndex":
         """Return the index with all codes in memory or mapped: this one."""
@@ -229,11 +235,22 @@ def chosen_hits(
 
 def _rows_in(ids: Sequence[str], wanted: Sequence[str]) -> dict[str, int]:
     """Return the rows of those of the wanted ids that are in a sequence of ids."""
-    own = getattr(ids, "rows_of", None)
-    if own is not None:  # of an array, whose ids are numbers
-        return own(wanted)
-    unseen = set(wanted)
-    return {id: row for row, id in enumerate(ids) if id in unseen}
+    found = {}
+    for id in wanted:
+        for row in _likely_rows(ids, id):
+            if row < len(ids) and ids[row] == id:
+                found[id] = row
+    unseen = set(wanted).difference(found)
+    if unseen:
+        found.update((id, row) for row, id in enumerate(ids) if id in unseen)
+    return found
+
+
+def _likely_rows(ids: Sequence[str], id: str) -> Iterator[int]:
+    """Yield the rows where an id is if the ids are in order: as numbers, or as text."""
+    if len(id) < MAX_DIGITS and id.isdecimal():
+        yield int(id)
+    yield bisect_left(ids, id)
 
 
 def missing_folder(name: str) -> str:

@@ -212,7 +212,7 @@ class FolderWriter:
             if kept.any():
                 assert self._so_far is not None
                 codes[kept] = self._so_far.codes[part[kept]]
-            for place in np.flatnonzero(~kept):
+            for place in np.flatnonzero(~kept).tolist():
                 codes[place] = self._code(index, start + place)
             if not np.isfinite(codes).all():  # of an index too large to be checked when opened
                 raise ValueError(

@@ -143,7 +143,7 @@ def _keep_moved(dataset: Dataset, plan: SyncPlan, so_far: Records, gone: dict[st
     """Keep the codes of new files whose content is that of one that is gone, and remove that."""
     sizes = {int(so_far.file_stats["size"][row]) for row in gone.values()}
     new = np.flatnonzero(~plan.known)
-    rows = [row for row in new if int(plan.file_stats["size"][row]) in sizes]
+    rows = [int(row) for row in new if int(plan.file_stats["size"][row]) in sizes]
     paths = {so_far.file_stats["digest"][row].tobytes(): path for path, row in gone.items()}
     for row, digest in zip(rows, _digests(dataset, rows), strict=True):
         path = paths.pop(digest.tobytes(), None)
@@ -213,7 +213,7 @@ def require_same_source(
     `name` is that of the index. A folder that was moved has the same files, by their content, and
     is no longer where it was. A `limited` dataset must not be smaller than an index of an array.
     """
-    source = index.source or DEFAULT_SOURCE
+    source: dict[str, Any] = index.source or DEFAULT_SOURCE
     new = dataset.source
     files = dataset.file_stats is not None
     if index.has_files and files:
@@ -248,7 +248,7 @@ def _has_moved(index: Index, dataset: Dataset) -> bool:
     At least half of them are there, with the same content. A folder that still exists has not
     moved: the other one is a copy.
     """
-    source = index.source or DEFAULT_SOURCE
+    source: dict[str, Any] = index.source or DEFAULT_SOURCE
     if os.path.isdir(source["name"]) or dataset.file_stats is None:
         return False
     so_far = index.records()

@@ -154,7 +154,7 @@ def _blocks(parts: Sequence[LocalIndex], order: NDArray[np.int64]) -> Iterator[C
     starts = np.cumsum([0, *(len(part) for part in parts)])
     for at in range(0, len(order), BLOCK):
         rows = order[at : at + BLOCK]
-        codes = np.empty((len(rows), parts[0].encoder.dim), np.float32)
+        codes = np.empty((len(rows), parts[0].codes.shape[1]), np.float32)
         for start, part in zip(starts, parts, strict=False):
             own = (rows >= start) & (rows < start + len(part))
             codes[own] = part.codes[rows[own] - start]

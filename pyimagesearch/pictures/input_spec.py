@@ -55,6 +55,8 @@ class InputSpec:
 
         Returns float32 in [0, 1], (height, width, channels).
         """
+        if self.accepts(picture.shape):
+            return unit_float(picture)
         if self.resampling:
             picture = self._in_colour(_to_8_bits(picture))
             return unit_float(self.resampling.apply(picture, self.height, self.width))

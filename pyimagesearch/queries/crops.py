@@ -156,7 +156,7 @@ def view_of(query: Query) -> View:
         raise ValueError("this query has no picture of its own to crop or turn")
     if isinstance(query.picture, View):
         return query.picture
-    return View(query.picture, str(query.id))
+    return View(query.picture, query.id)
 
 
 def viewed(query: Query, view: View, spec: InputSpec) -> Query:

@@ -9,6 +9,7 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
+from pyimagesearch.encoders.encoder import Encoder
 from pyimagesearch.files import printable
 from pyimagesearch.indexes.contract import Codes, Hits, Index, Pictures
 from pyimagesearch.queries.crops import in_orientation
@@ -72,7 +73,7 @@ def check_encoder(index: Index, model: str | None = None) -> None:
         )
 
 
-def _encoder_for(index: Index, model: str | None):
+def _encoder_for(index: Index, model: str | None) -> Encoder:
     if model is None:
         raise ValueError("this index has no encoder; pass its model: --model FILE")
     from pyimagesearch.encoders.export import open_encoder
@@ -170,12 +171,11 @@ def merged(parts: list[Hits], k: int | None) -> tuple[Hits, int]:
     distances = np.concatenate([part.distances for part in parts])
     ids = [id for part in parts for id in part.ids]
     numbers = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
-    places = {}
+    places: dict[str, int] = {}
     for place in np.argsort(distances, kind="stable").tolist():
         places.setdefault(ids[place], place)
     kept = list(places.values())[:k]
-    labels = None
-    if parts[0].labels is not None:
-        labels = np.concatenate([part.labels for part in parts])[kept]
+    known = [part.labels for part in parts if part.labels is not None]
+    labels = np.concatenate(known)[kept] if known else None
     nearest = int(numbers[kept[0]]) if kept else 0
     return Hits([ids[place] for place in kept], distances[kept], labels), nearest

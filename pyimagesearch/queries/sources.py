@@ -16,7 +16,7 @@ import numpy as np
 from pyimagesearch.datasets.dataset import Dataset
 from pyimagesearch.encoders.encoder import Encoder
 from pyimagesearch.files import printable
-from pyimagesearch.indexes.contract import Index, Pictures
+from pyimagesearch.indexes.contract import Codes, Index, Pictures
 from pyimagesearch.queries.crops import Look
 from pyimagesearch.queries.ids import find_ids
 from pyimagesearch.queries.query import Part, Picture, Query, Size
@@ -248,15 +248,18 @@ def combined(parts: Sequence[Part], title: str, encoder: Encoder) -> Query:
         raise ValueError(
             f"the weights of a combined query must add up to more than 0, received {title}"
         )
-    images = [part.query.image for part in parts if part.query.code is None]
-    new = iter(encoder.encode(np.stack(images)) if images else [])
-    for part in parts:
-        if part.query.code is None:
-            part.query.code = next(new)
-    codes = np.stack([part.query.code for part in parts])
+    codes = np.stack([_code_of(part.query, encoder) for part in parts])
     own = tuple(id for part in parts for id in part.query.own)
     code = weights @ codes / weights.sum()
     return Query(title, own=own, code=code, parts=tuple(parts))
+
+
+def _code_of(query: Query, encoder: Encoder) -> Codes:
+    """Return the code of a query, float32 (d,), which is encoded unless it is known."""
+    if query.code is None:
+        assert query.image is not None
+        [query.code] = encoder.encode(query.image[np.newaxis])
+    return query.code
 
 
 def _are_indexed(images: Dataset, index: Index) -> bool:
