@@ -206,3 +206,57 @@ def outputs_of(path, **inputs):
 def unit(codes):
     codes = np.asarray(codes, np.float32)
     return codes / np.linalg.norm(codes, axis=1, keepdims=True)
+
+
+def rename(path, **names):
+    """Give inputs and outputs of a network other names, {old: new}."""
+    model = onnx.load(path)
+    for value in (*model.graph.input, *model.graph.output):
+        value.name = names.get(value.name, value.name)
+    for node in model.graph.node:
+        for tensors in (node.input, node.output):
+            for i, name in enumerate(tensors):
+                tensors[i] = names.get(name, name)
+    onnx.save(model, path)
+    return path
+
+
+def place_weights(path, location, attributes=False):
+    """Move the weights of a network to a file `location` beside it; with `attributes` constants."""
+    model = onnx.load(path)
+    if attributes:
+        for tensor in model.graph.initializer:
+            constant = helper.make_node("Constant", [], [tensor.name], value=tensor)
+            model.graph.node.insert(0, constant)
+        del model.graph.initializer[:]
+    tensors = list(model.graph.initializer)
+    tensors += [a.t for node in model.graph.node for a in node.attribute if a.name == "value"]
+    file = path.parent / location
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with open(file, "wb") as weights:
+        for tensor in tensors:
+            data = tensor.raw_data
+            entries = {"location": location, "offset": weights.tell(), "length": len(data)}
+            weights.write(data)
+            tensor.ClearField("raw_data")
+            tensor.data_location = TensorProto.EXTERNAL
+            for key, value in entries.items():
+                tensor.external_data.add(key=key, value=str(value))
+    path.write_bytes(model.SerializeToString())
+    return file
+
+
+def sentencepiece_model(pieces=("<unk>", "</s>", *(f"▁{word}" for word in WORDS))):
+    """A SentencePiece model, of which 0 stands for unknown pieces and 1 ends a text."""
+
+    def field(number, content):
+        return bytes([number << 3 | 2, len(content)]) + content
+
+    data = b""
+    for i, piece in enumerate(pieces):
+        kind = {0: 2, 1: 3}.get(i, 1)  # unknown, control, normal
+        score = np.float32(-i).tobytes()
+        content = field(1, piece.encode()) + b"\x15" + score + bytes([3 << 3, kind])
+        data += field(1, content)
+    trainer = bytes([3 << 3, 1])  # Unigram
+    return data + field(2, trainer)

@@ -10,6 +10,7 @@ import pytest
 import index_images
 import search
 from pyimagesearch.encoders.export import open_encoder
+from pyimagesearch.encoders.tokenizer_files import KNOWN_PATTERNS, PUNCTUATION
 from pyimagesearch.indexes.stores import open_store
 from tests import onnx_exports as exports
 from tests.scripts import error_of, run
@@ -196,3 +197,133 @@ def test_a_damaged_text_encoder_in_an_index_is_an_error_of_one_line(tmp_path):
         encoder.__dict__.pop("_text_encoder", None)
         with pytest.raises(ValueError, match=r"encoder of .* (is damaged|cannot be run)"):
             encoder.encode_texts(["red"])
+
+
+def test_texts_that_are_cut_are_told_once(tmp_path, caplog):
+    exports.save_clip(tmp_path)
+    encoder = open_encoder(tmp_path)
+    encoder.encode_texts(["red " * 12])
+    assert "cut" not in caplog.text
+    encoder.encode_texts(["red " * 13, "blue", "green " * 40])
+    [warning] = [record.message for record in caplog.records if "are cut" in record.message]
+    assert warning.startswith("2 of 3 texts are cut:")
+    assert "first 12 tokens" in warning
+
+
+@pytest.mark.parametrize("text", ["", "  ", "\n\t"])
+def test_a_text_without_words_is_no_query(tmp_path, text):
+    exports.save_clip(tmp_path)
+    with pytest.raises(ValueError, match="has no words"):
+        open_encoder(tmp_path).encode_texts(["red", text])
+
+
+def with_entries(encoder, settings=None, tokenizer=None):
+    """Return the text network of an encoder with other settings or another tokenizer."""
+    model = onnx.load_from_string(encoder.text)
+    for entry in model.metadata_props:
+        values = json.loads(entry.value)
+        changes = settings if entry.key == "text_settings.json" else tokenizer
+        entry.value = json.dumps({**values, **(changes or {})})
+    return model.SerializeToString()
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({"length": 10**9}, "texts of up to 4,096 tokens"),
+        ({"length": 0}, "texts of up to 4,096 tokens"),
+        ({"length": True}, "texts of up to 4,096 tokens"),
+        ({"padding": 10**30}, "a token number up to"),
+        ({"padding": -1}, "a token number up to"),
+        ({"padding": "0"}, "a token number up to"),
+        ({"lower": 1}, "true or false as lower"),
+        ({"seen": None}, "true or false as lower"),
+        ({"more": 1}, "unexpected keyword"),
+    ],
+)
+def test_settings_of_texts_in_an_index_have_limits(tmp_path, settings, reason):
+    exports.save_clip(tmp_path)
+    encoder = open_encoder(tmp_path)
+    encoder.text = with_entries(encoder, settings=settings)
+    with pytest.raises(ValueError, match=f"text encoder of .* is damaged.*{reason}"):
+        encoder.encode_texts(["red"])
+
+
+def split(pattern):
+    step = {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Removed", "invert": False}
+    return {"pre_tokenizer": step}
+
+
+def normalizers(*steps):
+    return {"normalizer": {"type": "Sequence", "normalizers": list(steps)}}
+
+
+LONGER = {"type": "Replace", "pattern": {"String": "a"}, "content": "a" * 10}
+CATASTROPHIC = (r"(a+)+$", r"(a|a)*b", r"(?:a|aa)+$", r"a*a*a*a*b", r"(a)\1", r"a?a?a?a?a?aaaaa")
+CATASTROPHIC += (r"[[](a+)+$", r"(a*|b)(a*|b)a*", r"(a+){9}", r"(?<x>a)\k<x>")
+
+
+@pytest.mark.parametrize(
+    ("tokenizer", "reason"),
+    [
+        *[(split(pattern), "its regular expression") for pattern in CATASTROPHIC],
+        (split("x" * 1000), "its regular expression"),
+        (split("(a)(b)(c)(d)"), "its regular expression"),
+        (split(5), "is no text"),
+        (normalizers(LONGER), "replaces text by longer text"),
+        (normalizers({"type": "Prepend", "prepend": "a" * 99}), "replaces text by longer text"),
+        (normalizers(*[{"type": "NFC"}] * 9), "has more than 8 steps"),
+        ({"model": {"type": "WordLevel", "vocab": 5}}, "its tokenizer fails"),
+        ({"model": {"type": "Unigram", "vocab": [], "unk_id": 10**30}}, "its tokenizer fails"),
+        ({"padding": {"pad_id": 10**30}}, "its tokenizer fails"),
+    ],
+)
+def test_a_tokenizer_of_a_stranger_has_limits(tmp_path, tokenizer, reason):
+    exports.save_clip(tmp_path)
+    encoder = open_encoder(tmp_path)
+    encoder.text = with_entries(encoder, tokenizer=tokenizer)
+    with pytest.raises(ValueError, match=f"text encoder of .* is damaged: .*{reason}"):
+        encoder.encode_texts(["a" * 60])
+
+
+def test_a_tokenizer_of_an_export_has_the_same_limits(tmp_path, caplog):
+    exports.save_clip(tmp_path)
+    values = json.loads((tmp_path / "tokenizer.json").read_text())
+    exports.write_json(tmp_path / "tokenizer.json", {**values, **split(r"(a+)+$")})
+    assert open_encoder(tmp_path).text is None
+    assert "its regular expression '(a+)+$' is none of those" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        *sorted(KNOWN_PATTERNS),
+        r"\s+",
+        r" {2,}",
+        PUNCTUATION,
+        r"[!\"#$%&'()*+,\-.\/:;<=>?@\[\\\]^_`{|}~]",
+        r"[^\s\p{L}\p{N}]+|\p{N}",
+    ],
+)
+def test_regular_expressions_of_known_tokenizers_are_used(tmp_path, pattern):
+    exports.save_clip(tmp_path)
+    encoder = open_encoder(tmp_path)
+    encoder.text = with_entries(encoder, tokenizer=split(pattern))
+    assert encoder.encode_texts(["it's a red flower, isn't it? 12345"]).shape == (1, encoder.dim)
+
+
+def test_a_panic_of_the_tokenizer_is_an_error_of_one_line(tmp_path, monkeypatch):
+    class PanicException(BaseException):
+        pass
+
+    exports.save_clip(tmp_path)
+    encoder = open_encoder(tmp_path)
+    encoder.encode_texts(["red"])
+
+    class Panics:
+        def encode_batch(self, texts):
+            raise PanicException("at\nsome\x1b place")
+
+    monkeypatch.setattr(encoder._text_encoder, "_tokenizer", Panics())
+    with pytest.raises(ValueError, match=r"its tokenizer fails: at some\\x1b place"):
+        encoder.encode_texts(["red"])

@@ -187,9 +187,9 @@ def test_the_network_in_an_hdf5_index_stays_in_its_file(tmp_path):
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"dim": 0}, "codes of 1 to 65,536 dimensions"),
-        ({"dim": 10**9}, "codes of 1 to 65,536 dimensions"),
-        ({"dim": True}, "codes of 1 to 65,536 dimensions"),
+        ({"dim": 0}, "codes of 1 to 1,048,576 dimensions"),
+        ({"dim": 10**9}, "codes of 1 to 1,048,576 dimensions"),
+        ({"dim": True}, "codes of 1 to 1,048,576 dimensions"),
         ({"model": "x" * 5000}, "expected model of its encoder as text"),
         ({"model_sha256": 5}, "expected model_sha256 of its encoder as text"),
         ({"onnx": "text"}, "expected the network onnx of its encoder as bytes"),

@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 
 # Pixels encoded at once: the layers of a network such as VGG16 take some 500 bytes a pixel.
 MAX_PIXELS = 2**20
-MAX_DIM = 65_536  # of codes: VGG16 without pooling has 25,088
+MAX_DIM = 2**20  # of codes: VGG16 without pooling has 25,088
+MAX_BATCH_VALUES = 2**27  # of the images that a network takes at once, 512 MB
+MAX_BYTES = 2**31 - 1  # of an ONNX file: a limit of protocol buffers
 MAX_NAME = 4096  # characters of the name of a model file
 FIELDS = ("onnx", "spec", "dim", "model", "model_sha256")  # of an encoder in an index
 
@@ -57,12 +59,21 @@ class Encoder:
     text: NetworkSource | None = None
     threads: int = 0
 
+    def __post_init__(self) -> None:
+        if type(self.dim) is not int or not 0 < self.dim <= MAX_DIM:
+            raise ValueError(
+                f"expected codes of 1 to {MAX_DIM:,} dimensions from {self.model}, received "
+                f"{str(self.dim)[:20]}"
+            )
+
     @classmethod
     def from_onnx(cls, path: str | Path) -> Self:
         """Read an encoder from an ONNX file as `save_onnx` writes it.
 
         Raises OSError when the file cannot be read, ValueError when it is not such an encoder.
         """
+        if Path(path).stat().st_size > MAX_BYTES:
+            raise ValueError(f"cannot use {path} as an encoder: it has more than 2 GB")
         data = Path(path).read_bytes()
         content, entry, expected = data.rpartition(CHECKSUM_ENTRY)
         if len(expected) == 64 and entry and sha256(content).hexdigest().encode() != expected:
@@ -99,8 +110,6 @@ class Encoder:
         for key in ("model", "model_sha256"):
             if not isinstance(values[key], str) or len(values[key]) > MAX_NAME:
                 raise ValueError(f"expected {key} of its encoder as text")
-        if type(values["dim"]) is not int or not 0 < values["dim"] <= MAX_DIM:
-            raise ValueError(f"expected codes of 1 to {MAX_DIM:,} dimensions")
         return cls(**{**values, "spec": InputSpec.from_dict(values["spec"])})
 
     def to_dict(self) -> dict[str, Any]:
@@ -160,6 +169,10 @@ class Encoder:
         source, *_ = self._session.get_inputs()
         codes = np.empty((len(images), self.dim), np.float32)
         fixed = source.shape[0] if isinstance(source.shape[0], int) else None
+        if fixed and fixed * np.prod(self.spec.shape, dtype=np.float64) > MAX_BATCH_VALUES:
+            raise ValueError(
+                f"the encoder of {self.model} takes {fixed:,} images at once, too many"
+            )
         step = fixed or max(1, MAX_PIXELS // (self.spec.height * self.spec.width))
         for start in range(0, len(images), step):
             part = images[start : start + step]
@@ -199,7 +212,8 @@ class Encoder:
 
 def finite_rows(codes: Codes) -> NDArray[np.bool_]:
     """Return which codes are of numbers alone, without NaN and infinity, bool (n,)."""
-    return np.isfinite(codes).all(axis=1)
+    finite: NDArray[np.bool_] = np.all(np.isfinite(codes), axis=1)
+    return finite
 
 
 def network_bytes(source: NetworkSource) -> NetworkBytes:

@@ -8,9 +8,10 @@ import numpy as np
 
 from pyimagesearch.encoders import onnx_edit as edit
 from pyimagesearch.encoders import onnx_graph as graph
+from pyimagesearch.encoders.encoder import MAX_BATCH_VALUES
 from pyimagesearch.encoders.onnx_files import ExportedFiles
 from pyimagesearch.encoders.onnx_session import open_session, run_session
-from pyimagesearch.encoders.preprocessing import Preprocessing, read_preprocessing
+from pyimagesearch.encoders.preprocessing import MAX_SIDE, Preprocessing, read_preprocessing
 from pyimagesearch.encoders.text_export import text_network
 from pyimagesearch.pictures.input_spec import InputSpec
 
@@ -110,6 +111,8 @@ def _without_settings(
         f"{height} x {width} pixels in [0, 1]"
     )
     _require_size(files, image, image_size or (height, width), "")
+    if max(height, width) > MAX_SIDE:
+        raise ValueError(f"{files.image} takes images of more than {MAX_SIDE:,} pixels a side")
     one = np.ones(1, np.float32)
     zero = np.zeros(1, np.float32)
     return Preprocessing(height, width, resize_mode or "letterbox", None, one, zero)
@@ -144,7 +147,10 @@ def _rebuilt(
 def _output_shape(onnx: bytes, image: graph.ImageInput, size: Size, name: Path) -> tuple[int, ...]:
     session = open_session(onnx, name)
     [source] = session.get_inputs()
-    images = np.full((image.batch or 1, *size, image.channels), 0.5, np.float32)
+    shape = (image.batch or 1, *size, image.channels)
+    if np.prod(shape, dtype=np.float64) > MAX_BATCH_VALUES:
+        raise ValueError(f"{name} takes images of the shape {shape} at once, too many")
+    images = np.full(shape, 0.5, np.float32)
     return run_session(session, {source.name: images}, name).shape
 
 

@@ -135,8 +135,8 @@ def run_session(
         ) from None
     except Exception as error:  # ONNX Runtime raises types of its own
         raise ValueError(f"the encoder of {name} cannot be run: {_one_line(error)}") from None
-    if not isinstance(output, np.ndarray):
-        raise ValueError(f"the encoder of {name} gives no array: use another model")
+    if not isinstance(output, np.ndarray) or output.dtype.kind not in "fiu":
+        raise ValueError(f"the encoder of {name} gives no array of numbers: use another model")
     return output
 
 

@@ -8,12 +8,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pyimagesearch.encoders.processor_defaults import with_defaults
+from pyimagesearch.files import printable
 from pyimagesearch.pictures.resampling import FILTERS, Resampling
 
 # Steps that are reproduced, apart from do_thumbnail and the like, which are refused where true.
 STEPS = {"do_resize", "do_center_crop", "do_rescale", "do_normalize", "do_convert_rgb"}
 SQUARE = ("DeiT", "Beit")  # an integer as their size means both sides, in spite of the crop
 
+MAX_REASON = 300  # characters of a message about a value
 MAX_SIDE = 4096  # pixels of the images of a network
 # Factors of values in [0, 1]: others come from deviations that no pictures have.
 MIN_FACTOR, MAX_FACTOR = 1e-6, 1e5
@@ -85,11 +87,16 @@ def read_preprocessing(
             raise ValueError(f"expected images of up to {MAX_SIDE:,} pixels, received {found[:2]}")
         return found
     except KeyError as error:
-        raise ValueError(f"{name} has no {error.args[0]}") from None
+        raise ValueError(f"{name} has no {_short(error.args[0])}") from None
     except (AttributeError, TypeError, OverflowError, ZeroDivisionError) as error:
-        raise ValueError(f"{name} has a value of the wrong type: {error}") from error
+        raise ValueError(f"{name} has a value of the wrong type: {_short(error)}") from error
     except ValueError as error:
-        raise ValueError(f"{name}: {error}") from error
+        raise ValueError(f"{name}: {_short(error)}") from error
+
+
+def _short(error: object) -> str:
+    """Return a message, which may hold any value of a file, fit for a line."""
+    return printable(" ".join(str(error).split()))[:MAX_REASON]
 
 
 def _of_any_library(settings: Settings, fixed: tuple[int | None, int | None]) -> Preprocessing:

@@ -90,9 +90,10 @@ def _require_quick(pattern: Any) -> None:
     )
     if len(pattern) > MAX_PATTERN:
         raise refusal
-    groups = repeats = options = 0
+    groups = repeats = options = level = 0
     for element in _elements(pattern):
-        if element == "|":
+        level += (element == "(") - (element == ")")
+        if element == "|" and level == 0:
             repeats = options = 0
         groups += element == "("
         options += element == "?"
@@ -126,6 +127,8 @@ def _elements(pattern: str) -> Iterator[str]:
             element = "repeated"
         yield element
         before = element
+    if depth:  # what looked like letters in brackets may be something else
+        yield "reference"
 
 
 def tokenizer_of_siglip(model: bytes) -> dict[str, Any]:
