@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     k = args.max_results
     if k is None and args.max_distance is None:
         k = MAX_RESULTS
-    answers = search_queries(reader.queries(), index, Wanted(k, args.max_distance))
+    answers = search_queries(reader.queries(), index, Wanted(k, args.max_distance, args.expand))
 
     # Imported while the images are loaded in the background: a search should start at once.
     from pyimagesearch.show.reporter import Reporter

@@ -136,3 +136,49 @@ def test_a_training_that_was_killed_goes_on(name, flags, phases, tmp_path):
         assert float(row["val_loss"]) == before["val_loss"]
     assert model.is_file()
     assert not Path(checkpoint).exists()
+
+
+VIEWS = BEFORE / "views"
+VIEWS_EXPECTED = json.loads((VIEWS / "expected.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("name", ["views.h5", "views.pickle"])
+def test_an_index_of_views_and_its_engine_find_what_they_found(name, capsys):
+    messages = check_search(capsys, VIEWS / name, VIEWS_EXPECTED[name], "--dataset", PICTURES)
+    assert ("searching by HNSW8" in messages) == (name == "views.pickle")
+
+
+@pytest.mark.parametrize("model", ["views.keras", "views.onnx"])
+def test_a_model_of_views_gives_the_codes_it_gave(model, tmp_path):
+    path = tmp_path / "again.h5"
+    assert run(index_images, "-m", VIEWS / model, "-i", path, "--dataset", PICTURES) == 0
+    before, now = load_index(VIEWS / "views.h5"), load_index(path)
+    np.testing.assert_allclose(now.codes, before.codes, atol=1e-5)
+
+
+@lite
+def test_a_collection_of_views_is_searched_rebuilt_and_brought_up_to_date(tmp_path, capsys):
+    shutil.unpack_archive(VIEWS / "views.db.tar.gz", tmp_path, filter="data")
+    collection = tmp_path / "views.db"
+    check_search(capsys, collection, VIEWS_EXPECTED["views.db"], "--dataset", PICTURES)
+    pictures = shutil.copytree(PICTURES, tmp_path / "pictures")
+    flags = ["-i", collection, "--dataset", pictures]
+    assert run(index_images, *flags, "--checksum") == 0
+    assert "added 0, changed 0, removed 0, kept 24" in capsys.readouterr().out
+    assert run(index_images, "-m", VIEWS / "views.keras", *flags, "--rebuild") == 0
+    check_search(capsys, collection, VIEWS_EXPECTED["views.db"])
+
+
+def test_a_training_of_views_that_was_killed_goes_on(tmp_path):
+    checkpoint, model = tmp_path / "goes_on.h5.checkpoint.npz", tmp_path / "goes_on.h5"
+    with np.load(VIEWS / checkpoint.name) as file:
+        arrays = dict(file)
+    state = json.loads(str(arrays["state"]))
+    assert state["epoch"] == 2
+    state["settings"]["dataset"] = str(PICTURES)  # the folder was /tmp/pictures then
+    np.savez(checkpoint, **{**arrays, "state": np.array(json.dumps(state))})
+    outputs = ["-m", model, "-v", tmp_path / "v.png", "-p", tmp_path / "p.png"]
+    flags = ["--dataset", PICTURES, "--filters", 6, "--latent-dim", 4, "--epochs", 3]
+    assert run(train_autoencoder, *outputs, *flags, "--image-size", 16, 16, "--resume") == 0
+    assert model.is_file()
+    assert not checkpoint.exists()

@@ -11,6 +11,7 @@ from pyimagesearch.indexes.contract import Hits
 from pyimagesearch.indexes.local_index import LocalIndex
 from pyimagesearch.pictures.input_spec import InputSpec
 from pyimagesearch.queries import sources
+from pyimagesearch.queries.expansion import expanded
 from pyimagesearch.queries.query import Answer, Part, Query
 from pyimagesearch.queries.sources import QueryOptions, QueryReader, combined, split_weight
 
@@ -139,3 +140,12 @@ def test_a_minus_is_the_picture_on_standard_input(tmp_path, monkeypatch):
     stdin.buffer.seek(0)
     with pytest.raises(ValueError, match="more than 10 bytes"):
         list(reader(tmp_path, paths=["-"]).queries())
+
+
+def test_expansion_moves_a_code_towards_its_neighbours_by_the_cube_of_their_cosine():
+    code = np.array([2, 0], np.float32)
+    near = np.array([[0.6, 0.8], [-1, 0]], np.float32)  # cosines .6 and -1, which counts as 0
+    direction = np.array([1 + 0.216 * 0.6, 0.216 * 0.8])
+    expected = 2 * direction / np.linalg.norm(direction)
+    np.testing.assert_allclose(expanded(code, near), expected, rtol=1e-6)
+    np.testing.assert_array_equal(expanded(np.zeros(2, np.float32), near), [0, 0])

@@ -25,7 +25,7 @@ NEEDS = {
 }
 EXCLUDES = {
     "evaluate": ("duplicates", *QUERY_FLAGS, "max_distance", "paths", "output", *LOOKS),
-    "duplicates": ("model", *QUERY_FLAGS, "probe", *LOOKS),
+    "duplicates": ("model", *QUERY_FLAGS, "expand", "probe", *LOOKS),
     "query": ("seed",),
     "query_id": ("seed",),
     "combine": ("any_orientation",),
@@ -70,6 +70,8 @@ def parse_args(argv=None):
     text = "results within this distance only; without -k, all of them"
     add("--max-distance", type=cli.non_negative_float, metavar="D", help=text)
     add("--metric", choices=METRICS, help="distance to rank by (default: the index's)")
+    text = "search again by each query moved towards its K nearest; see docs/cli.md"
+    add("--expand", type=positive_int, metavar="K", help=text)
     text = "search width of an approximate engine: clusters, efSearch or candidates"
     add("--probe", type=positive_int, metavar="N", help=text)
 

@@ -13,6 +13,7 @@ from pyimagesearch.encoders.encoder import Encoder
 from pyimagesearch.files import printable
 from pyimagesearch.indexes.contract import Codes, Hits, Index, Pictures
 from pyimagesearch.queries.crops import in_orientation
+from pyimagesearch.queries.expansion import expanded
 from pyimagesearch.queries.query import Answer, Query
 
 logger = logging.getLogger(__name__)
@@ -24,11 +25,13 @@ QUERIES_PER_BATCH = 64
 class Wanted:
     """Which results are wanted: the `k` nearest, those at most `within` away, or what meets both.
 
-    None means no such limit; one of them is set.
+    None means no such limit; one of them is set. With `expand`, each query is first moved towards
+    that number of its neighbours; see `expansion`.
     """
 
     k: int | None = None
     within: float | None = None
+    expand: int | None = None
 
 
 def open_pictures(
@@ -109,6 +112,8 @@ def _search_batch(batch: list[Query], index: Index, wanted: Wanted) -> Iterator[
         return
     together = np.concatenate([codes for _, codes in pairs])
     skip = [query.own for query, codes in pairs for _ in codes]
+    if wanted.expand:
+        together = _expanded(together, index, skip, wanted.expand)
     found = iter(index.search(together, wanted.k, within=wanted.within, skip=skip))
     for query, codes in pairs:
         own_hits = list(islice(found, len(codes)))
@@ -118,6 +123,17 @@ def _search_batch(batch: list[Query], index: Index, wanted: Wanted) -> Iterator[
             continue
         hits, number = merged(own_hits, wanted.k)
         yield Answer(in_orientation(query, number, codes[number]), hits)
+
+
+def _expanded(codes: Codes, index: Index, skip: list[tuple[str, ...]], count: int) -> Codes:
+    """Return codes, float32 (q, d), each moved towards its `count` nearest neighbours."""
+    hits = index.search(codes, count, skip=skip)
+    return np.stack(
+        [
+            expanded(code, index.codes_of(own.ids)) if own.ids else code
+            for code, own in zip(codes, hits, strict=True)
+        ]
+    )
 
 
 def _is_finite(query: Query, codes: Codes) -> bool:
