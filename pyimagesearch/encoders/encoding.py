@@ -120,7 +120,8 @@ def encode_with_network(
     Returns the rows that could be read, int64 (k,), and their codes, float32 (k, d). Raises
     ValueError when none can be read.
     """
-    good, codes = [], []
+    good = []
+    codes = []
     for start in range(0, len(rows), batch_size):
         read, images, _ = dataset.read_good(rows[start : start + batch_size], spec)
         if len(read):

@@ -28,12 +28,20 @@ MESSAGES: Mapping[str, Mapping[int, str]] = {
     "tensor": {13: "entry"},
     "entry": {},
 }
-NODE_INPUT, NODE_OUTPUT, NODE_OPERATOR, NODE_DOMAIN = 1, 2, 4, 7
-FUNCTION_NAME, FUNCTION_DOMAIN = 1, 10
+FUNCTION_NAME = 1
+FUNCTION_DOMAIN = 10
+NODE_INPUT = 1
+NODE_OUTPUT = 2
+NODE_OPERATOR = 4
+NODE_DOMAIN = 7
 ATTRIBUTE_INTEGER = 3
-TENSOR_TYPE, TENSOR_INT64, TENSOR_NAME, TENSOR_RAW = 2, 7, 8, 9
+TENSOR_TYPE = 2
+TENSOR_INT64 = 7
+TENSOR_NAME = 8
+TENSOR_RAW = 9
 TENSOR_LOCATION = 14
-ENTRY_KEY, ENTRY_VALUE = 1, 2
+ENTRY_KEY = 1
+ENTRY_VALUE = 2
 
 
 @dataclass
@@ -117,7 +125,9 @@ def _too_many_nodes(model: Message) -> str | None:
         return min(total + sizes.get(name, 1), MAX_NODES + 1)
 
     count = sum(size(graph, 0) for graph in model.of_kind("graph"))
-    return f"it has more than {MAX_NODES:,} operations" if count > MAX_NODES else None
+    if count > MAX_NODES:
+        return f"it has more than {MAX_NODES:,} operations"
+    return None
 
 
 def _called(message: Message, domain: int, name: int) -> str:

@@ -262,4 +262,6 @@ def is_export(path: str | Path) -> bool:
 
 def model_fingerprint(path: str | Path) -> str:
     """Return the `model_sha256` of the encoder that `open_encoder` makes of a model."""
-    return ExportedFiles(path).fingerprint() if is_export(path) else sha256_of(path)
+    if is_export(path):
+        return ExportedFiles(path).fingerprint()
+    return sha256_of(path)

@@ -57,7 +57,8 @@ def find_image_input(graph: GraphProto, name: object = "the network") -> ImageIn
     """
     inputs = fed_inputs(graph)
     found = {key: shape_of(node) for key, node in inputs.items() if len(shape_of(node)) == 4}
-    found = {"pixel_values": found["pixel_values"]} if "pixel_values" in found else found
+    if "pixel_values" in found:
+        found = {"pixel_values": found["pixel_values"]}
     if len(found) != 1:
         shapes = ", ".join(f"{key} {shape_of(node)}" for key, node in inputs.items()) or "none"
         raise ValueError(
@@ -85,8 +86,9 @@ def find_image_input(graph: GraphProto, name: object = "the network") -> ImageIn
 
 def shape_of(node: ValueInfoProto) -> list[int | None]:
     """Return the shape of an input or output: positive integers, None where any will do."""
-    dims = node.type.tensor_type.shape.dim
-    return [d.dim_value if d.HasField("dim_value") and d.dim_value > 0 else None for d in dims]
+    # `dim_value` is 0 where a side has a name or nothing instead.
+    sides = [dim.dim_value for dim in node.type.tensor_type.shape.dim]
+    return [side if side > 0 else None for side in sides]
 
 
 def choose_output(graph: GraphProto, given: Sequence[str], name: object = "the network") -> str:

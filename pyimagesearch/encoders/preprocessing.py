@@ -18,7 +18,8 @@ SQUARE = ("DeiT", "Beit")  # an integer as their size means both sides, in spite
 MAX_REASON = 300  # characters of a message about a value
 MAX_SIDE = 4096  # pixels of the images of a network
 # Factors of values in [0, 1]: others come from deviations that no pictures have.
-MIN_FACTOR, MAX_FACTOR = 1e-6, 1e5
+MIN_FACTOR = 1e-6
+MAX_FACTOR = 1e5
 
 Settings = Mapping[str, Any]
 Size = tuple[int, ...]  # the shorter side, or (height, width)

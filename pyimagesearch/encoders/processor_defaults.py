@@ -6,9 +6,13 @@ The values are those of `__init__` in `image_processing_*.py` of transformers 4.
 from collections.abc import Mapping
 from typing import Any
 
-NEAREST, BILINEAR, BICUBIC = 0, 2, 3  # as Pillow numbers them
-CLIP_MEAN, CLIP_STD = [0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711]
-IMAGENET_MEAN, IMAGENET_STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
+NEAREST = 0  # as Pillow numbers its filters
+BILINEAR = 2
+BICUBIC = 3
+CLIP_MEAN = [0.48145466, 0.4578275, 0.40821073]
+CLIP_STD = [0.26862954, 0.26130258, 0.27577711]
+IMAGENET_MEAN = [0.485, 0.456, 0.406]
+IMAGENET_STD = [0.229, 0.224, 0.225]
 HALF = [0.5, 0.5, 0.5]  # called IMAGENET_STANDARD_MEAN and _STD there
 SUFFIXES = ("Fast", "ImageProcessor", "FeatureExtractor")
 

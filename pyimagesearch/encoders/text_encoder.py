@@ -23,7 +23,8 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 # Keys of metadata entries of the ONNX file.
-TOKENIZER_KEY, SETTINGS_KEY = "tokenizer.json", "text_settings.json"
+TOKENIZER_KEY = "tokenizer.json"
+SETTINGS_KEY = "text_settings.json"
 TOKEN_INPUTS = ("input_ids", "text")  # in lower case
 MASKS = ("attention_mask", "token_type_ids")
 MAX_LENGTH = 4096  # tokens of a text; tokenizers without a limit state one of 10 ** 30

@@ -8,9 +8,10 @@ import base64
 import string
 import struct
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
-from pyimagesearch.encoders.wire import BYTES, fields
+from pyimagesearch.encoders.wire import BYTES, Field, fields
 
 MAX_STEPS = 8  # normalizers, or pre-tokenizers, one after another
 MAX_PATTERN = 300  # characters of a regular expression
@@ -30,13 +31,20 @@ KNOWN_PATTERNS = frozenset(
     )
 )
 PUNCTUATION = "[" + "".join(f"\\{c}" for c in string.punctuation) + "]"
-# Of sentencepiece_model.proto: fields of ModelProto, SentencePiece, TrainerSpec, NormalizerSpec.
-PIECE, TRAINER, NORMALIZER = 1, 2, 3
-PIECE_TEXT, PIECE_SCORE, PIECE_TYPE = 1, 2, 3
-TRAINER_MODEL, TRAINER_UNKNOWN = 3, 40
+# Fields of ModelProto, SentencePiece, TrainerSpec and NormalizerSpec in sentencepiece_model.proto.
+PIECES = 1
+TRAINER = 2
+NORMALIZER = 3
+PIECE_TEXT = 1
+PIECE_SCORE = 2
+PIECE_TYPE = 3
+TRAINER_MODEL = 3
+TRAINER_UNKNOWN = 40
 NORMALIZER_CHARACTERS = 2
 UNIGRAM = 1  # of ModelType
-CONTROL, USER_DEFINED = 3, 4  # of Type
+NORMAL = 1  # of Type
+CONTROL = 3
+USER_DEFINED = 4
 
 
 def require_safe_tokenizer(values: dict[str, Any]) -> None:
@@ -131,56 +139,64 @@ def _elements(pattern: str) -> Iterator[str]:
         yield "reference"
 
 
+@dataclass(frozen=True)
+class Piece:
+    """A piece of a SentencePiece model: its text, its score, and its type."""
+
+    text: str = ""
+    score: float = 0.0
+    kind: int = NORMAL
+
+
 def tokenizer_of_siglip(model: bytes) -> dict[str, Any]:
     """Return the tokenizer.json for the SentencePiece model of SigLIP.
 
     As `SiglipTokenizer` of transformers does, punctuation is removed, and the token that ends a
     text is added. Raises ValueError when it is not a complete Unigram model with this token.
     """
-    vocabulary: list[tuple[str, float]] = []
-    added = []
-    characters = b""
-    unknown = 0
-    kind = UNIGRAM
-    for one in fields(memoryview(model)):
-        if one.kind != BYTES:
-            continue
-        if one.number == PIECE:
-            text, score, piece_type = _piece(one.content)
-            if piece_type in (CONTROL, USER_DEFINED):
-                added.append(_added_token(text, len(vocabulary), piece_type == CONTROL))
-            vocabulary.append((text, score))
-        for inner in fields(one.content) if one.number in (TRAINER, NORMALIZER) else ():
-            if (one.number, inner.number) == (TRAINER, TRAINER_MODEL):
-                kind = inner.integer
-            if (one.number, inner.number) == (TRAINER, TRAINER_UNKNOWN):
-                unknown = inner.integer
-            if (one.number, inner.number) == (NORMALIZER, NORMALIZER_CHARACTERS):
-                characters = bytes(inner.content)
-    ends = [number for number, (text, _) in enumerate(vocabulary) if text == "</s>"]
-    if kind != UNIGRAM or not ends:
+    parts = [one for one in fields(memoryview(model)) if one.kind == BYTES]
+    pieces = [_piece(one.content) for one in parts if one.number == PIECES]
+    settings = {
+        (one.number, inner.number): inner
+        for one in parts
+        if one.number in (TRAINER, NORMALIZER)
+        for inner in fields(one.content)
+    }
+    nothing = Field(0, 0, 0, memoryview(b""))
+    kind = settings.get((TRAINER, TRAINER_MODEL))
+    ends = [number for number, piece in enumerate(pieces) if piece.text == "</s>"]
+    if not ends or (kind is not None and kind.integer != UNIGRAM):
         raise ValueError("it is not a Unigram model with the token </s>")
+    characters = settings.get((NORMALIZER, NORMALIZER_CHARACTERS), nothing).content
     return {
         "version": "1.0",
-        "added_tokens": added,
-        "normalizer": {"type": "Sequence", "normalizers": _siglip_normalizers(characters)},
+        "added_tokens": [
+            _added_token(piece.text, number, piece.kind == CONTROL)
+            for number, piece in enumerate(pieces)
+            if piece.kind in (CONTROL, USER_DEFINED)
+        ],
+        "normalizer": {"type": "Sequence", "normalizers": _siglip_normalizers(bytes(characters))},
         "pre_tokenizer": {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always"},
         "post_processor": _ending("</s>", ends[0]),
-        "model": {"type": "Unigram", "unk_id": unknown, "vocab": vocabulary},
+        "model": {
+            "type": "Unigram",
+            "unk_id": settings.get((TRAINER, TRAINER_UNKNOWN), nothing).integer,
+            "vocab": [(piece.text, piece.score) for piece in pieces],
+        },
     }
 
 
-def _piece(content: memoryview) -> tuple[str, float, int]:
-    """Return the text, the score and the type of a SentencePiece."""
-    text, score, kind = "", 0.0, 1
+def _piece(content: memoryview) -> Piece:
+    piece = Piece()
     for one in fields(content):
         if one.number == PIECE_TEXT:
-            text = bytes(one.content).decode("utf-8", "replace")
+            piece = replace(piece, text=bytes(one.content).decode("utf-8", "replace"))
         elif one.number == PIECE_SCORE and len(one.content) == 4:
             [score] = struct.unpack("<f", one.content)
+            piece = replace(piece, score=score)
         elif one.number == PIECE_TYPE:
-            kind = one.integer
-    return text, score, kind
+            piece = replace(piece, kind=one.integer)
+    return piece
 
 
 def _added_token(text: str, number: int, special: bool) -> dict[str, Any]:

@@ -13,7 +13,8 @@ COUNT = 4
 LONG_SECONDS = 10  # for all of them; then one alone is enough, as each takes seconds
 SMALLEST_DIFFERENCE = 1e-6  # between codes of different images, relative to their length
 # Differences between two codes of one image, as parts of those between images and of the length.
-PART_OF_DIFFERENCE, PART_OF_LENGTH = 0.05, 0.005
+PART_OF_DIFFERENCE = 0.05
+PART_OF_LENGTH = 0.005
 # Operators that round to whole numbers by the largest value of a batch, on purpose.
 BATCH_ROUNDING = {"DynamicQuantizeLinear", "DynamicQuantizeMatMul", "DynamicQuantizeLSTM"}
 ROUNDING_FACTOR = 10  # how much larger differences may be with these
