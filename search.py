@@ -52,7 +52,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     k = args.max_results
     if k is None and args.max_distance is None:
         k = MAX_RESULTS
-    answers = search_queries(reader.queries(), index, Wanted(k, args.max_distance, args.expand))
+    wanted = Wanted(k, args.max_distance, args.expand)
+    answers = search_queries(reader.queries(), index, wanted, reader.unreadable)
 
     # Imported while the images are loaded in the background: a search should start at once.
     from pyimagesearch.show.reporter import Reporter
@@ -74,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             projection = project_index(answers, loaded, in_rows, reporter.label, args.map)
         report_results(answers, reporter, line_form(args), views_of(args, reporter, projection))
     if reader.unreadable:
-        count = len(args.query or args.query_id)
+        count = len(args.query or args.query_id or reader.unreadable)
         raise ValueError(
             f"{len(reader.unreadable)} of {count} queries could not be read: see the warnings"
         )

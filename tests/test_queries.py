@@ -5,6 +5,7 @@ import io
 import numpy as np
 import pytest
 from picture_files import ENCODED, fill
+from PIL import Image
 
 from pyimagesearch.datasets.dataset import FILE_STATS
 from pyimagesearch.indexes.contract import Hits
@@ -13,6 +14,7 @@ from pyimagesearch.pictures.input_spec import InputSpec
 from pyimagesearch.queries import sources
 from pyimagesearch.queries.expansion import expanded
 from pyimagesearch.queries.query import Answer, Part, Query
+from pyimagesearch.queries.ranking import Wanted, search_queries
 from pyimagesearch.queries.sources import QueryOptions, QueryReader, combined, split_weight
 
 SPEC = InputSpec(8, 8, 3)
@@ -149,3 +151,29 @@ def test_expansion_moves_a_code_towards_its_neighbours_by_the_cube_of_their_cosi
     expected = 2 * direction / np.linalg.norm(direction)
     np.testing.assert_allclose(expanded(code, near), expected, rtol=1e-6)
     np.testing.assert_array_equal(expanded(np.zeros(2, np.float32), near), [0, 0])
+
+
+class Broken(Sums):
+    """An encoder that has no code for black pictures."""
+
+    dim = 8
+
+    def encode(self, images):
+        codes = images.mean(axis=(2, 3))
+        codes[~images.any(axis=(1, 2, 3))] = np.nan
+        return codes
+
+
+def test_a_query_without_a_code_does_not_suppress_the_others(tmp_path):
+    fill(tmp_path, "a.png")
+    Image.new("RGB", (8, 8)).save(tmp_path / "black.png")
+    index = LocalIndex(np.zeros((1, 8), np.float32), ["0"], source=None)
+    index.encoder = Broken()
+    queries = [
+        Query(name, image=SPEC.prepare(np.asarray(Image.open(tmp_path / name).convert("RGB"))))
+        for name in ("black.png", "a.png")
+    ]
+    failed = {}
+    [answer] = search_queries(queries, index, Wanted(1), failed)
+    assert answer.query.id == "a.png"
+    assert list(failed) == ["black.png"]

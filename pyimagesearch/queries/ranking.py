@@ -19,6 +19,7 @@ from pyimagesearch.queries.query import Answer, Query
 logger = logging.getLogger(__name__)
 
 QUERIES_PER_BATCH = 64
+NOT_FINITE = "the model gives it a code with NaN or infinity"
 
 
 @dataclass(frozen=True)
@@ -91,23 +92,34 @@ def _encoder_for(index: Index, model: str | None) -> Encoder:
     return encoder
 
 
-def search_queries(queries: Iterable[Query], index: Index, wanted: Wanted) -> Iterator[Answer]:
+def search_queries(
+    queries: Iterable[Query],
+    index: Index,
+    wanted: Wanted,
+    failed: dict[str, str] | None = None,
+) -> Iterator[Answer]:
     """Yield the Answer to each query: the nearest images of the index, without the query's own.
 
     A query with orientations is answered in the one that its nearest hit belongs to, with the
-    nearest hits over all of them. A query without a finite code is left out with a warning.
+    nearest hits over all of them. A query without a finite code is left out with a warning, and
+    added to `failed`, ids and reasons.
     """
     waiting = iter(queries)
     while batch := list(islice(waiting, QUERIES_PER_BATCH)):
-        yield from _search_batch(batch, index, wanted)
+        pairs = []
+        for query, codes in zip(batch, _codes(batch, index), strict=True):
+            if np.isfinite(codes).all():
+                pairs.append((query, codes))
+                continue
+            logger.warning(f"{printable(query.id)}: {NOT_FINITE}")
+            if failed is not None:
+                failed[query.id] = NOT_FINITE
+        yield from _search_batch(pairs, index, wanted)
 
 
-def _search_batch(batch: list[Query], index: Index, wanted: Wanted) -> Iterator[Answer]:
-    pairs = [
-        (query, codes)
-        for query, codes in zip(batch, _codes(batch, index), strict=True)
-        if _is_finite(query, codes)
-    ]
+def _search_batch(
+    pairs: list[tuple[Query, Codes]], index: Index, wanted: Wanted
+) -> Iterator[Answer]:
     if not pairs:
         return
     together = np.concatenate([codes for _, codes in pairs])
@@ -134,13 +146,6 @@ def _expanded(codes: Codes, index: Index, skip: list[tuple[str, ...]], count: in
             for code, own in zip(codes, hits, strict=True)
         ]
     )
-
-
-def _is_finite(query: Query, codes: Codes) -> bool:
-    if np.isfinite(codes).all():
-        return True
-    logger.warning(f"{printable(query.id)}: the model gives it a code with NaN or infinity")
-    return False
 
 
 def _codes(queries: list[Query], index: Index) -> list[Codes]:

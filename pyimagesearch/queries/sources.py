@@ -13,6 +13,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from pyimagesearch.datasets.catalog import DEFAULT_SOURCE
 from pyimagesearch.datasets.dataset import Dataset
 from pyimagesearch.encoders.encoder import Encoder
 from pyimagesearch.files import printable
@@ -26,6 +27,7 @@ logger = logging.getLogger(__name__)
 
 SPARE = 20  # random pictures tried beyond twice the number asked for, where some cannot be read
 AS_IT_IS = Look()
+LIGHT_ON_DARK = "mnist"
 MAX_INPUT = 1 << 28  # bytes of a picture from standard input
 
 
@@ -145,7 +147,20 @@ class QueryReader:
             return 255 - pixels if invert else pixels
 
         # Decoded as by indexing, so that an indexed picture is at distance 0 from itself.
-        return self._options.look(Query(path, picture=picture), self._spec)
+        query = self._options.look(Query(path, picture=picture), self._spec)
+        if not invert and self._is_dark_on_light(query):
+            logger.warning(
+                f"{printable(path)} is dark on light, but the indexed digits are light on dark: "
+                "add --invert"
+            )
+        return query
+
+    def _is_dark_on_light(self, query: Query) -> bool:
+        """Whether a query is likely to be ink on paper, and the index is of white digits."""
+        source = self._index.source or DEFAULT_SOURCE
+        if source["name"] != LIGHT_ON_DARK or query.image is None:
+            return False
+        return bool(query.image.mean() > 0.5)
 
     # --- pictures of the index, and its test images
 
