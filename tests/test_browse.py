@@ -20,8 +20,8 @@ from pyimagesearch.datasets.catalog import open_dataset
 from pyimagesearch.indexes.stores import open_store
 from pyimagesearch.metric import get_metric
 from pyimagesearch.queries.crops import Crop
-from pyimagesearch.queries.ranking import search_queries
-from pyimagesearch.queries.sources import choose_queries
+from pyimagesearch.queries.ranking import Wanted, search_queries
+from pyimagesearch.queries.sources import QueryOptions, QueryReader
 from pyimagesearch.show.montage import Grid, tile
 from pyimagesearch.show.reporter import Reporter
 from tests.scripts import MODEL, ROOT, run
@@ -30,12 +30,12 @@ from tests.scripts import MODEL, ROOT, run
 def start(path, *ids, k=None, max_distance=None, **reporting):
     """Return a Session over an index file that begins with indexed pictures."""
     index = open_store(path).open()
-    gallery, engine = index.gallery(), index.engine()
-    queries, _ = choose_queries(gallery, index.encoder, ids=list(ids))
+    pictures = index.pictures()
+    queries = QueryReader(index, pictures, QueryOptions(ids=ids)).queries()
     first = k or (225 if max_distance is None else None)
-    found = search_queries(queries, index, index.encoder, engine, first, max_distance)
-    reporter = Reporter(gallery, max_distance=max_distance, **reporting)
-    return Session(found, index, index.encoder, engine, reporter, k, max_distance)
+    answers = search_queries(queries, index, Wanted(first, max_distance))
+    reporter = Reporter(pictures, max_distance=max_distance, **reporting)
+    return Session(answers, index, reporter, max_results=k, max_distance=max_distance)
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def folder_index(tmp_path_factory):
 
 def state(session):
     step = session.step
-    return step.base.id, step.query.view, step.alike, step.unlike, step.results.rows.tolist()
+    return step.base.id, step.query.view, step.liked, step.disliked, step.answer.hits.ids
 
 
 # --- sessions
@@ -68,23 +68,23 @@ def state(session):
 def test_a_chosen_picture_is_searched_for_by_its_code_without_reading_or_encoding(
     small_index, session, monkeypatch
 ):
-    row = session.row(3)
-    expected = start(small_index, str(row))
-    monkeypatch.setattr(session.reporter.gallery, "picture", None)
-    monkeypatch.setattr(session.reporter.gallery, "read", None)
-    monkeypatch.setattr(session.encoder, "encode", None)
-    session.choose(row)
-    assert session.step.base.id == str(row)
+    id = session.id_of(3)
+    expected = start(small_index, id)
+    monkeypatch.setattr(session.reporter.pictures, "picture", lambda *arguments: 1 / 0)
+    monkeypatch.setattr(session.index.encoder, "encode", None)
+    session.choose(id)
+    assert session.step.base.id == id
     assert session.step.base.label == expected.step.base.label
-    assert session.page.rows.tolist() == expected.page.rows.tolist()
-    assert row not in session.page.rows
-    np.testing.assert_allclose(session.page.distances, expected.page.distances, atol=1e-3)
+    found, wanted = session.page.hits, expected.page.hits
+    assert found.ids == wanted.ids
+    assert id not in found.ids
+    np.testing.assert_allclose(found.distances, wanted.distances, atol=1e-3)
 
 
 def test_the_way_back_leads_to_the_first_query(session):
     before = state(session)
-    session.choose(session.row(1))
-    session.mark(session.row(2), True)
+    session.choose(session.id_of(1))
+    session.like(session.id_of(2))
     session.rotate()
     for _ in range(3):
         assert state(session) != before
@@ -116,80 +116,78 @@ def test_feedback_is_rocchios_weighted_mean():
     # For cosine only directions count: lengths of 1, 1, 1 and 1.
     moved = feedback_code(code, alike, unlike, get_metric("cosine"))
     np.testing.assert_allclose(moved, [0.85 / 1.6, 0.75 / 1.6], rtol=1e-6)
-    assert feedback_text(2, 1) == "2 alike (weight 0.375 each), 1 unlike (weight -0.15)"
+    assert feedback_text(2, 1) == "2 liked (weight 0.375 each), 1 disliked (weight -0.15)"
     assert feedback_text(0, 0) == ""
 
 
 def test_marks_move_the_query_and_a_second_mark_takes_the_first_away(session):
     before = state(session)
-    alike, unlike = session.row(200), session.row(1)
-    session.mark(alike, True)
-    assert session.step.results.rows.tolist().index(alike) < 199
-    assert session.step.query.view == "1 alike (weight 0.75)"
-    session.mark(unlike, False)
-    assert (session.mark_of(alike), session.mark_of(unlike)) == (True, False)
-    session.mark(alike, False)
-    assert session.step.query.view == "2 unlike (weight -0.075 each)"
-    session.mark(alike, False)
-    session.mark(unlike, False)
+    liked, disliked = session.id_of(200), session.id_of(1)
+    session.like(liked)
+    assert session.answer.hits.ids.index(liked) < 199
+    assert session.step.query.view == "1 liked (weight 0.75)"
+    session.dislike(disliked)
+    assert (session.mark_of(liked), session.mark_of(disliked)) == (True, False)
+    session.dislike(liked)
+    assert session.step.query.view == "2 disliked (weight -0.075 each)"
+    session.dislike(liked)
+    session.dislike(disliked)
     assert state(session) == before
-    session.mark(alike, True)
-    session.choose(alike)
-    assert session.mark_of(alike) is None
+    session.like(liked)
+    session.choose(liked)
+    assert session.mark_of(liked) is None
 
 
 def test_pages_go_on_beyond_the_first_results(session):
-    [(_, more)] = search_queries(
-        [session.step.query], session.index, session.encoder, session.engine, 400
-    )
+    [more] = search_queries([session.step.query], session.index, Wanted(400))
     session.page_size = 100
-    rows = session.page.rows.tolist()
+    rows = session.page.hits.ids
     for _ in range(3):
         session.next_page()
-        rows += session.page.rows.tolist()
-    assert rows == more.rows.tolist()
+        rows += session.page.hits.ids
+    assert rows == more.hits.ids
     assert session.tooltip(400).startswith(f"400: {rows[-1]}, distance ")
     session.previous_page()
     assert session.first == 200
     session.page_size = 1000
-    session.step = session.step.__class__(session.step.base, session.step.query, more)
+    session._step = session.step.__class__(session.step.base, more)
     session.next_page()
-    assert len(session.page.rows) == 999  # 2,000 without the query itself
+    assert len(session.page.hits.ids) == 999  # 2,000 without the query itself
     with pytest.raises(ValueError, match="no more results"):
         session.next_page()
 
 
 def test_results_end_at_a_distance(small_index):
-    limit = float(start(small_index, "7").step.results.distances[9]) + 1e-3
+    limit = float(start(small_index, "7").answer.hits.distances[9]) + 1e-3
     session = start(small_index, "7", k=4, max_distance=limit)
-    sizes = [len(session.page.rows)]
+    sizes = [len(session.page.hits.ids)]
     with pytest.raises(ValueError, match="no more results"):
         while True:
             session.next_page()
-            sizes.append(len(session.page.rows))
+            sizes.append(len(session.page.hits.ids))
     assert sizes == [4, 4, 2]
 
 
 def test_four_turns_and_two_flips_are_the_picture_itself(session):
-    rows = session.page.rows.tolist()
+    rows = session.page.hits.ids
     session.rotate()
     assert session.step.query.view == "turned 90 degrees"
-    assert session.page.rows.tolist() != rows
+    assert session.page.hits.ids != rows
     for _ in range(3):
         session.rotate()
     session.flip()
     session.flip()
     assert session.step.query.view == ""
-    assert session.page.rows.tolist() == rows
+    assert session.page.hits.ids == rows
 
 
 def test_a_part_is_encoded_anew_and_keeps_the_marks(session):
-    session.mark(session.row(1), True)
+    session.like(session.id_of(1))
     session.crop(Crop(0, 0, 14, 28))
     picture = open_dataset("mnist", "train").picture(7)[:, :14]
-    [code] = session.encoder.encode(session.encoder.spec.prepare(picture)[np.newaxis])
+    [code] = session.index.encoder.encode(session.index.encoder.spec.prepare(picture)[np.newaxis])
     np.testing.assert_allclose(session.step.base.code, code, atol=1e-5)
-    assert session.step.query.view == "crop 0,0,14,28, 1 alike (weight 0.75)"
+    assert session.step.query.view == "crop 0,0,14,28, 1 liked (weight 0.75)"
     np.testing.assert_array_equal(session.step.query.picture(), picture)
 
 
@@ -197,9 +195,9 @@ def test_an_action_that_fails_changes_nothing(session):
     before = state(session)
     for action in (
         lambda: session.crop(Crop(20, 20, 20, 20)),
-        lambda: session.row(0),
-        lambda: session.row(226),
-        lambda: session.open(session.row(1)),
+        lambda: session.id_of(0),
+        lambda: session.id_of(226),
+        lambda: session.open(session.id_of(1)),
         session.previous_page,
     ):
         with pytest.raises(ValueError, match=r"\w"):
@@ -209,24 +207,24 @@ def test_an_action_that_fails_changes_nothing(session):
 
 def test_a_combined_query_has_no_picture_to_crop(small_index):
     index = open_store(small_index).open()
-    gallery = index.gallery()
-    queries, _ = choose_queries(gallery, index.encoder, ids=["1", "2:2"], combined=True)
-    found = search_queries(queries, index, index.encoder, index.engine(), 225)
-    session = Session(found, index, index.encoder, index.engine(), Reporter(gallery))
+    pictures = index.pictures()
+    reader = QueryReader(index, pictures, QueryOptions(ids=["1", "2:2"], combine=True))
+    answers = search_queries(reader.queries(), index, Wanted(225))
+    session = Session(answers, index, Reporter(pictures))
     with pytest.raises(ValueError, match="no picture of its own"):
         session.rotate()
-    session.mark(session.row(1), True)
+    session.like(session.id_of(1))
     assert Sheet(session).draw()[8:120, 8:120].any()  # its parts are drawn
 
 
 def test_of_a_vanished_file_the_code_is_still_there(folder_index, caplog):
     session = start(folder_index, "digit 7/0.png")
-    path = session.reporter.gallery.path(session.row(1))
+    path = session.reporter.pictures.path(session.id_of(1))
     os.rename(path, f"{path}.gone")
     try:
         with pytest.raises(FileNotFoundError, match="no longer on disk"):
-            session.open(session.row(1))
-        session.choose(session.row(1))
+            session.open(session.id_of(1))
+        session.choose(session.id_of(1))
         before = state(session)
         with pytest.raises(OSError, match="No such file"):
             session.rotate()
@@ -246,7 +244,7 @@ def test_saved_sheets_are_never_replaced(folder_index, tmp_path):
         *("saved_1.png", "saved_1.txt"),
     ]
     paths = Path(first[1]).read_text().splitlines()
-    assert paths == [session.reporter.gallery.path(row) for row in session.page.rows]
+    assert paths == [session.reporter.pictures.path(row) for row in session.page.hits.ids]
     np.testing.assert_array_equal(cv2.imread(first[0]), sheet.base())
 
 
@@ -291,9 +289,9 @@ def test_the_tile_under_a_pixel_is_the_one_that_is_drawn_there(small_index, fold
     session = start(folder_index, "digit 7/0.png") if folder else start(small_index, "7")
     sheet = Sheet(session)
     drawn = sheet.draw()
-    count = len(session.page.rows)
+    count = len(session.page.hits.ids)
     assert count == (39 if folder else 225)
-    for place, row in enumerate(session.page.rows):
+    for place, row in enumerate(session.page.hits.ids):
         left, top = sheet.grid.corner(place)
         for x, y in ((0, 0), (sheet.grid.width - 1, sheet.grid.height - 1)):
             assert sheet.place_at(PANEL + left + x, top + y) == place
@@ -313,11 +311,11 @@ def test_a_sheet_keeps_its_size_for_fewer_results(folder_index):
     sheet = Sheet(session)
     assert session.page_size == 12
     shape = sheet.draw().shape
-    while len(session.page.rows) == 12:
+    while len(session.page.hits.ids) == 12:
         session.next_page()
     assert sheet.draw().shape == shape
     session = start(folder_index, "digit 7/0.png", max_distance=0.0)
-    assert len(session.page.rows) == 0
+    assert len(session.page.hits.ids) == 0
     assert Sheet(session).draw().any()
 
 
@@ -348,23 +346,23 @@ def press(browser, *names):
 
 
 def test_a_click_searches_for_the_picture_under_it(browser):
-    row = browser.session.row(17)
+    row = browser.session.id_of(17)
     click(browser, 16)
-    assert browser.session.step.base.rows == (row,)
+    assert browser.session.step.base.own == (row,)
     press(browser, "Back")
-    assert browser.session.row(17) == row
+    assert browser.session.id_of(17) == row
 
 
 def test_other_clicks_mark(browser):
-    rows = [browser.session.row(n) for n in (5, 20)]
+    rows = [browser.session.id_of(n) for n in (5, 20)]
     click(browser, 4, flags=cv2.EVENT_FLAG_CTRLKEY)
-    assert browser.session.step.alike == (rows[0],)
-    other = browser.session.row(20)
+    assert browser.session.step.liked == (rows[0],)
+    other = browser.session.id_of(20)
     click(browser, 19, "R")
-    third = browser.session.row(30)
+    third = browser.session.id_of(30)
     click(browser, 29, flags=cv2.EVENT_FLAG_SHIFTKEY)
-    assert browser.session.step.alike == (rows[0], third)
-    assert browser.session.step.unlike == (other,)
+    assert browser.session.step.liked == (rows[0], third)
+    assert browser.session.step.disliked == (other,)
 
 
 def test_a_drag_over_the_query_crops_it(browser):
@@ -383,8 +381,8 @@ def test_a_drag_over_the_query_crops_it(browser):
 
 def test_moving_over_a_tile_shows_its_name_distance_and_label(browser):
     browser.on_mouse(cv2.EVENT_MOUSEMOVE, *at(browser, 2), 0)
-    results = browser.session.page
-    expected = f"3: {results.ids[2]}, distance {results.distances[2]:.4g}, label "
+    hits = browser.session.page.hits
+    expected = f"3: {hits.ids[2]}, distance {hits.distances[2]:.4g}, label "
     assert browser.sheet.status.startswith(expected)
     browser.on_mouse(cv2.EVENT_MOUSEMOVE, 10, 700, 0)
     assert browser.sheet.status == ""
@@ -394,15 +392,15 @@ def test_the_keyboard_alone_is_enough(browser, tmp_path):
     session = browser.session
     press(browser, "Right", "Right", "Down", "l", "j", "h", "k", "Left")
     assert browser.sheet.selected == 15
-    row = session.row(16)
+    row = session.id_of(16)
     press(browser, "a")
-    assert session.step.alike == (row,)
-    row = session.row(31)
+    assert session.step.liked == (row,)
+    row = session.id_of(31)
     press(browser, "Down", "u")  # a mark keeps the selection
-    assert session.step.unlike == (row,)
+    assert session.step.disliked == (row,)
     press(browser, "Enter")
     assert browser.sheet.selected is None
-    assert len(session.step.base.rows) == 1
+    assert len(session.step.base.own) == 1
     press(browser, "r", "f")
     assert session.step.query.view == "flipped, turned 270 degrees"
     press(browser, "n", "Page Down", "p", "Page Up", "Page Down")
@@ -476,10 +474,10 @@ def test_commands_in_a_pipe_search_on(small_index, python, tmp_path):
     first, third = records[0]["query"], records[0]["results"][2]["id"]
     queries = [record["query"] for record in records]
     assert queries == [first, third, first, *[third] * 6, "8"]
-    assert records[4]["view"] == "1 alike (weight 0.75)"
+    assert records[4]["view"] == "1 liked (weight 0.75)"
     assert records[5]["results"][0]["distance"] >= records[4]["results"][-1]["distance"]
     assert records[6] == records[4]
-    assert records[8]["view"] == "turned 90 degrees, crop 0,0,14,28, 1 alike (weight 0.75)"
+    assert records[8]["view"] == "turned 90 degrees, crop 0,0,14,28, 1 liked (weight 0.75)"
     ids = [result["id"] for result in records[-1]["results"]]
     assert (tmp_path / "saved_0.txt").read_text().split() == ids
     assert (tmp_path / "saved_0.png").exists()

@@ -63,22 +63,22 @@ def shape_of(python, collection):
     return found.stdout.split()
 
 
-def start(python, arguments):
+def start(python, arguments, stderr=subprocess.DEVNULL):
     return subprocess.Popen(
         python("-c", SLOWLY, *arguments),
         cwd=ROOT,
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
+        stderr=stderr,
         text=True,
     )
 
 
 def calls_of(python, arguments):
     """Return the number of calls of a rebuild that is not killed."""
-    process = start(python, arguments)
-    calls = len(process.stdout.readlines())
-    assert process.wait() == 0
-    return calls
+    process = start(python, arguments, stderr=subprocess.STDOUT)
+    lines = process.stdout.readlines()
+    assert process.wait() == 0, lines
+    return len([line for line in lines if "[" not in line])
 
 
 def kill_after(python, arguments, count):

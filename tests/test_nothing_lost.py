@@ -1,6 +1,7 @@
 """Files that exist are not replaced, nor codes removed, unless that was asked for."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -17,6 +18,7 @@ import train_autoencoder
 from pyimagesearch.datasets.catalog import open_dataset
 from pyimagesearch.encoders.encoder import Encoder
 from pyimagesearch.indexes.index_file import load_index
+from pyimagesearch.indexes.stores import open_store
 from tests.scripts import MODEL, ROOT, error_of, run
 
 
@@ -334,11 +336,15 @@ def test_a_damaged_engine_does_not_prevent_an_update(folder, tmp_path, capsys):
 def test_codes_of_nan_are_never_indexed(folder, index, tmp_path, monkeypatch, capsys):
     encode = Encoder.encode
     monkeypatch.setattr(Encoder, "encode", lambda self, images: encode(self, images) * np.nan)
-    before = index.read_bytes()
+    before = open_store(index).open().load()
     cv2.imwrite(str(folder / "new.png"), np.zeros((28, 28), np.uint8))
-    message = error_of(capsys, index_images, "-i", index)
-    assert "gives a code with NaN or infinity for new.png" in message
-    assert index.read_bytes() == before
+    assert run(index_images, "-i", index) == 0
+    output = capsys.readouterr()
+    assert re.search(r"new\.png: the model .* gives a code with NaN or infinity for it", output.err)
+    assert "rejected 1" in output.out
+    after = open_store(index).open().load()
+    assert list(after.ids) == list(before.ids)
+    np.testing.assert_array_equal(after.codes, before.codes)
     assert run(index_images, "-m", MODEL, "-i", tmp_path / "digits.h5", "--limit", 9) == 1
     assert not (tmp_path / "digits.h5").exists()
 

@@ -15,8 +15,10 @@ import pytest
 import index_images
 import search
 from pyimagesearch.datasets.catalog import open_dataset
+from pyimagesearch.indexes.contract import Hits
 from pyimagesearch.indexes.index_file import load_index
-from pyimagesearch.queries.query import Query, Results
+from pyimagesearch.indexes.pictures import pictures_of
+from pyimagesearch.queries.query import Answer, Query
 from pyimagesearch.show.preview import preview_sheet
 from pyimagesearch.show.reporter import Reporter
 from tests.scripts import MODEL, ROOT, error_of, run
@@ -97,16 +99,17 @@ def test_a_lost_picture_has_a_note_in_its_place(folder):
 
 def test_a_preview_has_the_query_and_its_first_results_in_two_rows():
     gallery = open_dataset("mnist", "test", 30)
-    query = Query("q", None, lambda: gallery.picture(0), label=int(gallery.labels[0]))
-    results = Results(np.arange(30), np.zeros(30), gallery.ids, gallery.labels)
-    sheet = preview_sheet(Reporter(gallery), query, results, columns=4)
+    pictures = pictures_of(gallery, None)
+    query = Query("q", picture=lambda size: gallery.picture(0), label=int(gallery.labels[0]))
+    hits = Hits(list(gallery.ids), np.zeros(30, np.float32), gallery.labels)
+    sheet = preview_sheet(Reporter(pictures), Answer(query, hits), columns=4)
     assert sheet.shape == (320, 640, 3)
     white, red = [255, 255, 255], [0, 0, 255]
     corners = [sheet[160 * row, 160 * column].tolist() for row in (0, 1) for column in range(4)]
     # The query, then rows 0 to 6, of which row 0 has its label.
     assert corners == [white, [0, 0, 0], *[red] * 6]
-    few = Results(np.arange(1), np.zeros(1), ["0"], gallery.labels[:1])
-    assert preview_sheet(Reporter(gallery), query, few, columns=4).shape == (160, 640, 3)
+    few = Answer(query, hits[:1])
+    assert preview_sheet(Reporter(pictures), few, columns=4).shape == (160, 640, 3)
 
 
 def test_a_preview_is_drawn_in_a_terminal(folder, python):
