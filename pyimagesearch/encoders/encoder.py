@@ -18,7 +18,7 @@ from pyimagesearch.encoders.onnx_session import (
     open_session,
     run_session,
 )
-from pyimagesearch.files import atomic_write, sha256_of
+from pyimagesearch.files import atomic_write, printable, sha256_of
 from pyimagesearch.pictures.input_spec import InputSpec
 
 if TYPE_CHECKING:
@@ -239,9 +239,10 @@ def _stored_spec(session: "InferenceSession", path: str | Path) -> InputSpec:
         )
     stored = session.get_modelmeta().custom_metadata_map.get(INPUT_SPEC_KEY)
     try:
-        if stored:
-            return InputSpec.from_dict(json.loads(stored))
-        return InputSpec(*inputs[0][1:])
+        spec = InputSpec.from_dict(json.loads(stored)) if stored else InputSpec(*inputs[0][1:])
+        if np.prod(spec.shape, dtype=np.float64) > MAX_BATCH_VALUES:
+            raise ValueError(f"it takes images of the shape {spec.shape}, which are too large")
+        return spec
     except (ValueError, RecursionError) as error:
-        reason = " ".join(str(error).split())
+        reason = printable(" ".join(str(error).split()))[:300]
         raise ValueError(f"cannot use {path} as an encoder: {reason}") from error

@@ -38,20 +38,18 @@ def pruned(model: ModelProto, output: str) -> ModelProto:
     """Return a copy of a model with one output, and with what this depends on only."""
     graph = model.graph
     needed = needed_names(graph, output)
-    kept = helper.make_graph(
-        [node for node in graph.node if needed.intersection(node.output)],
-        graph.name or "encoder",
-        [node for node in graph.input if node.name in needed],
-        [node for node in graph.output if node.name == output],
-        [tensor for tensor in graph.initializer if tensor.name in needed],
-    )
-    kept.sparse_initializer.extend(graph.sparse_initializer)
     copy = onnx.ModelProto()
+    kept = copy.graph
+    kept.name = graph.name or "encoder"
+    kept.node.extend(node for node in graph.node if needed.intersection(node.output))
+    kept.input.extend(node for node in graph.input if node.name in needed)
+    kept.output.extend(node for node in graph.output if node.name == output)
+    kept.initializer.extend(tensor for tensor in graph.initializer if tensor.name in needed)
+    kept.sparse_initializer.extend(graph.sparse_initializer)
     copy.ir_version = model.ir_version
     copy.producer_name = model.producer_name
     copy.opset_import.extend(model.opset_import)
     copy.functions.extend(model.functions)
-    copy.graph.CopyFrom(kept)
     return copy
 
 
@@ -132,6 +130,15 @@ def pooling_steps(shape: Sequence[int], size: tuple[int, int], channels_first: b
     if channels_first:
         return AVERAGE
     return [Step("Transpose", {"perm": [0, 3, 1, 2]}), *AVERAGE]
+
+
+def pooled_dim(shape: Sequence[int], channels_first: bool) -> int:
+    """Return the dimension of the codes that `pooling_steps` makes of features of a shape."""
+    if len(shape) < 4:
+        return shape[-1]
+    if sorted(shape[1:])[:2] == [1, 1]:
+        return max(shape[1:])
+    return shape[1] if channels_first else shape[3]
 
 
 def is_grid(tokens: int, size: tuple[int, int]) -> bool:

@@ -63,7 +63,12 @@ def read_export(
     prepared = _preprocessing(files, image, image_size, resize_mode)
     if prepared.scale.size > image.channels:
         raise ValueError(f"{files.image} takes {image.channels} channel, its settings are for 3")
-    rebuilt = _rebuilt(edit.pruned(model, output), image, prepared, files.image)
+    pruned = edit.pruned(model, output)
+    # Networks are large, so that each copy goes as soon as it is not needed.
+    joint = model if files.text is None and graph.find_text_input(model.graph) else None
+    del model
+    rebuilt = _rebuilt(pruned, image, prepared, files.image)
+    del pruned
     spec = InputSpec(
         prepared.height,
         prepared.width,
@@ -71,7 +76,7 @@ def read_export(
         resize_mode=prepared.resize_mode,
         resampling=prepared.resampling,
     )
-    text = _text_encoder(files, model, output, rebuilt.dim)
+    text = _text_encoder(files, joint, output, rebuilt.dim)
     return ImageNetwork(rebuilt.onnx, spec, rebuilt.dim, text, files.fingerprint())
 
 
@@ -133,19 +138,19 @@ def _rebuilt(
     size = (prepared.height, prepared.width)
     edit.prepend_preprocessing(model, image, size, scale=prepared.scale, offset=prepared.offset)
     edit.append_steps(model, [])
-    shape = _output_shape(model.SerializeToString(), image, size, name)
+    shape = _output_shape(model, image, size, name)
     try:
         steps = edit.pooling_steps(shape, size, image.channels_first)
     except ValueError as error:
         raise ValueError(f"cannot use {name} as an encoder: {error}") from error
     edit.append_steps(model, [*steps, edit.NORMALIZE])
-    data = model.SerializeToString()
-    _, dim = _output_shape(data, image, size, name)
-    return _Rebuilt(data, dim)
+    return _Rebuilt(model.SerializeToString(), edit.pooled_dim(shape, image.channels_first))
 
 
-def _output_shape(onnx: bytes, image: graph.ImageInput, size: Size, name: Path) -> tuple[int, ...]:
-    session = open_session(onnx, name)
+def _output_shape(
+    model: "ModelProto", image: graph.ImageInput, size: Size, name: Path
+) -> tuple[int, ...]:
+    session = open_session(model.SerializeToString(), name)
     [source] = session.get_inputs()
     shape = (image.batch or 1, *size, image.channels)
     if np.prod(shape, dtype=np.float64) > MAX_BATCH_VALUES:
@@ -154,16 +159,18 @@ def _output_shape(onnx: bytes, image: graph.ImageInput, size: Size, name: Path) 
     return run_session(session, {source.name: images}, name).shape
 
 
-def _text_encoder(files: ExportedFiles, model: "ModelProto", output: str, dim: int) -> bytes | None:
-    """Return the text encoder of an export as bytes; None, with a warning, if it does not fit."""
-    source = files.text
-    if source is None and graph.find_text_input(model.graph):
-        source = files.image
-    if source is None:
+def _text_encoder(
+    files: ExportedFiles, joint: "ModelProto | None", output: str, dim: int
+) -> bytes | None:
+    """Return the text encoder of an export as bytes; None, with a warning, if it does not fit.
+
+    `joint` is the network of images if it takes texts as well.
+    """
+    source = files.text or files.image
+    if joint is None and files.text is None:
         return None
     try:
-        text_model = files.network(source) if files.text else model
-        text = text_network(text_model, output, files)
+        text = text_network(joint or files.network(source), output, files)
         if text.dim != dim:
             raise ValueError(f"its codes have {text.dim} dimensions, those of images {dim}")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
