@@ -3,6 +3,7 @@
 import argparse
 import re
 import sys
+from collections.abc import Sequence
 
 from pyimagesearch import cli
 from pyimagesearch.cli import positive_int
@@ -34,7 +35,7 @@ EXCLUDES = {
 }
 
 
-def parse_args(argv=None):
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Return the flags of search.py, and `draws_sheets`: whether windows or files are shown."""
     text = "Find the images most similar to a query, by the distance of their codes."
     parser = argparse.ArgumentParser(description=text, formatter_class=cli.HelpFormatter)

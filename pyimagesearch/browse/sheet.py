@@ -4,13 +4,17 @@ One place lays the tiles out, for drawing and for the mouse.
 """
 
 import math
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 
 import cv2
 import numpy as np
 
+from pyimagesearch.arrays import Colour, Pixels
+from pyimagesearch.browse.session import Session
 from pyimagesearch.datasets.folder import cores
+from pyimagesearch.queries.query import Answer, Part
 from pyimagesearch.show.montage import (
     FONT_SCALE,
     RED,
@@ -44,7 +48,7 @@ class Sheet:
     over everything, or None. The size of a sheet never changes.
     """
 
-    def __init__(self, session, hints=HINTS):
+    def __init__(self, session: Session, hints: str = HINTS) -> None:
         """Lay out the tiles of a Session, and set its `page_size`."""
         self.session, self.hints = session, hints
         self.selected = self.drag = self.overlay = None
@@ -65,17 +69,19 @@ class Sheet:
 
     # --- finding
 
-    def place_at(self, x, y):
+    def place_at(self, x: int, y: int) -> int | None:
         """Return the place on the page of the tile at a pixel, or None."""
         place = self.grid.place_at(x - PANEL, y)
         return place if place is not None and place < len(self.session.page.hits) else None
 
-    def on_query(self, x, y):
+    def on_query(self, x: int, y: int) -> bool:
         """Whether a pixel is on the query's picture."""
         left, top, width, height = self._box
         return 0 <= x - left < width and 0 <= y - top < height
 
-    def fractions(self, start, end):
+    def fractions(
+        self, start: tuple[int, int], end: tuple[int, int]
+    ) -> tuple[float, float, float, float]:
         """Return the part of the query's picture between two pixels as left, top, width, height.
 
         They are fractions of its sides; pixels outside count as on its edge.
@@ -85,13 +91,13 @@ class Sheet:
         ys = sorted(min(max((y - top) / height, 0), 1) for _, y in (start, end))
         return xs[0], ys[0], xs[1] - xs[0], ys[1] - ys[0]
 
-    def number(self, place):
+    def number(self, place: int) -> int:
         """Return the number of the result at a place, from 1."""
         return self.session.first + place + 1
 
     # --- drawing
 
-    def draw(self):
+    def draw(self) -> Pixels:
         """Return the sheet, uint8 BGR (h, w, 3)."""
         sheet = self.base().copy()
         if self.selected is not None:
@@ -109,14 +115,14 @@ class Sheet:
             _draw_overlay(sheet, self.overlay)
         return sheet
 
-    def base(self):
+    def base(self) -> Pixels:
         """Return the sheet without selection, status and overlay; it is drawn once for a page."""
         step = self.session.step
         if self._drawn is not step:
             self._base, self._drawn = self._draw_base(), step
         return self._base
 
-    def _draw_base(self):
+    def _draw_base(self) -> Pixels:
         session = self.session
         page = session.page
         width = PANEL + self.grid.columns * self.grid.width
@@ -129,7 +135,7 @@ class Sheet:
         _write(sheet, summary, (MARGIN, height + 18), sheet.shape[1] - 2 * MARGIN)
         return sheet
 
-    def _tiles(self, page):
+    def _tiles(self, page: Answer) -> Iterator[Pixels]:
         hits = page.hits
         wrong = page.wrong
         if self.session.reporter.pictures.shows_names:  # files, which are decoded in parallel
@@ -145,17 +151,17 @@ class Sheet:
                 picture = labelled(picture, [id, f"{hits.distances[place]:.3f}"])
             yield picture
 
-    def _read_tile(self, id):
+    def _read_tile(self, id: str) -> Pixels:
         return tile(self.session.reporter.picture(id), self.side)
 
-    def _natural_side(self):
+    def _natural_side(self) -> int:
         """Return the side for pictures like the first result that can be read."""
         pictures = map(self.session.reporter.picture, self.session.answer.hits.ids[:5])
         first = next((picture for picture in pictures if picture is not None), None)
         side = PHOTO_SIDE if first is None else tile_side(first)
         return max(side, READABLE) if self._captions else side
 
-    def _draw_query(self, panel):
+    def _draw_query(self, panel: Pixels) -> None:
         """Draw the query's picture, its title, and the marked pictures into the panel."""
         reporter, step = self.session.reporter, self.session.step
         picture, parts = reporter.query_picture(step.base, (BOX, BOX)), step.base.parts
@@ -185,7 +191,7 @@ class Sheet:
             if room.shape == small.shape:
                 room[:] = _framed(small, mark)
 
-    def _parts(self, parts):
+    def _parts(self, parts: Sequence[Part]) -> Pixels:
         """Draw the parts of a combined query, each with its weight, into a square."""
         count = math.ceil(math.sqrt(min(len(parts), SHOWN)))
         side, tiles = BOX // count, []
@@ -198,7 +204,7 @@ class Sheet:
         return square
 
 
-def _framed(picture, mark=None, colour=None):
+def _framed(picture: Pixels, mark: bool | None = None, colour: Colour | None = None) -> Pixels:
     """Return a tile with a border: of `colour`, or else of its mark, whose sign it also gets."""
     picture, side = picture.copy(), picture.shape[1]
     thickness = max(2, side // 28)
@@ -212,12 +218,12 @@ def _framed(picture, mark=None, colour=None):
     return picture
 
 
-def _write(sheet, text, origin, width):
+def _write(sheet: Pixels, text: str, origin: tuple[int, int], width: int) -> None:
     """Write a line of text, shortened in its middle to a width in pixels."""
     draw_text(sheet, shorten(text, width, FONT_SCALE), origin, FONT_SCALE)
 
 
-def _draw_overlay(sheet, lines):
+def _draw_overlay(sheet: Pixels, lines: Sequence[str]) -> None:
     """Draw lines of text over a sheet, which is darkened."""
     sheet[:] = sheet // 5
     for number, line in enumerate(lines):

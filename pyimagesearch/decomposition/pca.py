@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from pyimagesearch.arrays import Floats
+
 
 class PrincipalComponents(NamedTuple):
     """The first k principal components of points with d dimensions.
@@ -16,12 +18,12 @@ class PrincipalComponents(NamedTuple):
     components: np.ndarray
     variances: np.ndarray
 
-    def project(self, points):
+    def project(self, points: Floats) -> Floats:
         """Return the coordinates of points (n, d) along the components, float32 (n, k)."""
         return (points - self.mean) @ self.components
 
 
-def principal_components(points, count):
+def principal_components(points: Floats, count: int) -> PrincipalComponents:
     """Return the first `count` PrincipalComponents of float32 points (n, d).
 
     There are fewer where the points vary in fewer dimensions. Time and memory grow with the smaller

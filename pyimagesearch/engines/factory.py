@@ -2,14 +2,17 @@
 
 import re
 import time
+from collections.abc import Iterator
+from typing import Any
 
 import faiss
 import numpy as np
 
-from pyimagesearch.engines.engine import as_vectors
+from pyimagesearch.arrays import AnyArray, Floats
+from pyimagesearch.engines.engine import Engine, as_vectors
 from pyimagesearch.engines.exact import ExactEngine, threads
 from pyimagesearch.engines.faiss_engine import FaissEngine, innermost
-from pyimagesearch.engines.kmeans import ITERATIONS, REDOS, find_elbow
+from pyimagesearch.engines.kmeans import ITERATIONS, REDOS, Elbow, find_elbow
 from pyimagesearch.engines.tuning import QuerySample, measure, tune
 from pyimagesearch.metric import get_metric
 from pyimagesearch.terminal import ctrl_c_ends_process
@@ -40,7 +43,7 @@ _FACTORY = re.compile(
 )
 
 
-def recommend_engine(count, dim):
+def recommend_engine(count: int, dim: int) -> tuple[str, str]:
     """Return the engine that suits `count` codes of `dim` dimensions, and the reason."""
     if count <= EXACT_SIZE:
         return "exact", f"{count:,} codes are few enough to compare with all of them"
@@ -58,7 +61,7 @@ def recommend_engine(count, dim):
     )
 
 
-def list_count(count):
+def list_count(count: int) -> int:
     """Return the number of inverted lists for `count` codes: the power of 2 near 4 sqrt(n).
 
     The FAISS guidelines ("Guidelines to choose an index") advise 4 to 16 sqrt(n).
@@ -66,7 +69,14 @@ def list_count(count):
     return 2 ** max(0, round(np.log2(4 * count**0.5)))
 
 
-def build_engine(codes, engine="auto", metric="euclidean", recall=0.98, seed=0, depth=10):
+def build_engine(
+    codes: AnyArray,
+    engine: str = "auto",
+    metric: str = "euclidean",
+    recall: float = 0.98,
+    seed: int | None = 0,
+    depth: int = 10,
+) -> Engine:
     """Return a trained and tuned engine over float32 `codes` (n, d), which may be a memory map.
 
     `engine` is "exact"; "auto", by size (`reason` says why); "clusters" or "clusters:K", K-means
@@ -101,7 +111,7 @@ def build_engine(codes, engine="auto", metric="euclidean", recall=0.98, seed=0, 
     return built
 
 
-def _build(codes, name, metric, seed):
+def _build(codes: Floats, name: str, metric: str, seed: int | None) -> FaissEngine:
     """Return a trained but untuned FaissEngine."""
     sample = _training_sample(codes, metric, seed or 0)
     try:
@@ -121,7 +131,7 @@ def _build(codes, name, metric, seed):
     return engine
 
 
-def require_engine(name, dim):
+def require_engine(name: str, dim: int) -> None:
     """Raise ValueError if there is no engine of that name for codes of `dim` dimensions."""
     kind, _, number = name.partition(":")
     if kind in ("clusters", "hash"):
@@ -135,7 +145,7 @@ def require_engine(name, dim):
         _from_factory(name, name, dim)
 
 
-def _from_factory(name, factory, dim):
+def _from_factory(name: str, factory: str, dim: int) -> Any:
     if not _FACTORY.fullmatch(factory):
         raise ValueError(f"unknown engine {name} for codes of {dim} dimensions: expected {KNOWN}")
     try:
@@ -146,7 +156,9 @@ def _from_factory(name, factory, dim):
         ) from error
 
 
-def _factory_string(name, sample, shape, seed):
+def _factory_string(
+    name: str, sample: Floats, shape: tuple[int, int], seed: int
+) -> tuple[str, str, Elbow | None]:
     """Return an engine's name in full, its FAISS factory string, and the Elbow that chose K."""
     count, dim = shape
     kind, _, number = name.partition(":")
@@ -165,7 +177,7 @@ def _factory_string(name, sample, shape, seed):
     return name, f"{turn}IVF{list_count(count)},{itq},SHg", None
 
 
-def _training_sample(codes, metric, seed):
+def _training_sample(codes: Floats, metric: str, seed: int) -> Floats:
     """Return codes to train with, float32, all of them or a random sample."""
     wanted = max(200_000, 64 * list_count(len(codes)))
     if len(codes) > wanted:
@@ -174,7 +186,7 @@ def _training_sample(codes, metric, seed):
     return np.ascontiguousarray(get_metric(metric).points(codes))
 
 
-def _prepare(index, name, count, seed):
+def _prepare(index: Any, name: str, count: int, seed: int) -> None:
     """Check that there are codes enough, and seed what is random."""
     ivf = faiss.try_extract_index_ivf(index)
     if ivf is not None and ivf.nlist > count:
@@ -203,7 +215,7 @@ def _prepare(index, name, count, seed):
             turn.max_train_points, turn.niter = 256 * PQ_POINTS, OPQ_ROUNDS
 
 
-def _train(index, sample, name):
+def _train(index: Any, sample: Floats, name: str) -> None:
     ivf = faiss.try_extract_index_ivf(index)
     if name.startswith("clusters"):  # few centroids easily settle badly
         ivf.cp.niter, ivf.cp.nredo = ITERATIONS, REDOS
@@ -213,7 +225,7 @@ def _train(index, sample, name):
         index.train(sample)
 
 
-def _add(index, codes, metric, seed):
+def _add(index: Any, codes: Floats, metric: str, seed: int | None) -> None:
     # With several threads a graph depends on their timing.
     one_thread = seed is not None and "HNSW" in type(faiss.downcast_index(index)).__name__
     with threads(1 if one_thread else None):
@@ -221,13 +233,13 @@ def _add(index, codes, metric, seed):
             index.add(np.ascontiguousarray(get_metric(metric).points(block)))
 
 
-def _blocks(codes):
+def _blocks(codes: Floats) -> Iterator[Floats]:
     return (
         codes[start : start + CODES_PER_BLOCK] for start in range(0, len(codes), CODES_PER_BLOCK)
     )
 
 
-def _why(error):
+def _why(error: Exception) -> str:
     """Return the reason that FAISS gives, without the place in its source."""
     text = " ".join(str(error).split())
     return re.sub(r"^.*?(failed: |Error: |\.cpp:\d+: )", "", text) or "no reason given"

@@ -141,7 +141,7 @@ def _joined(
     if first.has_files:
         stats = np.concatenate([part.file_stats for part in parts])
         index.file_stats = stats.astype(FILE_STATS)[order]
-        folder = open_source(first.source, True).with_ids(ids)
+        folder = open_source(first.source or {}, True).with_ids(ids)
         index.labels = folder.labels
         index.label_names = folder.label_names
     elif all(part.labels is not None for part in parts):

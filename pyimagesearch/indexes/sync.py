@@ -94,6 +94,6 @@ def _leftover_ids(
     """Return the ids of the index that it is not to have any more."""
     if dataset.file_stats is None:  # ids are numbers of rows, also of other shards
         return [id for id in so_far.ids if int(id) >= total]
-    lasting = {dataset.ids[row] for row in np.flatnonzero(good)}
+    lasting = {dataset.ids[row] for row in np.flatnonzero(good).tolist()}
     lasting.update(so_far.ids[row] for row in plan.retained)
     return [id for id in so_far.ids if id not in lasting]

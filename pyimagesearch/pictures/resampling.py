@@ -4,6 +4,8 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from pyimagesearch.arrays import Pixels
+
 FILTERS = ("nearest", "lanczos", "bilinear", "bicubic", "box", "hamming")
 """Filters of Pillow, each at the position of its number in `PIL.Image.Resampling`."""
 ROUNDINGS = ("transformers", "torchvision")
@@ -23,7 +25,7 @@ class Resampling:
     size: tuple
     rounding: str = "transformers"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "size", tuple(self.size))
         valid = len(self.size) in (1, 2) and all(type(n) is int and n > 0 for n in self.size)
         if self.filter not in FILTERS or self.rounding not in ROUNDINGS or not valid:
@@ -32,7 +34,7 @@ class Resampling:
                 f"integers, and rounding as {' or '.join(ROUNDINGS)}, received {asdict(self)}"
             )
 
-    def apply(self, picture, height, width):
+    def apply(self, picture: Pixels, height: int, width: int) -> Pixels:
         """Return a uint8 picture, (h, w, c), as uint8 (height, width, c)."""
         from PIL import Image
 
@@ -53,7 +55,7 @@ class Resampling:
         inside[:] = part.reshape(inside.shape)
         return canvas
 
-    def _resized(self, height, width):
+    def _resized(self, height: int, width: int) -> tuple[int, ...]:
         """Return the (height, width) of a whole picture after resizing."""
         if len(self.size) == 2:
             return self.size
@@ -63,7 +65,7 @@ class Resampling:
         )
 
 
-def _visible(length, target, rounding):
+def _visible(length: int, target: int, rounding: str) -> tuple[int, int, int]:
     """Return the first and last position of the crop along a side, and the black before it.
 
     `length` is that of the resized picture and `target` that of the crop, in pixels.

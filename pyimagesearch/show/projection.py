@@ -1,12 +1,19 @@
 """Projections of all codes to two dimensions, with queries and their results marked."""
 
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
 import cv2
 import numpy as np
 
+from pyimagesearch.arrays import AnyArray, Floats, Pixels, Rows
 from pyimagesearch.decomposition.pca import principal_components
+from pyimagesearch.engines.engine import Engine
 from pyimagesearch.engines.kmeans import clusters_of
 from pyimagesearch.files import printable
+from pyimagesearch.indexes.contract import LoadedIndex
 from pyimagesearch.metric import get_metric
+from pyimagesearch.queries.query import Answer
 from pyimagesearch.show.montage import with_caption
 
 MAX_POINTS = {"pca": 200_000, "tsne": 5_000, "umap": 20_000}  # the latter two take minutes
@@ -23,7 +30,15 @@ class Projection:
     Codes near each other become points near each other, as far as two dimensions allow.
     """
 
-    def __init__(self, codes, queries, results, groups=None, metric="euclidean", method="pca"):
+    def __init__(
+        self,
+        codes: Floats,
+        queries: Floats,
+        results: Sequence[Rows],
+        groups: Sequence[str] | None = None,
+        metric: str = "euclidean",
+        method: str = "pca",
+    ) -> None:
         """Project float32 `codes` (n, d), a random sample of many, and `queries` (q, d).
 
         `results` are int64 arrays, the rows of `codes` found for each query, which are always
@@ -40,7 +55,7 @@ class Projection:
         self._image, pixels = _scatter(points[: len(self.rows)], names, points)
         self._points, self._queries = pixels[: len(self.rows)], pixels[len(self.rows) :]
 
-    def sheet(self, number, title):
+    def sheet(self, number: int, title: str) -> Pixels:
         """Return the map, uint8 BGR, with query `number` as a star and its results as rings."""
         image = self._image.copy()
         for place in np.searchsorted(self.rows, self.results[number]):
@@ -51,7 +66,13 @@ class Projection:
         return with_caption(image, [f"star: {title}; rings: its results"])
 
 
-def project_index(answers, loaded, engine, name_of, method):
+def project_index(
+    answers: Sequence[Answer],
+    loaded: LoadedIndex,
+    engine: Engine,
+    name_of: Callable[[int], Any],
+    method: str,
+) -> Projection:
     """Return the Projection of a LoadedIndex, coloured by label or, without labels, by cluster.
 
     `answers` is a list of Answers of the index, `engine` that of the index, with the rows of what
@@ -69,13 +90,13 @@ def project_index(answers, loaded, engine, name_of, method):
     return Projection(loaded.codes, queries, results, groups, loaded.metric, method)
 
 
-def first_two_components(points):
+def first_two_components(points: Floats) -> Floats:
     """Project float32 points (n, d) on their first two principal components, (n, 2)."""
     flat = principal_components(points, 2).project(points)
     return np.pad(flat, ((0, 0), (0, 2 - flat.shape[1])))
 
 
-def tsne(points):
+def tsne(points: Floats) -> Floats:
     """Lay out points by t-SNE (van der Maaten and Hinton, 2008); needs scikit-learn."""
     try:
         from sklearn.manifold import TSNE
@@ -85,7 +106,7 @@ def tsne(points):
     return TSNE(perplexity=perplexity, random_state=0).fit_transform(points)
 
 
-def umap(points):
+def umap(points: Floats) -> Floats:
     """Lay out points by UMAP (McInnes et al., 2018); needs umap-learn."""
     try:
         from umap import UMAP
@@ -97,7 +118,9 @@ def umap(points):
 PROJECTIONS = {"pca": first_two_components, "tsne": tsne, "umap": umap}
 
 
-def _scatter(points, names, framed):
+def _scatter(
+    points: Floats, names: Sequence[str] | None, framed: Floats
+) -> tuple[Pixels, AnyArray]:
     """Draw points; return the image, uint8 BGR, and where the `framed` points are in it, int."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -132,7 +155,7 @@ def _scatter(points, names, framed):
     return image, np.round(pixels).astype(int)
 
 
-def _legend_text(name):
+def _legend_text(name: str | None) -> str:
     """Return the name of a group as short text without control characters or formulas."""
     text = printable(name or "")
     if len(text) > LONGEST_NAME:
@@ -140,7 +163,7 @@ def _legend_text(name):
     return text.replace("$", r"\$")
 
 
-def _groups(names, count):
+def _groups(names: Sequence[str] | None, count: int) -> Iterator[tuple[str | None, Any, Rows]]:
     """Yield the name, colour and places of each group; the smallest of many become one."""
     from matplotlib import colormaps
 

@@ -1,10 +1,14 @@
 """The files and messages that a training ends with."""
 
 import logging
+from typing import Any
 
+from pyimagesearch.arrays import History
+from pyimagesearch.datasets.dataset import Dataset
 from pyimagesearch.encoders.export import save_encoder
 from pyimagesearch.encoders.keras_files import save_model
-from pyimagesearch.evaluation.diagnostics import diagnose, reconstruct
+from pyimagesearch.evaluation.diagnostics import RetrievalCheck, diagnose, reconstruct
+from pyimagesearch.pictures.input_spec import InputSpec
 from pyimagesearch.show.image_file import write_image
 from pyimagesearch.show.montage import reconstruction_sheet
 from pyimagesearch.show.plots import plot_training
@@ -12,7 +16,18 @@ from pyimagesearch.show.plots import plot_training
 logger = logging.getLogger(__name__)
 
 
-def write_training(autoencoder, validation, spec, history, check, *, model, encoder, vis, plot):
+def write_training(
+    autoencoder: Any,
+    validation: Dataset,
+    spec: InputSpec,
+    history: History,
+    check: RetrievalCheck | None,
+    *,
+    model: str,
+    encoder: str | None,
+    vis: str,
+    plot: str,
+) -> None:
     """Write a trained Keras model, and pictures of its reconstructions and its history.
 
     `model`, `vis` and `plot` are paths, `encoder` is that of a file for the encoder alone, or None.
@@ -34,7 +49,14 @@ def write_training(autoencoder, validation, spec, history, check, *, model, enco
         logger.info(f"wrote {path}")
 
 
-def log_diagnosis(autoencoder, history, training, validation, spec, check):
+def log_diagnosis(
+    autoencoder: Any,
+    history: History,
+    training: Dataset,
+    validation: Dataset,
+    spec: InputSpec,
+    check: RetrievalCheck | None,
+) -> None:
     """Log what `diagnose` says about a trained Keras model."""
     summary, warnings = diagnose(autoencoder, history, training, validation, spec, check)
     for line in summary:

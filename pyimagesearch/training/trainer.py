@@ -1,20 +1,25 @@
 """Training by phases, with a checkpoint after each epoch; each phase keeps its best epoch."""
 
 import logging
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from pyimagesearch.arrays import Floats
 from pyimagesearch.backend import devices, keras, precision
+from pyimagesearch.datasets.dataset import Dataset
 from pyimagesearch.encoders.encoding import encode_with_network
 from pyimagesearch.encoders.keras_files import encoder_of
 from pyimagesearch.evaluation.diagnostics import RetrievalCheck, make_retrieval_check
+from pyimagesearch.pictures.input_spec import InputSpec
 from pyimagesearch.terminal import ctrl_c_wins
 from pyimagesearch.training.batches import Batches
 from pyimagesearch.training.callbacks import CheckpointCallback, progress_callback
+from pyimagesearch.training.checkpoint import Checkpoint
 from pyimagesearch.training.objectives import LOSSES, by_row, phase_targets, require_targets
 from pyimagesearch.training.optimizers import apply_norm_momentum, make_optimizer
-from pyimagesearch.training.plan import FIT, SCHEDULES
+from pyimagesearch.training.plan import FIT, SCHEDULES, Phase, TrainingPlan
 from pyimagesearch.training.views import fit_views
 
 logger = logging.getLogger(__name__)
@@ -34,17 +39,17 @@ class TrainingResult(NamedTuple):
 
 
 def build_and_train(
-    build,
-    training,
-    validation,
-    spec,
-    plan,
-    checkpoint,
+    build: Callable[[], keras.Model],
+    training: Dataset,
+    validation: Dataset,
+    spec: InputSpec,
+    plan: TrainingPlan,
+    checkpoint: Checkpoint,
     *,
-    log=None,
-    strategy=None,
-    mixed_precision=False,
-):
+    log: str | None = None,
+    strategy: str | None = None,
+    mixed_precision: bool = False,
+) -> TrainingResult:
     """Train the Keras model that `build()` returns; return a TrainingResult.
 
     `strategy` is that of `devices`, and `mixed_precision` computes in bfloat16; the model returned
@@ -68,7 +73,17 @@ def build_and_train(
     return TrainingResult(autoencoder, finished, check)
 
 
-def train(autoencoder, training, validation, spec, plan, checkpoint, *, check=None, log=None):
+def train(
+    autoencoder: keras.Model,
+    training: Dataset,
+    validation: Dataset,
+    spec: InputSpec,
+    plan: TrainingPlan,
+    checkpoint: Checkpoint,
+    *,
+    check: RetrievalCheck | None = None,
+    log: str | None = None,
+) -> bool:
     """Train a Keras model in place on the dataset `training`, phase by phase.
 
     Each phase ends with the weights of its best epoch: the one with the lowest loss on the dataset
@@ -105,14 +120,22 @@ def train(autoencoder, training, validation, spec, plan, checkpoint, *, check=No
     return True
 
 
-def _fit(autoencoder, training, spec, plan):
+def _fit(autoencoder: keras.Model, training: Dataset, spec: InputSpec, plan: TrainingPlan) -> None:
     """Compute the weights of the encoder, and report the augmentations by which."""
     chosen = plan.augmentations if plan.objective == "views" else None
     used = fit_views(autoencoder, training, spec, chosen, plan.seed)
     logger.info(f"fit: views differ by {', '.join(used)}")
 
 
-def _train_phase(autoencoder, training, validation, spec, plan, phase, callback):
+def _train_phase(
+    autoencoder: keras.Model,
+    training: Dataset,
+    validation: Dataset,
+    spec: InputSpec,
+    plan: TrainingPlan,
+    phase: Phase,
+    callback: CheckpointCallback,
+) -> None:
     """Train one phase from the epoch of the callback's checkpoint on, and keep its best weights."""
     checkpoint, arrays = callback.checkpoint, callback.checkpoint.arrays
     if "targets" not in arrays:
@@ -157,13 +180,15 @@ def _train_phase(autoencoder, training, validation, spec, plan, phase, callback)
     autoencoder.set_weights(arrays["best"])
 
 
-def _codes(network, dataset, spec):
+def _codes(network: keras.Model, dataset: Dataset, spec: InputSpec) -> Floats:
     """Return the codes of a dataset, an entry a row; rows that cannot be read have zeros."""
     rows, codes = encode_with_network(network, dataset, spec, np.arange(len(dataset)))
     return by_row(rows, codes, dataset)
 
 
-def _compiled(autoencoder, phase, plan, epochs, steps):
+def _compiled(
+    autoencoder: keras.Model, phase: Phase, plan: TrainingPlan, epochs: int, steps: int
+) -> keras.Model:
     """Return a compiled model of the layers that the phase trains, which it shares.
 
     `steps` is the number of steps an epoch. The autoencoder itself is not compiled, so that it is
@@ -181,7 +206,7 @@ def _compiled(autoencoder, phase, plan, epochs, steps):
     return model
 
 
-def _restore(model, variables):
+def _restore(model: keras.Model, variables: Any) -> None:
     """Set the variables of a compiled model's optimizer to the arrays of a checkpoint."""
     model.optimizer.build(model.trainable_variables)
     for variable, value in zip(model.optimizer.variables, variables, strict=True):
