@@ -20,7 +20,8 @@ Main = Callable[[Sequence[str] | None], None]  # of a script
 FlagTable = dict[str, Sequence[str]]  # flags, by the flag that needs or excludes them
 
 logger = logging.getLogger("pyimagesearch")
-info, warn = logger.info, logger.warning
+info = logger.info
+warn = logger.warning
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
@@ -91,6 +92,7 @@ def refuse_unused(
     args: argparse.Namespace,
     needs: FlagTable,
     excludes: FlagTable,
+    *,
     remedy: str = "",
 ) -> None:
     """End with a usage error where a flag that was given would have no effect.

@@ -147,7 +147,8 @@ def require_plain_hdf5(file: Any, size: int) -> None:
     """
     import h5py
 
-    visited, groups = set(), [file["/"]]
+    visited = set()
+    groups = [file["/"]]
     while groups:
         group = groups.pop()
         for name in group:

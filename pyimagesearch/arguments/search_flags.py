@@ -10,7 +10,9 @@ from pyimagesearch.cli import positive_int
 from pyimagesearch.metric import METRICS
 from pyimagesearch.queries.crops import parse_crop
 
-MAX_RESULTS, SAMPLE = 225, 10  # as many results as the tutorial shows
+# As many results and random queries as the tutorial shows.
+MAX_RESULTS = 225
+SAMPLE = 10
 
 # Flags that would have no effect: what a flag needs one of, and what it excludes.
 QUERY_FLAGS = ("query", "query_id", "text", "sample", "seed", "invert", "combine", "max_results")
@@ -119,5 +121,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     args.draws_sheets = not args.interactive and bool(args.output or not others)
     if not args.draws_sheets and not args.interactive:
         for flag in ("json", "paths", "html", "preview"):
-            cli.refuse_unused(parser, args, {}, {flag: DRAWING_FLAGS}, " unless --output is given")
+            cli.refuse_unused(
+                parser, args, {}, {flag: DRAWING_FLAGS}, remedy=" unless --output is given"
+            )
     return args

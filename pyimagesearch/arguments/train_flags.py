@@ -15,8 +15,10 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Return the flags of train_autoencoder.py."""
     text = "Train a convolutional autoencoder whose codes can be searched."
     parser = argparse.ArgumentParser(description=text, formatter_class=cli.HelpFormatter)
-    model, picture = cli.path_ending_in(".keras", ".h5"), cli.path_ending_in(".png", ".jpg")
-    encoder, log = cli.path_ending_in(".keras", ".h5", ".onnx"), cli.path_ending_in(".csv")
+    model = cli.path_ending_in(".keras", ".h5")
+    picture = cli.path_ending_in(".png", ".jpg")
+    encoder = cli.path_ending_in(".keras", ".h5", ".onnx")
+    log = cli.path_ending_in(".csv")
     add = parser.add_argument
     add("-m", "--model", required=True, type=model, help="model file to write, .keras or .h5")
     add("-v", "--vis", type=picture, default="recon_vis.png", help="picture of reconstructions")

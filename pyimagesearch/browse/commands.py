@@ -36,7 +36,8 @@ class Commands:
 
     def __init__(self, session: Session, folder: str, method: str = "pca") -> None:
         self.session = session
-        self._folder, self._method = folder, method
+        self._folder = folder
+        self._method = method
         self._alone = {
             "rotate": session.rotate,
             "flip": session.flip,
@@ -61,7 +62,8 @@ class Commands:
         """
         name, _, rest = text.strip().partition(" ")
         if name.isdecimal():
-            name, rest = "choose", name + rest
+            rest = name + rest
+            name = "choose"
         rest = rest.strip()
         if name in self._silent and not rest:
             return list(self._silent[name]())

@@ -29,11 +29,16 @@ from pyimagesearch.show.montage import (
 from pyimagesearch.show.sizes import PHOTO_SIDE, READABLE, SHOWN
 
 AREA = 960, 840  # width and height of the results, so that a sheet fits a screen
-PANEL, BOX, MARGIN = 240, 224, 8  # the width of the query's panel, the side of its picture
-LINE, LINES = 22, 3  # pixels of a line of text, and their number
+PANEL = 240  # the width of the query's panel
+BOX = 224  # the side of the query's picture
+MARGIN = 8
+LINE = 22  # pixels of a line of text
+LINES = 3
 MARK_SIDE = 56
 MARKS = 24  # shown
-GREEN, MAGENTA, YELLOW = (0, 210, 0), (255, 0, 255), (0, 230, 255)  # BGR
+GREEN = (0, 210, 0)  # BGR, as all colours
+MAGENTA = (255, 0, 255)
+YELLOW = (0, 230, 255)
 COLOURS = {True: GREEN, False: MAGENTA}
 SIGNS = {True: "+", False: "-"}
 REMEMBERED = 2048  # tiles
@@ -50,7 +55,8 @@ class Sheet:
 
     def __init__(self, session: Session, hints: str = HINTS) -> None:
         """Lay out the tiles of a Session, and set its `page_size`."""
-        self.session, self.hints = session, hints
+        self.session = session
+        self.hints = hints
         self.selected = self.drag = self.overlay = None
         self.status = ""
         reporter = session.reporter
@@ -62,9 +68,11 @@ class Sheet:
         square = count if reporter.strip else math.ceil(math.sqrt(count))
         columns = max(1, min(AREA[0] // self.side, square))
         rows = 1 if reporter.strip else max(1, min(AREA[1] // height, -(-count // columns)))
-        self.grid, self.rows = Grid(columns, self.side, height), rows
+        self.grid = Grid(columns, self.side, height)
+        self.rows = rows
         session.page_size = min(count, columns * rows)
-        self._drawn, self._base = None, None
+        self._drawn = None
+        self._base = None
         self._box = (0, 0, 0, 0)  # left, top, width and height of the query's picture
 
     # --- finding
@@ -119,7 +127,8 @@ class Sheet:
         """Return the sheet without selection, status and overlay; it is drawn once for a page."""
         step = self.session.step
         if self._drawn is not step:
-            self._base, self._drawn = self._draw_base(), step
+            self._base = self._draw_base()
+            self._drawn = step
         return self._base
 
     def _draw_base(self) -> Pixels:
@@ -163,8 +172,10 @@ class Sheet:
 
     def _draw_query(self, panel: Pixels) -> None:
         """Draw the query's picture, its title, and the marked pictures into the panel."""
-        reporter, step = self.session.reporter, self.session.step
-        picture, parts = reporter.query_picture(step.base, (BOX, BOX)), step.base.parts
+        reporter = self.session.reporter
+        step = self.session.step
+        picture = reporter.query_picture(step.base, (BOX, BOX))
+        parts = step.base.parts
         box = panel[MARGIN : MARGIN + BOX, MARGIN : MARGIN + BOX]
         self._box = (0, 0, 0, 0)
         if parts:
@@ -174,8 +185,10 @@ class Sheet:
         if picture is not None:
             height, width = picture.shape[:2]
             scale = BOX / max(height, width)
-            width, height = max(1, round(width * scale)), max(1, round(height * scale))
-            left, top = MARGIN + (BOX - width) // 2, MARGIN + (BOX - height) // 2
+            width = max(1, round(width * scale))
+            height = max(1, round(height * scale))
+            left = MARGIN + (BOX - width) // 2
+            top = MARGIN + (BOX - height) // 2
             self._box = left, top, width, height
             cv2.rectangle(panel, (left - 2, top - 2), (left + width + 1, top + height + 1), WHITE)
         top = BOX + 2 * MARGIN
@@ -194,11 +207,12 @@ class Sheet:
     def _parts(self, parts: Sequence[Part]) -> Pixels:
         """Draw the parts of a combined query, each with its weight, into a square."""
         count = math.ceil(math.sqrt(min(len(parts), SHOWN)))
-        side, tiles = BOX // count, []
+        side = BOX // count
+        tiles = []
         for part in parts[: count * count]:
             picture = self.session.reporter.query_picture(part.query, (side, side))
             tiles.append(tile(picture, side))
-            draw_text(tiles[-1], f"{part.weight:g}", (4, side - 6), FONT_SCALE, YELLOW)
+            draw_text(tiles[-1], f"{part.weight:g}", (4, side - 6), FONT_SCALE, colour=YELLOW)
         square = np.zeros((BOX, BOX, 3), np.uint8)
         square[: side * count, : side * count] = Grid(count, side, side).draw(tiles, count)
         return square
@@ -206,7 +220,8 @@ class Sheet:
 
 def _framed(picture: Pixels, mark: bool | None = None, colour: Colour | None = None) -> Pixels:
     """Return a tile with a border: of `colour`, or else of its mark, whose sign it also gets."""
-    picture, side = picture.copy(), picture.shape[1]
+    side = picture.shape[1]
+    picture = picture.copy()
     thickness = max(2, side // 28)
     if colour is not None:
         cv2.rectangle(picture, (0, 0), (side - 1, side - 1), colour, thickness)
@@ -214,7 +229,9 @@ def _framed(picture: Pixels, mark: bool | None = None, colour: Colour | None = N
         inset = 0 if colour is None else thickness
         corner = side - 1 - inset
         cv2.rectangle(picture, (inset, inset), (corner, corner), COLOURS[mark], thickness)
-        draw_text(picture, SIGNS[mark], (inset + 4, inset + 18), 0.7, COLOURS[mark], 2)
+        draw_text(
+            picture, SIGNS[mark], (inset + 4, inset + 18), 0.7, colour=COLOURS[mark], thickness=2
+        )
     return picture
 
 

@@ -12,7 +12,8 @@ from pyimagesearch.browse.sheet import HINTS, Sheet
 from pyimagesearch.queries.crops import Crop
 from pyimagesearch.show.windows import is_open, prepare_windows
 
-TITLE, MAP = "Results", "Map"
+TITLE = "Results"
+MAP = "Map"
 WAIT = 5  # milliseconds between two looks at the events of the mouse
 MIN_DRAG = 4  # pixels; a shorter drag is a click
 KEYS = (
@@ -52,10 +53,14 @@ class Browser:
         hints = HINTS
         if session.has_more:
             hints = hints.replace("? keys", "Space: next query   ? keys")
-        self.session, self.sheet = session, Sheet(session, hints)
-        self._folder, self._method, self.map_wanted = folder, method or "pca", method is not None
+        self.session = session
+        self.sheet = Sheet(session, hints)
+        self._folder = folder
+        self._method = method or "pca"
+        self.map_wanted = method is not None
         self._maps_always = self.map_wanted
-        self.changed, self.ended = True, False
+        self.changed = True
+        self.ended = False
         self._hovered = self._pressed = None
         self._keys = {
             "backspace": session.back,
@@ -78,7 +83,8 @@ class Browser:
 
     def on_key(self, code: int) -> None:
         """React to a key, by its code of `cv2.waitKeyEx`."""
-        name, sheet = key_name(code), self.sheet
+        name = key_name(code)
+        sheet = self.sheet
         if sheet.overlay is not None or name == "?":
             sheet.overlay = None if sheet.overlay else [f"{keys}:  {text}" for keys, text in KEYS]
             self.changed = True
@@ -102,13 +108,18 @@ class Browser:
 
     def _move(self, x: int, y: int, place: int | None) -> None:
         if self._pressed and self.sheet.on_query(*self._pressed):
-            self.sheet.drag, self.changed = (self._pressed, (x, y)), True
+            self.sheet.drag = (self._pressed, (x, y))
+            self.changed = True
         elif place != self._hovered:
-            self._hovered, self.sheet.selected, self.changed = place, None, True
+            self._hovered = place
+            self.sheet.selected = None
+            self.changed = True
             self._describe(place)
 
     def _release(self, x: int, y: int, place: int | None, flags: int) -> None:
-        pressed, self._pressed, self.sheet.drag = self._pressed, None, None
+        pressed = self._pressed
+        self._pressed = None
+        self.sheet.drag = None
         if pressed is None:
             return
         if self.sheet.on_query(*pressed):
@@ -149,7 +160,8 @@ class Browser:
             place = 0 if self._hovered is None else self._hovered
         else:
             place += right + down * columns
-        self.sheet.selected, self.changed = min(max(place, 0), count - 1), True
+        self.sheet.selected = min(max(place, 0), count - 1)
+        self.changed = True
         self._describe(self.sheet.selected)
 
     def _describe(self, place: int | None) -> None:
@@ -179,7 +191,8 @@ class Browser:
 
     def draw_map(self) -> Pixels | None:
         """Return a map, uint8 BGR, or None with the reason in the status line."""
-        maps, self.map_wanted = [], False
+        maps = []
+        self.map_wanted = False
         self._act(lambda: maps.append(self.session.map(self._method)))
         return maps[0] if maps else None
 

@@ -40,7 +40,8 @@ class ArrayDataset(Dataset):
         if name in BUILT_IN:
             self._load = BUILT_IN[name]
         elif name.endswith(".npz"):
-            self._load, name = load_npz, os.path.abspath(name)
+            self._load = load_npz
+            name = os.path.abspath(name)
         else:
             problem = "no such folder:" if os.sep in name else "unknown dataset"
             raise ValueError(
@@ -67,7 +68,8 @@ class ArrayDataset(Dataset):
         return self._load_images() if self._loading is None else self._loading.result()
 
     def _load_images(self) -> AnyArray:
-        name, limit = self.source["name"], self.source["limit"]
+        name = self.source["name"]
+        limit = self.source["limit"]
         images = _as_images(self._load(name, self.source["split"], "x"), name)
         if images.dtype == bool:
             images = images * np.uint8(255)
@@ -82,7 +84,8 @@ class ArrayDataset(Dataset):
         """Return integers as float32 in [0, 1], scaled by the range of those of both splits."""
         from pyimagesearch.pictures.pixels import integer_range, scaled  # rarely needed
 
-        name, extremes = self.source["name"], [int(images.min()), int(images.max())]
+        name = self.source["name"]
+        extremes = [int(images.min()), int(images.max())]
         with contextlib.suppress(ValueError):  # there may be one split only
             [other] = set(SPLITS) - {self.source["split"]}
             images_of_other = self._load(name, other, "x")
@@ -180,7 +183,8 @@ class ArraySubset(ArrayDataset):
 
     def __init__(self, dataset: ArrayDataset, rows: Rows) -> None:
         super().__init__(**dataset.source)
-        self._dataset, self._rows = dataset, rows
+        self._dataset = dataset
+        self._rows = rows
         self.ids = [dataset.ids[row] for row in rows]
         self.labels = None if dataset.labels is None else dataset.labels[rows]
 

@@ -27,6 +27,7 @@ def open_dataset(
     split: str = "train",
     limit: int | None = None,
     folders: Sequence[str] = (),
+    *,
     exclude: Sequence[str] = (),
     truncated: bool = False,
     digest: str | None = None,
@@ -48,7 +49,7 @@ def open_dataset(
         return ArrayDataset(name, split, limit)
     from pyimagesearch.datasets.folder import FolderDataset  # needs Pillow
 
-    folder = FolderDataset(name, None, folders, exclude, truncated)
+    folder = FolderDataset(name, None, folders, exclude, truncated=truncated)
     return folder if limit is None else folder.subset(np.arange(min(limit, len(folder))))
 
 
@@ -75,6 +76,7 @@ def updated_source(
     names: Sequence[str] | str | None = None,
     split: str | None = None,
     limit: int | None = None,
+    *,
     exclude: Sequence[str] | None = None,
     truncated: bool | None = None,
 ) -> Source:

@@ -1,6 +1,7 @@
 """The contract of a dataset: named images, read by row."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -126,6 +127,18 @@ class Dataset:
             id = next(self.ids[row] for row in rows if self.ids[row] in self.unreadable)
             raise ValueError(printable(f"{id}: {self.unreadable[id]}"))
         return images
+
+
+@dataclass(frozen=True)
+class Splits:
+    """The images of a training: those to train on, and those to validate on.
+
+    `spec` is the InputSpec of the network.
+    """
+
+    training: Dataset
+    validation: Dataset
+    spec: InputSpec
 
 
 class RowIds(Sequence):

@@ -74,6 +74,7 @@ class FolderDataset(Dataset):
         paths: Sequence[str] | None = None,
         folders: Sequence[str] = (),
         exclude: Sequence[str] = (),
+        *,
         truncated: bool = False,
     ) -> None:
         """Look for pictures in `folder`, or take the relative `paths`, such as an index's ids.
@@ -100,7 +101,8 @@ class FolderDataset(Dataset):
             raise ValueError(f"no pictures in {printable(folder)} or below it{''.join(reasons)}")
         self.ids, sizes, times = map(list, zip(*found, strict=True))
         self.file_stats = np.zeros(len(found), FILE_STATS)
-        self.file_stats["size"], self.file_stats["mtime_ns"] = sizes, times
+        self.file_stats["size"] = sizes
+        self.file_stats["mtime_ns"] = times
 
     @functools.cached_property
     def label_names(self) -> list[str]:
@@ -188,7 +190,8 @@ class FolderDataset(Dataset):
         values = np.fromiter((_unit_hash(path, seed) for path in self.ids), np.float64, len(self))
         chosen = values < validation
         if len(self) > 1:
-            chosen[values.argmin()], chosen[values.argmax()] = True, False
+            chosen[values.argmin()] = True
+            chosen[values.argmax()] = False
         return self.subset(np.flatnonzero(~chosen)), self.subset(np.flatnonzero(chosen))
 
     def subset(self, rows: Rows) -> "FolderDataset":

@@ -26,7 +26,8 @@ def discriminant(views: Floats, dim: int) -> tuple[Floats, Floats]:
 
     v, n, d = views.shape
     flat = views.reshape(-1, d)
-    mean, deviations = flat.mean(axis=0), flat.std(axis=0)
+    mean = flat.mean(axis=0)
+    deviations = flat.std(axis=0)
     scale = 1 / (deviations + 0.01 * deviations.mean() + 1e-9)
     found = principal_components((flat[: max(n, 4 * FEATURES)] - mean) * scale, FEATURES)
     projection = found.components * scale[:, np.newaxis]

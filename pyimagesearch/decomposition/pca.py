@@ -38,9 +38,11 @@ def principal_components(points: Floats, count: int) -> PrincipalComponents:
     size = len(square)
     count = min(count, size)
     values, vectors = eigh(square, subset_by_index=[size - count, size - 1])
-    values, vectors = values[::-1], vectors[:, ::-1]
+    values = values[::-1]
+    vectors = vectors[:, ::-1]
     kept = values > max(n, d) * np.finfo(np.float32).eps * max(values[0], 0)
-    values, vectors = values[kept], vectors[:, kept]
+    values = values[kept]
+    vectors = vectors[:, kept]
     if d > n:
         vectors = centred.T @ (vectors / np.sqrt(values))
     return PrincipalComponents(mean, vectors.astype(np.float32), (values / n).astype(np.float32))

@@ -40,7 +40,8 @@ def find_duplicates(codes: Floats, metric: str, max_distance: float) -> list[Gro
     labels = _components(space, first, max_distance)[copy_of]
     sizes = np.bincount(labels)
     order = np.argsort(labels, kind="stable")
-    order, sizes = order[sizes[labels[order]] > 1], sizes[sizes > 1]
+    order = order[sizes[labels[order]] > 1]
+    sizes = sizes[sizes > 1]
     groups = [
         Group(rows, space.distances(rows[:1], rows))
         for rows in np.split(order, np.cumsum(sizes)[:-1])
@@ -129,13 +130,15 @@ def _prepare(codes: Floats, metric: str) -> tuple[_Space, Rows, Rows]:
     space.scale = max(
         np.linalg.norm(space.exact(rows) - centre, axis=1).max() for rows in space.parts(first)
     )
-    space.centre, space.scale = centre, space.scale or 1.0
+    space.centre = centre
+    space.scale = space.scale or 1.0
     return space, first, copy_of
 
 
 def _distinct(space: _Space) -> tuple[Rows, Rows]:
     """Return the first row of each distinct code, and for every row its place among them."""
-    codes, rows = space.codes, np.arange(len(space.codes))
+    codes = space.codes
+    rows = np.arange(len(space.codes))
     multipliers = np.random.default_rng(0).integers(2**64, size=codes.shape[1], dtype=np.uint64) | 1
     hashes = []
     for part in space.parts(rows):
@@ -165,7 +168,8 @@ def _components(space: _Space, rows: Rows, max_distance: float) -> Rows:
     radius *= 1 + 1e-9  # pairs that rounding puts just out of reach are measured as well
     line = _project(space, rows)
     order = np.argsort(line, kind="stable")
-    rows, line = rows[order], line[order]
+    rows = rows[order]
+    line = line[order]
     labels = np.arange(len(rows))
     for start in range(0, len(rows), ROWS_PER_BLOCK):
         block = np.arange(start, min(start + ROWS_PER_BLOCK, len(rows)))
@@ -174,7 +178,9 @@ def _components(space: _Space, rows: Rows, max_distance: float) -> Rows:
             if (labels[block] == labels[start]).all() and (labels[others] == labels[start]).all():
                 continue
             near = _near(space.rough(rows[block]), space.rough(rows[others]), radius / space.scale)
-            labels = _contract(labels, near, block, others, space, rows, max_distance)
+            labels = _contract(
+                labels, near, block, others, space=space, rows=rows, max_distance=max_distance
+            )
     result = np.empty_like(labels)
     result[order] = labels
     return result
@@ -185,6 +191,7 @@ def _contract(
     near: Bools,
     block: Rows,
     others: Rows,
+    *,
     space: _Space,
     rows: Rows,
     max_distance: float,
@@ -197,11 +204,15 @@ def _contract(
     from scipy.sparse import csr_matrix
     from scipy.sparse.csgraph import connected_components
 
-    pending, count = np.flatnonzero(near.any(axis=1)), 1
+    pending = np.flatnonzero(near.any(axis=1))
+    count = 1
     while len(pending):
-        part, pending, count = pending[:count], pending[count:], 2 * count
+        part = pending[:count]
+        pending = pending[count:]
+        count = 2 * count
         i, j = np.nonzero(near[part] & (labels[block[part], np.newaxis] != labels[others]))
-        a, b = block[part][i], others[j]
+        a = block[part][i]
+        b = others[j]
         within = space.distances(rows[a], rows[b]) <= max_distance if len(a) else []
         if np.any(within):
             pairs = labels[a[within]], labels[b[within]]
@@ -236,7 +247,8 @@ def _near(a: Floats, b: Floats, radius: float) -> Bools:
 def _neighbours(space: _Space, rows: Rows, sample: Rows, k: int) -> Rows:
     """Return the row of the k-th nearest neighbour of each sampled row, itself not counted."""
     queries = space.rough(sample)
-    squares, found = np.empty((len(sample), 0), np.float32), np.empty((len(sample), 0), np.int64)
+    squares = np.empty((len(sample), 0), np.float32)
+    found = np.empty((len(sample), 0), np.int64)
     for part in space.parts(rows):
         codes = space.rough(part)
         new = np.einsum("ij,ij->i", codes, codes) - 2 * queries @ codes.T

@@ -91,7 +91,8 @@ class Engine:
         """
         if k < 1:
             raise ValueError(f"expected k of at least 1, received {k}")
-        queries, k = as_queries(queries, self.dim), min(int(k), len(self))
+        queries = as_queries(queries, self.dim)
+        k = min(int(k), len(self))
         if not len(queries):
             return np.empty((0, k), np.float32), np.empty((0, k), np.int64)
         wanted = min(len(self), self.shortlist_size(k))

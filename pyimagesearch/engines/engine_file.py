@@ -103,7 +103,8 @@ def load_engine(
     from pyimagesearch.engines.kmeans import Elbow
     from pyimagesearch.engines.tuning import EngineReport
 
-    codes, (about, size) = as_vectors(codes), _read_about(path, verify=True)
+    codes = as_vectors(codes)
+    about, size = _read_about(path, verify=True)
     name = about["engine"]
     again = f"{_again(path)} {shlex.quote(name)}"
     if metric not in (None, about["metric"]):
@@ -131,6 +132,7 @@ def open_engine(
     codes: Floats,
     metric: str,
     codes_sha256: str | None = None,
+    *,
     probe: int | None = None,
 ) -> Engine:
     """Return the engine to search an index file by: the stored one, else exact search.

@@ -55,7 +55,8 @@ def nearest(queries: Floats, codes: Floats, k: int, longest: Callable[[], float]
     """
     import faiss
 
-    (n, dim), proposed = codes.shape, min(len(codes), k + max(8, k // 32))
+    n, dim = codes.shape
+    proposed = min(len(codes), k + max(8, k // 32))
     small = len(queries) * n * dim < SINGLE_THREAD_WORK
     with threads(1 if small else None):
         estimates, rows = faiss.knn(queries, codes, proposed)
@@ -107,7 +108,7 @@ def _nearest_by_differences(queries: Floats, codes: Floats, k: int) -> Found:
     return squares, rows
 
 
-def rerank(queries: Floats, codes: Floats, rows: Rows, k: int, metric: Metric) -> Found:
+def rerank(queries: Floats, codes: Floats, rows: Rows, k: int, *, metric: Metric) -> Found:
     """Return the distances, float32 (q, k) ascending, and rows of the k nearest among `rows`.
 
     `rows`, int64 (q, m), are candidates of each query, at least k of them, then -1; `metric` is a
@@ -118,7 +119,9 @@ def rerank(queries: Floats, codes: Floats, rows: Rows, k: int, metric: Metric) -
     if metric.prepare is not None:
         step = max(1, CODES_PER_BLOCK // rows.shape[1])
         blocks = [slice(start, start + step) for start in range(0, len(rows), step)]
-        parts = [_rerank_points(queries[block], codes, rows[block], k, metric) for block in blocks]
+        parts = [
+            _rerank_points(queries[block], codes, rows[block], k, metric=metric) for block in blocks
+        ]
         return tuple(map(np.concatenate, zip(*parts, strict=True)))
     rows = np.ascontiguousarray(rows)
     if rows.shape[1] == k:  # all are kept, in the order of their true distances
@@ -133,7 +136,7 @@ def rerank(queries: Floats, codes: Floats, rows: Rows, k: int, metric: Metric) -
     return metric.from_squares(squares), found
 
 
-def _rerank_points(queries: Floats, codes: Floats, rows: Rows, k: int, metric: Metric) -> Found:
+def _rerank_points(queries: Floats, codes: Floats, rows: Rows, k: int, *, metric: Metric) -> Found:
     """Rank as `rerank`, in the space of prepared points."""
     points = metric.points(codes[np.maximum(rows, 0).ravel()]).reshape(*rows.shape, -1)
     differences = metric.points(queries)[:, np.newaxis] - points
@@ -159,7 +162,8 @@ class ExactEngine(Engine):
         points = self.metric.points(queries)
         if (extra := self._points.shape[1] - points.shape[1]) > 0:
             points = np.pad(points, ((0, 0), (0, extra)))
-        is_first, self._has_searched = not self._has_searched, True
+        is_first = not self._has_searched
+        self._has_searched = True
         if is_first and len(points) == 1 and self._points.size < SINGLE_THREAD_WORK:
             return nearest_without_faiss(points, self._points, wanted)
         return nearest(points, self._points, wanted, self._longest)

@@ -28,7 +28,9 @@ KNOWN = "exact, auto, clusters[:K], hash:BITS or a FAISS factory string such as 
 
 # The FAISS factory strings that are accepted. For some others FAISS ends the process (HNSW1, PQ4x0,
 # PQ8,Refine(HNSW1)), never returns (NSG32 for equal codes) or cannot read its file (ZnLattice).
-_N, _GRAPH, _BITS = r"[1-9]\d{0,6}", r"(?:[2-9]|[1-9]\d{1,2})", r"(?:[1-9]|1[0-6])"
+_N = r"[1-9]\d{0,6}"
+_GRAPH = r"(?:[2-9]|[1-9]\d{1,2})"
+_BITS = r"(?:[1-9]|1[0-6])"
 _SQ = r"SQ(?:4|6|8|fp16|bf16|8_direct|8_direct_signed)"
 _PQ = rf"PQ{_N}(?:x{_BITS}|x4fsr?(?:_{_N})?)?(?:np)?"
 _RESIDUAL = rf"P?(?:RQ|LSQ)(?:[1-9]x)?[1-9]\d?x{_BITS}"
@@ -74,6 +76,7 @@ def build_engine(
     engine: str = "auto",
     metric: str = "euclidean",
     recall: float = 0.98,
+    *,
     seed: int | None = 0,
     depth: int = 10,
 ) -> Engine:
@@ -87,7 +90,8 @@ def build_engine(
 
     Raises ValueError when there is no such engine or it does not suit the codes.
     """
-    codes, metric = as_vectors(codes), get_metric(metric).name
+    codes = as_vectors(codes)
+    metric = get_metric(metric).name
     if not len(codes):
         raise ValueError("there are no codes to build an engine for: index some images first")
     if not 0 < recall <= 1:
@@ -107,7 +111,7 @@ def build_engine(
         built.probe = 1  # the query's own cluster
     elif built.name != "exact":
         tune(built, sample, recall, depth)
-    built.report = measure(built, sample, recall, depth, seconds)
+    built.report = measure(built, sample, recall, depth, build_seconds=seconds)
     return built
 
 
@@ -196,11 +200,13 @@ def _prepare(index: Any, name: str, count: int, seed: int) -> None:
         )
     inner = innermost(index)
     if ivf is not None:
-        ivf.cp.seed, ivf.cp.min_points_per_centroid = seed + 1, 1
+        ivf.cp.seed = seed + 1
+        ivf.cp.min_points_per_centroid = 1
     storage = faiss.downcast_index(inner.storage) if hasattr(inner, "storage") else inner
     if hasattr(storage, "pq"):
         # 64 points a centroid recall as much as FAISS' 256, in a quarter of the time.
-        storage.pq.cp.seed, storage.pq.cp.min_points_per_centroid = seed + 1, 1
+        storage.pq.cp.seed = seed + 1
+        storage.pq.cp.min_points_per_centroid = 1
         storage.pq.cp.max_points_per_centroid = PQ_POINTS
         if hasattr(storage, "do_polysemous_training"):
             # Orders the centroids so that code words rank by Hamming distance, which is not used
@@ -212,13 +218,15 @@ def _prepare(index: Any, name: str, count: int, seed: int) -> None:
     if isinstance(index, faiss.IndexPreTransform):
         turn = faiss.downcast_VectorTransform(index.chain.at(index.chain.size() - 1))
         if isinstance(turn, faiss.OPQMatrix):
-            turn.max_train_points, turn.niter = 256 * PQ_POINTS, OPQ_ROUNDS
+            turn.max_train_points = 256 * PQ_POINTS
+            turn.niter = OPQ_ROUNDS
 
 
 def _train(index: Any, sample: Floats, name: str) -> None:
     ivf = faiss.try_extract_index_ivf(index)
     if name.startswith("clusters"):  # few centroids easily settle badly
-        ivf.cp.niter, ivf.cp.nredo = ITERATIONS, REDOS
+        ivf.cp.niter = ITERATIONS
+        ivf.cp.nredo = REDOS
     # K-means synchronises its threads thousands of times, which slows small samples down.
     small = sample.size * max(256, ivf.nlist if ivf else 0) < SMALL_TRAINING
     with threads(1 if small else None):

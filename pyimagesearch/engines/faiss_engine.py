@@ -30,7 +30,8 @@ class FaissEngine(Engine):
                 f"the engine {name} holds {index.ntotal:,} codes of {index.d} dimensions, "
                 f"expected {self.codes.shape[0]:,} of {self.codes.shape[1]}: build it again"
             )
-        self.index, self.name = index, name
+        self.index = index
+        self.name = name
         self._inner = innermost(index)
         self._ivf = self._inner if isinstance(self._inner, faiss.IndexIVF) else None
         self._hnsw = self._inner if isinstance(self._inner, faiss.IndexHNSW) else None
@@ -135,14 +136,16 @@ class FaissEngine(Engine):
             raise ValueError(f"the engine {self.name} is damaged: build it again")
         if (short := rows[:, k - 1] < 0).any():  # a graph of many equal codes may be disconnected
             distances, rows[short, :k] = self._exact.search(queries[short], k)
-            estimates[short, :k], rows[short, k:] = distances**2, -1
+            estimates[short, :k] = distances**2
+            rows[short, k:] = -1
         if self._true:
             return self.metric.from_squares(estimates[:, :k]), rows[:, :k]
-        return rerank(queries, self.codes, rows, k, self.metric)
+        return rerank(queries, self.codes, rows, k, metric=self.metric)
 
     def _nearest_hashes(self, points: Floats, wanted: int) -> Found:
         """Rank by Hamming distance with counters, 3 times as fast as heaps for long shortlists."""
-        hashes, size = self.index.sa_encode(points), self._inner.code_size
+        hashes = self.index.sa_encode(points)
+        size = self._inner.code_size
         distances = np.empty((len(points), wanted), np.int32)
         rows = np.empty((len(points), wanted), np.int64)
         faiss.hammings_knn_mc(

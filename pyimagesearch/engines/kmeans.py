@@ -6,13 +6,14 @@ import faiss
 import numpy as np
 from faiss.contrib.inspect_tools import get_invlist
 
-from pyimagesearch.arrays import Floats
+from pyimagesearch.arrays import Floats, Rows
 from pyimagesearch.engines.engine import Engine
 from pyimagesearch.engines.exact import ExactEngine, threads
 
 MAX_CLUSTERS = 20  # largest K tried for the elbow
 SAMPLE = 20_000  # codes used to find the elbow
-ITERATIONS, REDOS = 20, 3
+ITERATIONS = 20
+REDOS = 3
 
 
 @dataclass(frozen=True)

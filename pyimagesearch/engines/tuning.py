@@ -11,8 +11,11 @@ from pyimagesearch.arrays import Floats, Rows
 from pyimagesearch.engines.engine import Engine
 from pyimagesearch.engines.exact import ExactEngine
 
-QUERIES, TIMED = 400, 100
-TOP, FIRST = 225, 10  # the depths that recall is reported at
+QUERIES = 400
+TIMED = 100
+# The depths that recall is reported at.
+TOP = 225
+FIRST = 10
 MAX_SHORTLIST = 20_480
 
 
@@ -62,6 +65,7 @@ class QuerySample:
         metric: str,
         seed: int = 0,
         depth: int = TOP,
+        *,
         queries: Floats | None = None,
     ) -> None:
         """Sample from float32 `codes` (n, d), or from `queries` (q, d) that are not among them."""
@@ -120,21 +124,26 @@ def tune(engine: Any, sample: QuerySample, target: float, depth: int = FIRST) ->
             engine.probe = max(64, engine.probe_limit // 8)
         limit = min(MAX_SHORTLIST, len(engine))
         aim = target if engine.scans else (1 + target) / 2
-        _smallest(engine, "shortlist", 20, limit, lambda: recall() >= aim)
+        _smallest(engine, "shortlist", 20, limit, reaches=lambda: recall() >= aim)
     if not engine.scans:
         _smallest(
-            engine, "probe", engine.probe_start, engine.probe_limit, lambda: recall() >= target
+            engine,
+            "probe",
+            engine.probe_start,
+            engine.probe_limit,
+            reaches=lambda: recall() >= target,
         )
 
 
 def _smallest(
-    engine: Any, setting: str, value: int, limit: int, reaches: Callable[[], bool]
+    engine: Any, setting: str, value: int, limit: int, *, reaches: Callable[[], bool]
 ) -> None:
     """Set the attribute to about the smallest value from `value` to `limit` that reaches."""
     below = value = min(value, limit)
     setattr(engine, setting, value)
     while not (reached := reaches()) and value < limit:
-        below, value = value, min(2 * value, limit)
+        below = value
+        value = min(2 * value, limit)
         setattr(engine, setting, value)
     while reached and value - below > max(1, value // 8):
         middle = (value + below) // 2
@@ -144,7 +153,7 @@ def _smallest(
 
 
 def measure(
-    engine: Engine, sample: QuerySample, target: float, depth: int, build_seconds: float
+    engine: Engine, sample: QuerySample, target: float, depth: int, *, build_seconds: float
 ) -> EngineReport:
     """Return the EngineReport of an engine."""
     return EngineReport(

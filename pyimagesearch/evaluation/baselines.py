@@ -79,7 +79,8 @@ def _hog(images: Floats) -> Floats:
     grey = images @ LUMA if images.shape[3] == 3 else images[..., 0]
     height, width = (max(1, side // CELL) * CELL for side in grey.shape[1:])
     down, across = np.gradient(grey, axis=(1, 2))
-    down, across = down[:, :height, :width], across[:, :height, :width]
+    down = down[:, :height, :width]
+    across = across[:, :height, :width]
     lengths = np.hypot(down, across)
     # Each gradient is divided between the two bins nearest to its angle; bin 0 is at 0 degrees.
     places = np.arctan2(down, across) % np.pi * (ORIENTATIONS / np.pi)
@@ -119,7 +120,8 @@ def baseline_points(gallery: Floats, queries: Floats, dim: int) -> dict[str, tup
     `gallery` and `queries` are float32 images, (n, h, w, c) and (q, h, w, c); `dim` is the number
     of principal components. Points rank by Euclidean distance as codes do by the baseline's metric.
     """
-    components, points = principal_components(_pixels(gallery[:MAX_FITTED]), dim), {}
+    components = principal_components(_pixels(gallery[:MAX_FITTED]), dim)
+    points = {}
     for name, baseline in BASELINES.items():
         if baseline.colour and gallery.shape[3] != 3:
             continue

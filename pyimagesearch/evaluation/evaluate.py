@@ -30,6 +30,7 @@ def evaluate_index(
     encoder: Encoder,
     gallery: Dataset,
     engine: Engine,
+    *,
     queries: Dataset | None = None,
 ) -> Scores:
     """Measure codes, float32 (n, d), of the dataset `gallery`, and the codes of all BASELINES.
@@ -48,7 +49,8 @@ def evaluate_index(
     same = gallery.labels is not None and same_images(gallery, queries)
     itself = gallery.labels is not None and queries is gallery
     query_codes = codes if itself else images_of(encoder.spec, encoder.encode)
-    dim, metric = codes.shape[1], engine.metric
+    dim = codes.shape[1]
+    metric = engine.metric
     points = {f"code, {dim}-d": (metric.points(codes), metric.points(query_codes))}
     spec = reduced(encoder.spec)
     if (len(gallery) + len(query_labels)) * math.prod(spec.shape) <= MAX_PIXELS:

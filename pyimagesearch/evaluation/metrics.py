@@ -17,6 +17,7 @@ def evaluate(
     query_labels: Labels,
     gallery: Floats,
     gallery_labels: Labels,
+    *,
     metric: str = "euclidean",
     ks: Sequence[int] = KS,
     skip_own_row: bool = False,
@@ -35,9 +36,11 @@ def evaluate(
     """
     known = np.flatnonzero(gallery_labels >= 0)
     if len(known) < len(gallery):
-        gallery, gallery_labels = gallery[known], gallery_labels[known]
+        gallery = gallery[known]
+        gallery_labels = gallery_labels[known]
     metric = get_metric(metric)
-    queries, gallery = metric.points(queries), metric.points(gallery)
+    queries = metric.points(queries)
+    gallery = metric.points(gallery)
     gallery_squares = np.square(gallery).sum(axis=1)
 
     def score_block(start: int) -> list[AnyArray]:
@@ -53,7 +56,8 @@ def evaluate(
             own = np.searchsorted(known, rows)
             found = np.flatnonzero(np.append(known, -1)[own] == rows)
             # Last and not relevant, and then cut off.
-            distances[found, own[found]], relevant[found, own[found]] = np.inf, False
+            distances[found, own[found]] = np.inf
+            relevant[found, own[found]] = False
             sizes[found] -= 1
         rankings = zip(rank(distances, relevant), sizes, strict=True)
         scores = [ranking_scores(hits[:size], ks) for hits, size in rankings if hits.any()]

@@ -74,7 +74,8 @@ def write_hdf5(
                     names[start : start + BLOCK] = [
                         name.encode("utf-8", "surrogateescape") for name in part
                     ]
-                start, digest = 0, hashlib.sha256()
+                start = 0
+                digest = hashlib.sha256()
                 for block in blocks:
                     features[start : start + len(block)] = block
                     start += len(block)

@@ -148,7 +148,8 @@ def _load_hdf5(path: str | Path) -> dict[str, Any]:
     from pyimagesearch.indexes.hdf5 import read_hdf5
 
     data = read_hdf5(str(path))
-    encoder, network = data.get("encoder"), data.get("onnx")
+    encoder = data.get("encoder")
+    network = data.get("onnx")
     if isinstance(encoder, dict) and isinstance(network, np.ndarray):
         # Both stay in the file, mapped, until they are needed.
         encoder.update({key: data[key] for key in ENCODER_DATASETS & data.keys()})
@@ -162,7 +163,8 @@ def _checked_index(data: Any) -> LocalIndex:
     codes = _checked_codes(data["features"])
     n, dim = codes.shape
     labels, file_stats, names = (data.get(key) for key in ("labels", "files", "label_names"))
-    source, codes_sha256 = data.get("dataset"), data.get("codes_sha256")
+    source = data.get("dataset")
+    codes_sha256 = data.get("codes_sha256")
     metric = data.get("metric", "euclidean")
     _require(
         labels is None or (_is_array(labels, (n,)) and labels.dtype.kind in "iu"),

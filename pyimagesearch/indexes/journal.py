@@ -114,7 +114,8 @@ def _locked(path: Path, encoder: Encoder) -> sqlite3.Connection:
         logger.info(f"{path} cannot be read: continuing without it")
         for name in (path, Path(f"{path}-journal")):
             name.unlink(missing_ok=True)
-        database, found = _open_locked(path), None
+        database = _open_locked(path)
+        found = None
     if found is None or found[0] != made_with:
         database.execute("DROP TABLE files")
         database.execute("DELETE FROM run")

@@ -74,7 +74,7 @@ class LocalIndex:
         from pyimagesearch.engines.engine_file import open_engine
 
         name = metric or self.metric
-        self._engine = open_engine(self.path, self.codes, name, self.codes_sha256, probe)
+        self._engine = open_engine(self.path, self.codes, name, self.codes_sha256, probe=probe)
         return self._engine
 
     def search(
@@ -158,7 +158,8 @@ class LocalIndex:
         if self.source is None:
             self.labels = dataset.labels
         else:  # known already; computing them would read the names of all files
-            dataset.labels, dataset.label_names = self.labels, self.label_names
+            dataset.labels = self.labels
+            dataset.label_names = self.label_names
         return dataset
 
     def pictures(self, moved_to: str | None = None) -> Pictures:

@@ -44,7 +44,8 @@ def parse_shard(text: str) -> Shard:
 
 def shard_range(shard: Shard) -> range:
     """Return the hashes of the ids that belong to a shard."""
-    number, count = shard.number, shard.count
+    number = shard.number
+    count = shard.count
     return range(-(-(number << BITS) // count), -(-((number + 1) << BITS) // count))
 
 

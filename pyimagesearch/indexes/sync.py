@@ -39,7 +39,7 @@ def sync(writer: IndexWriter, update: Update, name: str, *, total: int) -> Updat
     records = _records(dataset, plan)
     wanted = plan.to_encode
     rows = wanted[writer.missing(records.take(wanted))]
-    encode_into(_Encoded(writer, records), dataset, rows, writer.encoder, update.encode)
+    encode_into(_Encoded(writer, records), dataset, rows, writer.encoder, encode=update.encode)
     good = readable_rows(dataset, plan, so_far)
     # Again, as files may have proved unreadable.
     require_few_removed(plan, so_far, name, prune=settings.prune)

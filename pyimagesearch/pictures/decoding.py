@@ -125,7 +125,8 @@ class DecodedImages:
     """Images as an InputSpec takes them, kept as uint8, which most pictures are stored as."""
 
     def __init__(self, max_bytes: int) -> None:
-        self._images, self._free = {}, max_bytes
+        self._images = {}
+        self._free = max_bytes
 
     def copy(
         self, path: str, spec: InputSpec, image: Floats, digest: NDArray[np.uint64] | None = None

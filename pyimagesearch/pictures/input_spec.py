@@ -68,15 +68,18 @@ class InputSpec:
         if self.resize_mode == "crop":
             picture = _middle(picture, self.height, self.width)
         picture = self._in_colour(picture)
-        height, width = self.height, self.width
+        height = self.height
+        width = self.width
         if self.resize_mode == "letterbox":
             h, w = picture.shape[:2]
             scale = min(height / h, width / w)
-            height, width = max(1, round(h * scale)), max(1, round(w * scale))
+            height = max(1, round(h * scale))
+            width = max(1, round(w * scale))
         picture = unit_float(_resize(picture, height, width))
         if (height, width) == self.shape[:2]:
             return picture.reshape(self.shape)
-        top, left = (self.height - height) // 2, (self.width - width) // 2
+        top = (self.height - height) // 2
+        left = (self.width - width) // 2
         canvas = np.zeros(self.shape, np.float32)
         canvas[top : top + height, left : left + width] = picture.reshape(height, width, -1)
         return canvas
@@ -122,7 +125,8 @@ def _middle(picture: AnyArray, height: int, width: int) -> AnyArray:
     h, w = picture.shape[:2]
     part_h = max(1, min(h, round(w * height / width)))
     part_w = max(1, min(w, round(h * width / height)))
-    top, left = (h - part_h) // 2, (w - part_w) // 2
+    top = (h - part_h) // 2
+    left = (w - part_w) // 2
     return picture[top : top + part_h, left : left + part_w]
 
 

@@ -28,7 +28,8 @@ def integer_range(values: Any, bits: int, signed: bool, depths: Sequence[int]) -
     ascending: the smallest that holds all values is chosen, or else the type's own. Values below 0
     are taken as centred on 0: the range of 12 bits is then -2048 to 2047.
     """
-    low, high = int(values.min()), int(values.max())
+    low = int(values.min())
+    high = int(values.max())
     own = bits if low < 0 else bits - signed
     needed = max(-low, high + 1) * 2 if low < 0 else high + 1
     depth = min(own, next((depth for depth in depths if needed <= 2**depth), own))
@@ -92,7 +93,8 @@ def _restore_depth(image: Any, file: BinaryIO) -> None:
 
 def _grey_to_8_bits(image: Any, file: BinaryIO) -> Pixels:
     """Return a grey image of integers of more than 8 bits, or of floats in [0, 1], as uint8."""
-    values, tags = np.asarray(image), image.tag_v2 if image.format == "TIFF" else {}
+    values = np.asarray(image)
+    tags = image.tag_v2 if image.format == "TIFF" else {}
     if values.dtype.kind == "f":
         # Written so that NaN fails too.
         if not (values.min() >= 0 and values.max() <= 1):

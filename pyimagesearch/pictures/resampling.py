@@ -38,7 +38,8 @@ class Resampling:
         """Return a uint8 picture, (h, w, c), as uint8 (height, width, c)."""
         from PIL import Image
 
-        (h, w), (new_h, new_w) = picture.shape[:2], self._resized(*picture.shape[:2])
+        h, w = picture.shape[:2]
+        new_h, new_w = self._resized(*picture.shape[:2])
         top, bottom, above = _visible(new_h, height, self.rounding)
         left, right, before = _visible(new_w, width, self.rounding)
         image = Image.fromarray(picture[..., 0] if picture.shape[2] == 1 else picture)
@@ -59,7 +60,8 @@ class Resampling:
         """Return the (height, width) of a whole picture after resizing."""
         if len(self.size) == 2:
             return self.size
-        [edge], short = self.size, min(height, width)
+        [edge] = self.size
+        short = min(height, width)
         return tuple(
             edge if side == short else int(edge * side / short) for side in (height, width)
         )

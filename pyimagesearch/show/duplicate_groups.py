@@ -245,7 +245,8 @@ def removable_paths(pictures: Pictures, number: int, members: list[Member]) -> l
 
 def duplicates_sheet(groups: list[list[Member]], pictures: Pictures) -> Picture:
     """Draw groups, lists of Members, as uint8 BGR; see `groups_sheet`."""
-    drawn, titles = [], []
+    drawn = []
+    titles = []
     for number, members in enumerate(groups):
         captions = [
             [member.id, f"{member.status} {member.size}", f"distance {member.distance:.4g}"]

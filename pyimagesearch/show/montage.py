@@ -11,8 +11,13 @@ from pyimagesearch.arrays import AnyArray, Bools, Colour, Picture, Pixels
 from pyimagesearch.files import printable
 from pyimagesearch.show.sizes import PHOTO_SIDE, READABLE
 
-FONT, FONT_SCALE, SMALL = cv2.FONT_HERSHEY_SIMPLEX, 0.45, 0.36
-RED, WHITE, GREY, BLACK = (0, 0, 255), (255, 255, 255), (90, 90, 90), (0, 0, 0)  # BGR
+FONT = cv2.FONT_HERSHEY_SIMPLEX
+FONT_SCALE = 0.45
+SMALL = 0.36
+RED = (0, 0, 255)  # BGR, as all colours
+WHITE = (255, 255, 255)
+GREY = (90, 90, 90)
+BLACK = (0, 0, 0)
 LINE = 20  # pixels from one line of a text to the next
 
 
@@ -54,7 +59,8 @@ def tile(picture: Picture | None, side: int, colour: Colour | None = None) -> Pi
         # Whole pixels show what the encoder saw; photographs are averaged down.
         method = cv2.INTER_NEAREST if scale > 1 else cv2.INTER_AREA
         image = cv2.resize(image, size, interpolation=method)
-        top, left = (side - image.shape[0]) // 2, (side - image.shape[1]) // 2
+        top = (side - image.shape[0]) // 2
+        left = (side - image.shape[1]) // 2
         square[top : top + image.shape[0], left : left + image.shape[1]] = image
     if colour is not None:
         cv2.rectangle(square, (0, 0), (side - 1, side - 1), colour, thickness=max(2, side // 28))
@@ -104,7 +110,7 @@ def text_picture(text: str, side: int = PHOTO_SIDE) -> Pixels:
     top = (side - LINE * len(lines)) // 2
     for i, line in enumerate(lines):
         origin = max(6, (side - _text_width(line, FONT_SCALE)) // 2), top + LINE * i + LINE * 3 // 4
-        draw_text(picture, line, origin, FONT_SCALE, BLACK)
+        draw_text(picture, line, origin, FONT_SCALE, colour=BLACK)
     return picture
 
 
@@ -131,6 +137,7 @@ def draw_text(
     text: str,
     origin: tuple[int, int],
     scale: float,
+    *,
     colour: Colour = WHITE,
     thickness: int = 1,
 ) -> None:
@@ -158,7 +165,8 @@ def labelled(image: Pixels, lines: Sequence[str]) -> Pixels:
 def shorten(text: str, width: int, scale: float = SMALL) -> str:
     """Cut the middle out of a text that would be drawn wider than `width` pixels."""
     text = printable(text)
-    short, kept = text, len(text)
+    short = text
+    kept = len(text)
     while kept and _text_width(short, scale) > width:
         kept -= 1
         short = text[: kept // 2] + "..." + text[len(text) - (kept - kept // 2) :]
@@ -176,6 +184,7 @@ def results_sheet(
     wrong: Bools | None,
     side: int,
     captions: Sequence[Sequence[str]] | None,
+    *,
     summary: str,
 ) -> Pixels:
     """Draw the pictures of results as a montage of tiles of `side` pixels over a line of summary.
@@ -197,6 +206,7 @@ def groups_sheet(
     titles: Sequence[str],
     picture_of: Callable[[str], Picture | None],
     rows: int = 20,
+    *,
     columns: int = 10,
 ) -> Pixels:
     """Draw groups of pictures, a group a row under its title.

@@ -55,7 +55,8 @@ class HtmlPage(contextlib.AbstractContextManager):
     """
 
     def __init__(self, path: str, reporter: Reporter) -> None:
-        self.path, self.reporter = path, reporter
+        self.path = path
+        self.reporter = reporter
 
     def __enter__(self) -> "HtmlPage":
         self._stack = contextlib.ExitStack()

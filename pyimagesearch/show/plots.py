@@ -63,7 +63,8 @@ def _plot_losses(axes: Any, history: History) -> None:
         epochs = [i for i, row in enumerate(history, 1) if row["phase"] == phase]
         prefix = f"{phase}: " if len(phases) > 1 else ""
         for name, label, line in (("loss", "train_loss", ":"), ("val_loss", "val_loss", "-")):
-            values, colour = [history[i - 1][name] for i in epochs], f"C{number}"
+            values = [history[i - 1][name] for i in epochs]
+            colour = f"C{number}"
             axes.plot(epochs, values, line, color=colour, label=prefix + label, marker=".")
     axes.set(title="Training loss", xlabel="Epoch", ylabel="Loss (mean squared error)")
     if len(phases) > 1:

@@ -41,7 +41,8 @@ class Preview(contextlib.AbstractContextManager):
             )
         from rich.console import Console
 
-        self.reporter, self._console = reporter, Console(color_system="truecolor")
+        self.reporter = reporter
+        self._console = Console(color_system="truecolor")
 
     def __exit__(self, *_: Any) -> None:
         pass

@@ -20,8 +20,10 @@ MAX_POINTS = {"pca": 200_000, "tsne": 5_000, "umap": 20_000}  # the latter two t
 COLOURS = 20  # distinguishable ones
 LONGEST_NAME = 14  # characters of a group's name in the legend
 NO_LABEL = "(no label)"
-WIDTH, HEIGHT = 1100, 850  # pixels
-BLACK, RED = (0, 0, 0), (0, 0, 255)  # BGR
+WIDTH = 1100  # pixels
+HEIGHT = 850
+BLACK = (0, 0, 0)  # BGR
+RED = (0, 0, 255)
 
 
 class Projection:
@@ -36,6 +38,7 @@ class Projection:
         queries: Floats,
         results: Sequence[Rows],
         groups: Sequence[str] | None = None,
+        *,
         metric: str = "euclidean",
         method: str = "pca",
     ) -> None:
@@ -53,7 +56,8 @@ class Projection:
         points = PROJECTIONS[method](get_metric(metric).points(points))
         names = None if groups is None else [groups[row] for row in self.rows]
         self._image, pixels = _scatter(points[: len(self.rows)], names, points)
-        self._points, self._queries = pixels[: len(self.rows)], pixels[len(self.rows) :]
+        self._points = pixels[: len(self.rows)]
+        self._queries = pixels[len(self.rows) :]
 
     def sheet(self, number: int, title: str) -> Pixels:
         """Return the map, uint8 BGR, with query `number` as a star and its results as rings."""
@@ -71,6 +75,7 @@ def project_index(
     loaded: LoadedIndex,
     engine: Engine,
     name_of: Callable[[int], Any],
+    *,
     method: str,
 ) -> Projection:
     """Return the Projection of a LoadedIndex, coloured by label or, without labels, by cluster.
@@ -87,7 +92,7 @@ def project_index(
     queries = np.stack([answer.query.code for answer in answers])
     rows = [loaded.rows_of(answer.hits.ids) for answer in answers]
     results = [np.array(list(places.values()), np.int64) for places in rows]
-    return Projection(loaded.codes, queries, results, groups, loaded.metric, method)
+    return Projection(loaded.codes, queries, results, groups, metric=loaded.metric, method=method)
 
 
 def first_two_components(points: Floats) -> Floats:
@@ -128,11 +133,14 @@ def _scatter(
     figure = Figure(figsize=(WIDTH / 100, HEIGHT / 100), dpi=100)
     axes = figure.add_axes((0.01, 0.01, 0.84 if names else 0.98, 0.98))
     axes.set(xticks=[], yticks=[])
-    low, high = framed.min(axis=0), framed.max(axis=0)
+    low = framed.min(axis=0)
+    high = framed.max(axis=0)
     margin = 0.03 * (high - low) + 1e-6
     axes.set(xlim=(low[0] - margin[0], high[0] + margin[0]))
     axes.set(ylim=(low[1] - margin[1], high[1] + margin[1]))
-    colours, handles, texts = np.empty((len(points), 3)), [], []
+    colours = np.empty((len(points), 3))
+    handles = []
+    texts = []
     for name, colour, chosen in _groups(names, len(points)):
         colours[chosen] = colour
         handles.append(axes.scatter([], [], 40, color=[colour]))

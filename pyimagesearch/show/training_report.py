@@ -4,11 +4,10 @@ import logging
 from typing import Any
 
 from pyimagesearch.arrays import History
-from pyimagesearch.datasets.dataset import Dataset
+from pyimagesearch.datasets.dataset import Splits
 from pyimagesearch.encoders.export import save_encoder
 from pyimagesearch.encoders.keras_files import save_model
 from pyimagesearch.evaluation.diagnostics import RetrievalCheck, diagnose, reconstruct
-from pyimagesearch.pictures.input_spec import InputSpec
 from pyimagesearch.show.image_file import write_image
 from pyimagesearch.show.montage import reconstruction_sheet
 from pyimagesearch.show.plots import plot_training
@@ -18,11 +17,10 @@ logger = logging.getLogger(__name__)
 
 def write_training(
     autoencoder: Any,
-    validation: Dataset,
-    spec: InputSpec,
+    splits: Splits,
     history: History,
-    check: RetrievalCheck | None,
     *,
+    check: RetrievalCheck | None,
     model: str,
     encoder: str | None,
     vis: str,
@@ -33,12 +31,12 @@ def write_training(
     `model`, `vis` and `plot` are paths, `encoder` is that of a file for the encoder alone, or None.
     `history` is that of the Checkpoint, and `check` the RetrievalCheck or None.
     """
-    save_model(autoencoder, model, spec)
+    save_model(autoencoder, model, splits.spec)
     written = [model]
     if encoder:
-        save_encoder(autoencoder, encoder, spec)
+        save_encoder(autoencoder, encoder, splits.spec)
         written.append(encoder)
-    originals, decoded = reconstruct(autoencoder, validation, spec)
+    originals, decoded = reconstruct(autoencoder, splits.validation, splits.spec)
     if len(originals):
         write_image(vis, reconstruction_sheet(originals, decoded))
         written.append(vis)
@@ -50,15 +48,10 @@ def write_training(
 
 
 def log_diagnosis(
-    autoencoder: Any,
-    history: History,
-    training: Dataset,
-    validation: Dataset,
-    spec: InputSpec,
-    check: RetrievalCheck | None,
+    autoencoder: Any, history: History, splits: Splits, check: RetrievalCheck | None
 ) -> None:
     """Log what `diagnose` says about a trained Keras model."""
-    summary, warnings = diagnose(autoencoder, history, training, validation, spec, check)
+    summary, warnings = diagnose(autoencoder, history, splits, check)
     for line in summary:
         logger.info(line)
     for line in warnings:

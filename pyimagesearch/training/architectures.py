@@ -166,6 +166,7 @@ def choose_input_spec(
     default_shape: tuple[int, int, int],
     image_size: Sequence[int] | None = None,
     channels: int | None = None,
+    *,
     resize_mode: str = "letterbox",
     filters: Sequence[int] | None = None,
 ) -> InputSpec:

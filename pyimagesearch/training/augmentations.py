@@ -34,11 +34,14 @@ def crop(image: Floats, random: np.random.Generator) -> Floats:
     import cv2
 
     height, width = image.shape[:2]
-    area, ratio = random.uniform(0.7, 1), np.exp(random.uniform(-0.22, 0.22))
+    area = random.uniform(0.7, 1)
+    ratio = np.exp(random.uniform(-0.22, 0.22))
     part_height = height * min(1, np.sqrt(area * ratio))
     part_width = width * min(1, np.sqrt(area / ratio))
-    top, left = random.uniform(0, height - part_height), random.uniform(0, width - part_width)
-    scale_y, scale_x = part_height / height, part_width / width
+    top = random.uniform(0, height - part_height)
+    left = random.uniform(0, width - part_width)
+    scale_y = part_height / height
+    scale_x = part_width / width
     # Centres of pixels are at .5, which warpAffine counts as 0.
     to_part = np.array(
         [[scale_x, 0, left + scale_x / 2 - 0.5], [0, scale_y, top + scale_y / 2 - 0.5]]

@@ -39,10 +39,15 @@ class Batches(keras.utils.PyDataset):
         images, not to the targets.
         """
         super().__init__(workers=dataset.reader_threads, max_queue_size=QUEUED_BATCHES)
-        self.dataset, self.spec, self.batch_size = dataset, spec, batch_size
-        self.augmentations, self.noise = augmentations, noise
-        self.inputs, self.targets = inputs, targets
-        self.seed, self.epoch = seed, 0
+        self.dataset = dataset
+        self.spec = spec
+        self.batch_size = batch_size
+        self.augmentations = augmentations
+        self.noise = noise
+        self.inputs = inputs
+        self.targets = targets
+        self.seed = seed
+        self.epoch = 0
         self.order = np.arange(len(dataset))
         self.on_epoch_end()
 

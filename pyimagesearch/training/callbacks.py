@@ -28,22 +28,28 @@ class CheckpointCallback(keras.callbacks.Callback):
         phase: Phase,
         patience: int | None,
         checkpoint: Checkpoint,
+        *,
         check: RetrievalCheck | None = None,
         log: str | None = None,
     ) -> None:
         """`phase` is a Phase of the plan; the other arguments are those of `train`."""
         super().__init__()
-        self.autoencoder, self.phase, self.patience = autoencoder, phase.name, patience
+        self.autoencoder = autoencoder
+        self.phase = phase.name
+        self.patience = patience
         self.changes_codes = phase.trains != "decoder"
         # The loss of a phase that learns labels is lowest long before retrieval is best.
         self.by_precision = check is not None and phase.target == "labels"
-        self.checkpoint, self.encoder = checkpoint, encoder_of(autoencoder)
-        self.check, self.log = check, log
+        self.checkpoint = checkpoint
+        self.encoder = encoder_of(autoencoder)
+        self.check = check
+        self.log = log
         self.precision = None  # of codes that the phase does not change
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Update and write the checkpoint, and stop the training when patience has run out."""
-        checkpoint, arrays = self.checkpoint, self.checkpoint.arrays
+        checkpoint = self.checkpoint
+        arrays = self.checkpoint.arrays
         if self.check:
             if self.precision is None or self.changes_codes:
                 self.precision = self.check.precision(self.encoder)
@@ -53,7 +59,8 @@ class CheckpointCallback(keras.callbacks.Callback):
         arrays["weights"] = self.autoencoder.get_weights()
         # If all losses are NaN, none is the lowest, but some weights must be kept.
         if self._badness(logs) < checkpoint.best or "best" not in arrays:
-            checkpoint.best, arrays["best"] = self._badness(logs), arrays["weights"]
+            checkpoint.best = self._badness(logs)
+            arrays["best"] = arrays["weights"]
         variables = self.model.optimizer.variables
         arrays["optimizer"] = [keras.ops.convert_to_numpy(variable) for variable in variables]
         checkpoint.save()

@@ -59,7 +59,9 @@ class Checkpoint:
 
     def start_next_phase(self, weights: Any) -> None:
         """Write the state before the first epoch of the next phase; `weights` are the model's."""
-        self.phase, self.epoch, self.best = self.phase + 1, 0, float("inf")
+        self.phase = self.phase + 1
+        self.epoch = 0
+        self.best = float("inf")
         self.arrays = {"weights": weights}
         self.save()
 
@@ -91,7 +93,8 @@ class Checkpoint:
                 "started; start again without --resume"
             )
         for name in sorted({*self.settings, *found.settings}):
-            before, now = found.settings.get(name), self.settings.get(name)
+            before = found.settings.get(name)
+            now = self.settings.get(name)
             if before != now:
                 raise ValueError(
                     f"cannot resume from {self.path}: it was started with {name} {before}, "

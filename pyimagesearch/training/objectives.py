@@ -7,7 +7,7 @@ import numpy as np
 
 from pyimagesearch.arrays import AnyArray, Floats, Labels, Rows
 from pyimagesearch.backend import keras
-from pyimagesearch.datasets.dataset import Dataset
+from pyimagesearch.datasets.dataset import Dataset, Splits
 from pyimagesearch.decomposition.diffusion_map import (
     MIN_CODES,
     align,
@@ -15,7 +15,6 @@ from pyimagesearch.decomposition.diffusion_map import (
     neighbour_map,
 )
 from pyimagesearch.encoders.encoding import encode_with_network
-from pyimagesearch.pictures.input_spec import InputSpec
 from pyimagesearch.training.plan import Phase
 
 ops = keras.ops
@@ -58,20 +57,20 @@ LOSSES = {
 }
 
 
-def require_targets(phases: Sequence[Phase], training: Dataset, validation: Dataset) -> None:
+def require_targets(phases: Sequence[Phase], splits: Splits) -> None:
     """Raise ValueError if two datasets lack the labels or the images that the phases need."""
     targets = {phase.target for phase in phases}
-    for dataset in (training, validation) if "labels" in targets else ():
+    for dataset in (splits.training, splits.validation) if "labels" in targets else ():
         _require_labels(dataset)
-    if "map" in targets and len(training) < MIN_CODES:
+    if "map" in targets and len(splits.training) < MIN_CODES:
         raise ValueError(
             f"the objective neighbours needs at least {MIN_CODES} images to train on, received "
-            f"{len(training)}: use --objective views"
+            f"{len(splits.training)}: use --objective views"
         )
 
 
 def phase_targets(
-    phase: Phase, encoder: keras.Model, training: Dataset, validation: Dataset, spec: InputSpec
+    phase: Phase, encoder: keras.Model, splits: Splits
 ) -> tuple[AnyArray | None, AnyArray | None]:
     """Return the targets of a phase for two datasets: arrays with an entry a row, or (None, None).
 
@@ -80,9 +79,12 @@ def phase_targets(
     there are too few images for a map.
     """
     if phase.target == "labels":
-        return _require_labels(training), _require_labels(validation)
+        return _require_labels(splits.training), _require_labels(splits.validation)
     if phase.target == "images":
         return None, None
+    training = splits.training
+    validation = splits.validation
+    spec = splits.spec
     rows, codes = encode_with_network(encoder, training, spec, np.arange(len(training)))
     points = neighbour_map(codes, min(codes.shape[1], MAP_DIM))
     points = align(points, codes) * np.linalg.norm(codes, axis=1).mean()

@@ -10,10 +10,12 @@ ops = keras.ops
 
 # Of OneCycle: the part of the steps in which the rate rises, and the last rate as a part of the
 # peak.
-WARM_UP, LAST = 0.25, 0.01
+WARM_UP = 0.25
+LAST = 0.01
 # Of Muon: the coefficients of its Newton-Schulz polynomial, and the number of iterations (Jordan et
 # al., "Muon: an optimizer for hidden layers in neural networks", 2024).
-COEFFICIENTS, ITERATIONS = (3.4445, -4.7750, 2.0315), 5
+COEFFICIENTS = (3.4445, -4.7750, 2.0315)
+ITERATIONS = 5
 ADAM_RATE = 0.3  # learning rate of Adam for vectors, such as biases, as a multiple of Muon's
 
 
@@ -35,7 +37,8 @@ class Muon(keras.optimizers.Optimizer):
     ) -> None:
         """`beta_2` is Adam's; `kwargs` are the options that all optimizers of Keras have."""
         super().__init__(learning_rate=learning_rate, name=name, **kwargs)
-        self.momentum, self.beta_2 = momentum, beta_2
+        self.momentum = momentum
+        self.beta_2 = beta_2
 
     def build(self, variables: Any) -> None:
         """Create a momentum for each variable, and a mean square for each vector."""
@@ -51,7 +54,8 @@ class Muon(keras.optimizers.Optimizer):
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         """Update one variable; Keras calls this for each of them."""
         index = self._get_variable_index(variable)
-        momentum, square = self.momenta[index], self.squares[index]
+        momentum = self.momenta[index]
+        square = self.squares[index]
         rate = ops.cast(learning_rate, variable.dtype)
         gradient = ops.cast(gradient, variable.dtype)
         self.assign(momentum, self.momentum * momentum + (1 - self.momentum) * gradient)
@@ -99,7 +103,8 @@ class OneCycle(keras.optimizers.schedules.LearningRateSchedule):
     """
 
     def __init__(self, peak: float, steps: int) -> None:
-        self.peak, self.steps = peak, steps
+        self.peak = peak
+        self.steps = steps
 
     def __call__(self, step: Any) -> Any:
         """Return the learning rate of a step, from 0."""

@@ -42,6 +42,7 @@ def fit_views(
     dataset: Dataset,
     spec: InputSpec,
     augmentations: Sequence[str] | None = None,
+    *,
     seed: int = 42,
 ) -> Sequence[str]:
     """Compute the encoder's weights of a Keras network of the architecture `patches`.
@@ -110,8 +111,10 @@ def fit_filters(autoencoder: keras.Model, patches: Floats, seed: int) -> None:
     """
     import faiss
 
-    components, filters = autoencoder.get_layer("components"), autoencoder.get_layer("filters")
-    count, size = components.filters, patches.shape[1]
+    components = autoencoder.get_layer("components")
+    filters = autoencoder.get_layer("filters")
+    count = components.filters
+    size = patches.shape[1]
     centred = patches - patches.mean(axis=1, keepdims=True)
     contrast = np.sqrt(np.square(centred).mean(axis=1, keepdims=True) + CONTRAST_EPSILON)
     normal = centred / contrast
@@ -154,7 +157,8 @@ def _is_mirrored_alike(network: keras.Model, features: Floats, images: Floats) -
     whitening = found.variances**-0.25
     codes = normalise(found.project(features) * whitening)
     mirrored = normalise(found.project(_features(network, images[:, :, ::-1])) * whitening)
-    own, engine = np.arange(len(images)), ExactEngine(codes)
+    own = np.arange(len(images))
+    engine = ExactEngine(codes)
 
     def nearest_other(queries: Floats) -> float:
         distances, rows = engine.search(queries, 2)

@@ -163,7 +163,7 @@ class MilvusEngine(Engine):
             codes = np.array([entity["code"] for entity in entities], np.float32)
             codes = codes.reshape(len(rows), self.dim)
             own = np.arange(len(rows))[np.newaxis]
-            distances, order = rerank(query[np.newaxis], codes, own, len(rows), self.metric)
+            distances, order = rerank(query[np.newaxis], codes, own, len(rows), metric=self.metric)
             return distances[0], rows[order[0]]
         distances = np.array(hits.distances, np.float32)
         if self.spec.similarity(self.metric.name):  # undefined for a code of zeros: 0 is used
