@@ -10,11 +10,12 @@ from pyimagesearch.backend import keras
 from pyimagesearch.convautoencoder import ConvAutoencoder
 from pyimagesearch.encoders.encoder import Encoder
 from pyimagesearch.encoders.export import encoder_from_keras, save_encoder
-from pyimagesearch.encoders.keras_config import require_known_classes
+from pyimagesearch.encoders.keras_config import DROPPED_KEYS, require_known_classes
 from pyimagesearch.encoders.keras_files import load_model, save_model
 from pyimagesearch.encoders.pretrained import NETWORKS
 from pyimagesearch.pictures.input_spec import InputSpec
 from pyimagesearch.training.architectures import ARCHITECTURES, build
+from tests.scripts import ROOT
 
 
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])
@@ -43,13 +44,19 @@ def planted(tmp_path, change, suffix=".keras"):
     """Save a small model with a changed configuration; return its path."""
     path = tmp_path / f"model{suffix}"
     save_model(ConvAutoencoder.build(8, 8, 1, (2,), 2), path, InputSpec(8, 8, 1))
-    if suffix == ".h5":
+    change_config(path, change)
+    return path
+
+
+def change_config(path, change):
+    """Apply `change` to the configuration in a model file."""
+    if path.suffix == ".h5":
         with h5py.File(path, "a") as file:
             config = json.loads(file.attrs["model_config"])
             change(config)
             file.attrs["model_config"] = json.dumps(config)
-            del file.attrs["has_checksum"]  # like a file of Keras' own
-        return path
+            file.attrs.pop("has_checksum", None)  # like a file of Keras' own
+        return
     with zipfile.ZipFile(path) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
     config = json.loads(members["config.json"])
@@ -58,7 +65,6 @@ def planted(tmp_path, change, suffix=".keras"):
     with zipfile.ZipFile(path, "w") as archive:
         for name, data in members.items():
             archive.writestr(name, data)
-    return path
 
 
 def layer(class_name, **values):
@@ -176,3 +182,49 @@ def test_an_encoder_with_weights_in_other_files_is_refused(tmp_path):
     onnx.save(model, tmp_path / "b.onnx", save_as_external_data=True, **options)
     with pytest.raises(ValueError, match="refers to other files"):
         Encoder.from_onnx(tmp_path / "b.onnx")
+
+
+# --- files of Keras 2
+
+
+def test_codes_of_a_keras_2_model_are_those_of_keras_2(recwarn):
+    folder = ROOT / "tests" / "data" / "keras2"
+    expected = json.loads((folder / "expected.json").read_text())
+    images = np.linspace(0, 1, 128, dtype=np.float32).reshape(2, 8, 8, 1)
+    codes = encoder_from_keras(folder / "tutorial.h5").encode(images)
+    np.testing.assert_allclose(codes, expected["codes"], atol=1e-6)
+    assert not [warning for warning in recwarn if "alpha" in str(warning.message)]
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+@pytest.mark.parametrize(
+    ("name", "key", "value"),
+    [(name, *item) for name, keys in DROPPED_KEYS.items() for item in keys.items()],
+)
+def test_a_key_of_keras_2_is_dropped(tmp_path, random, name, key, value, suffix):
+    arguments = {"SpatialDropout2D": (0.5,), "DepthwiseConv2D": (3,)}.get(name, (2, 3))
+    inputs = keras.Input((8, 8, 3))
+    added = getattr(keras.layers, name)(*arguments)(inputs)
+    model = keras.Model(inputs, keras.layers.Flatten(name="encoded")(added))
+    path = tmp_path / f"model{suffix}"
+    model.save(path)
+
+    def add_key(config):
+        config["config"]["layers"][1]["config"][key] = value
+
+    change_config(path, add_key)
+    images = random.random((2, 8, 8, 3), dtype=np.float32)
+    np.testing.assert_allclose(load_model(path)[0](images), model(images), atol=1e-6)
+
+
+def test_a_key_of_keras_2_that_means_something_is_refused(tmp_path):
+    model = ConvAutoencoder.build(8, 8, 1, (2,), 2)
+    model.save(tmp_path / "model.h5")
+
+    def add_groups(config):
+        [*_, last] = [c for c in config["config"]["layers"] if c["class_name"] == "Conv2DTranspose"]
+        last["config"]["groups"] = 2
+
+    change_config(tmp_path / "model.h5", add_groups)
+    with pytest.raises(ValueError, match=r"cannot load .* as a Keras model"):
+        load_model(tmp_path / "model.h5")

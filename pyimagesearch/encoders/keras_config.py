@@ -8,7 +8,9 @@ import io
 import json
 import re
 import zipfile
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from pyimagesearch.files import require_plain_hdf5, verify_checksum
 
@@ -41,16 +43,28 @@ MODULES = re.compile(
 MEMBERS = {"metadata.json", "config.json", "model.weights.h5"}
 CHECKSUM_KEY = "has_checksum"  # an attribute of .h5 files that end with a checksum
 
+# What Keras 2 (TensorFlow 2.3 to 2.15) wrote and Keras 3 refuses, though it stands for what Keras 3
+# does anyway: {class: {key: the value that may be dropped}}.
+DROPPED_KEYS: Mapping[str, Mapping[str, object]] = {
+    "Conv2DTranspose": {"groups": 1},
+    "DepthwiseConv2D": {"groups": 1},
+    "SeparableConv2D": {"groups": 1},
+    "SpatialDropout2D": {"noise_shape": None},
+}
+# Keys that have another name since: {class: {old key: new key}}.
+RENAMED_KEYS: Mapping[str, Mapping[str, str]] = {"LeakyReLU": {"alpha": "negative_slope"}}
 
-def require_safe_model(path, note):
-    """Raise ValueError if a Keras file, .keras or .h5, is damaged or names a class not on the list.
 
-    Its weights must be in the file itself. `note` is the name of a member that the archive may
-    have besides Keras' own. Raises OSError when the file cannot be read.
+def safe_config(path: str | Path, notes: Collection[str] = ()) -> dict[str, Any]:
+    """Return the configuration of a Keras file, .keras or .h5, which names only known classes.
+
+    Its weights must be in the file itself. `notes` are names of members that the archive may
+    have besides Keras' own. Raises ValueError when the file is damaged or names a class not on the
+    list, OSError when it cannot be read.
     """
     suffix = Path(path).suffix.lower()
     if suffix == ".keras":
-        config = _archive_config(path, note)
+        config = _archive_config(path, notes)
         # Needed only to continue a training; Keras is told not to read it.
         config.pop("compile_config", None)
     elif suffix in (".h5", ".hdf5"):
@@ -58,22 +72,53 @@ def require_safe_model(path, note):
     else:
         raise ValueError("expected a name ending in .keras or .h5")
     require_known_classes(config)
+    return config
 
 
-def require_known_classes(config):
+def require_known_classes(config: Any) -> None:
     """Raise ValueError if a configuration names a class that is not on the list, at any depth."""
+    for value in _dicts(config):
+        if "class_name" in value:
+            module = value.get("module")
+            registered = value.get("registered_name")
+            _require_known(value["class_name"], module=module, registered=registered)
+
+
+def update_old_keys(config: Any) -> bool:
+    """Change a configuration that Keras 2 wrote, in place, to one that Keras 3 reads.
+
+    Returns whether anything was changed.
+    """
+    changed = False
+    for value in _dicts(config):
+        name = value.get("class_name")
+        settings = value.get("config")
+        if not isinstance(name, str) or not isinstance(settings, dict):
+            continue
+        for key, default in DROPPED_KEYS.get(name, {}).items():
+            if key in settings and settings[key] == default:
+                del settings[key]
+                changed = True
+        for old, new in RENAMED_KEYS.get(name, {}).items():
+            if old in settings and new not in settings:
+                settings[new] = settings.pop(old)
+                changed = True
+    return changed
+
+
+def _dicts(config: Any) -> Iterator[dict[str, Any]]:
+    """Yield all dicts within a configuration, which may be nested deeper than Python can call."""
     pending = [config]
     while pending:
         value = pending.pop()
         if isinstance(value, list):
             pending += value
         elif isinstance(value, dict):
+            yield value
             pending += value.values()
-            if "class_name" in value:
-                _require_known(*(value.get(k) for k in ("class_name", "module", "registered_name")))
 
 
-def _require_known(name, module, registered):
+def _require_known(name: Any, *, module: Any, registered: Any) -> None:
     known = isinstance(name, str) and name in CLASSES
     inside = module is None or (isinstance(module, str) and MODULES.fullmatch(module))
     if not (known and inside and registered in (None, name)):
@@ -84,12 +129,12 @@ def _require_known(name, module, registered):
         )
 
 
-def _archive_config(path, note):
+def _archive_config(path: str | Path, notes: Collection[str]) -> dict[str, Any]:
     import h5py
 
     with zipfile.ZipFile(path) as archive:
         names = archive.namelist()
-        if len(set(names)) < len(names) or not MEMBERS <= set(names) <= {*MEMBERS, note}:
+        if len(set(names)) < len(names) or not MEMBERS <= set(names) <= {*MEMBERS, *notes}:
             raise ValueError(f"it has other members than {', '.join(sorted(MEMBERS))}")
         if any(info.compress_type != zipfile.ZIP_STORED for info in archive.infolist()):
             raise ValueError("its members are compressed, which Keras does not do")
@@ -104,7 +149,7 @@ def _archive_config(path, note):
     return config
 
 
-def _hdf5_config(path):
+def _hdf5_config(path: str | Path) -> dict[str, Any]:
     import h5py
 
     has_checksum = verify_checksum(path)
@@ -114,4 +159,7 @@ def _hdf5_config(path):
         require_plain_hdf5(file, Path(path).stat().st_size)
         if "model_config" not in file.attrs:
             raise ValueError("it has no model configuration")
-        return json.loads(file.attrs["model_config"])
+        config = json.loads(file.attrs["model_config"])
+    if not isinstance(config, dict):
+        raise ValueError("its configuration is damaged")
+    return config

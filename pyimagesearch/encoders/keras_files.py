@@ -1,18 +1,26 @@
 """Keras model files, which also store the InputSpec of the model's images."""
 
 import json
+import shutil
+import tempfile
 import zipfile
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from pyimagesearch.encoders.encoder import INPUT_SPEC_KEY
-from pyimagesearch.encoders.keras_config import CHECKSUM_KEY, require_safe_model
+from pyimagesearch.encoders.keras_config import CHECKSUM_KEY, safe_config, update_old_keys
+from pyimagesearch.encoders.trained_on import TRAINED_ON_KEY
 from pyimagesearch.files import atomic_write
 from pyimagesearch.pictures.input_spec import InputSpec
 
+if TYPE_CHECKING:
+    from keras import Model
+
+NOTES = (INPUT_SPEC_KEY, TRAINED_ON_KEY)  # members of a .keras archive that are not Keras' own
 CODE_LAYERS = ("encoded", "encoder")  # names of the layer whose output is the code
 
 
-def save_model(model, path, spec):
+def save_model(model: "Model", path: str | Path, spec: InputSpec) -> None:
     """Write a Keras model and its InputSpec; the suffix, .keras or .h5, chooses the format."""
     text = json.dumps(spec.to_dict())
     hdf5 = Path(path).suffix == ".h5"
@@ -29,7 +37,7 @@ def save_model(model, path, spec):
                 archive.writestr(INPUT_SPEC_KEY, text)
 
 
-def load_model(path):
+def load_model(path: str | Path) -> tuple["Model", InputSpec]:
     """Load a Keras model that needs no custom code; return the model and its InputSpec.
 
     The input of a model that stores no InputSpec, such as the tutorial's, is letterboxed. Raises
@@ -39,11 +47,8 @@ def load_model(path):
     if not Path(path).is_file():
         raise FileNotFoundError(f"no such model file: {path}; make it with train_autoencoder.py")
     try:
-        require_safe_model(path, INPUT_SPEC_KEY)
-        from pyimagesearch.backend import keras
-
-        # The optimizer and the loss, which compile=True would restore, are for training only.
-        model = keras.saving.load_model(path, compile=False, safe_mode=True)
+        config = safe_config(path, NOTES)
+        model = _load_updated(path, config) if update_old_keys(config) else _load(path)
         stored = _read_spec(path)
     except Exception as error:
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
@@ -60,7 +65,33 @@ def load_model(path):
     return model, spec
 
 
-def _read_spec(path):
+def _load(path: str | Path) -> "Model":
+    from pyimagesearch.backend import keras
+
+    # The optimizer and the loss, which compile=True would restore, are for training only.
+    return keras.saving.load_model(path, compile=False, safe_mode=True)
+
+
+def _load_updated(path: str | Path, config: dict[str, Any]) -> "Model":
+    """Load a model file with another configuration in place of its own."""
+    text = json.dumps(config)
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / Path(path).name
+        if not zipfile.is_zipfile(path):
+            import h5py
+
+            shutil.copyfile(path, copy)
+            with h5py.File(copy, "a") as file:
+                file.attrs["model_config"] = text
+            return _load(copy)
+        with zipfile.ZipFile(path) as archive, zipfile.ZipFile(copy, "w") as changed:
+            for name in archive.namelist():
+                content = text if name == "config.json" else archive.read(name)
+                changed.writestr(name, content)
+        return _load(copy)
+
+
+def _read_spec(path: str | Path) -> InputSpec | None:
     """Return the InputSpec that a model file stores, or None."""
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
@@ -74,7 +105,7 @@ def _read_spec(path):
     return None if text is None else InputSpec.from_dict(json.loads(text))
 
 
-def encoder_of(model, path="the model", flat=True):
+def encoder_of(model: "Model", path: str | Path = "the model", *, flat: bool = True) -> "Model":
     """Return the network from a model's images to the output of its layer `encoded` or `encoder`.
 
     With `flat`, the codes are (n, dim) even if the layer's output has more axes. Raises ValueError,
