@@ -1,9 +1,7 @@
 """Files: atomic writes, checksums, names fit for messages, and readers of untrusted data."""
 
 import hashlib
-import importlib
 import os
-import pickle
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -105,6 +103,18 @@ def _printable_character(c):
     return f"\\x{ord(c) - 0xDC00:x}" if "\udc80" <= c <= "\udcff" else ascii(c)[1:-1]
 
 
+def brief(value):
+    """Return a value that a stranger chose as short text: its type and, of text or a number, more.
+
+    A structure is not formatted: one of a few bytes may be written out endlessly.
+    """
+    if isinstance(value, str):
+        return repr(printable(value[:60]))
+    if isinstance(value, bool | float) or (isinstance(value, int) and value.bit_length() < 128):
+        return repr(value)
+    return type(value).__name__
+
+
 def path_bytes(path):
     """Return a path as the bytes that the operating system knows it by.
 
@@ -114,43 +124,6 @@ def path_bytes(path):
         return os.fsencode(path)
     except UnicodeEncodeError:
         return os.fspath(path).encode("utf-8", "surrogateescape")
-
-
-# The functions that unpickling an array of numbers needs, by their old and new module names. None
-# of them opens a file, imports a module or starts a process.
-ALLOWED = {
-    ("numpy", "ndarray"),
-    ("numpy", "dtype"),
-    ("numpy.core.multiarray", "_reconstruct"),
-    ("numpy._core.multiarray", "_reconstruct"),
-    ("numpy.core.numeric", "_frombuffer"),
-    ("numpy._core.numeric", "_frombuffer"),
-}
-
-
-class _PlainUnpickler(pickle.Unpickler):
-    def find_class(self, module, name):
-        if (module, name) not in ALLOWED:
-            raise pickle.UnpicklingError(
-                f"it asks for {module}.{name}, which plain data never needs: it may be an attack"
-            )
-        return getattr(importlib.import_module(module.replace("numpy.core", "numpy._core")), name)
-
-
-def load_plain(path, encoding="ASCII"):
-    """Return the plain containers and NumPy arrays pickled in the file `path`.
-
-    Raises OSError when it cannot be read and ValueError when it is not a pickle, is truncated, or
-    asks for anything but plain data. `encoding` is that of `pickle.load`.
-    """
-    with open(path, "rb") as file:
-        try:
-            return _PlainUnpickler(file, encoding=encoding).load()
-        except OSError:
-            raise
-        # A hostile or broken stream can make the unpickler raise nearly anything.
-        except Exception as error:
-            raise ValueError(f"{path} is not a complete pickle of plain data: {error}") from error
 
 
 def is_inside(path, windows=os.name == "nt"):

@@ -1,13 +1,14 @@
 import collections
 import os
 import pickle
+import pickletools
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pyimagesearch.files import load_plain
+from pyimagesearch.pickles import load_plain
 
 
 class Exploit:
@@ -77,3 +78,99 @@ def test_random_bytes_never_raise_anything_but_value_error(tmp_path_factory, dat
         load_plain(path)
     except ValueError as error:
         assert "fuzz.pickle" in str(error)
+
+
+class Call:
+    """Pickles as the call of a function, and perhaps a state that is set afterwards."""
+
+    def __init__(self, function, arguments, state=None):
+        self.parts = (function, arguments) if state is None else (function, arguments, state)
+
+    def __reduce__(self):
+        return self.parts
+
+
+HOSTILE = {
+    "an array that takes its shape from an address": Call(np.ndarray, ((1,), "O", b"12345678")),
+    "an array of objects": np.array([None, "a"], object),
+    "an array of dates": np.zeros(2, "M8[s]"),
+    "an array larger than its bytes": Call(
+        np._core.multiarray._reconstruct,
+        (np.ndarray, (0,), b"b"),
+        (1, (10**12,), np.dtype("f4"), False, b"1234"),
+    ),
+    "an array of negative sides": Call(
+        np._core.multiarray._reconstruct,
+        (np.ndarray, (0,), b"b"),
+        (1, (-1, -1), np.dtype("f4"), False, b"1234"),
+    ),
+    "the state of a range": Call(range, (3,), {"a": 1}),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.parametrize("protocol", [2, 4, 5])
+def test_no_function_of_numpy_is_called(name, protocol, tmp_path):
+    path = tmp_path / "hostile.pickle"
+    path.write_bytes(pickle.dumps({"features": HOSTILE[name]}, protocol=protocol))
+    with pytest.raises(ValueError, match="is not a complete pickle of plain data"):
+        load_plain(path)
+
+
+def test_a_key_of_nested_pairs_is_not_hashed(tmp_path):
+    pairs = b"".join([b"N", *[b"2\x86" for _ in range(40)]])  # DUP, TUPLE2
+    memoized = b"N\x94" + b"".join(
+        b"h" + bytes([i]) + b"h" + bytes([i]) + b"\x86\x94" for i in range(40)
+    )
+    for keys in (pairs, memoized):
+        path = tmp_path / "hash.pickle"
+        path.write_bytes(b"\x80\x04}" + keys + b"Ns.")
+        with pytest.raises(ValueError, match=r"hash\.pickle"):
+            load_plain(path)
+
+
+def test_numbers_of_numpy_and_ranges_are_numbers(tmp_path):
+    path = tmp_path / "data.pickle"
+    data = {"indexes": [np.int64(3), np.int64(-1)], "range": range(4), "one": np.float32(0.5)}
+    path.write_bytes(pickle.dumps(data, protocol=4))
+    loaded = load_plain(path)
+    assert loaded == {"indexes": [3, -1], "range": range(4), "one": 0.5}
+    assert type(loaded["indexes"][0]) is int
+
+
+def test_fortran_order_and_big_endian_arrays_come_back(tmp_path):
+    path = tmp_path / "data.pickle"
+    arrays = {
+        "fortran": np.asfortranarray(np.arange(6, dtype=np.float32).reshape(2, 3)),
+        "big": np.arange(3, dtype=">i4"),
+        "empty": np.zeros((0, 4), np.float32),
+    }
+    for protocol in (2, 4, 5):
+        path.write_bytes(pickle.dumps(arrays, protocol=protocol))
+        if protocol == 2:  # bytes are written as a call of codecs.encode, which is refused
+            with pytest.raises(ValueError, match=r"_codecs\.encode"):
+                load_plain(path)
+            continue
+        for name, array in load_plain(path).items():
+            np.testing.assert_array_equal(array, arrays[name])
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.integers(0, 10**9))
+def test_changed_instructions_never_raise_anything_but_value_error(tmp_path_factory, seed):
+    """Bytes that are instructions are replaced by other instructions, of which there are 68."""
+    random = np.random.default_rng(seed)
+    whole = pickle.dumps(
+        {"indexes": list(range(300)), "features": np.eye(3, dtype=np.float32), "a": {"b": (1, 2)}}
+    )
+    starts = [place for _, _, place in pickletools.genops(whole)]
+    codes = [op.code.encode("latin-1") for op in pickletools.opcodes]
+    data = bytearray(whole)
+    for place in random.choice(starts, 2):
+        data[place : place + 1] = codes[random.integers(len(codes))]
+    path = tmp_path_factory.getbasetemp() / "mutant.pickle"
+    path.write_bytes(data)
+    try:
+        load_plain(path)
+    except ValueError as error:
+        assert "mutant.pickle" in str(error)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pyimagesearch.files import load_plain
+from pyimagesearch.pickles import load_plain
 
 MNIST = Path(__file__).parent.parent / "data"
 DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")

@@ -11,14 +11,17 @@ import numpy as np
 from pyimagesearch.datasets.catalog import is_source
 from pyimagesearch.datasets.dataset import FILE_STATS, RowIds
 from pyimagesearch.encoders.encoder import Encoder
-from pyimagesearch.files import atomic_write, is_inside, load_plain, verify_checksum
+from pyimagesearch.files import atomic_write, brief, is_inside, verify_checksum
 from pyimagesearch.indexes.local_index import LocalIndex
 from pyimagesearch.metric import METRICS
+from pyimagesearch.pickles import load_plain
 
 HDF5_SUFFIXES = (".h5", ".hdf5")
 # Codes up to this many values are all checked for NaN on loading; more would slow down opening.
 MAX_CHECKED_VALUES = 50_000_000
 MAX_CHECKED_BYTES = 64 << 20  # files up to this size are verified on loading, in 0.05 s
+HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+ONNX_START = b"\x08"  # the field of the version of its format
 PICKLE = b"\x80"  # the first byte of all pickles since protocol 2
 ENCODER_DATASETS = {"onnx", "text"}  # in HDF5; in a pickle they are entries of the encoder
 FORMAT = 2  # files without this number have no checksum
@@ -73,7 +76,7 @@ def load_index(path, verify=False):
     try:
         verify = verify or os.path.getsize(path) <= MAX_CHECKED_BYTES
         missing = verify and not verify_checksum(path)
-        data = _load_hdf5(path) if is_hdf5(path) else load_plain(path)
+        data = _load_hdf5(path) if is_hdf5(path) else _load_pickle(path)
         index = _checked_index(data)
         _require(not missing or "format" not in data, "it is damaged: its checksum is missing")
     except FileNotFoundError:
@@ -110,6 +113,29 @@ def _has_index(path, damaged=False):
         return has_index(path, damaged)
     with open(path, "rb") as file:
         return file.read(1) == PICKLE
+
+
+def _load_pickle(path):
+    try:
+        return load_plain(path, structured=FILE_STATS)
+    except ValueError as error:
+        kind = _model_kind(path)
+        if kind:
+            raise ValueError(f"it is {kind}, not an index: name it with --model") from None
+        raise ValueError(f"it {str(error).removeprefix(f'{path} ')}") from None
+
+
+def _model_kind(path):
+    """Return what kind of model a file is, in words, or None."""
+    with open(path, "rb") as file:
+        head = file.read(8)
+    if head.startswith(b"PK"):
+        return "a Keras model"
+    if head == HDF5_SIGNATURE:
+        return "an HDF5 file, perhaps a model"
+    if head[:1] == ONNX_START:
+        return "an ONNX network"
+    return None
 
 
 def _load_hdf5(path):
@@ -150,7 +176,10 @@ def _checked_index(data):
         source is None or is_source(source),
         "expected the dataset as name, split, limit and, of a folder, how it was read",
     )
-    _require(isinstance(metric, str) and metric in METRICS, f"unknown metric {metric}")
+    _require(
+        isinstance(metric, str) and metric in METRICS,
+        f"expected the metric {' or '.join(METRICS)}, received {brief(metric)}",
+    )
     _require(codes_sha256 is None or isinstance(codes_sha256, str), "expected a hash as text")
     encoder = None if data.get("encoder") is None else Encoder.from_dict(data["encoder"])
     _require(
@@ -167,6 +196,8 @@ def _checked_ids(ids, count, files):
         isinstance(ids, Sequence) and not isinstance(ids, str | bytes) and len(ids) == count,
         f"expected a list of {count:,} indexes, one per code",
     )
+    if isinstance(ids, range):
+        ids = list(ids)
     if not isinstance(ids, list):  # text that stays in an HDF5 file, which checks it
         return ids
     if not files and ids == list(range(count)):
