@@ -142,7 +142,7 @@ def test_ctrl_c_ends_a_script_whose_network_does_not_end(tmp_path):
 
 @pytest.mark.parametrize("operator", ["ConstantOfShape", "Expand", "Tile"])
 def test_a_network_that_needs_undue_memory_is_refused(operator):
-    with pytest.raises(ValueError, match="cannot be run: it needs more memory than|would require"):
+    with pytest.raises(ValueError, match=r"cannot be run: (it needs more|Non-zero.*would require)"):
         in_index(hostile.large(operator, (40_000, 40_000))).encode(IMAGES)
 
 
