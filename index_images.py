@@ -22,10 +22,9 @@ from pyimagesearch.arguments.index_flags import parse_args
 from pyimagesearch.cli import info
 from pyimagesearch.datasets.catalog import open_dataset
 from pyimagesearch.datasets.dataset import Dataset
-from pyimagesearch.encoders.pretrained import NETWORKS
+from pyimagesearch.encoders.model_source import ModelFlags, model_path
 from pyimagesearch.files import printable, require_writable
 from pyimagesearch.indexes.choices import (
-    ModelFlags,
     SourceFlags,
     choose_encode,
     choose_encoder,
@@ -91,7 +90,7 @@ def source_flags(args: Namespace) -> SourceFlags:
 
 def require_files(args: Namespace) -> None:
     """Check the files that are named, before anything is read or written."""
-    model = None if args.model in NETWORKS else args.model
+    model = args.model and model_path(args.model)
     cli.require_distinct(
         index=[args.index, f"{args.index}.engine", f"{args.index}.progress"],
         model=model,

@@ -7,6 +7,7 @@ in one line or give codes, without a signal, within MAX_SECONDS and MAX_MEGABYTE
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
@@ -259,6 +260,17 @@ def named(text, failing=True):
     return model
 
 
+def sized(batch, height, width, settings=None):
+    """A network that claims to take this many images of this size at once."""
+    model = good()
+    sides = model.graph.input[0].type.tensor_type.shape.dim
+    for side, value in zip(sides, (batch, height, width), strict=False):
+        side.dim_value = value
+    if settings is not None:
+        helper.set_model_props(model, {"input_spec.json": settings})
+    return model
+
+
 def unknown_operator(text):
     model = good()
     model.graph.node[1].op_type = text
@@ -391,6 +403,8 @@ def constructed(i: int) -> bytes:
         lambda: scan(random.choice([10, 10**6, 10**12])),
         a_large,
         lambda: large_product(random.choice([100, 12_000])),
+        lambda: sized(*random.choices([1, 8, 2**31, 10**9, 2**62], k=3)),
+        lambda: sized(1, 8, 8, random.choice(["[" * 10**5, "{}", '{"height": ' + "9" * 5000])),
         lambda: claimed([random.choice([-1, 2**40, 2**62, 0]), 4]),
         lambda: named(ESCAPE * random.choice([1, 20_000]), random.random() < 0.7),
         lambda: unknown_operator(ESCAPE * random.choice([1, 20_000])),
@@ -437,9 +451,11 @@ def main() -> int:
     import onnxruntime  # noqa: F401  (once, for all processes)
 
     failures = 0
+    most = longest = 0.0
     for i in range(int(sys.argv[2])):
         path = Path(f"n{i}.onnx")
         path.write_bytes(constructed(i))
+        started = time.monotonic()
         process = os.fork()
         if not process:
             signal.signal(signal.SIGALRM, signal.SIG_DFL)
@@ -452,11 +468,13 @@ def main() -> int:
             os._exit(0)
         _, status, usage = os.wait4(process, 0)
         megabytes = usage.ru_maxrss / 1024
+        most = max(most, megabytes)
+        longest = max(longest, time.monotonic() - started)
         if status or megabytes > MAX_MEGABYTES:
             failures += 1
             print(i, f"FAILED status {status}, {megabytes:.0f} MB", flush=True)
         path.unlink()
-    print(f"{failures} of {sys.argv[2]} failed")
+    print(f"{failures} of {sys.argv[2]} failed; at most {most:.0f} MB and {longest:.0f} s each")
     return failures > 0
 
 

@@ -8,7 +8,6 @@ import threading
 import time
 
 import numpy as np
-import onnx
 import pytest
 
 from pyimagesearch.encoders import onnx_session
@@ -113,7 +112,7 @@ def test_a_short_loop_is_run():
 def test_a_network_that_takes_too_long_is_ended(monkeypatch):
     monkeypatch.setattr(onnx_session, "RUN_SECONDS", 0.2)
     monkeypatch.setattr(onnx_session, "SECONDS_PER_IMAGE", 0)
-    with pytest.raises(ValueError, match=r"stranger\.onnx took more than 0\.2 s for 2 inputs"):
+    with pytest.raises(ValueError, match=r"stranger\.onnx took more than 0\.2 s for a batch of 2"):
         in_index(hostile.scan(200_000_000)).encode(IMAGES)
 
 
@@ -143,7 +142,7 @@ def test_ctrl_c_ends_a_script_whose_network_does_not_end(tmp_path):
 
 @pytest.mark.parametrize("operator", ["ConstantOfShape", "Expand", "Tile"])
 def test_a_network_that_needs_undue_memory_is_refused(operator):
-    with pytest.raises(ValueError, match="cannot be run"):
+    with pytest.raises(ValueError, match=r"cannot be run: (it needs more|Non-zero.*would require)"):
         in_index(hostile.large(operator, (40_000, 40_000))).encode(IMAGES)
 
 
@@ -180,30 +179,19 @@ def test_500_hostile_networks_are_used_or_refused_in_one_line(tmp_path):
     assert not result.stdout.count("\x1b")
 
 
-def sized(batch, height, width, settings=None):
-    """A network that claims to take this many images of this size at once."""
-    model = hostile.good()
-    for dim, value in zip(
-        model.graph.input[0].type.tensor_type.shape.dim, (batch, height, width), strict=False
-    ):
-        dim.dim_value = value
-    model.graph.initializer[0].CopyFrom(hostile.weight())
-    if settings is not None:
-        onnx.helper.set_model_props(model, {"input_spec.json": settings})
-    return model
-
-
 @pytest.mark.parametrize(
     "model",
     [
-        sized(10**9, 8, 8),
-        sized(2**62, 8, 8),
-        sized(1, 10**9, 10**9),
-        sized(1, 2**31, 8),
-        sized(10**9, 8, 8, '{"height": 8, "width": 8, "channels": 3}'),
-        sized(1, 10**9, 10**9, '{"height": 1000000000, "width": 1000000000, "channels": 3}'),
-        sized(1, 8, 8, "[" * 100_000),
-        sized(1, 8, 8, '{"height": "' + "x" * 100_000 + '"}'),
+        hostile.sized(10**9, 8, 8),
+        hostile.sized(2**62, 8, 8),
+        hostile.sized(1, 10**9, 10**9),
+        hostile.sized(1, 2**31, 8),
+        hostile.sized(10**9, 8, 8, '{"height": 8, "width": 8, "channels": 3}'),
+        hostile.sized(
+            1, 10**9, 10**9, '{"height": 1000000000, "width": 1000000000, "channels": 3}'
+        ),
+        hostile.sized(1, 8, 8, "[" * 100_000),
+        hostile.sized(1, 8, 8, '{"height": "' + "x" * 100_000 + '"}'),
     ],
 )
 def test_sizes_that_no_memory_holds_are_refused_in_one_line(tmp_path, model):
@@ -217,4 +205,4 @@ def test_sizes_that_no_memory_holds_are_refused_in_one_line(tmp_path, model):
 
 def test_a_network_in_an_index_takes_no_more_images_at_once_than_memory_holds():
     with pytest.raises(ValueError, match=r"stranger\.onnx takes 1,000,000,000 images at once"):
-        in_index(sized(10**9, 8, 8)).encode(IMAGES)
+        in_index(hostile.sized(10**9, 8, 8)).encode(IMAGES)

@@ -8,11 +8,13 @@ import cv2
 import numpy as np
 import pytest
 from picture_files import fill
+from tqdm import tqdm
 
 import index_images
 import search
 from pyimagesearch.backend import keras
-from pyimagesearch.encoders.pretrained import NETWORKS, pretrained_encoder, pretrained_fingerprint
+from pyimagesearch.encoders import pretrained
+from pyimagesearch.encoders.pretrained import NETWORKS, PretrainedModel
 from pyimagesearch.indexes.index_file import load_index
 
 ROOT = Path(__file__).parent.parent
@@ -78,7 +80,7 @@ def test_codes_are_those_of_keras_from_its_own_preprocessing(name, tmp_path, mon
     expected = expected / np.linalg.norm(expected, axis=1, keepdims=True)
     assert np.abs(expected[0] - expected[1]).max() > 1e-3
 
-    encoder = pretrained_encoder(name, path, (SIDE, SIDE))
+    encoder = PretrainedModel(name, path, (SIDE, SIDE)).open()
     codes = encoder.encode(pictures.astype(np.float32) / 255)
     np.testing.assert_allclose(codes, expected, atol=1e-4)
     np.testing.assert_allclose(np.linalg.norm(codes, axis=1), 1, atol=1e-5)
@@ -95,32 +97,57 @@ def test_offline_the_error_says_which_file_to_put_where(tmp_path, monkeypatch):
     with pytest.raises(
         OSError, match=rf"name resolution.*put {file} into {tmp_path}/models,.* --weights"
     ):
-        pretrained_encoder("vgg16")
+        PretrainedModel("vgg16").open()
+
+
+def test_a_download_is_shown_in_bytes_on_standard_error(tmp_path, monkeypatch, capsys):
+    files = sys.modules["keras.src.utils.file_utils"]
+
+    def download(**_):
+        print("Downloading data from ...")
+        bar = files.Progbar(4_000_000)
+        bar.update(1_000_000)
+        bar.update(4_000_000, finalize=True)
+        (tmp_path / "models").mkdir()
+        (tmp_path / "models" / NETWORKS["vgg16"].weights).touch()
+
+    def shown_bar(**settings):
+        return tqdm(**{**settings, "disable": False})
+
+    progbar = files.Progbar
+    monkeypatch.setattr(keras.applications, "VGG16", download)
+    monkeypatch.setattr(pretrained, "tqdm", shown_bar)
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    pretrained.weights_file("vgg16")
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "4.00M/4.00M" in captured.err
+    assert files.Progbar is progbar
 
 
 def test_weights_in_the_cache_of_keras_are_used(tmp_path, monkeypatch, mobilenet):
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / NETWORKS["mobilenet_v2"].weights).write_bytes(mobilenet.read_bytes())
-    expected = pretrained_fingerprint("mobilenet_v2", mobilenet)
-    assert pretrained_fingerprint("mobilenet_v2") == expected
+    expected = PretrainedModel("mobilenet_v2", mobilenet).fingerprint()
+    assert PretrainedModel("mobilenet_v2").fingerprint() == expected
 
 
 @pytest.mark.parametrize("name", ["text.h5", "text.weights.h5", "text.txt"])
 def test_a_file_that_holds_no_weights_is_refused_by_name(tmp_path, name):
     (tmp_path / name).write_text("hello")
     with pytest.raises(ValueError, match=f"{name} does not hold the weights of mobilenet_v2"):
-        pretrained_encoder("mobilenet_v2", tmp_path / name, (32, 32))
+        PretrainedModel("mobilenet_v2", tmp_path / name, (32, 32)).open()
 
 
 def test_weights_of_another_network_are_refused(mobilenet):
     with pytest.raises(ValueError, match="does not hold the weights of vgg16"):
-        pretrained_encoder("vgg16", mobilenet, (32, 32))
+        PretrainedModel("vgg16", mobilenet, (32, 32)).open()
 
 
 def test_images_that_are_too_small_are_refused(mobilenet):
     with pytest.raises(ValueError, match="at least 32x32"):
-        pretrained_encoder("mobilenet_v2", mobilenet, (16, 16))
+        PretrainedModel("mobilenet_v2", mobilenet, (16, 16)).open()
 
 
 def test_the_fingerprint_tells_network_weights_size_and_fit_apart(tmp_path):
@@ -135,9 +162,10 @@ def test_the_fingerprint_tells_network_weights_size_and_fit_apart(tmp_path):
         ("vgg16", a, (32, 64)),
         ("vgg16", a, None, "crop"),
     ]
-    fingerprints = {pretrained_fingerprint(*each) for each in settings}
+    fingerprints = {PretrainedModel(*each).fingerprint() for each in settings}
     assert len(fingerprints) == len(settings)
-    assert pretrained_fingerprint("vgg16", a, (224, 224)) == pretrained_fingerprint("vgg16", a)
+    explicit = PretrainedModel("vgg16", a, (224, 224))
+    assert explicit.fingerprint() == PretrainedModel("vgg16", a).fingerprint()
 
 
 def error_of(capsys, *arguments):
@@ -177,7 +205,7 @@ def test_a_folder_is_indexed_searched_and_synced_without_tensorflow(tmp_path, mo
 def test_grey_arrays_are_encoded_as_rgb_at_the_size_and_fit_asked_for(tmp_path, mobilenet):
     index = tmp_path / "index.pickle"
     arguments = ["--model", "mobilenet_v2", "--weights", mobilenet, "--limit", 20, "--index", index]
-    arguments += ["--image-size", 32, 64, "--fit", "crop"]
+    arguments += ["--dataset", "mnist", "--image-size", 32, 64, "--fit", "crop"]
     assert index_images.main(list(map(str, arguments))) == 0
     spec = load_index(index).encoder.spec
     assert (spec.shape, spec.resize_mode) == ((32, 64, 3), "crop")
@@ -192,6 +220,6 @@ def test_flags_of_pretrained_networks_are_refused_with_a_model_file(tmp_path, ca
 
 
 def test_missing_weights_are_named(tmp_path, capsys):
-    arguments = ["--model", "vgg16", "--weights", tmp_path / "none.h5", "--limit", 1]
+    arguments = ["--model", "vgg16", "--weights", tmp_path / "none.h5", "--dataset", "mnist"]
     message = error_of(capsys, *arguments, "--index", tmp_path / "index.pickle")
     assert message == f"no such weights file: {tmp_path / 'none.h5'}"

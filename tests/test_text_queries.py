@@ -10,7 +10,7 @@ import pytest
 import index_images
 import search
 from pyimagesearch.encoders.export import open_encoder
-from pyimagesearch.encoders.tokenizer_files import KNOWN_PATTERNS, PUNCTUATION
+from pyimagesearch.encoders.tokenizer_files import KNOWN_PATTERNS, PUNCTUATION, _ending
 from pyimagesearch.indexes.stores import open_store
 from tests import onnx_exports as exports
 from tests.scripts import error_of, run
@@ -272,7 +272,15 @@ CATASTROPHIC += (r"[[](a+)+$", r"(a*|b)(a*|b)a*", r"(a+){9}", r"(?<x>a)\k<x>")
         (split(5), "is no text"),
         (normalizers(LONGER), "replaces text by longer text"),
         (normalizers({"type": "Prepend", "prepend": "a" * 99}), "replaces text by longer text"),
-        (normalizers(*[{"type": "NFC"}] * 9), "has more than 8 steps"),
+        (normalizers({"pattern": {"String": "a"}, "content": "a" * 9}), "by longer text"),
+        (normalizers(*[{"type": "NFC"}] * 10), "has more than 10 steps"),
+        (normalizers(*[{"precompiled_charsmap": ""}] * 2), "several steps Precompiled"),
+        (normalizers({"type": "Precompiled"}), "is not Base64"),
+        (normalizers({"type": "Precompiled", "precompiled_charsmap": "\x1b"}), "is not Base64"),
+        (
+            {"post_processor": {**_ending("</s>", 1), "special_tokens": {}}},
+            "has a token that it does not define",
+        ),
         ({"model": {"type": "WordLevel", "vocab": 5}}, "its tokenizer fails"),
         ({"model": {"type": "Unigram", "vocab": [], "unk_id": 10**30}}, "its tokenizer fails"),
         ({"padding": {"pad_id": 10**30}}, "its tokenizer fails"),

@@ -18,7 +18,10 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=text, formatter_class=cli.HelpFormatter)
     add = parser.add_argument
     text = "trained model, .keras, .h5 or .onnx, a folder as transformers or optimum export it, or "
-    text += f"{', '.join(NETWORKS)} (default: the index's)"
+    text += (
+        f"{', '.join(NETWORKS)}, or hf:OWNER/NAME[@REVISION][#NETWORK] on the hub (default: the "
+    )
+    text += "index's)"
     add("-m", "--model", help=text)
     text = "index to write: .h5 for HDF5, http://HOST:PORT/NAME or FILE.db for Milvus, else pickle"
     add("-i", "--index", required=True, help=text)

@@ -5,6 +5,7 @@ import os
 import tempfile
 import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,11 +14,17 @@ from pyimagesearch.encoders.keras_files import encoder_of, load_model, save_mode
 from pyimagesearch.encoders.onnx_files import is_export
 from pyimagesearch.encoders.trial import require_codes
 from pyimagesearch.files import sha256_of
+from pyimagesearch.pictures.input_spec import InputSpec
+
+if TYPE_CHECKING:
+    from keras import Model
 
 MAX_DIFFERENCE = 1e-3  # between a code by ONNX Runtime and by Keras, in any dimension
 
 
-def open_encoder(path, image_size=None, resize_mode=None):
+def open_encoder(
+    path: str | Path, image_size: tuple[int, int] | None = None, resize_mode: str | None = None
+) -> Encoder:
     """Return the Encoder of a model: `.onnx`, a folder with one, or a `.keras` or `.h5` file.
 
     `image_size` and `resize_mode` are those of `read_export`. Raises OSError when the file cannot
@@ -33,7 +40,9 @@ def open_encoder(path, image_size=None, resize_mode=None):
     return encoder
 
 
-def encoder_from_export(path, image_size=None, resize_mode=None):
+def encoder_from_export(
+    path: str | Path, image_size: tuple[int, int] | None = None, resize_mode: str | None = None
+) -> Encoder:
     """Return the Encoder of a network that another library exported; see `read_export`."""
     from pyimagesearch.encoders.onnx_network import read_export
 
@@ -41,7 +50,7 @@ def encoder_from_export(path, image_size=None, resize_mode=None):
     return Encoder(onnx, spec, dim, Path(path).resolve().name, fingerprint, text)
 
 
-def encoder_from_keras(path):
+def encoder_from_keras(path: str | Path) -> Encoder:
     """Return the Encoder of a saved Keras model that has a layer `encoded` or `encoder`.
 
     Raises OSError when the file cannot be read and ValueError when it is not a Keras model, needs
@@ -51,7 +60,9 @@ def encoder_from_keras(path):
     return encoder_from_network(encoder_of(model, path), spec, Path(path).name, sha256_of(path))
 
 
-def encoder_from_network(network, spec, model, model_sha256):
+def encoder_from_network(
+    network: "Model", spec: InputSpec, model: str, model_sha256: str
+) -> Encoder:
     """Return the Encoder of a Keras network, images (n, *spec.shape) to codes (n, dim).
 
     `model` and `model_sha256` are the name and the SHA-256 of the file that the network is from.
@@ -74,7 +85,7 @@ def encoder_from_network(network, spec, model, model_sha256):
     return encoder
 
 
-def save_encoder(model, path, spec):
+def save_encoder(model: "Model", path: str | Path, spec: InputSpec) -> None:
     """Write the part of a Keras autoencoder that gives the code, as `.keras`, `.h5` or `.onnx`."""
     if Path(path).suffix.lower() == ".onnx":
         encoder_from_network(encoder_of(model), spec, Path(path).name, "").save_onnx(path)
@@ -82,7 +93,7 @@ def save_encoder(model, path, spec):
         save_model(encoder_of(model, flat=False), path, spec)
 
 
-def _export_onnx(network):
+def _export_onnx(network: "Model") -> bytes:
     """Return a Keras network, which has been called before, as ONNX bytes for any batch size."""
     logging.getLogger("tf2onnx").setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():

@@ -7,6 +7,7 @@ of theirs is printed.
 import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +34,8 @@ SILENT = 4  # the severity of messages that end the process
 # Memory that a network may take in all: beside its weights, which are copied twice.
 WORKING_BYTES = 1 << 30
 COPIES = 3
-FOLDED_BYTES = 64 << 20  # of a constant that is computed when a network is opened
+FOLDED_BYTES = 64 << 20  # of a constant that is computed when a network is opened,
+FOLDING_LIMITED = [1, 28]  # which is the first version of ONNX Runtime that has this limit
 
 NetworkBytes = bytes | NDArray[np.uint8]
 
@@ -58,8 +60,15 @@ def open_session(onnx: NetworkBytes, name: object, threads: int = 0) -> "Inferen
         options.add_session_config_entry(key, value)
     _limit_memory(WORKING_BYTES + COPIES * len(onnx))
     providers = ["CPUExecutionProvider"]
-    call = partial(onnxruntime.InferenceSession, bytes(onnx), options, providers, enable_fallback=0)
-    cancel = partial(options.set_load_cancellation_flag, True)
+    call = partial(
+        onnxruntime.InferenceSession,
+        bytes(onnx),
+        options,
+        providers,
+        enable_fallback=0,
+        disabled_optimizers=_unlimited_optimizers(onnxruntime.__version__),
+    )
+    cancel = partial(_cancel_loading, options)
     seconds = OPENING_SECONDS + OPENING_SECONDS_PER_GB * len(onnx) / 1e9
     try:
         return run_interruptibly(call, cancel, seconds)
@@ -100,6 +109,12 @@ def _settings() -> dict[str, str]:
     }
 
 
+def _unlimited_optimizers(version: str) -> list[str]:
+    """Return the optimizers that would take memory without limit, in a version of ONNX Runtime."""
+    numbers = [int(number) for number in re.findall(r"\d+", version)[:2]]
+    return ["ConstantFolding"] if numbers < FOLDING_LIMITED else []
+
+
 def _limit_memory(size: int) -> None:
     """Have the next session fail, rather than the machine, when it needs more than `size` bytes."""
     import onnxruntime
@@ -107,7 +122,8 @@ def _limit_memory(size: int) -> None:
     arena = onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR
     kind = onnxruntime.OrtMemoryInfo("Cpu", arena, 0, onnxruntime.OrtMemType.DEFAULT)
     limit = onnxruntime.OrtArenaCfg({"max_mem": size})
-    onnxruntime.create_and_register_allocator(kind, limit)
+    with suppress(RuntimeError):  # before version 1.22 the first limit of a process stays
+        onnxruntime.create_and_register_allocator(kind, limit)
 
 
 def run_session(
@@ -130,8 +146,8 @@ def run_session(
         [output] = run_interruptibly(call, partial(_terminate, options), seconds)
     except TimeoutError:
         raise ValueError(
-            f"the encoder of {name} took more than {seconds} s for {count:,} inputs: use a smaller "
-            "model"
+            f"the encoder of {name} took more than {seconds} s for a batch of {count:,}: use a "
+            "smaller model"
         ) from None
     except Exception as error:  # ONNX Runtime raises types of its own
         raise ValueError(f"the encoder of {name} cannot be run: {_one_line(error)}") from None
@@ -140,12 +156,19 @@ def run_session(
     return output
 
 
+def _cancel_loading(options: Any) -> None:
+    if hasattr(options, "set_load_cancellation_flag"):  # since version 1.21
+        options.set_load_cancellation_flag(True)
+
+
 def _terminate(options: Any) -> None:
     options.terminate = True
 
 
 def _one_line(error: Exception) -> str:
     """Return ONNX Runtime's message, which holds names of the network, fit for a terminal."""
+    if re.search("bfc_arena|bad_alloc|Failed to allocate", str(error)):
+        return "it needs more memory than a network of its size should"
     text = printable(" ".join(str(error).split()))
     text = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", text)
     if len(text) <= MAX_REASON:

@@ -2,19 +2,32 @@
 
 import contextlib
 import hashlib
+import io
 import json
+import logging
 import os
 import sys
 import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any
 
+from tqdm import tqdm
+
+from pyimagesearch.encoders.encoder import Encoder
 from pyimagesearch.encoders.export import encoder_from_network
 from pyimagesearch.files import sha256_of
 from pyimagesearch.pictures.input_spec import InputSpec
 
+if TYPE_CHECKING:
+    from keras import Model
 
-class Network(NamedTuple):
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Network:
     """A network of keras.applications without its classifier.
 
     `constructor` is its function in keras.applications, `preprocessing` a key of PREPROCESSING,
@@ -59,41 +72,51 @@ PREPROCESSING = {
 }
 
 
-def pretrained_encoder(name, weights=None, size=None, resize_mode="letterbox"):
-    """Return the encoder of a network in NETWORKS: its last features, averaged, of length 1.
+@dataclass(frozen=True)
+class PretrainedModel:
+    """A network in NETWORKS with its weights and preprocessing, to be opened as an encoder.
 
     `weights` is a weights file of the network, `.h5` or `.weights.h5`; None means ImageNet's, from
     Keras' cache or downloaded. `size` is the (height, width) of the images, by default those the
     network was trained with; `resize_mode` is that of InputSpec.
-
-    Raises OSError when there are no weights, and ValueError when they belong to another network or
-    the images are too small for this one.
     """
-    spec = _input_spec(name, size, resize_mode)
-    path = weights_file(name, weights)
-    fingerprint = pretrained_fingerprint(name, path, size, resize_mode)
-    return encoder_from_network(build_network(name, path, spec), spec, name, fingerprint)
+
+    name: str
+    weights: str | Path | None = None
+    size: tuple[int, int] | None = None
+    resize_mode: str = "letterbox"
+
+    def open(self) -> Encoder:
+        """Return the encoder: the network's last features, averaged, of length 1.
+
+        Raises OSError when there are no weights, and ValueError when they belong to another network
+        or the images are too small for this one.
+        """
+        path = weights_file(self.name, self.weights)
+        network = build_network(self.name, path, self.spec)
+        return encoder_from_network(network, self.spec, self.name, self.fingerprint())
+
+    def fingerprint(self) -> str:
+        """Return the `model_sha256` of the encoder.
+
+        It depends on the network, the content of the weights file and the preprocessing. Keras is
+        imported only to download weights.
+        """
+        row = NETWORKS[self.name]
+        content = sha256_of(weights_file(self.name, self.weights))
+        preprocessing = PREPROCESSING[row.preprocessing]
+        identity = [row.constructor, preprocessing, content, self.spec.to_dict()]
+        return hashlib.sha256(json.dumps(identity).encode()).hexdigest()
+
+    @property
+    def spec(self) -> InputSpec:
+        """What the network takes."""
+        side = NETWORKS[self.name].side
+        height, width = self.size or (side, side)
+        return InputSpec(height, width, channels=3, resize_mode=self.resize_mode)
 
 
-def pretrained_fingerprint(name, weights=None, size=None, resize_mode="letterbox"):
-    """Return the `model_sha256` of the encoder that `pretrained_encoder` returns.
-
-    It depends on the network, the content of the weights file and the preprocessing. Keras is
-    imported only to download weights.
-    """
-    row = NETWORKS[name]
-    content = sha256_of(weights_file(name, weights))
-    spec = _input_spec(name, size, resize_mode).to_dict()
-    identity = [row.constructor, PREPROCESSING[row.preprocessing], content, spec]
-    return hashlib.sha256(json.dumps(identity).encode()).hexdigest()
-
-
-def _input_spec(name, size, resize_mode):
-    side = NETWORKS[name].side
-    return InputSpec(*(size or (side, side)), channels=3, resize_mode=resize_mode)
-
-
-def weights_file(name, weights=None):
+def weights_file(name: str, weights: str | Path | None = None) -> Path:
     """Return the path of a network's weights: `weights`, or ImageNet's in Keras' cache.
 
     Weights that are not in the cache are downloaded. Raises OSError, which names the file and the
@@ -116,19 +139,48 @@ def weights_file(name, weights=None):
     return file
 
 
-def _download(name):
+def _download(name: str) -> str:
     """Download a network's ImageNet weights to Keras' cache; return the reason for a failure."""
     from pyimagesearch.backend import keras
 
+    logger.info(f"downloading the ImageNet weights of {name}...")
     try:
-        with contextlib.redirect_stdout(sys.stderr):  # standard output is for results
+        with _megabytes(NETWORKS[name].weights):
             getattr(keras.applications, NETWORKS[name].constructor)(include_top=False)
     except Exception as error:  # Keras wraps urllib's errors in a bare Exception
         return str(error)
     return "Keras cannot write to its cache"
 
 
-def build_network(name, weights, spec):
+@contextlib.contextmanager
+def _megabytes(title: str) -> Iterator[None]:
+    """Show Keras' downloads as megabytes on standard error, not on standard output."""
+    files = sys.modules.get("keras.src.utils.file_utils")
+    original = getattr(files, "Progbar", None)
+    bars: list[tqdm] = []
+
+    class Bar:
+        """What Keras calls in place of its own Progbar."""
+
+        def __init__(self, target: int | None) -> None:
+            bars.append(tqdm(total=target, desc=title, unit="B", unit_scale=True, disable=None))
+
+        def update(self, current: int, **_: Any) -> None:
+            bars[-1].update(current - bars[-1].n)
+
+    if original is not None:
+        files.Progbar = Bar  # type: ignore[union-attr]
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):  # "Downloading data from ..."
+            yield
+    finally:
+        if original is not None:
+            files.Progbar = original  # type: ignore[union-attr]
+        for bar in bars:
+            bar.close()
+
+
+def build_network(name: str, weights: str | Path, spec: InputSpec) -> "Model":
     """Return a Keras network from images in [0, 1], (n, *spec.shape), to codes of length 1.
 
     Raises ValueError when the file `weights` does not hold the weights of this network.
@@ -153,6 +205,8 @@ def build_network(name, weights, spec):
         network = keras.Model(network.get_layer(row.entry).input, network.output)
     order, scale, offset = PREPROCESSING[row.preprocessing]
     images = keras.Input(spec.shape)
-    channels = images[..., ::-1] if order == "BGR" else images
+    channels = images
+    if order == "BGR":
+        channels = images[..., ::-1]
     features = network(keras.layers.Rescaling(scale, offset)(channels))
     return keras.Model(images, keras.layers.UnitNormalization()(features))

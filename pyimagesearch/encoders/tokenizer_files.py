@@ -5,6 +5,7 @@ character; its normalizers can multiply a text.
 """
 
 import base64
+import re
 import string
 import struct
 from collections.abc import Iterator
@@ -13,7 +14,9 @@ from typing import Any
 
 from pyimagesearch.encoders.wire import BYTES, Field, fields
 
-MAX_STEPS = 8  # normalizers, or pre-tokenizers, one after another
+MAX_STEPS = 10  # normalizers, or pre-tokenizers, and the sequence that they are in
+PATTERNS = {"Regex", "String"}  # keys of a pattern
+CHARACTERS = "precompiled_charsmap"
 MAX_PATTERN = 300  # characters of a regular expression
 MAX_GROUPS = 3
 MAX_REPEATS = 1  # of a choice of a regular expression: +, * and {}, beside MAX_OPTIONS of "?"
@@ -48,19 +51,40 @@ USER_DEFINED = 4
 
 
 def require_safe_tokenizer(values: dict[str, Any]) -> None:
-    """Raise ValueError for a tokenizer.json that may take undue time or memory for a text."""
+    """Raise ValueError for a tokenizer.json that may take undue time or memory for a text.
+
+    Steps may lack their type, which `tokenizers` then guesses, so that their fields count.
+    """
     for key in ("normalizer", "pre_tokenizer"):
-        steps = [part for part in _parts(values.get(key)) if "type" in part]
+        steps = [part for part in _parts(values.get(key)) if not part.keys() & PATTERNS]
         if len(steps) > MAX_STEPS:
             raise ValueError(f"its {key} has more than {MAX_STEPS} steps")
-        kinds = [step["type"] for step in steps]
-        if kinds.count("Precompiled") > 1:
-            raise ValueError(f"its {key} has several steps Precompiled")
         for step in steps:
             _require_no_longer(step)
+        if sum(CHARACTERS in step for step in steps) > 1:
+            raise ValueError(f"its {key} has several steps Precompiled")
     for part in _parts(values):
         if "Regex" in part:
             _require_quick(part["Regex"])
+        if part.get("type") == "Precompiled" or CHARACTERS in part:
+            _require_base64(part.get(CHARACTERS))
+        if "special_tokens" in part:
+            _require_known_tokens(part)
+
+
+def _require_base64(value: Any) -> None:
+    """Raise ValueError for what makes `tokenizers` panic."""
+    if not isinstance(value, str) or not re.fullmatch("[A-Za-z0-9+/=]*", value):
+        raise ValueError(f"its {CHARACTERS} is not Base64")
+
+
+def _require_known_tokens(template: dict[str, Any]) -> None:
+    """Raise ValueError for a post-processor with a token that it lacks: `tokenizers` panics."""
+    used = [part["SpecialToken"] for part in _parts(template) if "SpecialToken" in part]
+    names = [token.get("id") for token in used if isinstance(token, dict)]
+    known = template["special_tokens"]
+    if not isinstance(known, dict) or not all(name in known for name in map(str, names)):
+        raise ValueError("its post_processor has a token that it does not define")
 
 
 def _parts(value: Any) -> Iterator[dict[str, Any]]:
@@ -212,7 +236,7 @@ def _siglip_normalizers(characters: bytes) -> list[dict[str, Any]]:
     ]
     if characters:
         charsmap = base64.b64encode(characters).decode()
-        steps.append({"type": "Precompiled", "precompiled_charsmap": charsmap})
+        steps.append({"type": "Precompiled", CHARACTERS: charsmap})
     return steps
 
 

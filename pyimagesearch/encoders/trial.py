@@ -62,17 +62,20 @@ def require_codes(encoder: Encoder) -> None:
 
 
 def trial_images(spec: InputSpec) -> NDArray[np.float32]:
-    """Return COUNT different pictures, float32 in [0, 1], (COUNT, *spec.shape)."""
+    """Return COUNT different pictures, float32 in [0, 1], (COUNT, *spec.shape).
+
+    They are coloured waves, noise, a light disc on black and a dark cross on white: a network for
+    drawings may see nothing in photographs, and the other way round.
+    """
     random = np.random.default_rng(0)
-    rows = np.linspace(0, 1, spec.height)[:, np.newaxis, np.newaxis]
-    columns = np.linspace(0, 1, spec.width)[np.newaxis, :, np.newaxis]
-    images = []
-    for number in range(COUNT):
-        phases, colours = random.random((2, spec.channels))
-        waves = np.sin(2 * np.pi * ((number + 1) * rows + 2 * number * columns + phases))
-        noise = random.random(spec.shape)
-        images.append((waves + 1) / 4 + colours / 4 + noise / 4)
-    return np.stack(images).astype(np.float32)
+    rows = np.linspace(-1, 1, spec.height)[:, np.newaxis, np.newaxis]
+    columns = np.linspace(-1, 1, spec.width)[np.newaxis, :, np.newaxis]
+    colours = 0.5 + 0.5 * random.random(spec.channels)
+    waves = colours * (0.5 + 0.5 * np.sin(6 * rows + 3 * columns))
+    noise = random.random(spec.shape)
+    disc = np.where(rows**2 + columns**2 < 0.3, 1 - 0.2 * noise, 0)
+    cross = np.where((np.abs(rows) < 0.2) | (np.abs(columns) < 0.2), 0.2 * noise, 1)
+    return np.stack([waves, noise, disc, cross]).astype(np.float32)
 
 
 def _spread(codes: Codes) -> float:

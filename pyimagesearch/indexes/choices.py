@@ -2,20 +2,14 @@
 
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from pyimagesearch.datasets.catalog import DEFAULT_SOURCE, folder_settings, updated_source
 from pyimagesearch.encoders.encoder import Encoder
-from pyimagesearch.encoders.export import open_encoder
-from pyimagesearch.encoders.onnx_files import is_export, model_fingerprint
-from pyimagesearch.encoders.pretrained import (
-    NETWORKS,
-    pretrained_encoder,
-    pretrained_fingerprint,
-)
+from pyimagesearch.encoders.model_source import ModelFlags, find_model, model_path, network_name
+from pyimagesearch.encoders.onnx_files import is_export
 from pyimagesearch.indexes.contract import Index
 from pyimagesearch.indexes.local_index import missing_folder
 from pyimagesearch.indexes.settings import Encode
@@ -36,20 +30,6 @@ class SourceFlags:
     limit: int | None = None
     exclude: Sequence[str] | None = None
     truncated: bool | None = None
-
-
-@dataclass(frozen=True)
-class ModelFlags:
-    """The model that was named: a file, a folder of an export, or one of NETWORKS.
-
-    `weights` apply to the last; `image_size`, (height, width), and `resize_mode` apply to it too,
-    and to exports that do not state them. None stands for what was not named.
-    """
-
-    name: str | None = None
-    weights: str | None = None
-    image_size: tuple[int, int] | None = None
-    resize_mode: str | None = None
 
 
 def index_so_far(
@@ -124,16 +104,15 @@ def _source_of_model(model: ModelFlags) -> dict[str, Any]:
     A model that does not say it may be the tutorial's, if it takes digits.
     """
     name = model.name
-    if name is not None and name not in NETWORKS and not os.path.exists(name):
-        raise FileNotFoundError(f"no such model file: {name}; make it with train_autoencoder.py")
-    if name is not None and name not in NETWORKS and not is_export(name):
+    path = None if name is None else model_path(name)
+    if path is not None and not is_export(path):
         from pyimagesearch.encoders.trained_on import input_shape, trained_on
 
-        found = trained_on(name)
+        found = trained_on(path)
         if found is not None:
             logger.info(f"indexing what {name} was trained on, {found['name']}")
             return dict(found)
-        shape = input_shape(name)
+        shape = input_shape(path)
         if shape is None or shape == DIGIT_SHAPE:  # opening a damaged file says why
             return dict(DEFAULT_SOURCE)
     raise ValueError(
@@ -152,15 +131,16 @@ def choose_encoder(index: Index | None, model: ModelFlags, *, replace: bool = Fa
     if name is None:
         assert known is not None
         return known
-    make, fingerprint = _opener(model)
-    same_file = known is not None and fingerprint() == known.model_sha256
+    made_with = None if known is None or replace else known.model
+    source = find_model(model, made_with)
+    same_file = known is not None and source.fingerprint() == known.model_sha256
     if known is not None and same_file and _is_spec(known.spec, model):
         return known  # as ONNX, so that TensorFlow is not imported
     if replace or known is None:
         logger.info(f"loading {name}...")
-        return make()
+        return source.open()
     made = f"another model, {known.model}, than {name}"
-    if same_file or (name in NETWORKS and name == known.model):
+    if same_file or network_name(name) == known.model:
         spec = known.spec
         size = f"{spec.height} x {spec.width}, {spec.resize_mode}"
         made = f"other weights or images of {name} ({size})"
@@ -168,24 +148,6 @@ def choose_encoder(index: Index | None, model: ModelFlags, *, replace: bool = Fa
         f"the index was made with {made}: codes of two models cannot be compared; encode "
         "everything again with --rebuild"
     )
-
-
-def _opener(model: ModelFlags) -> tuple[Callable[[], Encoder], Callable[[], str]]:
-    """Return functions that open a model as an encoder, and that return its fingerprint."""
-    name = model.name
-    assert name is not None
-    if name in NETWORKS:
-        mode = model.resize_mode or "letterbox"
-        arguments = (name, model.weights, model.image_size, mode)
-        return partial(pretrained_encoder, *arguments), partial(pretrained_fingerprint, *arguments)
-    sized = model.image_size or model.resize_mode
-    if model.weights or (sized and not is_export(name)):
-        raise ValueError(
-            f"--weights, --image-size and --fit are for {', '.join(NETWORKS)}: {name} is a model "
-            "file, which brings its own"
-        )
-    make = partial(open_encoder, name, model.image_size, model.resize_mode)
-    return make, partial(model_fingerprint, name)
 
 
 def _is_spec(spec: InputSpec, model: ModelFlags) -> bool:

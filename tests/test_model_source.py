@@ -1,0 +1,103 @@
+"""What --model may name, and what is a model file."""
+
+import zipfile
+
+import h5py
+import pytest
+
+import index_images
+from pyimagesearch.encoders.hub import HubModel, HubReference
+from pyimagesearch.encoders.model_source import (
+    ModelFile,
+    ModelFlags,
+    find_model,
+    is_model_file,
+    model_path,
+    network_name,
+)
+from pyimagesearch.encoders.pretrained import NETWORKS, PretrainedModel
+from tests.scripts import MODEL, ROOT, error_of
+
+BEFORE = ROOT / "tests" / "data" / "before"
+
+
+def test_each_kind_of_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = [
+        find_model(ModelFlags(name)) for name in ("vgg16", "keras:vgg16", "hf:a/b@v1", str(MODEL))
+    ]
+    network = PretrainedModel("vgg16")
+    assert found == [network, network, HubModel(HubReference("a/b", "v1")), ModelFile(str(MODEL))]
+
+
+@pytest.mark.parametrize("file", ["model.onnx", "onnx/model.onnx", "model.keras"])
+def test_a_folder_with_the_name_of_a_network_is_asked_about(tmp_path, monkeypatch, capsys, file):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "resnet50" / file).parent.mkdir(parents=True)
+    (tmp_path / "resnet50" / file).touch()
+    arguments = ["--model", "resnet50", "--dataset", "mnist", "--index", "i.pickle"]
+    message = error_of(capsys, index_images, *arguments)
+    assert message.endswith("name keras:resnet50 or ./resnet50")
+    assert model_path("./resnet50") == "./resnet50"
+    assert network_name("keras:resnet50") == "resnet50"
+
+
+def test_a_folder_without_a_network_is_no_model(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "resnet50").mkdir()
+    (tmp_path / "resnet50" / "notes.txt").touch()
+    assert network_name("resnet50") == "resnet50"
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [("resnet51", "resnet50"), ("keras:vgg19", "vgg16"), ("mobilenet_v2_", "mobilenet_v2")],
+)
+def test_a_misspelt_network_lists_the_names_nearest_first(capsys, name, nearest):
+    message = error_of(capsys, index_images, "--model", name, "--index", "i.pickle")
+    listed = message.partition("networks by name: ")[2].split(", ")
+    assert listed[0] == nearest
+    assert sorted(listed) == sorted(NETWORKS)
+
+
+def test_a_missing_file_is_no_misspelt_network(capsys):
+    message = error_of(capsys, index_images, "--model", "resnet51.keras", "--index", "i.pickle")
+    assert message == "no such model file: resnet51.keras; make it with train_autoencoder.py"
+
+
+def test_flags_apply_to_networks_by_name(tmp_path):
+    assert find_model(ModelFlags("hf:a/b", None, (32, 32))).image_size == (32, 32)
+    with pytest.raises(ValueError, match="hf:a/b is a model"):
+        find_model(ModelFlags("hf:a/b", "weights.h5"))
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        *(MODEL, BEFORE / "model.h5", BEFORE / "model.keras", BEFORE / "encoder.onnx"),
+        ROOT / "tests" / "data" / "keras2" / "tutorial.h5",
+    ],
+    ids=lambda path: path.name,
+)
+def test_models_are_told_by_their_content(model, tmp_path):
+    copy = tmp_path / "photos"
+    copy.write_bytes(model.read_bytes())
+    assert is_model_file(copy)
+
+
+@pytest.mark.parametrize("name", ["array.h5", "array.pickle", "folder.pickle", "expected.json"])
+def test_indexes_are_no_models(name):
+    assert not is_model_file(BEFORE / name)
+
+
+def test_other_archives_and_damaged_files_are_no_models(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("a.txt", "a")
+    (tmp_path / "b.zip").write_bytes(b"PK\3\4 damaged")
+    (tmp_path / "c.h5").write_bytes(b"\x89HDF\r\n\x1a\n damaged")
+    with h5py.File(tmp_path / "d.h5", "w") as file:
+        file["codes"] = [1.0]
+    (tmp_path / "e.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(100))
+    (tmp_path / "empty").touch()
+    names = ["a.zip", "b.zip", "c.h5", "d.h5", "e.png", "empty", "missing", "."]
+    assert not any(is_model_file(tmp_path / name) for name in names)
