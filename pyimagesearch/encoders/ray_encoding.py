@@ -9,13 +9,17 @@ import logging
 import os
 import re
 import socket
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
+from pyimagesearch.arrays import Rows, Source
 from pyimagesearch.datasets import folder
 from pyimagesearch.datasets.catalog import open_source
+from pyimagesearch.datasets.dataset import Dataset
 from pyimagesearch.encoders.encoder import Encoder, finite_rows
 from pyimagesearch.encoders.encoding import Encoded, no_code_reason, warn_unreadable, without_nan
 
@@ -26,14 +30,14 @@ ROWS_PER_BLOCK = 1024  # encoded again if a worker is lost, at most
 class Worker:
     """Encodes batches of rows, with one thread for decoding and one for the network."""
 
-    def __init__(self, encoder, source, files):
+    def __init__(self, encoder: dict[str, Any], source: Source, files: bool) -> None:
         """Take the result of `Encoder.to_dict`, and `source` and `files` as `open_source` does."""
         folder.decoder_threads = 1
         self._encoder = Encoder.from_dict(encoder)
         self._encoder.threads = 1
         self._dataset = open_source(source, files)
 
-    def __call__(self, batch):
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Return a batch, {"row": ..., "id": ...}, with `code`, `digest` and `reason` added.
 
         The reason is empty, or why a file could not be read.
@@ -54,7 +58,7 @@ class Worker:
         return {"row": batch["row"], "code": codes, "digest": digests, "reason": reasons}
 
 
-def connect(address=None):
+def connect(address: str | None = None) -> None:
     """Join the Ray cluster at an address, or a running one on this host, or start one here.
 
     Raises ImportError without Ray, OSError when there is no cluster at the address.
@@ -86,7 +90,9 @@ def connect(address=None):
         logging.getLogger(name).setLevel(logging.ERROR)
 
 
-def encode_on_cluster(dataset, rows, encoder):
+def encode_on_cluster(
+    dataset: Dataset, rows: Sequence[int] | Rows, encoder: Encoder
+) -> Iterator[Encoded]:
     """As `encode.encode_rows`, on the cluster that `connect` joined; rows come in any order."""
     import ray
 
@@ -111,7 +117,7 @@ def encode_on_cluster(dataset, rows, encoder):
         raise OSError(f"Ray failed to encode: {reason}") from None
 
 
-def _submit(dataset, rows, encoder):
+def _submit(dataset: Dataset, rows: list[int], encoder: Encoder) -> Any:
     """Return the Ray dataset of encoded rows, computed as it is iterated."""
     import ray
     from pyarrow import table

@@ -31,10 +31,11 @@ def write_training(
     `model`, `vis` and `plot` are paths, `encoder` is that of a file for the encoder alone, or None.
     `history` is that of the Checkpoint, and `check` the RetrievalCheck or None.
     """
-    save_model(autoencoder, model, splits.spec)
+    source = splits.training.source
+    save_model(autoencoder, model, splits.spec, source)
     written = [model]
     if encoder:
-        save_encoder(autoencoder, encoder, splits.spec)
+        save_encoder(autoencoder, encoder, splits.spec, source)
         written.append(encoder)
     originals, decoded = reconstruct(autoencoder, splits.validation, splits.spec)
     if len(originals):
