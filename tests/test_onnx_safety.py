@@ -112,7 +112,7 @@ def test_a_short_loop_is_run():
 def test_a_network_that_takes_too_long_is_ended(monkeypatch):
     monkeypatch.setattr(onnx_session, "RUN_SECONDS", 0.2)
     monkeypatch.setattr(onnx_session, "SECONDS_PER_IMAGE", 0)
-    with pytest.raises(ValueError, match=r"stranger\.onnx took more than 0\.2 s for 2 inputs"):
+    with pytest.raises(ValueError, match=r"stranger\.onnx took more than 0\.2 s for a batch of 2"):
         in_index(hostile.scan(200_000_000)).encode(IMAGES)
 
 
@@ -142,7 +142,7 @@ def test_ctrl_c_ends_a_script_whose_network_does_not_end(tmp_path):
 
 @pytest.mark.parametrize("operator", ["ConstantOfShape", "Expand", "Tile"])
 def test_a_network_that_needs_undue_memory_is_refused(operator):
-    with pytest.raises(ValueError, match="cannot be run"):
+    with pytest.raises(ValueError, match=r"cannot be run: (it needs more|Non-zero.*would require)"):
         in_index(hostile.large(operator, (40_000, 40_000))).encode(IMAGES)
 
 

@@ -146,8 +146,8 @@ def run_session(
         [output] = run_interruptibly(call, partial(_terminate, options), seconds)
     except TimeoutError:
         raise ValueError(
-            f"the encoder of {name} took more than {seconds} s for {count:,} inputs: use a smaller "
-            "model"
+            f"the encoder of {name} took more than {seconds} s for a batch of {count:,}: use a "
+            "smaller model"
         ) from None
     except Exception as error:  # ONNX Runtime raises types of its own
         raise ValueError(f"the encoder of {name} cannot be run: {_one_line(error)}") from None
@@ -167,6 +167,8 @@ def _terminate(options: Any) -> None:
 
 def _one_line(error: Exception) -> str:
     """Return ONNX Runtime's message, which holds names of the network, fit for a terminal."""
+    if re.search("bfc_arena|bad_alloc|Failed to allocate", str(error)):
+        return "it needs more memory than a network of its size should"
     text = printable(" ".join(str(error).split()))
     text = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", text)
     if len(text) <= MAX_REASON:

@@ -54,6 +54,8 @@ def fields(message: memoryview) -> Iterator[Field]:
 
 def _varint(message: memoryview, position: int) -> tuple[int, int]:
     """Return a number, below 2**64, and where it ends; it may have more bytes than it needs."""
+    if position < len(message) and message[position] < 0x80:  # most have one byte
+        return message[position], position + 1
     value = 0
     for count, byte in enumerate(message[position : position + MAX_VARINT]):
         value |= (byte & 0x7F) << (7 * count)
