@@ -18,6 +18,7 @@ from pyimagesearch.arguments.search_flags import MAX_RESULTS, SAMPLE, parse_args
 from pyimagesearch.cli import info
 from pyimagesearch.indexes.contract import Index, Pictures
 from pyimagesearch.indexes.stores import open_store
+from pyimagesearch.pictures.fetching import without_password
 from pyimagesearch.queries.crops import Look
 from pyimagesearch.queries.ranking import Wanted, check_encoder, open_pictures, search_queries
 from pyimagesearch.queries.sources import QueryOptions, QueryReader
@@ -35,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Search an index, evaluate it, or list its duplicates."""
     args = parse_args(argv)
     cli.require_distinct(index=args.index, model=args.model, output=args.output, html=args.html)
-    info(f"loading {args.index}...")
+    info(f"loading {without_password(args.index)}...")
     index = open_store(args.index).open()
     if args.duplicates:
         list_duplicates(index, args)

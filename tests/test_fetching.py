@@ -1,14 +1,17 @@
 """Pictures by URL: from a server on this machine, which the check of addresses is told to allow."""
 
+import json
 import socket
 import threading
 from contextlib import contextmanager
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import cv2
 import numpy as np
 import pytest
 
+import search
 from pyimagesearch.pictures import fetching
 from pyimagesearch.pictures.fetching import (
     Limits,
@@ -17,6 +20,8 @@ from pyimagesearch.pictures.fetching import (
     is_url,
     without_password,
 )
+from pyimagesearch.queries import sources
+from tests.scripts import error_of
 
 PNG = cv2.imencode(".png", np.zeros((8, 8, 3), np.uint8))[1].tobytes()
 
@@ -161,6 +166,29 @@ def test_a_password_is_neither_sent_nor_shown(server):
 )
 def test_a_url_is_shown_without_its_password(url, shown):
     assert without_password(url) == shown
+
+
+def test_a_url_is_a_query(server, small_index, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sources, "fetch_picture", partial(fetch_picture, allows=anywhere))
+    (tmp_path / "a.png").write_bytes(PNG)
+    results = []
+    for query in (f"{server.url}/a.png", str(tmp_path / "a.png")):
+        flags = ["--index", str(small_index), "--query", query, "--max-results", "3", "--json"]
+        assert search.main(flags) == 0
+        [line] = capsys.readouterr().out.splitlines()
+        results.append(json.loads(line)["results"])
+    assert results[0] == results[1]
+
+
+def test_a_url_that_cannot_be_fetched_is_one_line(small_index, capsys):
+    flags = ["--index", small_index, "--query", "http://user:secret@127.0.0.1/a.png"]
+    message = error_of(capsys, search, *flags)
+    assert message.startswith("http://127.0.0.1/a.png: user names and passwords are not sent")
+
+
+def test_a_password_in_the_name_of_an_index_is_not_shown(capsys):
+    search.main(["--index", "http://user:secret@127.0.0.1:1/photos", "--query", "a.png"])
+    assert "secret" not in capsys.readouterr().err
 
 
 # --- addresses

@@ -49,7 +49,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
     group = parser.add_argument_group("what to search for")
     add = group.add_mutually_exclusive_group().add_argument
-    text = "image files, folders of them, or - for an image from standard input"
+    text = "image files, folders of them, URLs, or - for an image from standard input"
     add("-q", "--query", nargs="+", metavar="FILE", help=text)
     add("--query-id", nargs="+", metavar="ID", help="indexed pictures, by their ids")
     text = f"number of random test images (default: {SAMPLE})"

@@ -5,25 +5,28 @@ name has is therefore checked, after each redirect too, and that very address is
 """
 
 import contextlib
-import http.client
 import ipaddress
 import re
 import socket
-import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, quote, urljoin, urlsplit, urlunsplit
 
 from pyimagesearch.files import printable
 from pyimagesearch.pictures.formats import HEAD_SIZE, picture_format
+
+if TYPE_CHECKING:
+    from http.client import HTTPResponse
 
 MAX_BYTES = 1 << 28  # of a picture
 MAX_REDIRECTS = 5
 SECONDS_FOR_AN_ANSWER = 10.0  # to connect, and for each part of an answer
 SECONDS = 60.0  # for one picture, redirects included
 CHUNK = 1 << 16
+OK = 200
 REDIRECTS = (301, 302, 303, 307, 308)
 SCHEMES = {"http": 80, "https": 443}  # with their ports
 SAFE = "%/:?#[]@!$&'()*+,;=~"  # what a URL may hold, besides letters and digits (RFC 3986)
@@ -82,13 +85,15 @@ def fetch_picture(
     ValueError for another scheme, an address that is not allowed, or content that is no picture or
     too large, OSError when it cannot be fetched.
     """
+    from http.client import HTTPException  # here, because most searches fetch nothing
+
     shown = printable(without_password(url))
     until = time.monotonic() + limits.seconds
     try:
         content = _follow(url, allows=allows, until=until, max_bytes=limits.max_bytes)
         _require_time(until)  # a connection that was cut looks like a complete answer
         return content
-    except (ValueError, OSError, http.client.HTTPException) as error:
+    except (ValueError, OSError, HTTPException) as error:
         if time.monotonic() >= until:
             reason = f"it did not arrive within {limits.seconds:g} seconds"
             raise OSError(f"{shown}: {reason}") from None
@@ -134,14 +139,15 @@ def _parse(url: str) -> SplitResult:
 
 
 @contextlib.contextmanager
-def _answer(
-    target: SplitResult, allows: Allows, until: float
-) -> Iterator[http.client.HTTPResponse]:
+def _answer(target: SplitResult, allows: Allows, until: float) -> Iterator["HTTPResponse"]:
     """Ask for a URL; yields the answer, whose connection is cut when the time has come."""
+    import ssl
+    from http.client import HTTPConnection
+
     assert target.hostname is not None
     scheme = target.scheme.lower()
     port = target.port or SCHEMES[scheme]
-    connection = http.client.HTTPConnection(target.hostname, port)
+    connection = HTTPConnection(target.hostname, port)
     connection.sock = _connect(target.hostname, port, allows=allows, until=until)
     cut = threading.Timer(max(0.0, until - time.monotonic()), _shut_down, [connection.sock])
     cut.daemon = True
@@ -191,9 +197,9 @@ def _shut_down(connection: socket.socket) -> None:
         connection.shutdown(socket.SHUT_RDWR)
 
 
-def _content(answer: http.client.HTTPResponse, max_bytes: int) -> bytes:
+def _content(answer: "HTTPResponse", max_bytes: int) -> bytes:
     """Return the content of an answer, or raise ValueError if it is no picture."""
-    if answer.status != http.HTTPStatus.OK:
+    if answer.status != OK:
         raise OSError(f"the server answers {answer.status} {answer.reason}")
     too_large = f"it has more than {max_bytes:,} bytes"
     if answer.length is not None and answer.length > max_bytes:

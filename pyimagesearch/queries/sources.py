@@ -18,6 +18,7 @@ from pyimagesearch.datasets.dataset import Dataset
 from pyimagesearch.encoders.encoder import Encoder
 from pyimagesearch.files import printable
 from pyimagesearch.indexes.contract import Codes, Index, Pictures
+from pyimagesearch.pictures.fetching import fetch_picture, is_url
 from pyimagesearch.queries.crops import Look
 from pyimagesearch.queries.ids import find_ids
 from pyimagesearch.queries.query import Part, Picture, Query, Size
@@ -136,6 +137,8 @@ class QueryReader:
         opened: Callable[[], BinaryIO] = partial(open_picture, path)
         if path == "-":
             opened = _standard_input()
+        elif is_url(path):
+            opened = partial(io.BytesIO, fetch_picture(path))
         invert = self._options.invert
 
         def picture(size: Size | None = None) -> Picture:
