@@ -96,13 +96,17 @@ def printable(path: str | Path) -> str:
     so do control characters. To write the name itself, use `os.fsencode`.
     """
     text = os.fspath(path)
-    return text if text.isprintable() else "".join(map(_printable_character, text))
+    if text.isprintable():
+        return text
+    return "".join(map(_printable_character, text))
 
 
 def _printable_character(c: str) -> str:
     if c.isprintable():
         return c
-    return f"\\x{ord(c) - 0xDC00:x}" if "\udc80" <= c <= "\udcff" else ascii(c)[1:-1]
+    if "\udc80" <= c <= "\udcff":
+        return f"\\x{ord(c) - 0xDC00:x}"
+    return ascii(c)[1:-1]
 
 
 def brief(value: Any) -> str:

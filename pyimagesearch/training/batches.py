@@ -71,7 +71,9 @@ class Batches(keras.utils.PyDataset):
         good, images, unreadable = self.dataset.read_good(rows, self.spec)
         for path, reason in unreadable:
             logger.warning(f"{printable(path)}: {reason}")
-        return (good, images) if len(good) else self._first_readable()
+        if len(good):
+            return (good, images)
+        return self._first_readable()
 
     def _first_readable(self) -> tuple[Rows, Floats]:
         """Return one row, in place of a batch of which none can be read."""
