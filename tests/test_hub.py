@@ -13,6 +13,7 @@ from hub_server import COMMIT, REPOSITORY, Hub, serving
 from picture_files import fill
 
 import index_images
+import search
 from pyimagesearch.encoders.hub import HubReference, find_network, needed_files
 from pyimagesearch.encoders.hub_client import RemoteFile
 from tests import onnx_exports as exports
@@ -184,6 +185,8 @@ def test_a_network_is_fetched_indexed_and_not_fetched_again(hub, user, clip_file
     status, message = user.run(NAMED, url=hub.url)
     assert (status, hub.requests) == (0, [])  # the index holds the network and its commit
     assert "fetching" not in message
+    flags = ["--index", str(user.index), "--model", NAMED, "--json"]
+    assert search.main([*flags, "--query", str(user.pictures / "a.png")]) == 0
 
 
 def test_codes_are_those_of_the_same_files_in_a_folder(hub, user, clip_files, tmp_path):

@@ -9,9 +9,13 @@ import logging
 import os
 import re
 import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from pyimagesearch.datasets import folder
@@ -19,24 +23,41 @@ from pyimagesearch.datasets.catalog import open_source
 from pyimagesearch.encoders.encoder import Encoder, finite_rows
 from pyimagesearch.encoders.encoding import Encoded, no_code_reason, warn_unreadable, without_nan
 
+if TYPE_CHECKING:
+    from pyimagesearch.datasets.dataset import Dataset
+
 ROWS_PER_BATCH = 64
 ROWS_PER_BLOCK = 1024  # encoded again if a worker is lost, at most
+Columns = dict[str, NDArray[Any]]  # of a batch, by name
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a worker needs beside the rows: the result of `Encoder.to_dict`, and the images.
+
+    `source` and `has_files` are as `open_source` takes them.
+    """
+
+    encoder: dict[str, Any]
+    source: dict[str, Any]
+    has_files: bool
 
 
 class Worker:
     """Encodes batches of rows, with one thread for decoding and one for the network."""
 
-    def __init__(self, encoder, source, files):
-        """Take the result of `Encoder.to_dict`, and `source` and `files` as `open_source` does."""
+    def __init__(self, job: Job) -> None:
+        """Open the encoder and the images of a job."""
         folder.decoder_threads = 1
-        self._encoder = Encoder.from_dict(encoder)
+        self._encoder = Encoder.from_dict(job.encoder)
         self._encoder.threads = 1
-        self._dataset = open_source(source, files)
+        self._dataset = open_source(job.source, job.has_files)
 
-    def __call__(self, batch):
+    def __call__(self, batch: Columns) -> Columns:
         """Return a batch, {"row": ..., "id": ...}, with `code`, `digest` and `reason` added.
 
-        The reason is empty, or why a file could not be read.
+        `row` is int64 (n,), `id` bytes (n,), `code` float32 (n, dim), `digest` uint64 (n, 2). The
+        reason is empty, or why a file could not be read.
         """
         ids = [os.fsdecode(id) for id in batch["id"]]
         codes = np.zeros((len(ids), self._encoder.dim), np.float32)
@@ -54,7 +75,7 @@ class Worker:
         return {"row": batch["row"], "code": codes, "digest": digests, "reason": reasons}
 
 
-def connect(address=None):
+def connect(address: str | None = None) -> None:
     """Join the Ray cluster at an address, or a running one on this host, or start one here.
 
     Raises ImportError without Ray, OSError when there is no cluster at the address.
@@ -86,7 +107,9 @@ def connect(address=None):
         logging.getLogger(name).setLevel(logging.ERROR)
 
 
-def encode_on_cluster(dataset, rows, encoder):
+def encode_on_cluster(
+    dataset: "Dataset", rows: NDArray[np.int64], encoder: Encoder
+) -> Iterator[Encoded]:
     """As `encode.encode_rows`, on the cluster that `connect` joined; rows come in any order."""
     import ray
 
@@ -95,41 +118,46 @@ def encode_on_cluster(dataset, rows, encoder):
         return
     try:
         with tqdm(total=len(rows), unit="image", leave=False, disable=None) as bar:
-            encoded = _submit(dataset, [int(row) for row in rows], encoder)
-            for batch in encoded.iter_batches(batch_size=None, batch_format="numpy"):
-                good = batch["reason"] == ""
-                pairs = zip(batch["row"][~good], batch["reason"][~good], strict=True)
-                bad = [(dataset.ids[row], str(reason)) for row, reason in pairs]
-                dataset.unreadable |= dict(bad)
-                warn_unreadable(bad)
-                digests = None if dataset.file_stats is None else batch["digest"][good]
-                encoded = Encoded(batch["row"][good], batch["code"][good], digests)
-                yield without_nan(dataset, encoded, encoder.model)
+            submitted = _submit(dataset, [int(row) for row in rows], encoder)
+            for batch in submitted.iter_batches(batch_size=None, batch_format="numpy"):
+                yield without_nan(dataset, _readable(dataset, batch), encoder.model)
                 bar.update(len(batch["row"]))
     except ray.exceptions.RayError as error:
         reason = " ".join(str(error).split())[-300:]
         raise OSError(f"Ray failed to encode: {reason}") from None
 
 
-def _submit(dataset, rows, encoder):
+def _readable(dataset: "Dataset", batch: Columns) -> Encoded:
+    """Return what could be read of a batch; the rest is named in warnings and `unreadable`."""
+    good = batch["reason"] == ""
+    bad = []
+    for row, reason in zip(batch["row"][~good], batch["reason"][~good], strict=True):
+        bad.append((dataset.ids[row], str(reason)))
+    dataset.unreadable |= dict(bad)
+    warn_unreadable(bad)
+    digests = None
+    if dataset.file_stats is not None:
+        digests = batch["digest"][good]
+    return Encoded(batch["row"][good], batch["code"][good], digests)
+
+
+def _submit(dataset: "Dataset", rows: list[int], encoder: Encoder) -> Any:
     """Return the Ray dataset of encoded rows, computed as it is iterated."""
     import ray
     from pyarrow import table
 
-    parts = [rows[start : start + ROWS_PER_BLOCK] for start in range(0, len(rows), ROWS_PER_BLOCK)]
-    blocks = [
-        table({"row": part, "id": [os.fsencode(dataset.ids[row]) for row in part]})
-        for part in parts
-    ]
+    blocks = []
+    for start in range(0, len(rows), ROWS_PER_BLOCK):
+        part = rows[start : start + ROWS_PER_BLOCK]
+        ids = [os.fsencode(dataset.ids[row]) for row in part]
+        blocks.append(table({"row": part, "id": ids}))
+    job = Job(encoder.without_text().to_dict(), dataset.source, dataset.file_stats is not None)
+    cores = int(ray.cluster_resources().get("CPU", 1))
     return ray.data.from_arrow(blocks).map_batches(
         Worker,
-        fn_constructor_args=(
-            encoder.without_text().to_dict(),
-            dataset.source,
-            dataset.file_stats is not None,
-        ),
+        fn_constructor_args=(job,),
         batch_size=ROWS_PER_BATCH,
         batch_format="numpy",
         num_cpus=1,
-        concurrency=(1, max(1, int(ray.cluster_resources().get("CPU", 1)))),
+        concurrency=(1, max(1, cores)),
     )
