@@ -20,6 +20,7 @@ demo: $(VENV)/installed
 test: $(VENV)/installed
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m mypy
 	$(PYTHON) -m pytest -n 2 --dist loadfile
 
 test-slow: $(VENV)/installed
@@ -28,9 +29,8 @@ test-slow: $(VENV)/installed
 # Milvus and Ray are tested in environments and processes of their own: the tests start and kill
 # servers, and a Ray cluster does not always start in a process that has been a client of Milvus.
 test-scale: $(SCALE)/installed $(MILVUS)/installed
-	$(SCALE)/bin/python -m pytest tests/test_ray.py
-	$(SCALE)/bin/python -m pytest tests/test_milvus*.py tests/test_compatibility.py tests/test_docs.py \
-	    -k "milvus or collection"
+	$(SCALE)/bin/python -m pytest -m ray
+	$(SCALE)/bin/python -m pytest -m milvus
 
 format: $(VENV)/installed
 	$(PYTHON) -m ruff check --fix .

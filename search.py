@@ -73,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             answers = list(answers)
             loaded = index.load()
             in_rows = index.engine_of(loaded)
-            projection = project_index(answers, loaded, in_rows, reporter.label, args.map)
+            projection = project_index(answers, loaded, in_rows, reporter.label, method=args.map)
         report_results(answers, reporter, line_form(args), views_of(args, reporter, projection))
     if reader.unreadable:
         count = len(args.query or args.query_id or reader.unreadable)
@@ -186,7 +186,7 @@ def evaluate(index: Index, args: Namespace) -> None:
         queries = open_dataset(args.queries)
     name = f"{engine.name}, by {engine.metric.name} distance"
     info(f"searching {len(loaded.ids):,} images by {name}...")
-    scores = evaluate_index(loaded.codes, index.encoder, gallery, engine, queries)
+    scores = evaluate_index(loaded.codes, index.encoder, gallery, engine, queries=queries)
     write_lines([to_json(scores)] if args.json else score_table(scores).splitlines())
 
 

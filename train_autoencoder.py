@@ -17,6 +17,7 @@ from pyimagesearch import cli
 from pyimagesearch.arguments.train_flags import parse_args
 from pyimagesearch.cli import info, warn
 from pyimagesearch.datasets.catalog import DEFAULT_SOURCE, open_dataset, updated_source
+from pyimagesearch.datasets.dataset import Splits
 from pyimagesearch.files import require_writable
 from pyimagesearch.indexes.index_file import require_model
 from pyimagesearch.training import plan as plans
@@ -33,8 +34,13 @@ def main(argv=None):
     settings = {name: value for name, value in vars(args).items() if name not in OUTPUT_FLAGS}
     checkpoint = Checkpoint(f"{args.model}.checkpoint.npz", settings)
     require_files(args, checkpoint)
-    limits = args.limit, args.exclude, args.truncated
-    source = updated_source(DEFAULT_SOURCE, args.dataset, None, *limits)
+    source = updated_source(
+        DEFAULT_SOURCE,
+        args.dataset,
+        limit=args.limit,
+        exclude=args.exclude,
+        truncated=args.truncated,
+    )
     info(f"loading {source['name']} dataset...")
     dataset = open_dataset(**source)
     dataset.keep_decoded()  # each phase and epoch reads all images
@@ -44,8 +50,15 @@ def main(argv=None):
     plan = plans.make_plan(digits=digits, augmentations=args.augment, **given)
     info(plans.describe(plan))
     training, validation = plans.choose_validation(dataset, plan, args.validation, args.limit)
-    size = dataset.default_shape, args.image_size, args.channels, args.fit
-    spec = choose_input_spec(plan.architecture, *size, filters=args.filters)
+    spec = choose_input_spec(
+        plan.architecture,
+        dataset.default_shape,
+        args.image_size,
+        args.channels,
+        resize_mode=args.fit,
+        filters=args.filters,
+    )
+    splits = Splits(training, validation, spec)
 
     # TensorFlow takes seconds to import, so flags and data are checked first.
     from pyimagesearch.show.training_report import log_diagnosis, write_training
@@ -59,7 +72,9 @@ def main(argv=None):
         checkpoint.save()  # so that --resume is possible from the first epoch on
     autoencoder, finished, check = build_and_train(
         partial(build, plan.architecture, spec, args.filters, args.latent_dim),
-        *(training, validation, spec, plan, checkpoint),
+        splits,
+        plan,
+        checkpoint,
         log=args.log,
         strategy=args.strategy,
         mixed_precision=args.mixed_precision,
@@ -69,9 +84,9 @@ def main(argv=None):
         warn(f"no epoch was finished: nothing was written to {args.model}")
         raise KeyboardInterrupt
     paths = {name: getattr(args, name) for name in ("model", "encoder", "vis", "plot")}
-    write_training(autoencoder, validation, spec, history, check, **paths)
+    write_training(autoencoder, splits, history, check=check, **paths)
     if history:
-        log_diagnosis(autoencoder, history, training, validation, spec, check)
+        log_diagnosis(autoencoder, history, splits, check)
     if finished:
         checkpoint.remove()
 

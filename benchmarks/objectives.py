@@ -87,7 +87,7 @@ def main():
     def row(name, codes):
         results = []
         for database, sought in codes:
-            scores = evaluate(sought, labels[1], database, labels[0], args.metric)
+            scores = evaluate(sought, labels[1], database, labels[0], metric=args.metric)
             scores["bits"] = hamming_map(database, labels[0], sought, labels[1], args.bits)
             results.append([scores[score] for score in (*SCORES, "bits")])
         means, spreads = np.mean(results, axis=0), np.std(results, axis=0)

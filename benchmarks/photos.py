@@ -46,7 +46,7 @@ def measure(codes, encoder, gallery, queries, metric):
     same = same_images(gallery, queries)
     sought = codes if same else encoder.encode_dataset(queries)
     labels = labels_in(gallery, queries)
-    return evaluate(sought, labels, codes, gallery.labels, metric, skip_own_row=same)
+    return evaluate(sought, labels, codes, gallery.labels, metric=metric, skip_own_row=same)
 
 
 def table_row(name, scores, seconds=None):
@@ -78,13 +78,15 @@ def main():
         scores, seconds = [], []
         for seed in args.seeds:
             with tempfile.TemporaryDirectory() as folder:
-                encoder, took = train(Path(folder), args.dataset, objective, args.dim, seed)
+                encoder, took = train(Path(folder), args.dataset, objective, args.dim, plan=seed)
             codes = encoder.encode_dataset(gallery)
             engine = build_engine(codes, "exact", args.metric)
             if scores or objective != args.objectives[0]:
-                scores.append(measure(codes, encoder, gallery, queries, args.metric))
+                scores.append(measure(codes, encoder, gallery, queries, build_seconds=args.metric))
             else:
-                own, *others = evaluate_index(codes, encoder, gallery, engine, queries).items()
+                own, *others = evaluate_index(
+                    codes, encoder, gallery, engine, queries=queries
+                ).items()
                 for name, row in others:
                     print(table_row(name, [row]), flush=True)
                 scores.append(own[1])

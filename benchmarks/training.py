@@ -13,6 +13,7 @@ import time
 from pyimagesearch.backend import keras
 from pyimagesearch.convautoencoder import ConvAutoencoder
 from pyimagesearch.datasets.catalog import open_dataset
+from pyimagesearch.datasets.dataset import Splits
 from pyimagesearch.pictures.input_spec import InputSpec
 from pyimagesearch.training.checkpoint import Checkpoint
 from pyimagesearch.training.plan import SCHEDULES, make_plan
@@ -40,7 +41,7 @@ def measure(schedule, epochs, splits, seed=42):
     plan = make_plan(schedule=schedule, epochs=epochs, seed=seed)
     clock = Clock("", {"start": time.process_time(), "seconds": []})
     print(f"{schedule}, {epochs} epochs of batches of {plan.batch_size}:", flush=True)
-    train(model, *splits, SPEC, plan, clock)
+    train(model, Splits(*splits, SPEC), plan, clock)
     seconds = [second - clock.settings["start"] for second in clock.settings["seconds"]]
     return [epoch["val_loss"] for epoch in clock.history], seconds
 

@@ -4,7 +4,9 @@ import argparse
 import functools
 import logging
 import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from pyimagesearch.files import printable
 from pyimagesearch.terminal import (
@@ -14,26 +16,30 @@ from pyimagesearch.terminal import (
     write_status,
 )
 
+Main = Callable[[Sequence[str] | None], None]  # of a script
+FlagTable = dict[str, Sequence[str]]  # flags, by the flag that needs or excludes them
+
 logger = logging.getLogger("pyimagesearch")
-info, warn = logger.info, logger.warning
+info = logger.info
+warn = logger.warning
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
     """Shows the default of every flag that has one."""
 
-    def _get_help_string(self, action):
+    def _get_help_string(self, action: argparse.Action) -> str | None:
         return action.help if action.default in (None, False) else super()._get_help_string(action)
 
 
 class _StatusHandler(logging.Handler):
     """Writes lines such as "[INFO] ..." to standard error; standard output is for results."""
 
-    def emit(self, record):
+    def emit(self, record: logging.LogRecord) -> None:
         """Write one record; the work goes on where it cannot be written."""
         write_status(f"[{record.levelname}] {printable(record.getMessage())}")
 
 
-def _show_status_lines():
+def _show_status_lines() -> None:
     """Configure the package's logger, once a process."""
     if not logger.handlers:
         logger.addHandler(_StatusHandler())
@@ -41,7 +47,7 @@ def _show_status_lines():
         logger.propagate = False
 
 
-def add_folder_flags(add):
+def add_folder_flags(add: Callable[..., Any]) -> None:
     """Add the flags that say how folders of pictures are read, by the `add_argument` of a group."""
     text = "leave out files and folders of these names, or paths, such as *.CR2 or scans/old"
     add("--exclude", nargs="*", metavar="PATTERN", help=text)
@@ -49,7 +55,7 @@ def add_folder_flags(add):
     add("--truncated", action="store_true", default=None, help=text)
 
 
-def command(main):
+def command(main: Main) -> Callable[[Sequence[str] | None], int]:
     """Decorate a script's `main(argv)`: it shows status lines and returns an exit status.
 
     ValueError, OSError, ImportError and MemoryError, which the package raises with the reason and
@@ -59,7 +65,7 @@ def command(main):
     """
 
     @functools.wraps(main)
-    def run(argv=None):
+    def run(argv: Sequence[str] | None = None) -> int:
         open_standard_streams()
         _show_status_lines()
         try:
@@ -81,18 +87,25 @@ def command(main):
     return run
 
 
-def refuse_unused(parser, args, needs, excludes, remedy=""):
+def refuse_unused(
+    parser: argparse.ArgumentParser,
+    args: argparse.Namespace,
+    needs: FlagTable,
+    excludes: FlagTable,
+    *,
+    remedy: str = "",
+) -> None:
     """End with a usage error where a flag that was given would have no effect.
 
     Flags are named as in `args`. `needs` maps a flag to those of which it needs one, `excludes` to
     those that have no effect beside it; flags of `args` are given unless they are None or False.
     """
 
-    def given(flag):
+    def given(flag: str) -> bool:
         value = getattr(args, flag)
         return value is not None and value is not False
 
-    def name(flag):
+    def name(flag: str) -> str:
         return f"--{flag.replace('_', '-')}"
 
     for flag, others in needs.items():
@@ -104,12 +117,12 @@ def refuse_unused(parser, args, needs, excludes, remedy=""):
             parser.error(f"{' and '.join(unused)} {verb} no effect with {name(flag)}{remedy}")
 
 
-def require_distinct(**flags):
+def require_distinct(**flags: str | Sequence[str] | None) -> None:
     """Raise ValueError if two flags name the same file.
 
     A value is a path, a list of paths, such as a file and those written beside it, or None.
     """
-    named = {}
+    named: dict[str, str] = {}
     for flag, paths in flags.items():
         for path in [paths] if isinstance(paths, str) else paths or []:
             other = named.setdefault(os.path.realpath(path), flag)
@@ -117,10 +130,10 @@ def require_distinct(**flags):
                 raise ValueError(f"--{other} and --{flag} both use {path}: give each its own file")
 
 
-def checked(parse):
+def checked(parse: Callable[[str], Any]) -> Callable[[str], Any]:
     """Return an argparse type: a function of the package that raises ValueError with the reason."""
 
-    def value(text):
+    def value(text: str) -> Any:
         try:
             return parse(text)
         except ValueError as error:
@@ -129,7 +142,7 @@ def checked(parse):
     return value
 
 
-def positive_int(text):
+def positive_int(text: str) -> int:
     """argparse type: a whole number of at least 1."""
     value = int(text)
     if value < 1:
@@ -137,7 +150,7 @@ def positive_int(text):
     return value
 
 
-def positive_float(text):
+def positive_float(text: str) -> float:
     """argparse type: a finite number above 0."""
     value = float(text)
     if not 0 < value < float("inf"):
@@ -145,7 +158,7 @@ def positive_float(text):
     return value
 
 
-def non_negative_float(text):
+def non_negative_float(text: str) -> float:
     """argparse type: a finite number of at least 0."""
     value = float(text)
     if not 0 <= value < float("inf"):
@@ -153,7 +166,7 @@ def non_negative_float(text):
     return value
 
 
-def fraction(text):
+def fraction(text: str) -> float:
     """argparse type: a number between 0 and 1, both excluded."""
     value = float(text)
     if not 0 < value < 1:
@@ -161,10 +174,10 @@ def fraction(text):
     return value
 
 
-def path_ending_in(*suffixes):
+def path_ending_in(*suffixes: str) -> Callable[[str], str]:
     """Return an argparse type: the path of a file to write, with one of `suffixes`."""
 
-    def path(text):
+    def path(text: str) -> str:
         if Path(text).suffix.lower() not in suffixes:
             raise argparse.ArgumentTypeError(
                 f"expected a name ending in {' or '.join(suffixes)}, received {text}"

@@ -1,6 +1,7 @@
 """The tutorial's convolutional autoencoder."""
 
 import math
+from collections.abc import Sequence
 
 from pyimagesearch.backend import keras
 
@@ -11,7 +12,9 @@ class ConvAutoencoder:
     """Strided convolutions to a code, and transposed convolutions to a reconstruction."""
 
     @staticmethod
-    def build(width, height, depth, filters=(32, 64), latentDim=16):
+    def build(
+        width: int, height: int, depth: int, filters: Sequence[int] = (32, 64), latentDim: int = 16
+    ) -> keras.Model:
         """Return the network as one model named `autoencoder`.
 
         Its input and its output, the layer `decoded`, are images in [0, 1], (n, height, width,

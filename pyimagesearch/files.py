@@ -2,8 +2,10 @@
 
 import hashlib
 import os
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, BinaryIO
 
 # A file may end in these bytes and the SHA-256, 32 bytes, of all bytes before them. Readers of
 # HDF5 and of pickles ignore bytes after their data.
@@ -14,7 +16,7 @@ MAX_EXPANSION = 64  # how much larger than its file a compressed HDF5 dataset ma
 
 
 @contextmanager
-def atomic_write(path, checksum=False):
+def atomic_write(path: str | Path, checksum: bool = False) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it takes the place of `path`.
 
     The temporary name keeps the suffix, by which writers such as Keras choose a format. On an
@@ -40,7 +42,7 @@ def atomic_write(path, checksum=False):
         temporary.unlink(missing_ok=True)
 
 
-def content_size(path):
+def content_size(path: str | Path) -> int:
     """Return the number of bytes of a file without the checksum at its end, if it has one."""
     with open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size
@@ -48,7 +50,7 @@ def content_size(path):
         return size - CHECKSUM_SIZE * (file.read(len(CHECKSUM_MARK)) == CHECKSUM_MARK)
 
 
-def verify_checksum(path):
+def verify_checksum(path: str | Path) -> bool:
     """Compare a file with the checksum at its end; return False if it has none, else True.
 
     Raises ValueError when the file was changed since it was written.
@@ -62,7 +64,7 @@ def verify_checksum(path):
     return bool(end)
 
 
-def _sha256(file, size):
+def _sha256(file: BinaryIO, size: int) -> bytes:
     """Return the SHA-256, 32 bytes, of the next `size` bytes of an open file."""
     digest = hashlib.sha256()
     while size > 0 and (block := file.read(min(size, BLOCK))):
@@ -71,7 +73,7 @@ def _sha256(file, size):
     return digest.digest()
 
 
-def require_writable(*paths):
+def require_writable(*paths: str | Path) -> None:
     """Raise OSError now if any of `paths` could not be written later; make their folders."""
     for path in map(Path, paths):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -81,13 +83,13 @@ def require_writable(*paths):
             raise PermissionError(f"cannot write {path}: no permission in {path.parent}")
 
 
-def sha256_of(path):
+def sha256_of(path: str | Path) -> str:
     """Return the SHA-256 of a file's content as 64 hexadecimal digits."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def printable(path):
+def printable(path: str | Path) -> str:
     """Return a path as text that fits on one line and in any UTF-8 stream, for messages.
 
     Bytes of a name that are not UTF-8, which Python holds as lone surrogates, become `\\xNN`, and
@@ -97,13 +99,13 @@ def printable(path):
     return text if text.isprintable() else "".join(map(_printable_character, text))
 
 
-def _printable_character(c):
+def _printable_character(c: str) -> str:
     if c.isprintable():
         return c
     return f"\\x{ord(c) - 0xDC00:x}" if "\udc80" <= c <= "\udcff" else ascii(c)[1:-1]
 
 
-def brief(value):
+def brief(value: Any) -> str:
     """Return a value that a stranger chose as short text: its type and, of text or a number, more.
 
     A structure is not formatted: one of a few bytes may be written out endlessly.
@@ -115,7 +117,7 @@ def brief(value):
     return type(value).__name__
 
 
-def path_bytes(path):
+def path_bytes(path: str | Path) -> bytes:
     """Return a path as the bytes that the operating system knows it by.
 
     A name that cannot be encoded in the locale's encoding is encoded as UTF-8.
@@ -126,7 +128,7 @@ def path_bytes(path):
         return os.fspath(path).encode("utf-8", "surrogateescape")
 
 
-def is_inside(path, windows=os.name == "nt"):
+def is_inside(path: str, windows: bool = os.name == "nt") -> bool:
     """Whether a relative path, with "/" between its parts, stays inside its folder.
 
     On `windows` a part may not hold what separates parts or names a drive there.
@@ -137,7 +139,7 @@ def is_inside(path, windows=os.name == "nt"):
     return bool(path) and bool(parts[0]) and ".." not in parts and "\0" not in path
 
 
-def require_plain_hdf5(file, size):
+def require_plain_hdf5(file: Any, size: int) -> None:
     """Raise ValueError if an open HDF5 file of `size` bytes refers to others or needs undue memory.
 
     These are links that are not hard links, virtual datasets, external storage, and datasets much
@@ -145,7 +147,8 @@ def require_plain_hdf5(file, size):
     """
     import h5py
 
-    visited, groups = set(), [file["/"]]
+    visited = set()
+    groups = [file["/"]]
     while groups:
         group = groups.pop()
         for name in group:

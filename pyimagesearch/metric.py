@@ -9,8 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pyimagesearch.arrays import AnyArray
 
-def normalise(codes):
+
+def normalise(codes: AnyArray) -> AnyArray:
     """Scale each row of codes (n, d) to length 1; a row of zeros stays as it is."""
     lengths = np.linalg.norm(codes, axis=1, keepdims=True)
     return codes / np.where(lengths == 0, 1, lengths)
@@ -32,7 +34,7 @@ class Metric:
     prepare: Callable | None = None
     zero_square: float | None = None
 
-    def points(self, codes):
+    def points(self, codes: AnyArray) -> AnyArray:
         """Return codes (n, d) as points whose Euclidean distances rank as this metric does."""
         return codes if self.prepare is None else self.prepare(codes)
 
@@ -54,7 +56,7 @@ METRICS = {
 }
 
 
-def get_metric(name):
+def get_metric(name: str) -> Metric:
     """Return the Metric called `name`, or raise ValueError."""
     if name not in METRICS:
         raise ValueError(f"unknown metric {name}: expected {' or '.join(METRICS)}")

@@ -279,13 +279,16 @@ class _PickledDtype:
                 raise ValueError("an array holds values that are not numbers")
             return structured
         dtype = np.dtype(self.code)
-        return dtype if self.order == "|" else dtype.newbyteorder(self.order)
+        if self.order in ("|", "="):
+            return dtype
+        return dtype.newbyteorder(">" if self.order == ">" else "<")
 
 
 class _PickledArray:
     """Stands for numpy.ndarray: bytes with a type and a shape."""
 
     structured: np.dtype[Any] | None = None
+    values: NDArray[Any] | None = None
 
     def __init__(self, *arguments: Any) -> None:
         raise ValueError("it makes an array in a way that plain data never needs")
@@ -295,7 +298,7 @@ class _PickledArray:
         """Return an array that waits for its state."""
         array = cls.__new__(cls)
         array.structured = structured
-        array.values: NDArray[Any] | None = None
+        array.values = None
         return array
 
     def __setstate__(self, state: Any) -> None:

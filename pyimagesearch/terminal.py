@@ -6,11 +6,13 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Iterable, Iterator
+from typing import IO, Any
 
 from pyimagesearch.files import printable
 
 
-def write_status(line=""):
+def write_status(line: str = "") -> None:
     """Write a line to standard error, which is looked up each time, as tests replace it."""
     try:
         sys.stderr.write(line + "\n")
@@ -19,7 +21,7 @@ def write_status(line=""):
         _discard(sys.stderr)
 
 
-def write_lines(lines, end=b"\n"):
+def write_lines(lines: Iterable[str | bytes], end: bytes = b"\n") -> bool:
     """Write lines to standard output at once; return whether it is still read.
 
     Text is written with control characters escaped, so that names and labels from an index cannot
@@ -34,7 +36,7 @@ def write_lines(lines, end=b"\n"):
     return flush_results(data)
 
 
-def flush_results(data=b""):
+def flush_results(data: bytes = b"") -> bool:
     """Write bytes, and what argparse or a library printed before; see `write_lines`."""
     if sys.stdout is None:
         return False
@@ -50,7 +52,7 @@ def flush_results(data=b""):
     return True
 
 
-def _encoded(line):
+def _encoded(line: str | bytes) -> bytes:
     if isinstance(line, bytes):
         if not sys.stdout or not sys.stdout.isatty():
             return line
@@ -59,7 +61,7 @@ def _encoded(line):
     return printable(line).encode(encoding, "backslashreplace")
 
 
-def to_json(value):
+def to_json(value: Any) -> str:
     """Return JSON on one line, without control characters, as text for standard output.
 
     Other characters are escaped only where standard output is not UTF-8.
@@ -72,7 +74,7 @@ def to_json(value):
     return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)
 
 
-def _discard(stream):
+def _discard(stream: IO[Any]) -> None:
     """Discard what is left in a stream and all that follows; Python flushes it again at exit."""
     with contextlib.suppress(OSError, ValueError):
         number = stream.fileno()
@@ -81,7 +83,7 @@ def _discard(stream):
         os.close(null)
 
 
-def open_standard_streams():
+def open_standard_streams() -> None:
     """Open the null device for closed standard streams.
 
     Otherwise the next file that is opened, such as an index, would get the number of the stream,
@@ -99,13 +101,13 @@ def open_standard_streams():
 _interrupted = threading.Event()
 
 
-def _interrupt(number, frame):
+def _interrupt(number: int, frame: Any) -> None:
     _interrupted.set()
     raise KeyboardInterrupt
 
 
 @contextlib.contextmanager
-def ctrl_c_wins():
+def ctrl_c_wins() -> Iterator[None]:
     """Raise KeyboardInterrupt in place of an exception that follows a Ctrl-C inside the block.
 
     A library may catch KeyboardInterrupt and raise its own error: TensorFlow does while it traces
@@ -121,7 +123,7 @@ def ctrl_c_wins():
 
 
 @contextlib.contextmanager
-def ctrl_c_raises():
+def ctrl_c_raises() -> Iterator[None]:
     """Have Ctrl-C raise KeyboardInterrupt, unless it is ignored, as in a background job."""
     before = signal.getsignal(signal.SIGINT)
     main_thread = threading.current_thread() is threading.main_thread()
@@ -136,7 +138,7 @@ def ctrl_c_raises():
 
 
 @contextlib.contextmanager
-def ctrl_c_ends_process():
+def ctrl_c_ends_process() -> Iterator[None]:
     """Have Ctrl-C end the process at once, around calls of C++ code that may run for minutes.
 
     Python would react only when such a call returns. Applies only inside a script's main, and only

@@ -3,7 +3,6 @@ import re
 import struct
 import subprocess
 import sys
-import time
 import tracemalloc
 import zlib
 
@@ -111,15 +110,12 @@ def test_a_bomb_is_refused_by_its_header(rows, tmp_path):
     path = write(tmp_path / "bomb.png", png(60_000, 60_000, (bytes(7501) for _ in range(rows))))
     assert path.stat().st_size < 3e6
     tracemalloc.start()
-    start = time.perf_counter()
     with pytest.raises(
         ValueError, match=r"^60,000 x 60,000 pixels: .* at most 178,956,970 in all$"
     ):
         read_picture(path, (224, 224))
-    seconds = time.perf_counter() - start
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert seconds < 0.5  # 2 ms on an idle machine
     assert peak < 2e6
 
 

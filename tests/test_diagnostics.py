@@ -4,6 +4,7 @@ import pytest
 from pyimagesearch.backend import keras
 from pyimagesearch.convautoencoder import ConvAutoencoder
 from pyimagesearch.datasets.catalog import open_dataset
+from pyimagesearch.datasets.dataset import Splits
 from pyimagesearch.encoders.keras_files import encoder_of
 from pyimagesearch.evaluation import diagnostics
 from pyimagesearch.pictures.input_spec import InputSpec
@@ -23,7 +24,7 @@ def untrained():
 def test_the_constant_loss_is_that_of_the_training_mean():
     """The mean squares about the mean image, as measured for all of MNIST: 0.0673 and 0.0674."""
     splits = (open_dataset("mnist", split) for split in ("train", "test"))
-    assert diagnostics.constant_loss(*splits, SPEC) == pytest.approx(0.0674, abs=2e-4)
+    assert diagnostics.constant_loss(Splits(*splits, SPEC)) == pytest.approx(0.0674, abs=2e-4)
 
 
 @pytest.mark.parametrize(("loss", "warned"), [(0.006, False), (0.0673, True), (np.nan, True)])
@@ -52,7 +53,7 @@ def test_codes_no_better_than_a_baseline_are_warned_of():
 
 def test_the_precision_of_raw_pixels_is_that_of_a_plain_search():
     training, validation = (open_dataset("mnist", s, n) for s, n in (("train", 500), ("test", 50)))
-    check = diagnostics.make_retrieval_check(training, validation, SPEC, 0, untrained())
+    check = diagnostics.make_retrieval_check(Splits(training, validation, SPEC), 0, untrained())
     gallery = training.read(range(500), SPEC).reshape(500, -1)
     hits = []
     for i, query in enumerate(validation.read(range(50), SPEC).reshape(50, -1)):
@@ -64,13 +65,13 @@ def test_the_precision_of_raw_pixels_is_that_of_a_plain_search():
 def test_without_labels_there_is_no_check(tmp_path):
     np.savez(tmp_path / "d.npz", x_train=np.zeros((8, 28, 28), np.uint8))
     images = open_dataset(str(tmp_path / "d.npz"))
-    assert diagnostics.make_retrieval_check(images, images, SPEC, 0, untrained()) is None
+    assert diagnostics.make_retrieval_check(Splits(images, images, SPEC), 0, untrained()) is None
 
 
 def test_only_the_labelled_images_are_searched():
     dataset = open_dataset("mnist", "train", 40)
     dataset.labels[10:] = -1
-    check = diagnostics.make_retrieval_check(dataset, dataset, SPEC, 0, untrained())
+    check = diagnostics.make_retrieval_check(Splits(dataset, dataset, SPEC), 0, untrained())
     assert check.rows.tolist() == check.query_rows.tolist() == list(range(10))
 
 
@@ -87,11 +88,11 @@ def test_a_network_with_the_same_code_for_all_images_gets_every_warning():
     parts = open_dataset("mnist", "train", 300).split(0.2)
     keras.utils.set_random_seed(0)
     model = ConvAutoencoder.build(28, 28, 1, filters=(4, 8), latentDim=4)
-    check = diagnostics.make_retrieval_check(*parts, SPEC, seed=0, untrained=encoder_of(model))
+    check = diagnostics.make_retrieval_check(Splits(*parts, SPEC), 0, encoder_of(model))
     layer = model.get_layer("encoded")
     layer.set_weights([np.zeros_like(w) for w in layer.get_weights()])
     history = [{"phase": "reconstruct", "epoch": 1, "val_loss": 0.112}]
-    summary, warnings = diagnostics.diagnose(model, history, *parts, SPEC, check)
+    summary, warnings = diagnostics.diagnose(model, history, Splits(*parts, SPEC), check)
     assert [line.split(" (")[0] for line in warnings] == WARNINGS
     assert summary[0].startswith("validation MSE 0.1120 (best constant image: 0.0")
     assert summary[1].startswith("validation P@10 0.")

@@ -1,6 +1,5 @@
 import functools
 import json
-import time
 
 import faiss
 import numpy as np
@@ -163,14 +162,15 @@ def test_a_code_of_zeros_is_at_cosine_distance_one(metric):
 def test_every_engine_finds_what_exact_search_finds(engine, codes, queries):
     truth, _ = ExactEngine(codes, engine.metric.name).search(queries, 10)
     all_distances = true_distances(queries, codes, engine.metric.name)
-    for count in (1, 50):
-        distances, rows = engine.search(queries[:count], 10)
-        # Measured .97 to 1 over the 50 queries, for a target of .98 on other queries.
-        assert (distances <= truth[:count, -1:] * 1.00001).mean() >= 0.9
+    found = {count: engine.search(queries[:count], 10) for count in (1, 50)}
+    for count, (distances, rows) in found.items():
         expected = np.take_along_axis(all_distances[:count], rows, axis=1)
         np.testing.assert_allclose(distances, expected, atol=1e-5)
         assert (np.diff(distances) >= 0).all()
         assert all(len(set(row)) == 10 for row in rows.tolist())
+    # Measured .97 to 1, for a target of .98 on other queries; one query alone says too little.
+    assert (found[50][0] <= truth[:, -1:] * 1.00001).mean() >= 0.95
+    np.testing.assert_allclose(found[1][0][0], found[50][0][0], atol=1e-5)
 
 
 def test_a_large_batch_is_searched_in_blocks(engine, queries, monkeypatch):
@@ -438,14 +438,6 @@ def test_what_an_engine_file_says_of_itself_is_checked(change, codes, tmp_path):
     path.write_bytes(data[:size] + text + FOOTER.pack(size, len(text), OLD_MAGIC))
     with pytest.raises(ValueError, match="build it again"):
         load_engine(path, codes)
-
-
-def test_an_engine_file_opens_at_once(codes, tmp_path):
-    path = tmp_path / "x.engine"
-    save_engine(build_engine(codes, "IVF32,PQ4x4"), path)
-    started = time.perf_counter()
-    load_engine(path, codes).search(codes[:1], 10)
-    assert time.perf_counter() - started < 1
 
 
 # For each of these FAISS ended the process, never returned, or could not read its own file.

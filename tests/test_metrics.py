@@ -53,8 +53,8 @@ def test_evaluate_by_cosine_ignores_length():
     gallery = np.array([[100.0, 1.0], [0.0, 1.0]], np.float32)
     query = np.array([[1.0, 0.0]], np.float32)
     labels = np.array([1, 2])
-    assert evaluate(query, np.array([1]), gallery, labels, "cosine", ks=(1,))["P@1"] == 1
-    assert evaluate(query, np.array([1]), gallery, labels, "euclidean", ks=(1,))["P@1"] == 0
+    assert evaluate(query, np.array([1]), gallery, labels, metric="cosine", ks=(1,))["P@1"] == 1
+    assert evaluate(query, np.array([1]), gallery, labels, metric="euclidean", ks=(1,))["P@1"] == 0
 
 
 def test_evaluate_in_many_blocks_agrees_with_one_query_at_a_time(random):

@@ -4,6 +4,7 @@ import pytest
 from pyimagesearch.backend import keras
 from pyimagesearch.convautoencoder import ConvAutoencoder
 from pyimagesearch.datasets.catalog import open_dataset
+from pyimagesearch.datasets.dataset import Splits
 from pyimagesearch.encoders.export import open_encoder
 from pyimagesearch.encoders.keras_files import encoder_of
 from pyimagesearch.evaluation.metrics import evaluate
@@ -51,7 +52,7 @@ def encoder():
 
 
 def targets(objective, encoder, training, validation):
-    return phase_targets(OBJECTIVES[objective][-2], encoder, training, validation, SPEC)
+    return phase_targets(OBJECTIVES[objective][-2], encoder, Splits(training, validation, SPEC))
 
 
 def test_a_map_has_a_point_of_equal_length_for_every_image_of_both_parts(encoder):
@@ -78,6 +79,6 @@ def test_the_shipped_model_retrieves_as_measured():
     encoder = open_encoder("output/neighbours.h5")
     gallery, queries = open_dataset("mnist", "train", 2000), open_dataset("mnist", "test", 500)
     codes = [encoder.encode_dataset(dataset) for dataset in (queries, gallery)]
-    scores = evaluate(codes[0], queries.labels, codes[1], gallery.labels, "cosine")
+    scores = evaluate(codes[0], queries.labels, codes[1], gallery.labels, metric="cosine")
     assert scores["mAP"] > 0.93  # .956 over all digits; reconstruction alone gives .588
     assert scores["P@10"] > 0.96

@@ -7,6 +7,7 @@ import pytest
 from pyimagesearch.backend import keras
 from pyimagesearch.convautoencoder import ConvAutoencoder
 from pyimagesearch.datasets.catalog import open_dataset
+from pyimagesearch.datasets.dataset import Splits
 from pyimagesearch.encoders.keras_files import save_model
 from pyimagesearch.pictures.input_spec import InputSpec
 from pyimagesearch.training import callbacks, trainer
@@ -42,7 +43,7 @@ def run(folder, epochs=2, checkpoint=None, check=None, log=None, **settings):
     keras.utils.set_random_seed(plan.seed)
     model = build()
     splits = images("train", 128), images("test", 32)
-    finished = trainer.train(model, *splits, SPEC, plan, checkpoint, check=check, log=log)
+    finished = trainer.train(model, Splits(*splits, SPEC), plan, checkpoint, check=check, log=log)
     return model, checkpoint, finished
 
 
@@ -103,7 +104,7 @@ def test_a_resumed_training_ends_as_an_uninterrupted_one(tmp_path, objective, sc
 def callback(checkpoint, patience=None, phase=Phase("reconstruct", 1), check=None):  # noqa: B008
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, name="encoded")])
     model.compile(loss="mse")
-    result = callbacks.CheckpointCallback(model, phase, patience, checkpoint, check)
+    result = callbacks.CheckpointCallback(model, phase, patience, checkpoint, check=check)
     result.set_model(model)
     return result
 
@@ -196,7 +197,7 @@ def test_a_built_model_is_trained_by_the_seed_and_comes_with_a_retrieval_check(t
     splits = images("train", 128), images("test", 32)
     checkpoint = Checkpoint(str(tmp_path / "b.npz"), {})
     plan = make_plan(epochs=2, batch_size=64, learning_rate=1e-2, augmentations=[], seed=3)
-    result = trainer.build_and_train(build, *splits, SPEC, plan, checkpoint)
+    result = trainer.build_and_train(build, Splits(*splits, SPEC), plan, checkpoint)
     assert result.finished
     assert_same_weights(result.autoencoder, run(tmp_path)[0])
     names = [name.split(", ")[0] for name in result.check.baselines]

@@ -44,7 +44,9 @@ def test_a_montage_is_filled_row_by_row():
 
 def test_a_results_sheet_marks_every_wrong_result_and_has_room_for_its_summary():
     wrong = np.array([False, True, False, False])
-    sheet = visuals.results_sheet([digit()] * 4, wrong, 56, None, "a summary of some length")
+    sheet = visuals.results_sheet(
+        [digit()] * 4, wrong, 56, None, summary="a summary of some length"
+    )
     left = (sheet.shape[1] - 112) // 2  # a narrow montage is centred over a longer summary
     corners = [sheet[y, x + left].tolist() for y in (0, 56) for x in (0, 56)]
     assert [corner == [0, 0, 255] for corner in corners] == [False, True, False, False]
@@ -52,7 +54,7 @@ def test_a_results_sheet_marks_every_wrong_result_and_has_room_for_its_summary()
 
 
 def test_without_labels_nothing_is_marked():
-    sheet = visuals.results_sheet([digit()], None, 56, None, "summary")
+    sheet = visuals.results_sheet([digit()], None, 56, None, summary="summary")
     assert not (sheet == [0, 0, 255]).all(axis=2).any()
 
 
@@ -111,7 +113,7 @@ def test_groups_are_a_row_each_and_what_is_left_out_is_counted():
     assert [sheet[70, x, 0] for x in (48, 144, 240, 336)] == [20, 60, 100, 140]
     half = sheet.shape[0] // 2
     assert [sheet[half + 70, x, 0] for x in (48, 144, 240)] == [180, 220, 0]
-    fewer = visuals.groups_sheet(groups, ["one", "two"], lambda row: digit(), 1, 3)
+    fewer = visuals.groups_sheet(groups, ["one", "two"], lambda row: digit(), 1, columns=3)
     assert fewer.shape[0] == half + 28
     with pytest.raises(ValueError, match="no groups to draw"):
         visuals.groups_sheet([], [], digit)

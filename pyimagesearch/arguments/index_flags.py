@@ -1,6 +1,7 @@
 """The flags of index_images.py."""
 
 import argparse
+from collections.abc import Sequence
 
 from pyimagesearch import cli
 from pyimagesearch.cli import positive_int
@@ -10,7 +11,7 @@ from pyimagesearch.metric import METRICS
 from pyimagesearch.pictures.input_spec import RESIZE_MODES
 
 
-def parse_args(argv=None):
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Return the flags of index_images.py."""
     text = "Encode images with a trained model into an index. An index that exists is updated with "
     text += "its own images; the index of other images is not replaced without --rebuild."

@@ -3,13 +3,16 @@
 import argparse
 import re
 import sys
+from collections.abc import Sequence
 
 from pyimagesearch import cli
 from pyimagesearch.cli import positive_int
 from pyimagesearch.metric import METRICS
 from pyimagesearch.queries.crops import parse_crop
 
-MAX_RESULTS, SAMPLE = 225, 10  # as many results as the tutorial shows
+# As many results and random queries as the tutorial shows.
+MAX_RESULTS = 225
+SAMPLE = 10
 
 # Flags that would have no effect: what a flag needs one of, and what it excludes.
 QUERY_FLAGS = ("query", "query_id", "text", "sample", "seed", "invert", "combine", "max_results")
@@ -34,7 +37,7 @@ EXCLUDES = {
 }
 
 
-def parse_args(argv=None):
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Return the flags of search.py, and `draws_sheets`: whether windows or files are shown."""
     text = "Find the images most similar to a query, by the distance of their codes."
     parser = argparse.ArgumentParser(description=text, formatter_class=cli.HelpFormatter)
@@ -118,5 +121,7 @@ def parse_args(argv=None):
     args.draws_sheets = not args.interactive and bool(args.output or not others)
     if not args.draws_sheets and not args.interactive:
         for flag in ("json", "paths", "html", "preview"):
-            cli.refuse_unused(parser, args, {}, {flag: DRAWING_FLAGS}, " unless --output is given")
+            cli.refuse_unused(
+                parser, args, {}, {flag: DRAWING_FLAGS}, remedy=" unless --output is given"
+            )
     return args

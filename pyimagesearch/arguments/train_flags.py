@@ -1,6 +1,7 @@
 """The flags of train_autoencoder.py."""
 
 import argparse
+from collections.abc import Sequence
 
 from pyimagesearch import cli
 from pyimagesearch.cli import positive_float, positive_int
@@ -10,12 +11,14 @@ from pyimagesearch.training.architectures import ARCHITECTURES
 from pyimagesearch.training.augmentations import AUGMENTATIONS
 
 
-def parse_args(argv=None):
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Return the flags of train_autoencoder.py."""
     text = "Train a convolutional autoencoder whose codes can be searched."
     parser = argparse.ArgumentParser(description=text, formatter_class=cli.HelpFormatter)
-    model, picture = cli.path_ending_in(".keras", ".h5"), cli.path_ending_in(".png", ".jpg")
-    encoder, log = cli.path_ending_in(".keras", ".h5", ".onnx"), cli.path_ending_in(".csv")
+    model = cli.path_ending_in(".keras", ".h5")
+    picture = cli.path_ending_in(".png", ".jpg")
+    encoder = cli.path_ending_in(".keras", ".h5", ".onnx")
+    log = cli.path_ending_in(".csv")
     add = parser.add_argument
     add("-m", "--model", required=True, type=model, help="model file to write, .keras or .h5")
     add("-v", "--vis", type=picture, default="recon_vis.png", help="picture of reconstructions")
@@ -73,6 +76,6 @@ def parse_args(argv=None):
     return args
 
 
-def part_or_test(text):
+def part_or_test(text: str) -> float | str:
     """argparse type: a number between 0 and 1, or the word test."""
     return text if text == "test" else cli.fraction(text)

@@ -2,8 +2,11 @@
 
 import logging
 import sys
+from collections.abc import Callable, Iterable
 
+from pyimagesearch.browse.session import Session
 from pyimagesearch.queries.crops import parse_crop
+from pyimagesearch.queries.query import Answer
 from pyimagesearch.show.image_file import write_image
 from pyimagesearch.show.sheets import draw_sheets
 
@@ -31,9 +34,10 @@ class Commands:
     Sheets and maps are written to `folder`, maps by `method`.
     """
 
-    def __init__(self, session, folder, method="pca"):
+    def __init__(self, session: Session, folder: str, method: str = "pca") -> None:
         self.session = session
-        self._folder, self._method = folder, method
+        self._folder = folder
+        self._method = method
         self._alone = {
             "rotate": session.rotate,
             "flip": session.flip,
@@ -51,14 +55,15 @@ class Commands:
         self._silent = {"save": self._save, "map": self._map, "help": lambda: HELP}
         self._silent["list"] = self._list
 
-    def run(self, text):
+    def run(self, text: str) -> list[str] | None:
         """Run a command; return lines to write, or None where the results are to be reported.
 
         Raises ValueError, OSError or ImportError for a command that is wrong or fails.
         """
         name, _, rest = text.strip().partition(" ")
         if name.isdecimal():
-            name, rest = "choose", name + rest
+            rest = name + rest
+            name = "choose"
         rest = rest.strip()
         if name in self._silent and not rest:
             return list(self._silent[name]())
@@ -74,30 +79,32 @@ class Commands:
             raise ValueError(f"unknown command {text.strip()}: help lists the commands")
         return None
 
-    def _list(self):
+    def _list(self) -> list[str]:
         first = self.session.first + 1
         return [self.session.tooltip(first + n) for n in range(len(self.session.page.hits))]
 
-    def _save(self):
+    def _save(self) -> list[str]:
         session = self.session
         sheets = draw_sheets(session.reporter, session.page)
         logger.info("wrote " + " and ".join(session.save(self._folder, sheets["Results"])))
         return []
 
-    def _map(self):
+    def _map(self) -> list[str]:
         path = f"{self._folder}/map.png"
         write_image(path, self.session.map(self._method))
         logger.info(f"wrote {path}")
         return []
 
 
-def _number(text):
+def _number(text: str) -> int:
     if not text.isdecimal():
         raise ValueError(f"expected the number of a result, received {text or 'nothing'}")
     return int(text)
 
 
-def run_commands(commands, report, write):
+def run_commands(
+    commands: Commands, report: Callable[[Answer], bool], write: Callable[[Iterable[str]], bool]
+) -> None:
     """Report the first results, and run the lines of standard input until its end or `quit`.
 
     `report(answer)` writes results and `write(lines)` other lines; both return whether they
@@ -116,7 +123,7 @@ def run_commands(commands, report, write):
         still_read = report(session.page) if lines is None else write(lines)
 
 
-def _next_line():
+def _next_line() -> str:
     """Return the next line of standard input, empty at its end; with a prompt on a terminal."""
     if sys.stdin is None:
         return ""

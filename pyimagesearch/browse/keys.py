@@ -35,7 +35,7 @@ _NAMES |= {code: name for name, code in (*_WINDOWS.items(), *_COCOA.items())}
 _NAMES |= _ASCII
 
 
-def key_name(code):
+def key_name(code: int) -> str | None:
     """Return the name of a key from the code of `cv2.waitKeyEx`, or None for an unknown one.
 
     Letters are lower case; the other names are those of the tables above.

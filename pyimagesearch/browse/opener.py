@@ -9,7 +9,7 @@ from pyimagesearch.files import printable
 from pyimagesearch.pictures.formats import SUFFIXES
 
 
-def open_picture_file(path):
+def open_picture_file(path: str) -> None:
     """Have the operating system open a picture file; return at once.
 
     No shell is involved. Because paths come from an index and Windows would run a program, only
@@ -27,5 +27,5 @@ def open_picture_file(path):
     program = "open" if sys.platform == "darwin" else "xdg-open"
     if shutil.which(program) is None:
         raise FileNotFoundError(f"cannot open {shown}: {program} is not installed")
-    streams = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
-    subprocess.Popen([program, path], **streams, start_new_session=True)
+    null = subprocess.DEVNULL
+    subprocess.Popen([program, path], stdin=null, stdout=null, stderr=null, start_new_session=True)

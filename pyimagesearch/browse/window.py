@@ -1,13 +1,19 @@
 """A session in a window: mouse and keys become its actions."""
 
+from collections.abc import Callable
+from typing import Any
+
 import cv2
 
+from pyimagesearch.arrays import Pixels
 from pyimagesearch.browse.keys import key_name
+from pyimagesearch.browse.session import Session
 from pyimagesearch.browse.sheet import HINTS, Sheet
 from pyimagesearch.queries.crops import Crop
 from pyimagesearch.show.windows import is_open, prepare_windows
 
-TITLE, MAP = "Results", "Map"
+TITLE = "Results"
+MAP = "Map"
 WAIT = 5  # milliseconds between two looks at the events of the mouse
 MIN_DRAG = 4  # pixels; a shorter drag is a click
 KEYS = (
@@ -39,7 +45,7 @@ class Browser:
     that `draw_map` is to be called then: it may take long, as the status line says.
     """
 
-    def __init__(self, session, folder, method=None):
+    def __init__(self, session: Session, folder: str, method: str | None = None) -> None:
         """Browse a Session; `folder` is for saved sheets.
 
         `method` is that of maps, which are drawn for each given query if it is not None.
@@ -47,10 +53,14 @@ class Browser:
         hints = HINTS
         if session.has_more:
             hints = hints.replace("? keys", "Space: next query   ? keys")
-        self.session, self.sheet = session, Sheet(session, hints)
-        self._folder, self._method, self.map_wanted = folder, method or "pca", method is not None
+        self.session = session
+        self.sheet = Sheet(session, hints)
+        self._folder = folder
+        self._method = method or "pca"
+        self.map_wanted = method is not None
         self._maps_always = self.map_wanted
-        self.changed, self.ended = True, False
+        self.changed = True
+        self.ended = False
         self._hovered = self._pressed = None
         self._keys = {
             "backspace": session.back,
@@ -71,9 +81,10 @@ class Browser:
             "escape": self._quit,
         }
 
-    def on_key(self, code):
+    def on_key(self, code: int) -> None:
         """React to a key, by its code of `cv2.waitKeyEx`."""
-        name, sheet = key_name(code), self.sheet
+        name = key_name(code)
+        sheet = self.sheet
         if sheet.overlay is not None or name == "?":
             sheet.overlay = None if sheet.overlay else [f"{keys}:  {text}" for keys, text in KEYS]
             self.changed = True
@@ -82,7 +93,7 @@ class Browser:
         elif name in self._keys:
             self._act(self._keys[name])
 
-    def on_mouse(self, event, x, y, flags, _=None):
+    def on_mouse(self, event: int, x: int, y: int, flags: int, _: Any = None) -> None:
         """React to an event of the mouse at a pixel of the sheet; a callback of OpenCV."""
         place = self.sheet.place_at(x, y)
         if event == cv2.EVENT_MOUSEMOVE:
@@ -95,15 +106,20 @@ class Browser:
             id = self._id(place)
             self._act(lambda: self.session.dislike(id))
 
-    def _move(self, x, y, place):
+    def _move(self, x: int, y: int, place: int | None) -> None:
         if self._pressed and self.sheet.on_query(*self._pressed):
-            self.sheet.drag, self.changed = (self._pressed, (x, y)), True
+            self.sheet.drag = (self._pressed, (x, y))
+            self.changed = True
         elif place != self._hovered:
-            self._hovered, self.sheet.selected, self.changed = place, None, True
+            self._hovered = place
+            self.sheet.selected = None
+            self.changed = True
             self._describe(place)
 
-    def _release(self, x, y, place, flags):
-        pressed, self._pressed, self.sheet.drag = self._pressed, None, None
+    def _release(self, x: int, y: int, place: int | None, flags: int) -> None:
+        pressed = self._pressed
+        self._pressed = None
+        self.sheet.drag = None
         if pressed is None:
             return
         if self.sheet.on_query(*pressed):
@@ -118,7 +134,7 @@ class Browser:
             else:
                 self._act(lambda: self.session.choose(id))
 
-    def _act(self, action):
+    def _act(self, action: Callable[[], object]) -> None:
         """Run an action of the session; its error becomes the status line."""
         step = self.session.step
         try:
@@ -133,7 +149,7 @@ class Browser:
                 self._describe(self._hovered if place is None else place)
         self.changed = True
 
-    def _select(self, right, down):
+    def _select(self, right: int, down: int) -> None:
         """Move the selection, which begins at the tile under the mouse or else at the first."""
         count = len(self.session.page.hits)
         columns = self.sheet.grid.columns
@@ -144,45 +160,47 @@ class Browser:
             place = 0 if self._hovered is None else self._hovered
         else:
             place += right + down * columns
-        self.sheet.selected, self.changed = min(max(place, 0), count - 1), True
+        self.sheet.selected = min(max(place, 0), count - 1)
+        self.changed = True
         self._describe(self.sheet.selected)
 
-    def _describe(self, place):
+    def _describe(self, place: int | None) -> None:
         known = place is not None and place < len(self.session.page.hits)
         self.sheet.status = self.session.tooltip(self.sheet.number(place)) if known else ""
 
-    def _id(self, place):
+    def _id(self, place: int) -> str:
         return self.session.id_of(self.sheet.number(place))
 
-    def _chosen_id(self):
+    def _chosen_id(self) -> str:
         place = self._hovered if self.sheet.selected is None else self.sheet.selected
         if place is None:
             raise ValueError("select a picture first, by the arrow keys or the mouse")
         return self._id(place)
 
-    def _another(self):
+    def _another(self) -> None:
         self.session.another()
         self.map_wanted = self._maps_always
 
-    def _save(self):
+    def _save(self) -> str:
         names = self.session.save(self._folder, self.sheet.base())
         return "wrote " + " and ".join(names)
 
-    def _want_map(self):
+    def _want_map(self) -> str:
         self.map_wanted = True
         return f"drawing a map by {self._method}..."
 
-    def draw_map(self):
+    def draw_map(self) -> Pixels | None:
         """Return a map, uint8 BGR, or None with the reason in the status line."""
-        maps, self.map_wanted = [], False
+        maps = []
+        self.map_wanted = False
         self._act(lambda: maps.append(self.session.map(self._method)))
         return maps[0] if maps else None
 
-    def _quit(self):
+    def _quit(self) -> None:
         self.ended = True
 
 
-def browse(session, folder, method=None):
+def browse(session: Session, folder: str, method: str | None = None) -> None:
     """Show a Session in a window until the user quits; see Browser."""
     prepare_windows()
     browser = Browser(session, folder, method)

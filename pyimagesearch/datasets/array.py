@@ -3,14 +3,16 @@
 import contextlib
 import logging
 import os
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 
 import numpy as np
 
+from pyimagesearch.arrays import AnyArray, Floats, Labels, Rows, Size
 from pyimagesearch.datasets.builtin import BUILT_IN, load_npz, npz_digest
 from pyimagesearch.datasets.dataset import Batch, Dataset, RowIds
-from pyimagesearch.pictures.input_spec import unit_float
+from pyimagesearch.pictures.input_spec import InputSpec, unit_float
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +28,9 @@ class ArrayDataset(Dataset):
     `digest` of its images, because row numbers do not identify the images of a rewritten file.
     """
 
-    def __init__(self, name, split="train", limit=None, digest=None):
+    def __init__(
+        self, name: str, split: str = "train", limit: int | None = None, digest: str | None = None
+    ) -> None:
         """Open `name`, one of `BUILT_IN` or an .npz file; `limit` keeps its first rows only.
 
         Raises ValueError when an .npz file has other images than those of the `digest`.
@@ -36,7 +40,8 @@ class ArrayDataset(Dataset):
         if name in BUILT_IN:
             self._load = BUILT_IN[name]
         elif name.endswith(".npz"):
-            self._load, name = load_npz, os.path.abspath(name)
+            self._load = load_npz
+            name = os.path.abspath(name)
         else:
             problem = "no such folder:" if os.sep in name else "unknown dataset"
             raise ValueError(
@@ -53,17 +58,18 @@ class ArrayDataset(Dataset):
         self.unreadable = {}
         self._loading = None
 
-    def prefetch(self):
+    def prefetch(self) -> None:
         """Start loading the images in a thread, while the caller does something else."""
         self._loading = ThreadPoolExecutor(1).submit(self._load_images)
 
     @cached_property
-    def images(self):
+    def images(self) -> AnyArray:
         """All images, (n, height, width, 1 or 3): uint8, or floats in [0, 1]."""
         return self._load_images() if self._loading is None else self._loading.result()
 
-    def _load_images(self):
-        name, limit = self.source["name"], self.source["limit"]
+    def _load_images(self) -> AnyArray:
+        name = self.source["name"]
+        limit = self.source["limit"]
         images = _as_images(self._load(name, self.source["split"], "x"), name)
         if images.dtype == bool:
             images = images * np.uint8(255)
@@ -74,11 +80,12 @@ class ArrayDataset(Dataset):
             raise ValueError(f"{name}: {len(self.labels)} labels for {len(images)} images")
         return images
 
-    def _scaled(self, images):
+    def _scaled(self, images: AnyArray) -> Floats:
         """Return integers as float32 in [0, 1], scaled by the range of those of both splits."""
         from pyimagesearch.pictures.pixels import integer_range, scaled  # rarely needed
 
-        name, extremes = self.source["name"], [int(images.min()), int(images.max())]
+        name = self.source["name"]
+        extremes = [int(images.min()), int(images.max())]
         with contextlib.suppress(ValueError):  # there may be one split only
             [other] = set(SPLITS) - {self.source["split"]}
             images_of_other = self._load(name, other, "x")
@@ -95,27 +102,27 @@ class ArrayDataset(Dataset):
         return scaled(images[: self.source["limit"]], first, last)
 
     @cached_property
-    def labels(self):
+    def labels(self) -> Labels | None:
         """int64 (n,), or None when the source has no labels."""
         name = self.source["name"]
         labels = self._load(name, self.source["split"], "y")
         return None if labels is None else _as_labels(labels, name)[: self.source["limit"]]
 
     @cached_property
-    def ids(self):
+    def ids(self) -> Sequence[str]:
         """The id of each row, in order."""
         return RowIds(len(self.images if self.labels is None else self.labels))
 
     @property
-    def default_shape(self):
+    def default_shape(self) -> tuple[int, int, int]:
         """(height, width, channels) to train with unless others are asked for: the images' own."""
         return self.images.shape[1:]
 
-    def test_split(self, limit=None):
+    def test_split(self, limit: int | None = None) -> "ArrayDataset":
         """Return the dataset of test images."""
         return ArrayDataset(self.source["name"], "test", limit)
 
-    def split(self, validation=0.1, seed=0):
+    def split(self, validation: float = 0.1, seed: int = 0) -> tuple[Dataset, Dataset]:
         """Return two datasets of at least one image each, a random part of them for validation.
 
         Raises ValueError when there is one image only.
@@ -127,11 +134,11 @@ class ArrayDataset(Dataset):
         count = min(max(1, round(validation * len(order))), len(order) - 1)
         return self.subset(np.sort(order[count:])), self.subset(np.sort(order[:count]))
 
-    def subset(self, rows):
+    def subset(self, rows: Rows) -> "ArraySubset":
         """Return the dataset of these rows, int64 (m,), under the ids that they have here."""
         return ArraySubset(self, rows)
 
-    def with_ids(self, ids):
+    def with_ids(self, ids: Sequence[str]) -> "ArrayDataset":
         """Return the dataset with these ids, in their order.
 
         Raises ValueError when there is no such image.
@@ -146,25 +153,27 @@ class ArrayDataset(Dataset):
             )
         return self if np.array_equal(rows, np.arange(len(self))) else self.subset(rows)
 
-    def rows_of(self, ids):
+    def rows_of(self, ids: Iterable[str]) -> dict[str, int]:
         """Return the rows of those of the ids that exist, as {id: row}."""
         return {id: int(id) for id in ids if id in self.ids}
 
-    def read_good(self, rows, spec):
+    def read_good(self, rows: Rows, spec: InputSpec) -> tuple[Rows, Floats, list[tuple[str, str]]]:
         """Return (rows, images, []), images float32 in [0, 1] shaped (len(rows), *spec.shape)."""
         images = self.images[rows]
         if spec.accepts(images.shape[1:]):
             return rows, unit_float(images), []
         return rows, np.stack([spec.prepare(image) for image in images]), []
 
-    def batches(self, spec, batch_size=None, rows=None):
+    def batches(
+        self, spec: InputSpec, batch_size: int | None = None, rows: Rows | None = None
+    ) -> Iterator[Batch]:
         """Yield a Batch of `batch_size` rows after another, of `rows` or else of all."""
         rows = np.arange(len(self)) if rows is None else rows
         batch_size = batch_size or ROWS_PER_BATCH
         for start in range(0, len(rows), batch_size):
             yield Batch(*self.read_good(rows[start : start + batch_size], spec))
 
-    def picture(self, row, size=None):
+    def picture(self, row: int, size: Size | None = None) -> AnyArray:
         """Return one image as it is stored, whatever the `size` to show it at."""
         return self.images[row]
 
@@ -172,21 +181,22 @@ class ArrayDataset(Dataset):
 class ArraySubset(ArrayDataset):
     """Rows of an ArrayDataset, under the ids that they have there."""
 
-    def __init__(self, dataset, rows):
+    def __init__(self, dataset: ArrayDataset, rows: Rows) -> None:
         super().__init__(**dataset.source)
-        self._dataset, self._rows = dataset, rows
+        self._dataset = dataset
+        self._rows = rows
         self.ids = [dataset.ids[row] for row in rows]
         self.labels = None if dataset.labels is None else dataset.labels[rows]
 
-    def rows_of(self, ids):
+    def rows_of(self, ids: Iterable[str]) -> dict[str, int]:
         """Return the rows of those of the ids that exist, as {id: row}."""
         return Dataset.rows_of(self, ids)
 
-    def _load_images(self):
+    def _load_images(self) -> AnyArray:
         return self._dataset.images[self._rows]
 
 
-def _as_images(images, name):
+def _as_images(images: AnyArray, name: str) -> AnyArray:
     """Check an array of images and give it a channel axis."""
     if images.ndim == 3:
         images = images[..., np.newaxis]
@@ -206,7 +216,7 @@ def _as_images(images, name):
     return images
 
 
-def _as_labels(labels, name):
+def _as_labels(labels: AnyArray, name: str) -> Labels:
     if labels.dtype.kind not in "iu" or labels.size != len(labels):
         raise ValueError(
             f"{name}: expected one integer label for each image, "

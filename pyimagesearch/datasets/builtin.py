@@ -7,13 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
+from pyimagesearch.arrays import AnyArray
 from pyimagesearch.pickles import load_plain
 
 MNIST = Path(__file__).parent.parent / "data"
 DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 
 
-def load_npz(path, split, kind):
+def load_npz(path: str, split: str, kind: str) -> AnyArray | None:
     """Return an array of an .npz file: `kind` "x" or "y" of a split; None without labels.
 
     Raises OSError when there is no such file, ValueError when it has no such array.
@@ -33,7 +34,7 @@ def load_npz(path, split, kind):
         raise ValueError(f"cannot use {path} as an .npz dataset: {error}") from error
 
 
-def npz_digest(path, split):
+def npz_digest(path: str, split: str) -> str | None:
     """Return a text that identifies the images of a split by their content; None if there are none.
 
     It is the CRC-32 and the size of the array, which are read from the directory of the file.
@@ -46,13 +47,13 @@ def npz_digest(path, split):
     return None
 
 
-def _load_mnist(_, split, kind):
+def _load_mnist(_: str, split: str, kind: str) -> AnyArray:
     file = MNIST / f"mnist_{split}_{'images' if kind == 'x' else 'labels'}.npy"
     # A memory map: a search reads the few rows that it shows.
     return np.load(file, mmap_mode="r", allow_pickle=False).view(np.ndarray)
 
 
-def _load_fashion_mnist(name, split, kind):
+def _load_fashion_mnist(name: str, split: str, kind: str) -> AnyArray:
     part = "train" if split == "train" else "t10k"
     file = f"{part}-images-idx3-ubyte.gz" if kind == "x" else f"{part}-labels-idx1-ubyte.gz"
     folder = _keras_datasets() / "fashion-mnist"
@@ -64,7 +65,7 @@ def _load_fashion_mnist(name, split, kind):
     return read_idx(folder / file)
 
 
-def _load_cifar10(name, split, kind):
+def _load_cifar10(name: str, split: str, kind: str) -> AnyArray:
     folder = _keras_datasets() / "cifar-10-batches-py-target" / "cifar-10-batches-py"
     names = [f"data_batch_{i}" for i in range(1, 6)] if split == "train" else ["test_batch"]
     if not all((folder / file).is_file() for file in names):
@@ -82,12 +83,12 @@ def _load_cifar10(name, split, kind):
 BUILT_IN = {"mnist": _load_mnist, "fashion_mnist": _load_fashion_mnist, "cifar10": _load_cifar10}
 
 
-def _keras_datasets():
+def _keras_datasets() -> Path:
     """Keras' download cache, found without importing Keras."""
     return Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "datasets"
 
 
-def _download(name, folder, files):
+def _download(name: str, folder: Path, files: str) -> None:
     from pyimagesearch.backend import keras
 
     try:
@@ -99,7 +100,7 @@ def _download(name, folder, files):
         ) from error
 
 
-def read_idx(path):
+def read_idx(path: str | Path) -> AnyArray:
     """Return the uint8 array of an IDX file, gzipped or not: the format of the original MNIST.
 
     Raises ValueError when the file is cut short or not an IDX file.

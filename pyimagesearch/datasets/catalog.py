@@ -2,25 +2,36 @@
 
 import logging
 import os
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
+from pyimagesearch.arrays import Source
 from pyimagesearch.datasets.array import SPLITS, ArrayDataset
 from pyimagesearch.datasets.builtin import BUILT_IN
+from pyimagesearch.datasets.dataset import Dataset
 
 logger = logging.getLogger(__name__)
 
 DEFAULT_SOURCE = {"name": "mnist", "split": "train", "limit": None}
 
 
-def is_folder(name):
+def is_folder(name: str) -> bool:
     """Whether `name` is that of a folder; a built-in dataset takes precedence over a folder."""
     return name not in BUILT_IN and os.path.isdir(name)
 
 
 def open_dataset(
-    name, split="train", limit=None, folders=(), exclude=(), truncated=False, digest=None
-):
+    name: str,
+    split: str = "train",
+    limit: int | None = None,
+    folders: Sequence[str] = (),
+    *,
+    exclude: Sequence[str] = (),
+    truncated: bool = False,
+    digest: str | None = None,
+) -> Dataset:
     """Return the dataset called `name`: one of `BUILT_IN`, an .npz file, or a folder of pictures.
 
     `limit` keeps the first rows. A folder has no splits: `split` makes no difference to it. Of a
@@ -38,11 +49,11 @@ def open_dataset(
         return ArrayDataset(name, split, limit)
     from pyimagesearch.datasets.folder import FolderDataset  # needs Pillow
 
-    folder = FolderDataset(name, None, folders, exclude, truncated)
+    folder = FolderDataset(name, None, folders, exclude, truncated=truncated)
     return folder if limit is None else folder.subset(np.arange(min(limit, len(folder))))
 
 
-def open_source(source, files):
+def open_source(source: Source, files: bool) -> Any:
     """Return the dataset of a `source` for use by `with_ids`: a folder is not listed.
 
     `files` says whether the ids are paths of files. Raises ValueError when the images of an .npz
@@ -55,12 +66,20 @@ def open_source(source, files):
     return FolderDataset(source["name"], [], **folder_settings(source))
 
 
-def folder_settings(source):
+def folder_settings(source: Source) -> dict[str, Any]:
     """Return the arguments of FolderDataset in a source, apart from the name of the folder."""
     return {key: source[key] for key in ("folders", "exclude", "truncated") if key in source}
 
 
-def updated_source(source, names=None, split=None, limit=None, exclude=None, truncated=None):
+def updated_source(
+    source: Source,
+    names: Sequence[str] | str | None = None,
+    split: str | None = None,
+    limit: int | None = None,
+    *,
+    exclude: Sequence[str] | None = None,
+    truncated: bool | None = None,
+) -> Source:
     """Return a source, the arguments of `open_dataset`, with all that is not None replaced.
 
     `names` are one dataset, or several folders: they become the folder that holds them all and the
@@ -76,7 +95,7 @@ def updated_source(source, names=None, split=None, limit=None, exclude=None, tru
     return {**source, **given}
 
 
-def _named(names):
+def _named(names: Sequence[str]) -> Source:
     """Return the `name`, and of several folders the `folders`, of a source."""
     if len(names) == 1:
         return {"name": names[0]}
@@ -91,11 +110,11 @@ def _named(names):
     return {"name": root, "folders": [os.path.relpath(path, root) for path in outer]}
 
 
-def _is_below(path, folder):
+def _is_below(path: str, folder: str) -> bool:
     return os.path.commonpath([path, folder]) == folder
 
 
-def is_source(value):
+def is_source(value: Any) -> bool:
     """Whether a value from a file has the fields and types of a dataset's `source`."""
     if not isinstance(value, dict) or not {"name", "split", "limit"} <= value.keys():
         return False
@@ -112,5 +131,5 @@ def is_source(value):
     return value.keys() <= checks.keys() and all(checks.values())
 
 
-def _are_texts(value):
+def _are_texts(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(text, str) for text in value)

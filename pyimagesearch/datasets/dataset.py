@@ -1,11 +1,14 @@
 """The contract of a dataset: named images, read by row."""
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from pyimagesearch.arrays import AnyArray, Floats, Labels, Picture, Rows, Size, Source
 from pyimagesearch.files import printable
+from pyimagesearch.pictures.input_spec import InputSpec
 
 # Identifies the version of a file that was encoded; `digest` is the BLAKE2b hash of its content.
 FILE_STATS = np.dtype([("size", "<i8"), ("mtime_ns", "<i8"), ("digest", "<u8", 2)])
@@ -23,6 +26,10 @@ class Batch(NamedTuple):
     unreadable: list
     digests: np.ndarray | None = None
 
+    def without_digests(self) -> tuple[Rows, Floats, list[tuple[str, str]]]:
+        """Return the rows, the images and the unreadable ones."""
+        return self.rows, self.images, self.unreadable
+
 
 class Dataset:
     """Named images, read by row; subclasses are ArrayDataset and FolderDataset.
@@ -36,43 +43,81 @@ class Dataset:
     Subclasses implement `read_good`, `batches`, `picture`, `subset`, `with_ids` and `split`.
     """
 
-    label_names = None
-    file_stats = None
+    ids: Sequence[str]
+    labels: Labels | None
+    label_names: list[str] | None = None
+    source: Source
+    unreadable: dict[str, str]
+    file_stats: AnyArray | None = None
+    truncated = False  # whether JPEGs that are cut short are read
     shows_names = False  # whether ids are worth a caption
     reader_threads = 0  # threads that prepare training batches beside the training step
+    default_shape: tuple[int, int, int]  # height, width, channels to train with
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.ids)
 
-    def test_split(self, limit=None):
+    def test_split(self, limit: int | None = None) -> "Dataset | None":
         """Return the dataset of test images, or None where there are no separate ones."""
         return None
 
-    def test_images(self):
+    def test_images(self) -> "Dataset":
         """Return the dataset to draw queries from: the test images, or else these."""
         test = self.test_split()
         return self if test is None else test
 
-    def keep_decoded(self, max_bytes=1 << 30):
+    def keep_decoded(self, max_bytes: int = 1 << 30) -> None:
         """Keep up to `max_bytes` of decoded images in memory, where reading them again is slow."""
 
-    def prefetch(self):
+    def prefetch(self) -> None:
         """Start loading in the background, where that helps."""
 
-    def path(self, row):
+    def path(self, row: int) -> str | None:
         """Return the absolute path of a row's file, or None where images are not files."""
         return None
 
-    def random_rows(self, count, seed=None):
+    def random_rows(self, count: int, seed: int | None = None) -> list[int]:
         """Return up to `count` random rows, without replacement; the same for the same seed."""
         return np.random.default_rng(seed).permutation(len(self))[:count].tolist()
 
-    def rows_of(self, ids):
+    def rows_of(self, ids: Iterable[str]) -> dict[str, int]:
         """Return the rows of those of the ids that exist, as {id: row}."""
         wanted = set(ids)
         return {id: row for row, id in enumerate(self.ids) if id in wanted}
 
-    def read(self, rows, spec):
+    def read_good(
+        self, rows: Sequence[int] | Rows, spec: InputSpec
+    ) -> tuple[Rows, Floats, list[tuple[str, str]]]:
+        """Return those of the rows that can be read, their images, and the newly unreadable ones.
+
+        These are int64 (k,), float32 in [0, 1] (k, *spec.shape) with k <= len(rows), and a list of
+        (id, reason).
+        """
+        raise TypeError(f"{type(self).__name__} does not implement read_good")
+
+    def batches(
+        self, spec: InputSpec, batch_size: int | None = None, rows: Rows | None = None
+    ) -> Iterator[Batch]:
+        """Yield a Batch of `batch_size` rows after another, of `rows` or else of all."""
+        raise TypeError(f"{type(self).__name__} does not implement batches")
+
+    def picture(self, row: int, size: Size | None = None) -> Picture:
+        """Return one image for showing it at `size`, (height, width)."""
+        raise TypeError(f"{type(self).__name__} does not implement picture")
+
+    def subset(self, rows: Rows) -> "Dataset":
+        """Return the dataset of these rows, int64 (m,)."""
+        raise TypeError(f"{type(self).__name__} does not implement subset")
+
+    def with_ids(self, ids: Sequence[str]) -> "Dataset":
+        """Return the dataset with these ids, in their order."""
+        raise TypeError(f"{type(self).__name__} does not implement with_ids")
+
+    def split(self, validation: float = 0.1, seed: int = 0) -> "tuple[Dataset, Dataset]":
+        """Return two datasets, a part of the images for validation."""
+        raise TypeError(f"{type(self).__name__} does not implement split")
+
+    def read(self, rows: Sequence[int] | Rows, spec: InputSpec) -> Floats:
         """Return rows as float32 in [0, 1], shaped (len(rows), *spec.shape).
 
         Raises ValueError with the id and the reason when one of them cannot be read.
@@ -84,25 +129,39 @@ class Dataset:
         return images
 
 
+@dataclass(frozen=True)
+class Splits:
+    """The images of a training: those to train on, and those to validate on.
+
+    `spec` is the InputSpec of the network.
+    """
+
+    training: Dataset
+    validation: Dataset
+    spec: InputSpec
+
+
 class RowIds(Sequence):
     """The ids of an array: the row numbers as text."""
 
-    def __init__(self, count):
+    def __init__(self, count: int) -> None:
         self._rows = range(count)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._rows)
 
-    def __getitem__(self, row):
+    def __getitem__(self, row: Any) -> Any:
         return str(self._rows[row])
 
-    def __eq__(self, other):
+    def __eq__(self, other: object) -> bool:
         return isinstance(other, RowIds) and len(self) == len(other)
 
-    def __contains__(self, id):
-        return len(id) < 20 and id.isdecimal() and str(int(id)) == id and int(id) < len(self)
+    def __contains__(self, id: object) -> bool:
+        if not isinstance(id, str) or len(id) >= 20 or not id.isdecimal():
+            return False
+        return str(int(id)) == id and int(id) < len(self)
 
 
-def same_images(a, b):
+def same_images(a: Dataset, b: Dataset) -> bool:
     """Whether row i of two datasets is the same image, for the rows that both have."""
     return {**a.source, "limit": None} == {**b.source, "limit": None}

@@ -5,21 +5,50 @@ import hashlib
 import os
 import unicodedata
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import BinaryIO
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
+from pyimagesearch.arrays import AnyArray, Floats, Labels, Rows, Size
 from pyimagesearch.datasets.dataset import FILE_STATS, Batch, Dataset
 from pyimagesearch.datasets.scanning import find_pictures
 from pyimagesearch.files import printable
 from pyimagesearch.pictures.decoding import DecodedImages, decode, open_picture, read_picture
 from pyimagesearch.pictures.formats import is_own_output
+from pyimagesearch.pictures.input_spec import InputSpec
 
 DEFAULT_SHAPE = 64, 64, 3  # height, width, channels
 FILES_PER_BATCH = 64
 PREFETCHED_BATCHES = 2  # decoded while the caller works on one
 decoder_threads = None  # None for one a core
+
+
+@dataclass
+class _Reading:
+    """Rows, int64 (k,), whose images, float32 (k, ...), and hashes, uint64 (k, 2), are being read.
+
+    `futures` are pairs of a place among them and the reason why that file cannot be read, or None.
+    """
+
+    rows: Rows
+    images: Floats
+    digests: NDArray[np.uint64] | None
+    futures: list[tuple[int, Future[str | None]]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _File:
+    """A picture file and how it is read; `decoded` keeps images, if any are kept."""
+
+    path: str
+    spec: InputSpec
+    truncated: bool
+    decoded: DecodedImages | None
 
 
 class FolderDataset(Dataset):
@@ -39,7 +68,15 @@ class FolderDataset(Dataset):
     reader_threads = 2
     default_shape = DEFAULT_SHAPE
 
-    def __init__(self, folder, paths=None, folders=(), exclude=(), truncated=False):
+    def __init__(
+        self,
+        folder: str,
+        paths: Sequence[str] | None = None,
+        folders: Sequence[str] = (),
+        exclude: Sequence[str] = (),
+        *,
+        truncated: bool = False,
+    ) -> None:
         """Look for pictures in `folder`, or take the relative `paths`, such as an index's ids.
 
         `folders` and `exclude` are those of `find_pictures`, `truncated` that of `read_picture`.
@@ -64,15 +101,16 @@ class FolderDataset(Dataset):
             raise ValueError(f"no pictures in {printable(folder)} or below it{''.join(reasons)}")
         self.ids, sizes, times = map(list, zip(*found, strict=True))
         self.file_stats = np.zeros(len(found), FILE_STATS)
-        self.file_stats["size"], self.file_stats["mtime_ns"] = sizes, times
+        self.file_stats["size"] = sizes
+        self.file_stats["mtime_ns"] = times
 
     @functools.cached_property
-    def label_names(self):
+    def label_names(self) -> list[str]:
         """The names of the first sub-folders, sorted; a label is an index into this list."""
         return sorted({name for name in map(self._sub_folder, self.ids) if name})
 
     @functools.cached_property
-    def labels(self):
+    def labels(self) -> Labels | None:
         """int64 (n,), or None without sub-folders; -1 for a picture beside sub-folders."""
         if not self.label_names:
             return None
@@ -80,7 +118,7 @@ class FolderDataset(Dataset):
         labels = (numbers.get(self._sub_folder(path), -1) for path in self.ids)
         return np.fromiter(labels, np.int64, len(self))
 
-    def _sub_folder(self, path):
+    def _sub_folder(self, path: str) -> str:
         """Return the name of the first sub-folder of a relative path, or an empty text.
 
         It is normalised, as file names of macOS write accents in another way than others.
@@ -92,15 +130,15 @@ class FolderDataset(Dataset):
         name, slash, _ = path.partition("/")
         return unicodedata.normalize("NFC", name) if slash else ""
 
-    def path(self, row):
+    def path(self, row: int) -> str:
         """Return the absolute path of one file."""
         return os.path.join(self.folder, self.ids[row])
 
-    def keep_decoded(self, max_bytes=1 << 30):
+    def keep_decoded(self, max_bytes: int = 1 << 30) -> None:
         """Keep up to `max_bytes` of decoded images in memory, also of subsets made later."""
         self._decoded = DecodedImages(max_bytes)
 
-    def picture(self, row, size=None):
+    def picture(self, row: int, size: Size | None = None) -> AnyArray:
         """Return one picture, uint8 RGB (h, w, 3), for showing it at `size`, (height, width).
 
         Raises ValueError or OSError with the path and the reason.
@@ -110,15 +148,17 @@ class FolderDataset(Dataset):
         except (ValueError, OSError) as error:
             raise type(error)(f"{printable(self.ids[row])}: {error}") from error
 
-    def read_good(self, rows, spec):
+    def read_good(self, rows: Rows, spec: InputSpec) -> tuple[Rows, Floats, list[tuple[str, str]]]:
         """Return those of the rows that can be read, their images, and the newly unreadable ones.
 
         These are int64 (k,), float32 in [0, 1] (k, *spec.shape) with k <= len(rows), and a list of
         (path, reason). Rows that are in `unreadable` already are left out of all three.
         """
-        return self._finish(*self._start(rows, spec))[:3]
+        return self._finish(self._start(rows, spec)).without_digests()
 
-    def batches(self, spec, batch_size=None, rows=None):
+    def batches(
+        self, spec: InputSpec, batch_size: int | None = None, rows: Rows | None = None
+    ) -> Iterator[Batch]:
         """Yield `rows`, by default all in order, as a Batch of `batch_size` files after another.
 
         The next batches are decoded while the caller works on one; memory is bounded. A digest is
@@ -131,15 +171,15 @@ class FolderDataset(Dataset):
             for start in range(0, len(rows), batch_size):
                 pending.append(self._start(rows[start : start + batch_size], spec, hashed=True))
                 if len(pending) > PREFETCHED_BATCHES:
-                    yield self._finish(*pending.popleft())
+                    yield self._finish(pending.popleft())
             while pending:
-                yield self._finish(*pending.popleft())
+                yield self._finish(pending.popleft())
         finally:  # the caller may stop half-way, or be interrupted
-            for *_, futures in pending:
-                for _, future in futures:
+            for reading in pending:
+                for _, future in reading.futures:
                     future.cancel()
 
-    def split(self, validation=0.1, seed=0):
+    def split(self, validation: float = 0.1, seed: int = 0) -> tuple[Dataset, Dataset]:
         """Return two datasets, for training and for validation.
 
         A hash of the seed and the path assigns a file to one of them, so that files that are added
@@ -150,10 +190,11 @@ class FolderDataset(Dataset):
         values = np.fromiter((_unit_hash(path, seed) for path in self.ids), np.float64, len(self))
         chosen = values < validation
         if len(self) > 1:
-            chosen[values.argmin()], chosen[values.argmax()] = True, False
+            chosen[values.argmin()] = True
+            chosen[values.argmax()] = False
         return self.subset(np.flatnonzero(~chosen)), self.subset(np.flatnonzero(chosen))
 
-    def subset(self, rows):
+    def subset(self, rows: Rows) -> "FolderDataset":
         """Return the dataset of these rows; a label means the same in it."""
         part = self.with_ids([self.ids[row] for row in rows])
         part.label_names = self.label_names
@@ -163,50 +204,55 @@ class FolderDataset(Dataset):
             part.file_stats = self.file_stats[rows]
         return part
 
-    def with_ids(self, ids):
+    def with_ids(self, ids: Sequence[str]) -> "FolderDataset":
         """Return the dataset of these paths, without looking whether the files exist."""
         return FolderDataset(self.folder, ids, **self._settings)
 
-    def _start(self, rows, spec, hashed=False):
+    def _start(self, rows: Rows, spec: InputSpec, *, hashed: bool = False) -> _Reading:
         """Start decoding rows; return what `_finish` takes."""
         rows = np.array([row for row in rows if self.ids[row] not in self.unreadable], np.int64)
         images = np.empty((len(rows), *spec.shape), np.float32)
         digests = np.zeros((len(rows), 2), "<u8") if hashed else None
-        decoded, futures = self._decoded, []
-        for i, row in enumerate(rows):
-            path, digest = self.path(row), digests[i] if hashed else None
+        reading = _Reading(rows, images, digests)
+        decoded = self._decoded
+        for i, row in enumerate(rows.tolist()):
+            path = self.path(row)
+            digest = None if digests is None else digests[i]
             if decoded is None or not decoded.copy(path, spec, images[i], digest):
-                arguments = images[i], digest, path, spec, self.truncated, decoded
-                futures.append((i, _pool().submit(_read_into, *arguments)))
-        return rows, images, digests, futures
+                file = _File(path, spec, self.truncated, decoded)
+                reading.futures.append((i, _pool().submit(_read_into, images[i], digest, file)))
+        return reading
 
-    def _finish(self, rows, images, digests, futures):
+    def _finish(self, reading: _Reading) -> Batch:
         """Wait for the decoders and return a Batch."""
-        reasons = {i: why for i, future in futures if (why := future.result())}
+        rows = reading.rows
+        digests = reading.digests
+        reasons = {i: why for i, future in reading.futures if (why := future.result())}
         if not reasons:
-            return Batch(rows, images, [], digests)
+            return Batch(rows, reading.images, [], digests)
         bad = [(self.ids[rows[i]], why) for i, why in reasons.items()]
         good = np.ones(len(rows), bool)
         good[list(reasons)] = False
         new = {path: why for path, why in bad if path not in self.unreadable}
         self.unreadable |= new
-        digests = None if digests is None else digests[good]
-        return Batch(rows[good], images[good], list(new.items()), digests)
+        if digests is not None:
+            digests = digests[good]
+        return Batch(rows[good], reading.images[good], list(new.items()), digests)
 
 
-def content_digest(file):
+def content_digest(file: BinaryIO) -> NDArray[np.uint64]:
     """Return the BLAKE2b hash of an open file's content, uint64 (2,)."""
     content = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16))
     return np.frombuffer(content.digest(), "<u8")
 
 
-def cores():
+def cores() -> int:
     """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
 @functools.cache
-def _pool():
+def _pool() -> ThreadPoolExecutor:
     """Return the threads that decode, for all folders; OpenCV starts none of its own."""
     cv2.setNumThreads(1)
     return ThreadPoolExecutor(decoder_threads or cores(), thread_name_prefix="decode")
@@ -216,27 +262,29 @@ if hasattr(os, "register_at_fork"):  # threads do not survive in a forked child
     os.register_at_fork(after_in_child=_pool.cache_clear)
 
 
-def _read_into(image, digest, path, spec, truncated, decoded=None):
+def _read_into(image: Floats, digest: NDArray[np.uint64] | None, source: _File) -> str | None:
     """Read a file into `image`, and its hash into `digest`; return None or why it is unreadable."""
+    spec = source.spec
     try:
-        with open_picture(path) as file:
+        with open_picture(source.path) as file:
             if is_own_output(file):
                 return "a picture that this program wrote, which is not indexed"
             before = os.fstat(file.fileno())
             if digest is not None:
                 digest[:] = content_digest(file)
                 file.seek(0)
-            image[:] = spec.prepare(decode(file, spec.decoded_size, truncated))
+            image[:] = spec.prepare(decode(file, spec.decoded_size, source.truncated))
             after = os.fstat(file.fileno())
         if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
             return "it was written to while it was read: index again"
-        if decoded is not None:
-            decoded.add(path, spec, image, digest)
+        if source.decoded is not None:
+            source.decoded.add(source.path, spec, image, digest)
     except (ValueError, OSError) as error:
         return str(error)
+    return None
 
 
-def _unit_hash(path, seed):
+def _unit_hash(path: str, seed: int) -> float:
     """Return a number in [0, 1) that depends on the seed and the path only."""
     text = f"{seed}/".encode() + path.encode("utf-8", "surrogateescape")
     return int.from_bytes(hashlib.blake2b(text, digest_size=6).digest()) / 2**48

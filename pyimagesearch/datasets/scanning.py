@@ -4,6 +4,7 @@ import os
 import re
 import stat
 import unicodedata
+from collections.abc import Callable, Iterator, Sequence
 from fnmatch import translate
 from itertools import filterfalse
 
@@ -19,7 +20,9 @@ EXCLUDED = {
 _OWN_NAME = re.compile(r"(query|results|map|duplicates|clusters|elbow|plot|recon_vis)(_\d+)?\.png")
 
 
-def find_pictures(root, unreadable, folders=(), exclude=()):
+def find_pictures(
+    root: str, unreadable: dict[str, str], folders: Sequence[str] = (), exclude: Sequence[str] = ()
+) -> Iterator[tuple[str, int, int]]:
     """Yield (relative path, size, mtime_ns) of the candidates below `root`, sorted by path.
 
     A file is a candidate if its name has the suffix of a picture, or its content begins like one.
@@ -49,7 +52,7 @@ def find_pictures(root, unreadable, folders=(), exclude=()):
             unreadable[path or "./"] = error.strerror
 
 
-def _matcher(patterns):
+def _matcher(patterns: Sequence[str]) -> Callable[[str], object]:
     """Return a function of a relative path that tells whether a pattern matches it.
 
     Patterns are those of `fnmatch`, without regard to case. One with a "/" is compared with the
@@ -60,19 +63,19 @@ def _matcher(patterns):
     of_name = [translate(pattern) for pattern in patterns if "/" not in pattern]
     match_path, match_name = (re.compile("|".join(p) or "(?!)").match for p in (of_path, of_name))
 
-    def matches(path):
+    def matches(path: str) -> object:
         path = _folded(path.rstrip("/"))
         return match_name(path.rpartition("/")[2]) or match_path(path)
 
     return matches
 
 
-def _folded(name):
+def _folded(name: str) -> str:
     """Return a name without differences of case and of Unicode normalisation."""
     return name.lower() if name.isascii() else unicodedata.normalize("NFC", name).lower()
 
 
-def _names(root, path):
+def _names(root: str, path: str) -> list[str]:
     with os.scandir(os.path.join(root, path)) as entries:
         return [
             entry.name + ("/" if _is_folder(entry) else "")
@@ -81,14 +84,14 @@ def _names(root, path):
         ]
 
 
-def _is_folder(entry):
+def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
     except OSError:  # a link to itself
         return False
 
 
-def _candidate(root, path):
+def _candidate(root: str, path: str) -> Iterator[tuple[str, int, int]]:
     full = os.path.join(root, path)
     named = path.lower().endswith(SUFFIXES)
     try:
@@ -103,17 +106,17 @@ def _candidate(root, path):
             yield path, -1, -1
 
 
-def _as_int64(nanoseconds):
+def _as_int64(nanoseconds: int) -> int:
     """Wrap a time that 64 bits cannot hold, before 1678 or after 2261; it stays distinct."""
     return (nanoseconds + 2**63) % 2**64 - 2**63
 
 
-def _begins_like_a_picture(path):
+def _begins_like_a_picture(path: str) -> bool:
     with open(path, "rb") as file:
         return picture_format(file.read(HEAD_SIZE)) is not None
 
 
-def _may_be_own_output(path):
+def _may_be_own_output(path: str) -> bool:
     if not path.endswith(".png") or not _OWN_NAME.fullmatch(os.path.basename(path)):
         return False
     with open(path, "rb") as file:

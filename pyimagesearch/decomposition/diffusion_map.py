@@ -1,7 +1,10 @@
 """Diffusion maps of the nearest-neighbour graph of codes: training targets without labels."""
 
+from typing import Any
+
 import numpy as np
 
+from pyimagesearch.arrays import Floats, Rows
 from pyimagesearch.engines.factory import build_engine
 from pyimagesearch.metric import normalise
 
@@ -11,7 +14,7 @@ SELF_WEIGHT = 1e-3  # of an edge from each point to itself, so that no point is 
 MIN_CODES = 100
 
 
-def nearest_rows(codes, queries, k, same=False):
+def nearest_rows(codes: Floats, queries: Floats, k: int, same: bool = False) -> Rows:
     """Return int64 (q, k), the rows of the codes nearest to each query, nearest first.
 
     With `same`, the queries are the codes, and no code is its own neighbour.
@@ -24,7 +27,7 @@ def nearest_rows(codes, queries, k, same=False):
     return rows[~own].reshape(len(rows), k)
 
 
-def shared_neighbours(rows):
+def shared_neighbours(rows: Rows) -> Any:
     """Return the graph of nearest neighbours as a sparse, symmetric (n, n) float32 matrix.
 
     `rows` is int64 (n, k). Two points are joined if either is a neighbour of the other. The weight
@@ -43,7 +46,7 @@ def shared_neighbours(rows):
     return graph
 
 
-def diffusion_map(graph, dim, steps=STEPS):
+def diffusion_map(graph: Any, dim: int, steps: int = STEPS) -> Floats:
     """Return the diffusion map of a graph as points of length 1, float32 (n, dim).
 
     `graph` is a symmetric sparse matrix of weights, n at least dim + 2. The coordinates are the
@@ -74,7 +77,7 @@ def diffusion_map(graph, dim, steps=STEPS):
     return normalise(points).astype(np.float32)
 
 
-def neighbour_map(codes, dim):
+def neighbour_map(codes: Floats, dim: int) -> Floats:
     """Return the diffusion map of codes, float32 (n, d), by their neighbours: float32 (n, dim).
 
     Raises ValueError when there are too few codes.
@@ -89,7 +92,7 @@ def neighbour_map(codes, dim):
     return diffusion_map(shared_neighbours(rows), dim)
 
 
-def align(points, codes):
+def align(points: Floats, codes: Floats) -> Floats:
     """Rotate a map, float32 (n, dim), onto codes, (n, d) with d >= dim: float32 (n, d).
 
     A rotation preserves distances, so any is as good a target; this one is the nearest to the codes
@@ -99,7 +102,7 @@ def align(points, codes):
     return (points @ (left @ right)).astype(np.float32)
 
 
-def extend_map(points, codes, new_codes):
+def extend_map(points: Floats, codes: Floats, new_codes: Floats) -> Floats:
     """Return the points of new codes, (m, d), on the map `points`, (n, d), of `codes`, (n, d).
 
     Each is the mean of the points of its nearest neighbours, scaled to their length: float32

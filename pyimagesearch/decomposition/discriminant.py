@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from pyimagesearch.arrays import AnyArray, Floats, Rows
 from pyimagesearch.decomposition.diffusion_map import nearest_rows, shared_neighbours
 from pyimagesearch.decomposition.pca import principal_components
 from pyimagesearch.metric import normalise
@@ -13,7 +14,7 @@ NEIGHBOUR_WEIGHT = 3.0  # of the differences between neighbours, where those of 
 EXPONENT = 0.1  # of the ratios of variances that the directions are multiplied by
 
 
-def discriminant(views, dim):
+def discriminant(views: Floats, dim: int) -> tuple[Floats, Floats]:
     """Return a linear map of features to codes in which views of one image are near each other.
 
     `views` is float32 (v, n, d), the features of v views of n images; the first views are the
@@ -25,7 +26,8 @@ def discriminant(views, dim):
 
     v, n, d = views.shape
     flat = views.reshape(-1, d)
-    mean, deviations = flat.mean(axis=0), flat.std(axis=0)
+    mean = flat.mean(axis=0)
+    deviations = flat.std(axis=0)
     scale = 1 / (deviations + 0.01 * deviations.mean() + 1e-9)
     found = principal_components((flat[: max(n, 4 * FEATURES)] - mean) * scale, FEATURES)
     projection = found.components * scale[:, np.newaxis]
@@ -36,7 +38,7 @@ def discriminant(views, dim):
     size = len(total)
     ridge = RIDGE * np.trace(within) / d * np.eye(size)
 
-    def directions(within):
+    def directions(within: AnyArray) -> AnyArray:
         values, vectors = eigh(
             total, within + ridge, subset_by_index=[max(size - dim, 0), size - 1]
         )
@@ -54,13 +56,13 @@ def discriminant(views, dim):
     return matrix, -mean @ matrix
 
 
-def _covariance(differences):
+def _covariance(differences: AnyArray) -> AnyArray:
     """Return the covariance of points with mean 0, (..., k), as (k, k)."""
     flat = differences.reshape(-1, differences.shape[-1])
     return flat.T @ flat / len(flat)
 
 
-def _neighbour_covariance(points, rows):
+def _neighbour_covariance(points: Floats, rows: Rows) -> AnyArray:
     """Return the mean covariance of points (n, k) between neighbours that share neighbours.
 
     `rows` int64 (n, m) are the nearest of each point. With the graph's weights G and degrees D it

@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from pyimagesearch.arrays import Floats
+
 
 class PrincipalComponents(NamedTuple):
     """The first k principal components of points with d dimensions.
@@ -16,12 +18,12 @@ class PrincipalComponents(NamedTuple):
     components: np.ndarray
     variances: np.ndarray
 
-    def project(self, points):
+    def project(self, points: Floats) -> Floats:
         """Return the coordinates of points (n, d) along the components, float32 (n, k)."""
         return (points - self.mean) @ self.components
 
 
-def principal_components(points, count):
+def principal_components(points: Floats, count: int) -> PrincipalComponents:
     """Return the first `count` PrincipalComponents of float32 points (n, d).
 
     There are fewer where the points vary in fewer dimensions. Time and memory grow with the smaller
@@ -36,9 +38,11 @@ def principal_components(points, count):
     size = len(square)
     count = min(count, size)
     values, vectors = eigh(square, subset_by_index=[size - count, size - 1])
-    values, vectors = values[::-1], vectors[:, ::-1]
+    values = values[::-1]
+    vectors = vectors[:, ::-1]
     kept = values > max(n, d) * np.finfo(np.float32).eps * max(values[0], 0)
-    values, vectors = values[kept], vectors[:, kept]
+    values = values[kept]
+    vectors = vectors[:, kept]
     if d > n:
         vectors = centred.T @ (vectors / np.sqrt(values))
     return PrincipalComponents(mean, vectors.astype(np.float32), (values / n).astype(np.float32))

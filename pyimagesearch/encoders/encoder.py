@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from pyimagesearch.arrays import Source
 from pyimagesearch.encoders.onnx_session import (
     CHECKSUM_ENTRY,
     INPUT_SPEC_KEY,
+    TRAINED_ON_KEY,
     NetworkBytes,
     open_session,
     run_session,
@@ -84,12 +86,18 @@ class Encoder:
         codes = run_session(session, {session.get_inputs()[0].name: sample}, path)
         return cls(data, spec, codes.shape[1], Path(path).name, sha256_of(path))
 
-    def save_onnx(self, path: str | Path) -> None:
-        """Write the encoder as an ONNX file, with its InputSpec as metadata."""
+    def save_onnx(self, path: str | Path, trained_on: Source | None = None) -> None:
+        """Write the encoder as an ONNX file, with its InputSpec as metadata.
+
+        `trained_on` is the source of the images that it was trained on, or None.
+        """
         import onnx
 
         model = onnx.load_from_string(bytes(network_bytes(self.onnx)))
-        onnx.helper.set_model_props(model, {INPUT_SPEC_KEY: json.dumps(self.spec.to_dict())})
+        notes = {INPUT_SPEC_KEY: json.dumps(self.spec.to_dict())}
+        if trained_on is not None:
+            notes[TRAINED_ON_KEY] = json.dumps(trained_on)
+        onnx.helper.set_model_props(model, notes)
         data = model.SerializeToString()
         with atomic_write(path) as temporary:
             temporary.write_bytes(data + CHECKSUM_ENTRY + sha256(data).hexdigest().encode())

@@ -90,6 +90,7 @@ def encode_into(
     dataset: "Dataset",
     rows: Sequence[int] | Rows,
     encoder: Encoder,
+    *,
     encode: Callable[..., Iterable[Encoded]],
 ) -> None:
     """Encode rows of a dataset into a sink, whatever the dataset and wherever codes are stored.
@@ -113,7 +114,7 @@ def warn_unreadable(unreadable: Iterable[tuple[str, str]]) -> None:
 
 
 def encode_with_network(
-    network: Any, dataset: "Dataset", spec: InputSpec, rows: Rows, batch_size: int = 256
+    network: Any, dataset: "Dataset", spec: InputSpec, rows: Rows, *, batch_size: int = 256
 ) -> tuple[Rows, Codes]:
     """Encode rows of a dataset with a Keras network whose codes are (n, d).
 

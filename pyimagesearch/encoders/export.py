@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pyimagesearch.arrays import Source
 from pyimagesearch.encoders.encoder import Encoder
 from pyimagesearch.encoders.keras_files import encoder_of, load_model, save_model
 from pyimagesearch.encoders.onnx_files import is_export
@@ -85,12 +86,18 @@ def encoder_from_network(
     return encoder
 
 
-def save_encoder(model: "Model", path: str | Path, spec: InputSpec) -> None:
-    """Write the part of a Keras autoencoder that gives the code, as `.keras`, `.h5` or `.onnx`."""
+def save_encoder(
+    model: "Model", path: str | Path, spec: InputSpec, trained_on: Source | None = None
+) -> None:
+    """Write the part of a Keras autoencoder that gives the code, as `.keras`, `.h5` or `.onnx`.
+
+    `trained_on` is that of `save_model`.
+    """
     if Path(path).suffix.lower() == ".onnx":
-        encoder_from_network(encoder_of(model), spec, Path(path).name, "").save_onnx(path)
+        encoder = encoder_from_network(encoder_of(model), spec, Path(path).name, "")
+        encoder.save_onnx(path, trained_on)
     else:
-        save_model(encoder_of(model, flat=False), path, spec)
+        save_model(encoder_of(model, flat=False), path, spec, trained_on)
 
 
 def _export_onnx(network: "Model") -> bytes:

@@ -7,9 +7,10 @@ import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pyimagesearch.arrays import Source
 from pyimagesearch.encoders.encoder import INPUT_SPEC_KEY
 from pyimagesearch.encoders.keras_config import CHECKSUM_KEY, safe_config, update_old_keys
-from pyimagesearch.encoders.trained_on import TRAINED_ON_KEY
+from pyimagesearch.encoders.onnx_session import TRAINED_ON_KEY
 from pyimagesearch.files import atomic_write
 from pyimagesearch.pictures.input_spec import InputSpec
 
@@ -20,9 +21,16 @@ NOTES = (INPUT_SPEC_KEY, TRAINED_ON_KEY)  # members of a .keras archive that are
 CODE_LAYERS = ("encoded", "encoder")  # names of the layer whose output is the code
 
 
-def save_model(model: "Model", path: str | Path, spec: InputSpec) -> None:
-    """Write a Keras model and its InputSpec; the suffix, .keras or .h5, chooses the format."""
-    text = json.dumps(spec.to_dict())
+def save_model(
+    model: "Model", path: str | Path, spec: InputSpec, trained_on: Source | None = None
+) -> None:
+    """Write a Keras model and its InputSpec; the suffix, .keras or .h5, chooses the format.
+
+    `trained_on` is the source of the images that it was trained on, or None.
+    """
+    notes = {INPUT_SPEC_KEY: json.dumps(spec.to_dict())}
+    if trained_on is not None:
+        notes[TRAINED_ON_KEY] = json.dumps(trained_on)
     hdf5 = Path(path).suffix == ".h5"
     with atomic_write(path, checksum=hdf5) as temporary:  # members of an archive have checksums
         model.save(temporary)
@@ -30,11 +38,12 @@ def save_model(model: "Model", path: str | Path, spec: InputSpec) -> None:
             import h5py
 
             with h5py.File(temporary, "a") as file:
-                file.attrs[INPUT_SPEC_KEY] = text
+                file.attrs.update(notes)
                 file.attrs[CHECKSUM_KEY] = True
         else:
             with zipfile.ZipFile(temporary, "a") as archive:
-                archive.writestr(INPUT_SPEC_KEY, text)
+                for name, text in notes.items():
+                    archive.writestr(name, text)
 
 
 def load_model(path: str | Path) -> tuple["Model", InputSpec]:

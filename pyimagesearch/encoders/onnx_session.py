@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 # The key of the InputSpec in model files: a metadata entry of .onnx, a member of a .keras archive,
 # an attribute of .h5.
 INPUT_SPEC_KEY = "input_spec.json"
+TRAINED_ON_KEY = "trained_on"  # and that of the source of the images that it was trained on
 # The last bytes of an .onnx file of ours are a metadata entry, `sha256`, with the SHA-256 of all
 # bytes before it, 64 hexadecimal digits.
 CHECKSUM_ENTRY = b"\x72\x4a\x0a\x06sha256\x12\x40"

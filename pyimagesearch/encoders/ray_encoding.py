@@ -9,22 +9,21 @@ import logging
 import os
 import re
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from pyimagesearch.arrays import Rows, Source
 from pyimagesearch.datasets import folder
 from pyimagesearch.datasets.catalog import open_source
+from pyimagesearch.datasets.dataset import Dataset
 from pyimagesearch.encoders.encoder import Encoder, finite_rows
 from pyimagesearch.encoders.encoding import Encoded, no_code_reason, warn_unreadable, without_nan
-
-if TYPE_CHECKING:
-    from pyimagesearch.datasets.dataset import Dataset
 
 ROWS_PER_BATCH = 64
 ROWS_PER_BLOCK = 1024  # encoded again if a worker is lost, at most
@@ -39,7 +38,7 @@ class Job:
     """
 
     encoder: dict[str, Any]
-    source: dict[str, Any]
+    source: Source
     has_files: bool
 
 
@@ -108,7 +107,7 @@ def connect(address: str | None = None) -> None:
 
 
 def encode_on_cluster(
-    dataset: "Dataset", rows: NDArray[np.int64], encoder: Encoder
+    dataset: Dataset, rows: Sequence[int] | Rows, encoder: Encoder
 ) -> Iterator[Encoded]:
     """As `encode.encode_rows`, on the cluster that `connect` joined; rows come in any order."""
     import ray
@@ -127,7 +126,7 @@ def encode_on_cluster(
         raise OSError(f"Ray failed to encode: {reason}") from None
 
 
-def _readable(dataset: "Dataset", batch: Columns) -> Encoded:
+def _readable(dataset: Dataset, batch: Columns) -> Encoded:
     """Return what could be read of a batch; the rest is named in warnings and `unreadable`."""
     good = batch["reason"] == ""
     bad = []
@@ -141,7 +140,7 @@ def _readable(dataset: "Dataset", batch: Columns) -> Encoded:
     return Encoded(batch["row"][good], batch["code"][good], digests)
 
 
-def _submit(dataset: "Dataset", rows: list[int], encoder: Encoder) -> Any:
+def _submit(dataset: Dataset, rows: list[int], encoder: Encoder) -> Any:
     """Return the Ray dataset of encoded rows, computed as it is iterated."""
     import ray
     from pyarrow import table

@@ -6,10 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pyimagesearch.datasets.catalog import is_source
-
-TRAINED_ON_KEY = "trained_on"
-"""The key of the training set in model files: a metadata entry of .onnx, a member of a .keras
-archive, an attribute of .h5."""
+from pyimagesearch.encoders.onnx_session import TRAINED_ON_KEY
 
 MAX_BYTES = 1 << 20  # of a configuration or a training set, as JSON
 

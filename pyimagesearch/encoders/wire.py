@@ -6,7 +6,10 @@ The format is described in the documentation of protocol buffers under "Encoding
 from collections.abc import Iterator
 from typing import NamedTuple
 
-VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
+VARINT = 0
+FIXED64 = 1
+BYTES = 2
+FIXED32 = 5
 FIXED_SIZES = {FIXED64: 8, FIXED32: 4}
 MAX_VARINT = 10  # bytes
 MAX_FIELD = 2**29 - 1

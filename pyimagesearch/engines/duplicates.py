@@ -1,10 +1,13 @@
 """Duplicates: groups of codes that are nearly identical, found in bounded memory."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
+from pyimagesearch.arrays import Bools, Floats, Rows
 from pyimagesearch.metric import Metric, get_metric
 
 ROWS_PER_BLOCK = 2048  # compared at once with up to `_Space.width` others
@@ -21,7 +24,7 @@ class Group(NamedTuple):
     distances: np.ndarray
 
 
-def find_duplicates(codes, metric, max_distance):
+def find_duplicates(codes: Floats, metric: str, max_distance: float) -> list[Group]:
     """Return the Groups of near-identical codes: largest first, of one size the tightest first.
 
     `codes` are floats (n, d), in memory or mapped; `metric` is the name of a metric. A group is a
@@ -37,7 +40,8 @@ def find_duplicates(codes, metric, max_distance):
     labels = _components(space, first, max_distance)[copy_of]
     sizes = np.bincount(labels)
     order = np.argsort(labels, kind="stable")
-    order, sizes = order[sizes[labels[order]] > 1], sizes[sizes > 1]
+    order = order[sizes[labels[order]] > 1]
+    sizes = sizes[sizes > 1]
     groups = [
         Group(rows, space.distances(rows[:1], rows))
         for rows in np.split(order, np.cumsum(sizes)[:-1])
@@ -48,7 +52,7 @@ def find_duplicates(codes, metric, max_distance):
     )
 
 
-def default_distance(codes, metric):
+def default_distance(codes: Floats, metric: str) -> float:
     """Return a distance within which codes may be called duplicates, chosen from the codes.
 
     It is FRACTION of the median distance from a code to its NEIGHBOURth nearest among those that
@@ -69,7 +73,7 @@ def default_distance(codes, metric):
     return float(space.metric.from_squares(FRACTION**2 * space.metric.to_squares(typical)))
 
 
-def distances_from(codes, metric, row, rows):
+def distances_from(codes: Floats, metric: str, row: int, rows: Rows) -> NDArray[np.float64]:
     """Return the distances, float64 (m,), of `rows` int64 (m,) from one row of codes (n, d)."""
     return _Space(codes, get_metric(metric)).distances(np.array([row]), rows)
 
@@ -84,23 +88,23 @@ class _Space:
     scale: float = 1.0
 
     @property
-    def width(self):
+    def width(self) -> int:
         """How many codes to hold at once: at most 32 MB of float64, for up to 16,384 dimensions."""
         return max(256, min(4096, 2**22 // self.codes.shape[1]))
 
-    def parts(self, rows):
+    def parts(self, rows: Rows) -> Iterator[Rows]:
         """Split rows into parts of at most `width`."""
         return (rows[i : i + self.width] for i in range(0, len(rows), self.width))
 
-    def exact(self, rows):
+    def exact(self, rows: Rows) -> NDArray[np.float64]:
         """Return the points of these rows as float64."""
         return self.metric.points(np.asarray(self.codes[rows], np.float64))
 
-    def rough(self, rows):
+    def rough(self, rows: Rows) -> Floats:
         """Return them as float32 about their centre, none longer than 1."""
         return ((self.exact(rows) - self.centre) / self.scale).astype(np.float32)
 
-    def distances(self, a, b):
+    def distances(self, a: Rows, b: Rows) -> NDArray[np.float64]:
         """Return the distances, float64 (m,), between pairs of rows; `a` may be a single row.
 
         They are computed by difference: ||a||^2 - 2ab + ||b||^2 would cancel where codes are
@@ -114,7 +118,7 @@ class _Space:
         return self.metric.from_squares(squares)
 
 
-def _prepare(codes, metric):
+def _prepare(codes: Floats, metric: str) -> tuple[_Space, Rows, Rows]:
     """Return codes as a _Space, its distinct rows (m,), and the place of each row there (n,)."""
     if codes.ndim != 2 or codes.dtype.kind != "f" or not codes.size:
         raise ValueError(
@@ -126,13 +130,15 @@ def _prepare(codes, metric):
     space.scale = max(
         np.linalg.norm(space.exact(rows) - centre, axis=1).max() for rows in space.parts(first)
     )
-    space.centre, space.scale = centre, space.scale or 1.0
+    space.centre = centre
+    space.scale = space.scale or 1.0
     return space, first, copy_of
 
 
-def _distinct(space):
+def _distinct(space: _Space) -> tuple[Rows, Rows]:
     """Return the first row of each distinct code, and for every row its place among them."""
-    codes, rows = space.codes, np.arange(len(space.codes))
+    codes = space.codes
+    rows = np.arange(len(space.codes))
     multipliers = np.random.default_rng(0).integers(2**64, size=codes.shape[1], dtype=np.uint64) | 1
     hashes = []
     for part in space.parts(rows):
@@ -152,7 +158,7 @@ def _distinct(space):
     return np.concatenate([first, other]), copy_of
 
 
-def _components(space, rows, max_distance):
+def _components(space: _Space, rows: Rows, max_distance: float) -> Rows:
     """Return labels, int64 (m,), equal for rows that are connected by pairs within the distance.
 
     A projection never lengthens a distance. So rows are sorted along the direction in which they
@@ -162,7 +168,8 @@ def _components(space, rows, max_distance):
     radius *= 1 + 1e-9  # pairs that rounding puts just out of reach are measured as well
     line = _project(space, rows)
     order = np.argsort(line, kind="stable")
-    rows, line = rows[order], line[order]
+    rows = rows[order]
+    line = line[order]
     labels = np.arange(len(rows))
     for start in range(0, len(rows), ROWS_PER_BLOCK):
         block = np.arange(start, min(start + ROWS_PER_BLOCK, len(rows)))
@@ -171,13 +178,24 @@ def _components(space, rows, max_distance):
             if (labels[block] == labels[start]).all() and (labels[others] == labels[start]).all():
                 continue
             near = _near(space.rough(rows[block]), space.rough(rows[others]), radius / space.scale)
-            labels = _contract(labels, near, block, others, space, rows, max_distance)
+            labels = _contract(
+                labels, near, block, others, space=space, rows=rows, max_distance=max_distance
+            )
     result = np.empty_like(labels)
     result[order] = labels
     return result
 
 
-def _contract(labels, near, block, others, space, rows, max_distance):
+def _contract(
+    labels: Rows,
+    near: Bools,
+    block: Rows,
+    others: Rows,
+    *,
+    space: _Space,
+    rows: Rows,
+    max_distance: float,
+) -> Rows:
     """Return the labels after the pairs marked as near were measured and connected.
 
     Rows are taken in growing blocks, and pairs that are connected already are not measured, so
@@ -186,11 +204,15 @@ def _contract(labels, near, block, others, space, rows, max_distance):
     from scipy.sparse import csr_matrix
     from scipy.sparse.csgraph import connected_components
 
-    pending, count = np.flatnonzero(near.any(axis=1)), 1
+    pending = np.flatnonzero(near.any(axis=1))
+    count = 1
     while len(pending):
-        part, pending, count = pending[:count], pending[count:], 2 * count
+        part = pending[:count]
+        pending = pending[count:]
+        count = 2 * count
         i, j = np.nonzero(near[part] & (labels[block[part], np.newaxis] != labels[others]))
-        a, b = block[part][i], others[j]
+        a = block[part][i]
+        b = others[j]
         within = space.distances(rows[a], rows[b]) <= max_distance if len(a) else []
         if np.any(within):
             pairs = labels[a[within]], labels[b[within]]
@@ -200,7 +222,7 @@ def _contract(labels, near, block, others, space, rows, max_distance):
     return labels
 
 
-def _project(space, rows):
+def _project(space: _Space, rows: Rows) -> NDArray[np.float64]:
     """Return the place of each row along the first principal direction of a sample."""
     sample = space.rough(np.random.default_rng(0).permutation(rows)[:SAMPLE])
     direction = np.linalg.svd(sample.astype(np.float64), full_matrices=False)[2][0]
@@ -209,7 +231,7 @@ def _project(space, rows):
     )
 
 
-def _near(a, b, radius):
+def _near(a: Floats, b: Floats, radius: float) -> Bools:
     """Return bool (len(a), len(b)): what may be within the radius; what is not marked is not.
 
     Squared distances come from one matrix product. Rounding errors, at most d + 16 units in the
@@ -222,10 +244,11 @@ def _near(a, b, radius):
     return left @ right.T <= np.float32(min(radius, 3) ** 2 * (1 + 4 * EPSILON))
 
 
-def _neighbours(space, rows, sample, k):
+def _neighbours(space: _Space, rows: Rows, sample: Rows, k: int) -> Rows:
     """Return the row of the k-th nearest neighbour of each sampled row, itself not counted."""
     queries = space.rough(sample)
-    squares, found = np.empty((len(sample), 0), np.float32), np.empty((len(sample), 0), np.int64)
+    squares = np.empty((len(sample), 0), np.float32)
+    found = np.empty((len(sample), 0), np.int64)
     for part in space.parts(rows):
         codes = space.rough(part)
         new = np.einsum("ij,ij->i", codes, codes) - 2 * queries @ codes.T

@@ -1,8 +1,15 @@
 """The contract of a search engine: the k codes nearest to each query, at their true distances."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
-from pyimagesearch.metric import get_metric
+from pyimagesearch.arrays import AnyArray, Floats, Found, Rows
+from pyimagesearch.metric import Metric, get_metric
+
+if TYPE_CHECKING:
+    from pyimagesearch.engines.kmeans import Elbow
+    from pyimagesearch.engines.tuning import EngineReport
 
 CANDIDATES_PER_BLOCK = 1 << 24  # held at once by search, 128 MB
 RESULTS_PER_BLOCK = 1 << 22  # held at once by search_within
@@ -22,43 +29,61 @@ class Engine:
     the space of `metric.points`, `ranked`.
     """
 
-    report = reason = elbow = None
-    name = "exact"
-    probe = None
-    probe_limit = _probe = 1
-    nbytes = 0
+    report: "EngineReport | None" = None
+    reason: str | None = None
+    elbow: "Elbow | None" = None
+    codes: Floats
+    metric: Metric
+    dim: int
+    name: str = "exact"
+    _probe: int = 1
 
-    def __init__(self, codes, metric):
+    @property
+    def probe(self) -> int | None:
+        """How widely a search looks, None where there is no such choice."""
+        return None
+
+    @property
+    def probe_limit(self) -> int:
+        """The largest `probe` that makes a difference."""
+        return 1
+
+    @property
+    def nbytes(self) -> int:
+        """The size of the engine in bytes, without the codes."""
+        return 0
+
+    def __init__(self, codes: Floats, metric: str) -> None:
         self.codes = as_vectors(codes)
         self.dim = self.codes.shape[1]
         self.metric = get_metric(metric)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.codes)
 
-    def candidates(self, queries, wanted, probe):
+    def candidates(self, queries: Floats, wanted: int, probe: int) -> Found:
         """Return estimates, (q, wanted), and rows, int64 (q, wanted), padded with rows of -1.
 
         `queries` is float32 (q, d). The estimates order the candidates of a query.
         """
         raise TypeError(f"{type(self).__name__} does not implement candidates")
 
-    def shortlist_size(self, k):
+    def shortlist_size(self, k: int) -> int:
         """Return the number of candidates to rank by true distance for the k nearest."""
         return k
 
-    def candidates_held(self, wanted):
+    def candidates_held(self, wanted: int) -> int:
         """Return the room that `candidates` needs for one query, in candidates."""
         return wanted
 
-    def ranked(self, queries, estimates, rows, k):
+    def ranked(self, queries: Floats, estimates: Floats, rows: Rows, k: int) -> Found:
         """Return true distances, float32 (q, k) ascending, and rows of the k nearest candidates."""
         squares = estimates[:, :k]
         if self.metric.zero_square is not None:
             squares[~queries.any(axis=1)] = self.metric.zero_square
         return self.metric.from_squares(squares), rows[:, :k]
 
-    def search(self, queries, k):
+    def search(self, queries: AnyArray, k: int) -> Found:
         """Return the distances, float32 (q, k) ascending, and rows, int64 (q, k), of the nearest.
 
         `queries` is float32 (q, d); k is cut to the number of codes. Approximate engines may miss
@@ -66,7 +91,8 @@ class Engine:
         """
         if k < 1:
             raise ValueError(f"expected k of at least 1, received {k}")
-        queries, k = as_queries(queries, self.dim), min(int(k), len(self))
+        queries = as_queries(queries, self.dim)
+        k = min(int(k), len(self))
         if not len(queries):
             return np.empty((0, k), np.float32), np.empty((0, k), np.int64)
         wanted = min(len(self), self.shortlist_size(k))
@@ -76,9 +102,10 @@ class Engine:
         if len(found) == 1:
             return found[0]
         k = min(rows.shape[1] for _, rows in found)
-        return tuple(np.concatenate([a[:, :k] for a in part]) for part in zip(*found, strict=True))
+        distances = np.concatenate([near[:, :k] for near, _ in found])
+        return distances, np.concatenate([rows[:, :k] for _, rows in found])
 
-    def _search_block(self, queries, k, wanted):
+    def _search_block(self, queries: Floats, k: int, wanted: int) -> Found:
         probe = self._probe
         estimates, rows = self.candidates(queries, wanted, probe)
         while probe < self.probe_limit and (short := rows[:, k - 1] < 0).any():
@@ -86,38 +113,45 @@ class Engine:
             estimates[short], rows[short] = self.candidates(queries[short], wanted, probe)
         return self.ranked(queries, estimates, rows, k)
 
-    def search_within(self, queries, max_distance):
+    def search_within(
+        self, queries: AnyArray, max_distance: float | None
+    ) -> tuple[list[Floats], list[Rows]]:
         """Return all codes within `max_distance` of each query, as far as the engine finds them.
 
         `queries` is float32 (q, d). Returns two lists of q arrays: distances, float32 ascending,
         and rows, int64. More and more results are requested until one is too far.
         """
-        if not max_distance >= 0:
+        if max_distance is None or not max_distance >= 0:
             raise ValueError(f"expected a distance of at least 0, received {max_distance}")
         queries = as_queries(queries, self.dim)
-        distances, rows = [None] * len(queries), [None] * len(queries)
-        unfinished, k = np.arange(len(queries)), FIRST_WITHIN
+        distances = [np.empty(0, np.float32)] * len(queries)
+        rows = [np.empty(0, np.int64)] * len(queries)
+        unfinished = np.arange(len(queries))
+        k = FIRST_WITHIN
         while unfinished.size:
-            step, more = max(1, RESULTS_PER_BLOCK // k), []
+            step = max(1, RESULTS_PER_BLOCK // k)
+            more = []
             for start in range(0, len(unfinished), step):
                 block = unfinished[start : start + step]
                 for i, near, found in zip(block, *self.search(queries[block], k), strict=True):
                     count = np.searchsorted(near, max_distance, side="right")
-                    distances[i], rows[i] = near[:count].copy(), found[:count].copy()
+                    distances[i] = near[:count].copy()
+                    rows[i] = found[:count].copy()
                     if count == k < len(self):
                         more.append(i)
-            unfinished, k = np.array(more, int), min(4 * k, len(self))
+            unfinished = np.array(more, np.int64)
+            k = min(4 * k, len(self))
         return distances, rows
 
 
-def checked_probe(probe, limit):
+def checked_probe(probe: int, limit: int) -> int:
     """Return a probe as int, cut to the limit, or raise ValueError."""
     if probe != int(probe) or probe < 1:
         raise ValueError(f"expected a probe of at least 1, received {probe}")
     return min(int(probe), limit)
 
 
-def as_vectors(vectors, dim=None):
+def as_vectors(vectors: AnyArray, dim: int | None = None) -> Floats:
     """Return vectors as C-ordered float32 (n, dim), a memory map as it is, or raise ValueError."""
     vectors = np.asanyarray(vectors)
     if vectors.ndim != 2 or not vectors.shape[1] or dim not in (None, vectors.shape[1]):
@@ -128,7 +162,7 @@ def as_vectors(vectors, dim=None):
     return np.ascontiguousarray(vectors, np.float32)
 
 
-def as_queries(queries, dim):
+def as_queries(queries: AnyArray, dim: int) -> Floats:
     """Return queries as finite float32 (q, dim), or raise ValueError."""
     queries = as_vectors(queries, dim)
     if not np.isfinite(queries).all():

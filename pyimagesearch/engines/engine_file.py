@@ -10,13 +10,18 @@ import os
 import shlex
 import struct
 from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pyimagesearch.engines.engine import as_vectors
+from pyimagesearch.arrays import Floats
+from pyimagesearch.engines.engine import Engine, as_vectors
 from pyimagesearch.engines.exact import ExactEngine
 from pyimagesearch.files import atomic_write, content_size, verify_checksum
 from pyimagesearch.metric import METRICS
+
+if TYPE_CHECKING:
+    from pyimagesearch.engines.faiss_engine import FaissEngine
 
 MAGIC = b"PISENG02"
 OLD_MAGIC = b"PISENG01"  # of files without a checksum
@@ -27,12 +32,12 @@ SAMPLES = 1024
 SUFFIX = ".engine"
 
 
-def engine_path(index_path):
+def engine_path(index_path: str | None) -> str:
     """Return the name of the file that holds the engine of an index: beside it, named after it."""
     return f"{index_path}{SUFFIX}"
 
 
-def fingerprint(codes):
+def fingerprint(codes: Floats) -> str:
     """Return a SHA-256 of codes, 64 hexadecimal digits.
 
     Up to 64 MB all of their bytes count. Of more, so that a large memory map is not read to open
@@ -48,7 +53,7 @@ def fingerprint(codes):
     return digest.hexdigest()
 
 
-def save_engine(engine, path, codes_fingerprint=None):
+def save_engine(engine: Engine, path: str, codes_fingerprint: str | None = None) -> None:
     """Write a FaissEngine to one file, whole or not at all.
 
     `codes_fingerprint` is any string that tells its codes from others, else their `fingerprint`.
@@ -81,7 +86,9 @@ def save_engine(engine, path, codes_fingerprint=None):
             file.write(text + FOOTER.pack(size, len(text), MAGIC))
 
 
-def load_engine(path, codes, metric=None, codes_fingerprint=None):
+def load_engine(
+    path: str, codes: Floats, metric: str | None = None, codes_fingerprint: str | None = None
+) -> "FaissEngine":
     """Open an engine file for the `codes`, float32 (n, d), that it was built from.
 
     The index is memory-mapped: only the parts that a search touches are read. `metric` is the one
@@ -96,7 +103,8 @@ def load_engine(path, codes, metric=None, codes_fingerprint=None):
     from pyimagesearch.engines.kmeans import Elbow
     from pyimagesearch.engines.tuning import EngineReport
 
-    codes, (about, size) = as_vectors(codes), _read_about(path, verify=True)
+    codes = as_vectors(codes)
+    about, size = _read_about(path, verify=True)
     name = about["engine"]
     again = f"{_again(path)} {shlex.quote(name)}"
     if metric not in (None, about["metric"]):
@@ -119,7 +127,14 @@ def load_engine(path, codes, metric=None, codes_fingerprint=None):
     return engine
 
 
-def open_engine(index_path, codes, metric, codes_sha256=None, probe=None):
+def open_engine(
+    index_path: str | None,
+    codes: Floats,
+    metric: str,
+    codes_sha256: str | None = None,
+    *,
+    probe: int | None = None,
+) -> Engine:
     """Return the engine to search an index file by: the stored one, else exact search.
 
     `codes` are float32 (n, d), `codes_sha256` identifies them. `probe` replaces the one found when
@@ -139,19 +154,19 @@ def open_engine(index_path, codes, metric, codes_sha256=None, probe=None):
     return ExactEngine(codes, metric)
 
 
-def engine_name(path):
+def engine_name(path: str) -> str:
     """Return the name of the engine in a file; raises as `load_engine` does."""
     return _read_about(path)[0]["engine"]
 
 
-def _again(path):
+def _again(path: str) -> str:
     """Return what to do about a bad engine file; the name of an engine completes it."""
     index_path = str(path).removesuffix(SUFFIX)
     command = f"python index_images.py --index {shlex.quote(index_path)} --engine"
     return f"build it again with: {command}"
 
 
-def _read_about(path, verify=False):
+def _read_about(path: str, verify: bool = False) -> tuple[dict[str, Any], int]:
     """Return what the end of the file says of the engine, and the size of the FAISS index.
 
     With `verify` the checksum of a file of up to WHOLE bytes is compared: FAISS itself may crash on
@@ -165,7 +180,7 @@ def _read_about(path, verify=False):
         raise ValueError(f"{path} is not a complete engine file: {_again(path)} NAME") from error
 
 
-def _parse_about(path):
+def _parse_about(path: str) -> tuple[dict[str, Any], int]:
     total = content_size(path)
     has_checksum = total < os.path.getsize(path)
     with open(path, "rb") as file:
@@ -182,7 +197,7 @@ def _parse_about(path):
     return about, size
 
 
-def _read_index(path, size, inverted):
+def _read_index(path: str, size: int, inverted: bool) -> Any:
     """Memory-map the FAISS index at the start of the file."""
     import faiss
 

@@ -4,12 +4,15 @@ FAISS is imported where it is needed: it takes as long as a hundred searches, an
 searches once does without.
 """
 
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 
 import numpy as np
 
+from pyimagesearch.arrays import Floats, Found, Rows
 from pyimagesearch.engines.engine import Engine
+from pyimagesearch.metric import Metric
 
 # Multiplications below which other threads slow one query down.
 SINGLE_THREAD_WORK = 1 << 22
@@ -17,7 +20,7 @@ CODES_PER_BLOCK = 1 << 18  # gathered at once when re-ranking prepared codes
 
 
 @contextmanager
-def threads(count):
+def threads(count: int | None) -> Iterator[None]:
     """Limit FAISS to `count` threads, or leave their number as it is when `count` is None."""
     import faiss
 
@@ -29,7 +32,7 @@ def threads(count):
         faiss.omp_set_num_threads(before)
 
 
-def squares_of(queries, codes, rows):
+def squares_of(queries: Floats, codes: Floats, rows: Rows) -> Floats:
     """Return the squared distances, float32 (q, m), of each query to its rows, int64 (q, m)."""
     import faiss
 
@@ -39,7 +42,7 @@ def squares_of(queries, codes, rows):
     return squares
 
 
-def nearest(queries, codes, k, longest):
+def nearest(queries: Floats, codes: Floats, k: int, longest: Callable[[], float]) -> Found:
     """Return the squared distances, float32 (q, k) ascending, and rows, int64 (q, k), of the k
     nearest codes; k is at most the number of codes.
 
@@ -52,7 +55,8 @@ def nearest(queries, codes, k, longest):
     """
     import faiss
 
-    (n, dim), proposed = codes.shape, min(len(codes), k + max(8, k // 32))
+    n, dim = codes.shape
+    proposed = min(len(codes), k + max(8, k // 32))
     small = len(queries) * n * dim < SINGLE_THREAD_WORK
     with threads(1 if small else None):
         estimates, rows = faiss.knn(queries, codes, proposed)
@@ -69,7 +73,7 @@ def nearest(queries, codes, k, longest):
     return squares, rows
 
 
-def nearest_without_faiss(query, codes, k):
+def nearest_without_faiss(query: Floats, codes: Floats, k: int) -> Found:
     """Return the same as `nearest` for one query, float32 (1, d), by NumPy alone."""
     differences = codes - query
     squares = np.einsum("nd,nd->n", differences, differences)
@@ -78,7 +82,7 @@ def nearest_without_faiss(query, codes, k):
     return squares[rows][np.newaxis], rows[np.newaxis]
 
 
-def _sorted(squares, rows):
+def _sorted(squares: Floats, rows: Rows) -> Found:
     """Return both with each row sorted by square; results of FAISS mostly are already."""
     if (squares[:, 1:] >= squares[:, :-1]).all():
         return squares, rows
@@ -87,7 +91,7 @@ def _sorted(squares, rows):
     return squares[each, order], rows[each, order]
 
 
-def _nearest_by_differences(queries, codes, k):
+def _nearest_by_differences(queries: Floats, codes: Floats, k: int) -> Found:
     """Return the same as `nearest`, using the squares of the differences only."""
     import faiss
 
@@ -104,7 +108,7 @@ def _nearest_by_differences(queries, codes, k):
     return squares, rows
 
 
-def rerank(queries, codes, rows, k, metric):
+def rerank(queries: Floats, codes: Floats, rows: Rows, k: int, *, metric: Metric) -> Found:
     """Return the distances, float32 (q, k) ascending, and rows of the k nearest among `rows`.
 
     `rows`, int64 (q, m), are candidates of each query, at least k of them, then -1; `metric` is a
@@ -115,7 +119,9 @@ def rerank(queries, codes, rows, k, metric):
     if metric.prepare is not None:
         step = max(1, CODES_PER_BLOCK // rows.shape[1])
         blocks = [slice(start, start + step) for start in range(0, len(rows), step)]
-        parts = [_rerank_points(queries[block], codes, rows[block], k, metric) for block in blocks]
+        parts = [
+            _rerank_points(queries[block], codes, rows[block], k, metric=metric) for block in blocks
+        ]
         return tuple(map(np.concatenate, zip(*parts, strict=True)))
     rows = np.ascontiguousarray(rows)
     if rows.shape[1] == k:  # all are kept, in the order of their true distances
@@ -130,7 +136,7 @@ def rerank(queries, codes, rows, k, metric):
     return metric.from_squares(squares), found
 
 
-def _rerank_points(queries, codes, rows, k, metric):
+def _rerank_points(queries: Floats, codes: Floats, rows: Rows, k: int, *, metric: Metric) -> Found:
     """Rank as `rerank`, in the space of prepared points."""
     points = metric.points(codes[np.maximum(rows, 0).ravel()]).reshape(*rows.shape, -1)
     differences = metric.points(queries)[:, np.newaxis] - points
@@ -146,23 +152,24 @@ def _rerank_points(queries, codes, rows, k, metric):
 class ExactEngine(Engine):
     """Compares every query with every code, on all cores."""
 
-    def __init__(self, codes, metric="euclidean"):
+    def __init__(self, codes: Floats, metric: str = "euclidean") -> None:
         """Search float32 `codes` (n, d) by the metric of this name."""
         super().__init__(codes, metric)
         self._has_searched = False
 
-    def candidates(self, queries, wanted, probe):
+    def candidates(self, queries: Floats, wanted: int, probe: int) -> Found:
         """Return the squared distances of the nearest points, float32 (q, wanted), and rows."""
         points = self.metric.points(queries)
         if (extra := self._points.shape[1] - points.shape[1]) > 0:
             points = np.pad(points, ((0, 0), (0, extra)))
-        is_first, self._has_searched = not self._has_searched, True
+        is_first = not self._has_searched
+        self._has_searched = True
         if is_first and len(points) == 1 and self._points.size < SINGLE_THREAD_WORK:
             return nearest_without_faiss(points, self._points, wanted)
         return nearest(points, self._points, wanted, self._longest)
 
     @cached_property
-    def _points(self):
+    def _points(self) -> Floats:
         """The codes as points, on which the metric is Euclidean."""
         points = self.metric.points(self.codes)
         if self.metric.zero_square is None or (nonzero := self.codes.any(axis=1)).all():
@@ -171,12 +178,12 @@ class ExactEngine(Engine):
         axis = np.sqrt(np.float32(self.metric.zero_square - 1))
         return np.column_stack([points, np.where(nonzero, np.float32(0), axis)])
 
-    def _longest(self):
+    def _longest(self) -> float:
         """Return the largest length of a point."""
         return self._longest_point
 
     @cached_property
-    def _longest_point(self):
+    def _longest_point(self) -> float:
         step = 1 << 20
         starts = range(0, len(self), step)
         return max(np.linalg.norm(self._points[i : i + step], axis=1).max() for i in starts)

@@ -2,14 +2,17 @@
 
 import re
 import time
+from collections.abc import Iterator
+from typing import Any
 
 import faiss
 import numpy as np
 
-from pyimagesearch.engines.engine import as_vectors
+from pyimagesearch.arrays import AnyArray, Floats
+from pyimagesearch.engines.engine import Engine, as_vectors
 from pyimagesearch.engines.exact import ExactEngine, threads
 from pyimagesearch.engines.faiss_engine import FaissEngine, innermost
-from pyimagesearch.engines.kmeans import ITERATIONS, REDOS, find_elbow
+from pyimagesearch.engines.kmeans import ITERATIONS, REDOS, Elbow, find_elbow
 from pyimagesearch.engines.tuning import QuerySample, measure, tune
 from pyimagesearch.metric import get_metric
 from pyimagesearch.terminal import ctrl_c_ends_process
@@ -25,7 +28,9 @@ KNOWN = "exact, auto, clusters[:K], hash:BITS or a FAISS factory string such as 
 
 # The FAISS factory strings that are accepted. For some others FAISS ends the process (HNSW1, PQ4x0,
 # PQ8,Refine(HNSW1)), never returns (NSG32 for equal codes) or cannot read its file (ZnLattice).
-_N, _GRAPH, _BITS = r"[1-9]\d{0,6}", r"(?:[2-9]|[1-9]\d{1,2})", r"(?:[1-9]|1[0-6])"
+_N = r"[1-9]\d{0,6}"
+_GRAPH = r"(?:[2-9]|[1-9]\d{1,2})"
+_BITS = r"(?:[1-9]|1[0-6])"
 _SQ = r"SQ(?:4|6|8|fp16|bf16|8_direct|8_direct_signed)"
 _PQ = rf"PQ{_N}(?:x{_BITS}|x4fsr?(?:_{_N})?)?(?:np)?"
 _RESIDUAL = rf"P?(?:RQ|LSQ)(?:[1-9]x)?[1-9]\d?x{_BITS}"
@@ -40,7 +45,7 @@ _FACTORY = re.compile(
 )
 
 
-def recommend_engine(count, dim):
+def recommend_engine(count: int, dim: int) -> tuple[str, str]:
     """Return the engine that suits `count` codes of `dim` dimensions, and the reason."""
     if count <= EXACT_SIZE:
         return "exact", f"{count:,} codes are few enough to compare with all of them"
@@ -58,7 +63,7 @@ def recommend_engine(count, dim):
     )
 
 
-def list_count(count):
+def list_count(count: int) -> int:
     """Return the number of inverted lists for `count` codes: the power of 2 near 4 sqrt(n).
 
     The FAISS guidelines ("Guidelines to choose an index") advise 4 to 16 sqrt(n).
@@ -66,7 +71,15 @@ def list_count(count):
     return 2 ** max(0, round(np.log2(4 * count**0.5)))
 
 
-def build_engine(codes, engine="auto", metric="euclidean", recall=0.98, seed=0, depth=10):
+def build_engine(
+    codes: AnyArray,
+    engine: str = "auto",
+    metric: str = "euclidean",
+    recall: float = 0.98,
+    *,
+    seed: int | None = 0,
+    depth: int = 10,
+) -> Engine:
     """Return a trained and tuned engine over float32 `codes` (n, d), which may be a memory map.
 
     `engine` is "exact"; "auto", by size (`reason` says why); "clusters" or "clusters:K", K-means
@@ -77,7 +90,8 @@ def build_engine(codes, engine="auto", metric="euclidean", recall=0.98, seed=0, 
 
     Raises ValueError when there is no such engine or it does not suit the codes.
     """
-    codes, metric = as_vectors(codes), get_metric(metric).name
+    codes = as_vectors(codes)
+    metric = get_metric(metric).name
     if not len(codes):
         raise ValueError("there are no codes to build an engine for: index some images first")
     if not 0 < recall <= 1:
@@ -97,11 +111,11 @@ def build_engine(codes, engine="auto", metric="euclidean", recall=0.98, seed=0, 
         built.probe = 1  # the query's own cluster
     elif built.name != "exact":
         tune(built, sample, recall, depth)
-    built.report = measure(built, sample, recall, depth, seconds)
+    built.report = measure(built, sample, recall, depth, build_seconds=seconds)
     return built
 
 
-def _build(codes, name, metric, seed):
+def _build(codes: Floats, name: str, metric: str, seed: int | None) -> FaissEngine:
     """Return a trained but untuned FaissEngine."""
     sample = _training_sample(codes, metric, seed or 0)
     try:
@@ -121,7 +135,7 @@ def _build(codes, name, metric, seed):
     return engine
 
 
-def require_engine(name, dim):
+def require_engine(name: str, dim: int) -> None:
     """Raise ValueError if there is no engine of that name for codes of `dim` dimensions."""
     kind, _, number = name.partition(":")
     if kind in ("clusters", "hash"):
@@ -135,7 +149,7 @@ def require_engine(name, dim):
         _from_factory(name, name, dim)
 
 
-def _from_factory(name, factory, dim):
+def _from_factory(name: str, factory: str, dim: int) -> Any:
     if not _FACTORY.fullmatch(factory):
         raise ValueError(f"unknown engine {name} for codes of {dim} dimensions: expected {KNOWN}")
     try:
@@ -146,7 +160,9 @@ def _from_factory(name, factory, dim):
         ) from error
 
 
-def _factory_string(name, sample, shape, seed):
+def _factory_string(
+    name: str, sample: Floats, shape: tuple[int, int], seed: int
+) -> tuple[str, str, Elbow | None]:
     """Return an engine's name in full, its FAISS factory string, and the Elbow that chose K."""
     count, dim = shape
     kind, _, number = name.partition(":")
@@ -165,7 +181,7 @@ def _factory_string(name, sample, shape, seed):
     return name, f"{turn}IVF{list_count(count)},{itq},SHg", None
 
 
-def _training_sample(codes, metric, seed):
+def _training_sample(codes: Floats, metric: str, seed: int) -> Floats:
     """Return codes to train with, float32, all of them or a random sample."""
     wanted = max(200_000, 64 * list_count(len(codes)))
     if len(codes) > wanted:
@@ -174,7 +190,7 @@ def _training_sample(codes, metric, seed):
     return np.ascontiguousarray(get_metric(metric).points(codes))
 
 
-def _prepare(index, name, count, seed):
+def _prepare(index: Any, name: str, count: int, seed: int) -> None:
     """Check that there are codes enough, and seed what is random."""
     ivf = faiss.try_extract_index_ivf(index)
     if ivf is not None and ivf.nlist > count:
@@ -184,11 +200,13 @@ def _prepare(index, name, count, seed):
         )
     inner = innermost(index)
     if ivf is not None:
-        ivf.cp.seed, ivf.cp.min_points_per_centroid = seed + 1, 1
+        ivf.cp.seed = seed + 1
+        ivf.cp.min_points_per_centroid = 1
     storage = faiss.downcast_index(inner.storage) if hasattr(inner, "storage") else inner
     if hasattr(storage, "pq"):
         # 64 points a centroid recall as much as FAISS' 256, in a quarter of the time.
-        storage.pq.cp.seed, storage.pq.cp.min_points_per_centroid = seed + 1, 1
+        storage.pq.cp.seed = seed + 1
+        storage.pq.cp.min_points_per_centroid = 1
         storage.pq.cp.max_points_per_centroid = PQ_POINTS
         if hasattr(storage, "do_polysemous_training"):
             # Orders the centroids so that code words rank by Hamming distance, which is not used
@@ -200,20 +218,22 @@ def _prepare(index, name, count, seed):
     if isinstance(index, faiss.IndexPreTransform):
         turn = faiss.downcast_VectorTransform(index.chain.at(index.chain.size() - 1))
         if isinstance(turn, faiss.OPQMatrix):
-            turn.max_train_points, turn.niter = 256 * PQ_POINTS, OPQ_ROUNDS
+            turn.max_train_points = 256 * PQ_POINTS
+            turn.niter = OPQ_ROUNDS
 
 
-def _train(index, sample, name):
+def _train(index: Any, sample: Floats, name: str) -> None:
     ivf = faiss.try_extract_index_ivf(index)
     if name.startswith("clusters"):  # few centroids easily settle badly
-        ivf.cp.niter, ivf.cp.nredo = ITERATIONS, REDOS
+        ivf.cp.niter = ITERATIONS
+        ivf.cp.nredo = REDOS
     # K-means synchronises its threads thousands of times, which slows small samples down.
     small = sample.size * max(256, ivf.nlist if ivf else 0) < SMALL_TRAINING
     with threads(1 if small else None):
         index.train(sample)
 
 
-def _add(index, codes, metric, seed):
+def _add(index: Any, codes: Floats, metric: str, seed: int | None) -> None:
     # With several threads a graph depends on their timing.
     one_thread = seed is not None and "HNSW" in type(faiss.downcast_index(index)).__name__
     with threads(1 if one_thread else None):
@@ -221,13 +241,13 @@ def _add(index, codes, metric, seed):
             index.add(np.ascontiguousarray(get_metric(metric).points(block)))
 
 
-def _blocks(codes):
+def _blocks(codes: Floats) -> Iterator[Floats]:
     return (
         codes[start : start + CODES_PER_BLOCK] for start in range(0, len(codes), CODES_PER_BLOCK)
     )
 
 
-def _why(error):
+def _why(error: Exception) -> str:
     """Return the reason that FAISS gives, without the place in its source."""
     text = " ".join(str(error).split())
     return re.sub(r"^.*?(failed: |Error: |\.cpp:\d+: )", "", text) or "no reason given"

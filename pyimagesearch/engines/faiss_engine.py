@@ -1,10 +1,12 @@
 """Approximate engines: candidates from any FAISS index, ranked by true distance."""
 
 from functools import cached_property
+from typing import Any
 
 import faiss
 import numpy as np
 
+from pyimagesearch.arrays import AnyArray, Floats, Found, Rows
 from pyimagesearch.engines.engine import Engine, checked_probe
 from pyimagesearch.engines.exact import ExactEngine, rerank, threads
 
@@ -17,7 +19,7 @@ class FaissEngine(Engine):
     The index holds the points of the metric, such as codes scaled to length 1 for cosine.
     """
 
-    def __init__(self, index, codes, metric, name):
+    def __init__(self, index: Any, codes: Floats, metric: str, name: str) -> None:
         """Search float32 `codes` (n, d), held by the trained FAISS `index` in the same order.
 
         `codes` may be a memory map: a search reads the rows of its candidates only.
@@ -28,7 +30,8 @@ class FaissEngine(Engine):
                 f"the engine {name} holds {index.ntotal:,} codes of {index.d} dimensions, "
                 f"expected {self.codes.shape[0]:,} of {self.codes.shape[1]}: build it again"
             )
-        self.index, self.name = index, name
+        self.index = index
+        self.name = name
         self._inner = innermost(index)
         self._ivf = self._inner if isinstance(self._inner, faiss.IndexIVF) else None
         self._hnsw = self._inner if isinstance(self._inner, faiss.IndexHNSW) else None
@@ -46,29 +49,29 @@ class FaissEngine(Engine):
         self.shortlist = 40 if self.compressed else 10
 
     @property
-    def probe_limit(self):
+    def probe_limit(self) -> int:
         """The largest `probe` that makes a difference."""
         if self._ivf is not None:
             return self._ivf.nlist
         return min(len(self), MAX_EF_SEARCH) if self._hnsw is not None else len(self)
 
     @property
-    def probe_start(self):
+    def probe_start(self) -> int:
         """The smallest `probe` worth trying."""
         return 1 if self._ivf is not None else min(16, self.probe_limit)
 
     @property
-    def inverted(self):
+    def inverted(self) -> bool:
         """Whether the codes are held in inverted lists."""
         return self._ivf is not None
 
     @property
-    def scans(self):
+    def scans(self) -> bool:
         """Whether every query is compared with all of the index, so that `probe` is `shortlist`."""
         return self._ivf is None and self._hnsw is None
 
     @property
-    def probe(self):
+    def probe(self) -> int:
         """How widely a search looks: nprobe of inverted lists, efSearch of a graph.
 
         Where the whole index is scanned it is `shortlist`: the candidates ranked by true distance
@@ -77,7 +80,7 @@ class FaissEngine(Engine):
         return self.shortlist if self.scans else self._probe
 
     @probe.setter
-    def probe(self, probe):
+    def probe(self, probe: int) -> int:
         probe = checked_probe(probe, self.probe_limit)
         if self.scans:
             self.shortlist = probe
@@ -85,29 +88,29 @@ class FaissEngine(Engine):
             self._probe = probe
 
     @property
-    def nbytes(self):
+    def nbytes(self) -> int:
         """The size of the index as a file, in bytes."""
         return index_bytes(self.index)
 
-    def shortlist_size(self, k):
+    def shortlist_size(self, k: int) -> int:
         """Return the number of candidates to rank by true distance for the k nearest."""
         if not self.compressed:
             return k
         # Measured for PQ and hash codes: with sqrt(k / 10) times as many, recall@k is about level.
         return max(2 * k, int(self.shortlist * (k / 10) ** 0.5))
 
-    def candidates_held(self, wanted):
+    def candidates_held(self, wanted: int) -> int:
         """Return the room that `candidates` needs for one query, in candidates."""
         # Counting needs room for as many candidates at every possible Hamming distance.
         return wanted * (8 * self._inner.code_size + 1 if self._hashed else 1)
 
-    def search(self, queries, k):
+    def search(self, queries: AnyArray, k: int) -> Found:
         """Search as every Engine; by exact search where all codes would be ranked anyway."""
         if k >= 1 and self.shortlist_size(min(k, len(self))) >= len(self):
             return self._exact.search(queries, k)
         return super().search(queries, k)
 
-    def candidates(self, queries, wanted, probe):
+    def candidates(self, queries: Floats, wanted: int, probe: int) -> Found:
         """Return the distances inside the index, (q, wanted), and rows; see Engine."""
         points = self.metric.points(queries)
         with threads(1 if len(queries) == 1 else None):
@@ -121,26 +124,28 @@ class FaissEngine(Engine):
                 self._set("efSearch", max(probe, wanted))
             return self.index.search(points, wanted)
 
-    def _set(self, name, value):
+    def _set(self, name: str, value: int) -> None:
         """Set a search parameter of the index, if it changed."""
         if self._parameters.get(name) != value:
             faiss.ParameterSpace().set_index_parameter(self.index, name, value)
             self._parameters[name] = value
 
-    def ranked(self, queries, estimates, rows, k):
+    def ranked(self, queries: Floats, estimates: Floats, rows: Rows, k: int) -> Found:
         """Return true distances, float32 (q, k) ascending, and rows of the k nearest candidates."""
         if rows.max() >= len(self):
             raise ValueError(f"the engine {self.name} is damaged: build it again")
         if (short := rows[:, k - 1] < 0).any():  # a graph of many equal codes may be disconnected
             distances, rows[short, :k] = self._exact.search(queries[short], k)
-            estimates[short, :k], rows[short, k:] = distances**2, -1
+            estimates[short, :k] = distances**2
+            rows[short, k:] = -1
         if self._true:
             return self.metric.from_squares(estimates[:, :k]), rows[:, :k]
-        return rerank(queries, self.codes, rows, k, self.metric)
+        return rerank(queries, self.codes, rows, k, metric=self.metric)
 
-    def _nearest_hashes(self, points, wanted):
+    def _nearest_hashes(self, points: Floats, wanted: int) -> Found:
         """Rank by Hamming distance with counters, 3 times as fast as heaps for long shortlists."""
-        hashes, size = self.index.sa_encode(points), self._inner.code_size
+        hashes = self.index.sa_encode(points)
+        size = self._inner.code_size
         distances = np.empty((len(points), wanted), np.int32)
         rows = np.empty((len(points), wanted), np.int64)
         faiss.hammings_knn_mc(
@@ -153,15 +158,15 @@ class FaissEngine(Engine):
         return distances, rows
 
     @cached_property
-    def _exact(self):
+    def _exact(self) -> ExactEngine:
         return ExactEngine(self.codes, self.metric.name)
 
 
-def index_bytes(index):
+def index_bytes(index: Any) -> int:
     """Return the size of a FAISS index as a file, in bytes, without holding it in memory."""
     size = 0
 
-    def count(block):
+    def count(block: bytes) -> None:
         nonlocal size
         size += len(block)
 
@@ -169,7 +174,7 @@ def index_bytes(index):
     return size
 
 
-def innermost(index):
+def innermost(index: Any) -> Any:
     """Return the FAISS index that holds the codes, behind its transforms and wrappers."""
     index = faiss.downcast_index(index)
     while True:
@@ -181,6 +186,6 @@ def innermost(index):
             return index
 
 
-def _bytes_a_code(index):
+def _bytes_a_code(index: Any) -> int:
     storage = index.storage if hasattr(index, "storage") else index
     return getattr(faiss.downcast_index(storage), "code_size", 0)

@@ -6,11 +6,14 @@ import faiss
 import numpy as np
 from faiss.contrib.inspect_tools import get_invlist
 
+from pyimagesearch.arrays import Floats, Rows
+from pyimagesearch.engines.engine import Engine
 from pyimagesearch.engines.exact import ExactEngine, threads
 
 MAX_CLUSTERS = 20  # largest K tried for the elbow
 SAMPLE = 20_000  # codes used to find the elbow
-ITERATIONS, REDOS = 20, 3
+ITERATIONS = 20
+REDOS = 3
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class Clusters:
     assignments: np.ndarray
 
 
-def find_elbow(points, seed=0, max_clusters=MAX_CLUSTERS):
+def find_elbow(points: Floats, seed: int = 0, max_clusters: int = MAX_CLUSTERS) -> Elbow:
     """Run K-means on float32 `points` (n, d) for K = 1, 2, ... and choose K by the elbow.
 
     The elbow is the K whose inertia lies furthest below the straight line from the first to the
@@ -56,7 +59,7 @@ def find_elbow(points, seed=0, max_clusters=MAX_CLUSTERS):
     return Elbow(ks, inertias, ks[int(np.argmax(down - across))])
 
 
-def _inertia(points, k, seed):
+def _inertia(points: Floats, k: int, seed: int) -> float:
     # Left to itself FAISS samples 256 points a centroid, so that each K would see other points.
     kmeans = faiss.Kmeans(
         points.shape[1],
@@ -72,7 +75,7 @@ def _inertia(points, k, seed):
     return float(squares.mean())
 
 
-def clusters_of(engine):
+def clusters_of(engine: Engine) -> Clusters:
     """Return the Clusters of an engine built as "clusters" or "clusters:K".
 
     Raises ValueError for any other engine.
@@ -90,7 +93,9 @@ def clusters_of(engine):
     return Clusters(ivf.quantizer.reconstruct_n(0, ivf.nlist), assignments)
 
 
-def nearest_to_centres(engine, clusters, count=10):
+def nearest_to_centres(
+    engine: Engine, clusters: Clusters, count: int = 10
+) -> list[tuple[Rows, Floats]]:
     """Return for each of the Clusters of an engine its `count` members nearest to the centre.
 
     They come as pairs of rows, int64 (m,), and distances, float32 (m,) ascending.

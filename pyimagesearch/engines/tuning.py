@@ -1,14 +1,21 @@
 """Measuring an engine against exact search, and tuning its search width."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from pyimagesearch.arrays import Floats, Rows
+from pyimagesearch.engines.engine import Engine
 from pyimagesearch.engines.exact import ExactEngine
 
-QUERIES, TIMED = 400, 100
-TOP, FIRST = 225, 10  # the depths that recall is reported at
+QUERIES = 400
+TIMED = 100
+# The depths that recall is reported at.
+TOP = 225
+FIRST = 10
 MAX_SHORTLIST = 20_480
 
 
@@ -36,7 +43,7 @@ class EngineReport:
     build_seconds: float
     probe: int | None
 
-    def __str__(self):
+    def __str__(self) -> str:
         probe = "" if self.probe is None else f", probe {self.probe}"
         return (
             f"{self.engine}, {self.metric}: recall@10 {self.recall_10:.3f}, "
@@ -52,7 +59,15 @@ class QuerySample:
     They are drawn from the codes, each to be left out of its own results, unless some are given.
     """
 
-    def __init__(self, codes, metric, seed=0, depth=TOP, queries=None):
+    def __init__(
+        self,
+        codes: Floats,
+        metric: str,
+        seed: int = 0,
+        depth: int = TOP,
+        *,
+        queries: Floats | None = None,
+    ) -> None:
         """Sample from float32 `codes` (n, d), or from `queries` (q, d) that are not among them."""
         random = np.random.default_rng(seed)
         if queries is None:
@@ -66,7 +81,7 @@ class QuerySample:
         self.k = min(max(TOP, depth), len(codes) - 1)
         self.truth = self._others(self.exact, self.k, places) if self.k else None
 
-    def _others(self, engine, k, own_rows):
+    def _others(self, engine: Engine, k: int, own_rows: Rows) -> Floats:
         """Return the distances, float32 (q, k), found by `engine`, without the query itself."""
         distances, rows = engine.search(self.queries, k + 1)
         if missing := k + 1 - rows.shape[1]:  # of a collection that changes meanwhile
@@ -76,7 +91,7 @@ class QuerySample:
         own[:, -1] |= ~own.any(axis=1)
         return distances[~own].reshape(len(rows), k)
 
-    def recall(self, engine, k):
+    def recall(self, engine: Engine, k: int) -> float:
         """Return the mean fraction of the k nearest that `engine` finds; equals are as good."""
         k = min(k, self.k)
         if not k:
@@ -84,7 +99,7 @@ class QuerySample:
         furthest = self.truth[:, k - 1 : k] * (1 + 1e-5)
         return float((self._others(engine, k, self._own_rows) <= furthest).mean())
 
-    def milliseconds(self, engine):
+    def milliseconds(self, engine: Engine) -> float:
         """Return the median time of a search for the k nearest of one query."""
         times = []
         for query in self.queries[:TIMED]:
@@ -94,13 +109,13 @@ class QuerySample:
         return 1000 * float(np.median(times))
 
 
-def tune(engine, sample, target, depth=FIRST):
+def tune(engine: Any, sample: QuerySample, target: float, depth: int = FIRST) -> None:
     """Set the probe of `engine`, and its shortlist, to the smallest with recall@`depth` `target`.
 
     Where nothing reaches it, they are left as wide as can be. `sample` is a QuerySample.
     """
 
-    def recall():
+    def recall() -> float:
         return sample.recall(engine, depth)
 
     if engine.compressed:
@@ -109,19 +124,26 @@ def tune(engine, sample, target, depth=FIRST):
             engine.probe = max(64, engine.probe_limit // 8)
         limit = min(MAX_SHORTLIST, len(engine))
         aim = target if engine.scans else (1 + target) / 2
-        _smallest(engine, "shortlist", 20, limit, lambda: recall() >= aim)
+        _smallest(engine, "shortlist", 20, limit, reaches=lambda: recall() >= aim)
     if not engine.scans:
         _smallest(
-            engine, "probe", engine.probe_start, engine.probe_limit, lambda: recall() >= target
+            engine,
+            "probe",
+            engine.probe_start,
+            engine.probe_limit,
+            reaches=lambda: recall() >= target,
         )
 
 
-def _smallest(engine, setting, value, limit, reaches):
+def _smallest(
+    engine: Any, setting: str, value: int, limit: int, *, reaches: Callable[[], bool]
+) -> None:
     """Set the attribute to about the smallest value from `value` to `limit` that reaches."""
     below = value = min(value, limit)
     setattr(engine, setting, value)
     while not (reached := reaches()) and value < limit:
-        below, value = value, min(2 * value, limit)
+        below = value
+        value = min(2 * value, limit)
         setattr(engine, setting, value)
     while reached and value - below > max(1, value // 8):
         middle = (value + below) // 2
@@ -130,7 +152,9 @@ def _smallest(engine, setting, value, limit, reaches):
     setattr(engine, setting, value)
 
 
-def measure(engine, sample, target, depth, build_seconds):
+def measure(
+    engine: Engine, sample: QuerySample, target: float, depth: int, *, build_seconds: float
+) -> EngineReport:
     """Return the EngineReport of an engine."""
     return EngineReport(
         engine=engine.name,

@@ -10,9 +10,10 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from pyimagesearch.decomposition.pca import principal_components
+from pyimagesearch.arrays import Floats
+from pyimagesearch.decomposition.pca import PrincipalComponents, principal_components
 from pyimagesearch.metric import get_metric
-from pyimagesearch.pictures.input_spec import LUMA
+from pyimagesearch.pictures.input_spec import LUMA, InputSpec
 
 SIDE = 32  # pixels, to which larger images are reduced
 MAX_FITTED = 10_000  # images that principal components are computed from
@@ -35,21 +36,21 @@ class Baseline(NamedTuple):
     colour: bool = False
 
 
-def _pixels(images):
+def _pixels(images: Floats) -> Floats:
     return images.reshape(len(images), -1)
 
 
-def project(images, components):
+def project(images: Floats, components: PrincipalComponents) -> Floats:
     """Return the projection of images on principal components."""
     return components.project(_pixels(images))
 
 
-def project_whitened(images, components):
+def project_whitened(images: Floats, components: PrincipalComponents) -> Floats:
     """Return the projection on principal components, each divided by its standard deviation."""
     return project(images, components) / np.sqrt(components.variances)
 
 
-def colour_histograms(images):
+def colour_histograms(images: Floats) -> Floats:
     """Return the square roots of histograms of hue, saturation and value, (n, 128).
 
     Their Euclidean distance is the Hellinger distance of the histograms.
@@ -62,7 +63,7 @@ def colour_histograms(images):
     return np.sqrt(codes / (images.shape[1] * images.shape[2]))
 
 
-def oriented_gradients(images):
+def oriented_gradients(images: Floats) -> Floats:
     """Return histograms of oriented gradients (Dalal and Triggs, 2005) of grey images.
 
     Cells have 8 x 8 pixels; pixels at the right and the bottom that do not fill one are left out.
@@ -74,11 +75,12 @@ def oriented_gradients(images):
     )
 
 
-def _hog(images):
+def _hog(images: Floats) -> Floats:
     grey = images @ LUMA if images.shape[3] == 3 else images[..., 0]
     height, width = (max(1, side // CELL) * CELL for side in grey.shape[1:])
     down, across = np.gradient(grey, axis=(1, 2))
-    down, across = down[:, :height, :width], across[:, :height, :width]
+    down = down[:, :height, :width]
+    across = across[:, :height, :width]
     lengths = np.hypot(down, across)
     # Each gradient is divided between the two bins nearest to its angle; bin 0 is at 0 degrees.
     places = np.arctan2(down, across) % np.pi * (ORIENTATIONS / np.pi)
@@ -105,20 +107,21 @@ BASELINES = {
 }
 
 
-def reduced(spec):
+def reduced(spec: InputSpec) -> InputSpec:
     """Return an InputSpec with sides of at most SIDE pixels, for the images of baselines."""
     return replace(
         spec, height=min(spec.height, SIDE), width=min(spec.width, SIDE), resampling=None
     )
 
 
-def baseline_points(gallery, queries, dim):
+def baseline_points(gallery: Floats, queries: Floats, dim: int) -> dict[str, tuple[Floats, Floats]]:
     """Return {name: (points of the gallery, points of the queries)} of all baselines.
 
     `gallery` and `queries` are float32 images, (n, h, w, c) and (q, h, w, c); `dim` is the number
     of principal components. Points rank by Euclidean distance as codes do by the baseline's metric.
     """
-    components, points = principal_components(_pixels(gallery[:MAX_FITTED]), dim), {}
+    components = principal_components(_pixels(gallery[:MAX_FITTED]), dim)
+    points = {}
     for name, baseline in BASELINES.items():
         if baseline.colour and gallery.shape[3] != 3:
             continue

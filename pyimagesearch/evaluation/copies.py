@@ -3,10 +3,12 @@
 import cv2
 import numpy as np
 
+from pyimagesearch.arrays import Floats
+
 SAMPLE = 200  # images of which copies are made
 
 
-def turned(image):
+def turned(image: Floats) -> Floats:
     """Return an image turned by 10 degrees."""
     height, width = image.shape[:2]
     matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), 10, 1)
@@ -14,7 +16,7 @@ def turned(image):
     return turned.reshape(image.shape)
 
 
-def cropped(image):
+def cropped(image: Floats) -> Floats:
     """Return the middle of an image, with 90 % of its sides, enlarged to the whole size."""
     height, width = image.shape[:2]
     part = cv2.getRectSubPix(
@@ -25,7 +27,7 @@ def cropped(image):
     return cv2.resize(part, (width, height)).reshape(image.shape)
 
 
-def recompressed(image):
+def recompressed(image: Floats) -> Floats:
     """Return an image that was stored as JPEG of quality 30."""
     data = cv2.imencode(
         ".jpg", np.round(image * 255).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, 30]
@@ -37,6 +39,6 @@ def recompressed(image):
 COPIES = {"turned": turned, "cropped": cropped, "recompressed": recompressed}
 
 
-def make_copies(images):
+def make_copies(images: Floats) -> Floats:
     """Return the copies of float32 images (n, h, w, c), kind after kind: (3n, h, w, c)."""
     return np.stack([change(image) for change in COPIES.values() for image in images])

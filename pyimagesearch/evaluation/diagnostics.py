@@ -1,12 +1,18 @@
 """Training diagnostics: collapse, dead dimensions, and codes that retrieve too little."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import numpy as np
 
+from pyimagesearch.arrays import Floats, History, Labels, Rows
+from pyimagesearch.datasets.dataset import Dataset, Splits
 from pyimagesearch.encoders.encoding import encode_with_network
 from pyimagesearch.encoders.keras_files import encoder_of
 from pyimagesearch.evaluation.baselines import baseline_points, reduced
 from pyimagesearch.evaluation.evaluate import read_rows
 from pyimagesearch.evaluation.metrics import evaluate
+from pyimagesearch.pictures.input_spec import InputSpec
 
 IMAGE_PHASES = "reconstruct", "denoise", "decode"  # phases whose loss is an MSE of images
 
@@ -16,23 +22,26 @@ DEAD_SPREAD = 0.01  # standard deviation of a dead dimension, relative to that o
 MIN_GAIN = 0.01  # a smaller difference in P@10 is not significant with 1,000 queries
 
 
-def diagnose(autoencoder, history, training, validation, spec, check=None):
+def diagnose(
+    autoencoder: Any, history: History, splits: Splits, check: "RetrievalCheck | None" = None
+) -> tuple[list[str], list[str]]:
     """Return a summary of a trained autoencoder and warnings about it, two lists of lines.
 
     `history` is that of the training's Checkpoint, `training` and `validation` are its datasets,
     and `spec` the InputSpec of the images. The loss is that of the last phase that compared images.
     Retrieval is measured where there is a RetrievalCheck `check`.
     """
-    summary, warnings = [], []
+    summary = []
+    warnings = []
     phases = [row["phase"] for row in history if row["phase"] in IMAGE_PHASES]
     if phases:
         loss = min(row["val_loss"] for row in history if row["phase"] == phases[-1])
-        constant = constant_loss(training, validation, spec)
+        constant = constant_loss(splits)
         summary.append(f"validation MSE {loss:.4f} (best constant image: {constant:.4f})")
         warnings += collapse(loss, constant)
     encoder = encoder_of(autoencoder)
-    rows = np.arange(min(MAX_QUERIES, len(training)))
-    _, codes = encode_with_network(encoder, training, spec, rows)
+    rows = np.arange(min(MAX_QUERIES, len(splits.training)))
+    _, codes = encode_with_network(encoder, splits.training, splits.spec, rows)
     warnings += dead_dimensions(codes)
     if check:
         precision = check.precision(encoder)
@@ -42,7 +51,9 @@ def diagnose(autoencoder, history, training, validation, spec, check=None):
     return summary, warnings
 
 
-def reconstruct(autoencoder, dataset, spec, count=10):
+def reconstruct(
+    autoencoder: Any, dataset: Dataset, spec: InputSpec, count: int = 10
+) -> tuple[Floats, Floats]:
     """Return those of the first `count` images that can be read, and their reconstructions.
 
     Both are float32 (k, *spec.shape) in [0, 1], k <= count.
@@ -60,9 +71,14 @@ class RetrievalCheck:
     need no training: those of BASELINES and the "untrained" network.
     """
 
-    def __init__(self, training, validation, spec, seed, untrained):
+    def __init__(self, splits: Splits, seed: int, untrained: Any) -> None:
         """Draw the samples by `seed`; `untrained` is a Keras network with codes (n, dim)."""
-        self.training, self.validation, self.spec = training, validation, spec
+        training = splits.training
+        validation = splits.validation
+        spec = splits.spec
+        self.training = training
+        self.validation = validation
+        self.spec = spec
         random = np.random.default_rng(seed)
         self.rows = _labelled_sample(training.labels, MAX_IMAGES, random)
         self.query_rows = _labelled_sample(validation.labels, MAX_QUERIES, random)
@@ -77,56 +93,65 @@ class RetrievalCheck:
         }
         self.baselines["untrained"] = self.precision(untrained)
 
-    def precision(self, network):
+    def precision(self, network: Any) -> float:
         """Return the P@10, by Euclidean distance, of a Keras network with codes (n, dim)."""
         return self._precision(
             encode_with_network(network, self.training, self.spec, self.rows),
             encode_with_network(network, self.validation, self.spec, self.query_rows),
         )
 
-    def _precision(self, gallery, queries):
+    def _precision(self, gallery: tuple[Rows, Floats], queries: tuple[Rows, Floats]) -> float:
         """Return the P@10 of two pairs of rows and their codes."""
-        (rows, codes), (query_rows, query_codes) = gallery, queries
-        query_labels, labels = self.validation.labels[query_rows], self.training.labels[rows]
+        rows, codes = gallery
+        query_rows, query_codes = queries
+        query_labels = self.validation.labels[query_rows]
+        labels = self.training.labels[rows]
         return evaluate(query_codes, query_labels, codes, labels, ks=(10,))["P@10"]
 
 
-def make_retrieval_check(training, validation, spec, seed, untrained):
+def make_retrieval_check(splits: Splits, seed: int, untrained: Any) -> "RetrievalCheck | None":
     """Return a RetrievalCheck, or None when the two datasets have no label in common."""
+    training = splits.training
+    validation = splits.validation
     if training.labels is None or validation.labels is None:
         return None
     known = set(training.labels[training.labels >= 0].tolist())
     if not known & set(validation.labels.tolist()):
         return None
-    return RetrievalCheck(training, validation, spec, seed, untrained)
+    return RetrievalCheck(splits, seed, untrained)
 
 
-def _labelled_sample(labels, count, random):
+def _labelled_sample(labels: Labels, count: int, random: np.random.Generator) -> Rows:
     rows = np.flatnonzero(labels >= 0)
     return np.sort(random.permutation(rows)[:count])
 
 
-def constant_loss(training, validation, spec):
+def constant_loss(splits: Splits) -> float:
     """Return the validation MSE of the mean training image, the best constant prediction.
 
     An autoencoder with a loss as high has collapsed. Of both datasets the first MAX_IMAGES images
     are read, batch by batch.
     """
-    total, count = 0, 0
-    for images in _image_batches(training, spec):
-        total, count = total + images.sum(axis=0, dtype=np.float64), count + len(images)
-    mean, error, count = total / count, 0.0, 0
-    for images in _image_batches(validation, spec):
-        error, count = error + np.square(images - mean).sum(), count + len(images)
+    total = 0
+    count = 0
+    for images in _image_batches(splits.training, splits.spec):
+        total = total + images.sum(axis=0, dtype=np.float64)
+        count = count + len(images)
+    mean = total / count
+    error = 0.0
+    count = 0
+    for images in _image_batches(splits.validation, splits.spec):
+        error = error + np.square(images - mean).sum()
+        count = count + len(images)
     return float(error / (count * mean.size))
 
 
-def _image_batches(dataset, spec):
+def _image_batches(dataset: Dataset, spec: InputSpec) -> Iterator[Floats]:
     rows = np.arange(min(len(dataset), MAX_IMAGES))
     return (batch.images for batch in dataset.batches(spec, rows=rows))
 
 
-def collapse(loss, constant):
+def collapse(loss: float, constant: float) -> list[str]:
     """Return a warning, in a list, when a validation MSE is not below that of a constant image."""
     if loss < 0.99 * constant:
         return []
@@ -137,7 +162,7 @@ def collapse(loss, constant):
     ]
 
 
-def dead_dimensions(codes):
+def dead_dimensions(codes: Floats) -> list[str]:
     """Return a warning, in a list, when dimensions of codes, float32 (n, d), hardly vary."""
     spread = codes.std(axis=0)
     dead = np.flatnonzero(~(spread > DEAD_SPREAD * spread.max()))
@@ -151,7 +176,7 @@ def dead_dimensions(codes):
     ]
 
 
-def weak_codes(precision, baselines):
+def weak_codes(precision: float, baselines: dict[str, float]) -> list[str]:
     """Return a warning, in a list, about baselines, P@10 by name, that codes do not exceed."""
     better = [
         f"{name} ({value:.3f})"

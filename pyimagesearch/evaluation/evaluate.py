@@ -2,14 +2,22 @@
 
 import logging
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
-from pyimagesearch.datasets.dataset import same_images
+from pyimagesearch.arrays import AnyArray, Floats, Labels, Rows, Scores
+from pyimagesearch.datasets.dataset import Dataset, same_images
+from pyimagesearch.encoders.encoder import Encoder
+from pyimagesearch.engines.engine import Engine
 from pyimagesearch.evaluation.baselines import baseline_points, reduced
 from pyimagesearch.evaluation.copies import COPIES, SAMPLE, make_copies
 from pyimagesearch.evaluation.metrics import KS, evaluate
+from pyimagesearch.pictures.input_spec import InputSpec
+
+Convert = Callable[[Floats], AnyArray]  # of images (n, h, w, c)
 
 logger = logging.getLogger(__name__)
 
@@ -17,7 +25,14 @@ MAX_PIXELS = 200_000_000  # values of pixels that are held for the baselines
 BATCH = 256  # images read at once
 
 
-def evaluate_index(codes, encoder, gallery, engine, queries=None):
+def evaluate_index(
+    codes: Floats,
+    encoder: Encoder,
+    gallery: Dataset,
+    engine: Engine,
+    *,
+    queries: Dataset | None = None,
+) -> Scores:
     """Measure codes, float32 (n, d), of the dataset `gallery`, and the codes of all BASELINES.
 
     Relevant is an image with the query's label. `queries` is a dataset, by default the gallery's
@@ -34,7 +49,8 @@ def evaluate_index(codes, encoder, gallery, engine, queries=None):
     same = gallery.labels is not None and same_images(gallery, queries)
     itself = gallery.labels is not None and queries is gallery
     query_codes = codes if itself else images_of(encoder.spec, encoder.encode)
-    dim, metric = codes.shape[1], engine.metric
+    dim = codes.shape[1]
+    metric = engine.metric
     points = {f"code, {dim}-d": (metric.points(codes), metric.points(query_codes))}
     spec = reduced(encoder.spec)
     if (len(gallery) + len(query_labels)) * math.prod(spec.shape) <= MAX_PIXELS:
@@ -62,7 +78,7 @@ def evaluate_index(codes, encoder, gallery, engine, queries=None):
     return scores
 
 
-def _query_images(gallery, queries):
+def _query_images(gallery: Dataset, queries: Dataset) -> tuple[Callable[..., Any], Labels, Labels]:
     """Return a function that reads the images of the queries, and the labels to measure by.
 
     The function takes an InputSpec and optionally a conversion of images, as `read_rows` does.
@@ -74,7 +90,7 @@ def _query_images(gallery, queries):
         )
         labels = np.arange(len(gallery))
 
-        def copies(spec, convert=np.asarray):
+        def copies(spec: InputSpec, convert: Convert = np.asarray) -> Any:
             return convert(make_copies(read_rows(gallery, sample, spec)))
 
         return copies, labels, np.tile(sample, len(COPIES))
@@ -86,13 +102,13 @@ def _query_images(gallery, queries):
             )
     all_rows = np.arange(len(queries))
 
-    def images(spec, convert=np.asarray):
+    def images(spec: InputSpec, convert: Convert = np.asarray) -> Any:
         return read_rows(queries, all_rows, spec, convert)
 
     return images, gallery.labels, labels_in(gallery, queries)
 
 
-def _without_unreadable(dataset, labels):
+def _without_unreadable(dataset: Dataset, labels: Labels) -> Labels:
     """Return labels of all rows of a dataset, -1 for those that could not be read."""
     rows = list(dataset.rows_of(dataset.unreadable).values())
     labels = np.array(labels)
@@ -100,7 +116,7 @@ def _without_unreadable(dataset, labels):
     return labels
 
 
-def labels_in(gallery, queries):
+def labels_in(gallery: Dataset, queries: Dataset) -> Labels:
     """Return the labels of `queries`, int64 (q,), as the gallery counts them; -1 for others."""
     if gallery.label_names is None or queries.label_names is None:
         return queries.labels
@@ -109,7 +125,9 @@ def labels_in(gallery, queries):
     return lookup[queries.labels]
 
 
-def read_rows(dataset, rows, spec, convert=np.asarray):
+def read_rows(
+    dataset: Dataset, rows: Rows, spec: InputSpec, convert: Convert = np.asarray
+) -> Floats:
     """Return `convert(images)` of ascending rows of a dataset: float32 (len(rows), ...).
 
     `convert` takes float32 images (n, h, w, c). Rows that cannot be read are zeros.
@@ -126,7 +144,7 @@ def read_rows(dataset, rows, spec, convert=np.asarray):
     return values
 
 
-def engine_scores(engine, codes, queries=None):
+def engine_scores(engine: Engine, codes: Floats, queries: Floats | None = None) -> dict[str, Any]:
     """Return how many of the nearest codes, by exact search, an engine finds, and how fast.
 
     `codes` are float32 (n, d), `queries` (q, d), by default codes that are each left out of their
@@ -145,7 +163,7 @@ def engine_scores(engine, codes, queries=None):
     }
 
 
-def _engine_line(scores):
+def _engine_line(scores: dict[str, Any]) -> str:
     return (
         f"engine {scores['name']}, probe {scores['probe']}: of exact search's nearest 10 it finds "
         f"{scores['recall@10']:.4f}, of the nearest 225 {scores['recall@225']:.4f}, in "
@@ -153,7 +171,7 @@ def _engine_line(scores):
     )
 
 
-def score_table(scores):
+def score_table(scores: Scores) -> str:
     """Return the scores of `evaluate_index` as lines of text, a row a code."""
     names = [*(f"P@{k}" for k in KS), *(f"R@{k}" for k in KS), "mAP"]
     width = max(len(code) for code in scores) + 2
@@ -166,7 +184,7 @@ def score_table(scores):
     return "\n".join([*lines, *worse_than_baselines(scores)])
 
 
-def worse_than_baselines(scores):
+def worse_than_baselines(scores: Scores) -> list[str]:
     """Return a line about baselines that retrieve better than the code, in a list; else none."""
     (code, own), *baselines = [item for item in scores.items() if item[0] != "engine"]
     better = [

@@ -1,9 +1,11 @@
 """How well a ranking retrieves: precision@k, recall@k and mean average precision."""
 
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from pyimagesearch.arrays import AnyArray, Bools, Floats, Labels
 from pyimagesearch.metric import get_metric
 
 KS = (1, 10, 100, 225)
@@ -11,15 +13,16 @@ BLOCK = 64  # queries ranked at once: 64 x 60,000 keys of 8 bytes are 31 MB
 
 
 def evaluate(
-    queries,
-    query_labels,
-    gallery,
-    gallery_labels,
-    metric="euclidean",
-    ks=KS,
-    skip_own_row=False,
-    progress=None,
-):
+    queries: Floats,
+    query_labels: Labels,
+    gallery: Floats,
+    gallery_labels: Labels,
+    *,
+    metric: str = "euclidean",
+    ks: Sequence[int] = KS,
+    skip_own_row: bool = False,
+    progress: Callable[[int], object] | None = None,
+) -> dict[str, float]:
     """Rank the whole gallery for each query; relevant is what has the query's label.
 
     `queries` (q, d) and `gallery` (n, d) are float32 codes, the labels integers (q,) and (n,);
@@ -33,12 +36,14 @@ def evaluate(
     """
     known = np.flatnonzero(gallery_labels >= 0)
     if len(known) < len(gallery):
-        gallery, gallery_labels = gallery[known], gallery_labels[known]
+        gallery = gallery[known]
+        gallery_labels = gallery_labels[known]
     metric = get_metric(metric)
-    queries, gallery = metric.points(queries), metric.points(gallery)
+    queries = metric.points(queries)
+    gallery = metric.points(gallery)
     gallery_squares = np.square(gallery).sum(axis=1)
 
-    def score_block(start):
+    def score_block(start: int) -> list[AnyArray]:
         rows = np.arange(start, min(start + BLOCK, len(queries)))
         distances = queries[rows] @ gallery.T
         distances *= -2
@@ -51,7 +56,8 @@ def evaluate(
             own = np.searchsorted(known, rows)
             found = np.flatnonzero(np.append(known, -1)[own] == rows)
             # Last and not relevant, and then cut off.
-            distances[found, own[found]], relevant[found, own[found]] = np.inf, False
+            distances[found, own[found]] = np.inf
+            relevant[found, own[found]] = False
             sizes[found] -= 1
         rankings = zip(rank(distances, relevant), sizes, strict=True)
         scores = [ranking_scores(hits[:size], ks) for hits, size in rankings if hits.any()]
@@ -68,7 +74,7 @@ def evaluate(
     return dict(zip(names, np.mean(scores, axis=0).tolist(), strict=True))
 
 
-def rank(distances, relevant):
+def rank(distances: Floats, relevant: Bools) -> Bools:
     """Return `relevant`, bool (q, n), each row by ascending distance, ties by column."""
     # The bits of floats >= 0 sort as the floats do. Packing distance, column and relevance into one
     # integer makes a plain sort do, which is ten times faster than argsort and a gather.
@@ -79,7 +85,7 @@ def rank(distances, relevant):
     return (keys & np.uint64(1)).astype(bool)
 
 
-def ranking_scores(hits, ks=KS):
+def ranking_scores(hits: Bools, ks: Sequence[int] = KS) -> AnyArray:
     """Return precision at each k, recall at each k, and average precision of one ranking.
 
     `hits` is bool (n,), whether the result at each rank is relevant; at least one is. Average

@@ -3,11 +3,13 @@
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import h5py
 import numpy as np
 
+from pyimagesearch.arrays import AnyArray, Floats, Rows
 from pyimagesearch.files import atomic_write, is_inside, require_plain_hdf5
 
 BLOCK = 65536  # rows written or read at once
@@ -19,29 +21,29 @@ DATASETS = {"features", "names", "labels", "files", "onnx", "text"}
 class Names(Sequence):
     """The ids of an index, read from its file when they are asked for."""
 
-    def __init__(self, dataset):
+    def __init__(self, dataset: Any) -> None:
         self._dataset = dataset
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._dataset)
 
-    def __getitem__(self, row):
+    def __getitem__(self, row: Any) -> Any:
         return _text(self._dataset[row])
 
-    def many(self, rows):
+    def many(self, rows: Rows) -> list[str]:
         """Return the ids of rows, int64 (k,), as a list, ten times faster than one by one."""
         ordered, places = np.unique(rows, return_inverse=True)
-        texts = []
+        texts: list[str] = []
         for start in range(0, len(ordered), ROWS_AT_ONCE):
             texts += map(_text, self._dataset[ordered[start : start + ROWS_AT_ONCE]])
         return [texts[place] for place in places]
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[str]:
         for start in range(0, len(self), BLOCK):
             yield from map(_text, self._dataset[start : start + BLOCK])
 
 
-def _text(name):
+def _text(name: bytes) -> str:
     # Bytes that are not UTF-8 are represented as Python's file functions represent them.
     text = name.decode("utf-8", "surrogateescape")
     if not is_inside(text):
@@ -49,7 +51,9 @@ def _text(name):
     return text
 
 
-def write_hdf5(path, data, ids, blocks):
+def write_hdf5(
+    path: str, data: dict[str, Any], ids: Sequence[str], blocks: Iterable[Floats]
+) -> None:
     """Write an index, completely or not at all.
 
     `data` maps names to arrays, which become datasets, and to plain values, which become one JSON
@@ -70,17 +74,18 @@ def write_hdf5(path, data, ids, blocks):
                     names[start : start + BLOCK] = [
                         name.encode("utf-8", "surrogateescape") for name in part
                     ]
-                start, digest = 0, hashlib.sha256()
+                start = 0
+                digest = hashlib.sha256()
                 for block in blocks:
                     features[start : start + len(block)] = block
                     start += len(block)
-                    digest.update(np.ascontiguousarray(block))
+                    digest.update(np.ascontiguousarray(block).data)
                 file.attrs["codes_sha256"] = digest.hexdigest()
         except RuntimeError as error:  # h5py raises it for some failed writes
             raise OSError("HDF5 failed to; is the disk full?") from error
 
 
-def read_hdf5(path):
+def read_hdf5(path: str) -> dict[str, Any]:
     """Return the datasets and plain values of an index; all but the plain values stay in the file.
 
     Datasets are arrays mapped into memory, `indexes` a sequence of names. Raises ValueError for
@@ -107,7 +112,7 @@ def read_hdf5(path):
         raise ValueError(f"it is not a complete HDF5 index ({reason})") from error
 
 
-def has_index(path, damaged=False):
+def has_index(path: str, damaged: bool = False) -> bool:
     """Whether an HDF5 file is an index; `damaged` is returned for one that cannot be opened."""
     try:
         with h5py.File(path) as file:
@@ -117,7 +122,7 @@ def has_index(path, damaged=False):
             return damaged and file.read(len(SIGNATURE)) == SIGNATURE
 
 
-def _mapped(path, dataset):
+def _mapped(path: str, dataset: Any) -> AnyArray:
     """Return a dataset as an array over the file if it is contiguous, or else a copy."""
     offset = dataset.id.get_offset()
     if offset is None or dataset.dtype.hasobject or not dataset.size:

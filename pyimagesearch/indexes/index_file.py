@@ -3,11 +3,13 @@
 import hashlib
 import os
 import pickle
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from pyimagesearch.arrays import Floats
 from pyimagesearch.datasets.catalog import is_source
 from pyimagesearch.datasets.dataset import FILE_STATS, RowIds
 from pyimagesearch.encoders.encoder import Encoder
@@ -25,13 +27,14 @@ ENCODER_DATASETS = {"onnx", "text"}  # in HDF5; in a pickle they are entries of 
 FORMAT = 2  # files without this number have no checksum
 
 
-def save_index(index, path, blocks=None):
+def save_index(index: LocalIndex, path: str | Path, blocks: Iterable[Floats] | None = None) -> None:
     """Write an index: HDF5 for a name ending in .h5 or .hdf5, else a pickle.
 
     `indexes` and `features` in the pickle are those of the tutorial's own index. `blocks` yields
     the features in parts, float32 (m, d), where there are more than memory holds at once.
     """
-    data = {
+    assert index.encoder is not None
+    data: dict[str, Any] = {
         "format": FORMAT,
         "labels": index.labels,
         "label_names": index.label_names,
@@ -48,24 +51,27 @@ def save_index(index, path, blocks=None):
 
         for key in ENCODER_DATASETS & data["encoder"].keys():
             data[key] = np.frombuffer(data["encoder"].pop(key), np.uint8)
-        return write_hdf5(path, data, list(index.ids), blocks)
+        write_hdf5(str(path), data, list(index.ids), blocks)
+        return
     for key in ENCODER_DATASETS & data["encoder"].keys():
         data["encoder"][key] = bytes(data["encoder"][key])
     features = np.ascontiguousarray(np.concatenate(list(blocks)))
     # Row numbers are integers in the pickle, as in the tutorial's own.
-    ids = list(index.ids) if index.has_files else [int(id) for id in index.ids]
+    ids: list[Any] = list(index.ids)
+    if not index.has_files:
+        ids = [int(id) for id in index.ids]
     data |= {"indexes": ids, "features": features}
-    data["codes_sha256"] = hashlib.sha256(features).hexdigest()
+    data["codes_sha256"] = hashlib.sha256(features.data).hexdigest()
     with atomic_write(path, checksum=True) as temporary, open(temporary, "wb") as file:
         pickle.dump(data, file, protocol=4)
 
 
-def is_hdf5(path):
+def is_hdf5(path: str | Path) -> bool:
     """Whether an index of this name is an HDF5 file."""
     return Path(path).suffix.lower() in HDF5_SUFFIXES
 
 
-def load_index(path, verify=False):
+def load_index(path: str | Path, verify: bool = False) -> LocalIndex:
     """Read an index of ours or of the tutorial's, without executing anything in it.
 
     The checksum of a file of up to MAX_CHECKED_BYTES is compared, with `verify` that of any.
@@ -90,13 +96,13 @@ def load_index(path, verify=False):
     return index
 
 
-def require_model(path):
+def require_model(path: str | Path) -> None:
     """Raise ValueError if a file to be read or written as a model is an index."""
     if os.path.isfile(path) and _has_index(path):
         raise ValueError(f"--model {path} is an index, not a model: give another name")
 
 
-def require_replaceable(path):
+def require_replaceable(path: str | Path) -> None:
     """Raise ValueError if a file exists that is not an index: not even --rebuild replaces it."""
     if not os.path.exists(path) or not os.path.getsize(path):
         return
@@ -105,7 +111,7 @@ def require_replaceable(path):
         raise ValueError(f"{path} is not an index: give --index another name, or delete the file")
 
 
-def _require_no_model(path):
+def _require_no_model(path: str | Path) -> None:
     from pyimagesearch.encoders.model_source import is_model_file
 
     if is_model_file(path):
@@ -114,42 +120,44 @@ def _require_no_model(path):
         )
 
 
-def _has_index(path, damaged=False):
+def _has_index(path: str | Path, damaged: bool = False) -> bool:
     """Whether a file begins like an index; `damaged` is returned for HDF5 that cannot be opened."""
     if is_hdf5(path):
         from pyimagesearch.indexes.hdf5 import has_index
 
-        return has_index(path, damaged)
+        return has_index(str(path), damaged)
     with open(path, "rb") as file:
         return file.read(1) == PICKLE
 
 
-def _load_pickle(path):
+def _load_pickle(path: str | Path) -> Any:
     try:
         return load_plain(path, structured=FILE_STATS)
     except ValueError as error:
         raise ValueError(f"it {str(error).removeprefix(f'{path} ')}") from None
 
 
-def _load_hdf5(path):
+def _load_hdf5(path: str | Path) -> dict[str, Any]:
     from pyimagesearch.indexes.hdf5 import read_hdf5
 
-    data = read_hdf5(path)
-    encoder, network = data.get("encoder"), data.get("onnx")
+    data = read_hdf5(str(path))
+    encoder = data.get("encoder")
+    network = data.get("onnx")
     if isinstance(encoder, dict) and isinstance(network, np.ndarray):
         # Both stay in the file, mapped, until they are needed.
         encoder.update({key: data[key] for key in ENCODER_DATASETS & data.keys()})
     return data
 
 
-def _checked_index(data):
+def _checked_index(data: Any) -> LocalIndex:
     """Return unpickled data of any shape as an Index, or raise ValueError."""
     if not isinstance(data, dict) or not {"indexes", "features"} <= data.keys():
         raise ValueError("it is not an index: it has no indexes and features")
     codes = _checked_codes(data["features"])
     n, dim = codes.shape
     labels, file_stats, names = (data.get(key) for key in ("labels", "files", "label_names"))
-    source, codes_sha256 = data.get("dataset"), data.get("codes_sha256")
+    source = data.get("dataset")
+    codes_sha256 = data.get("codes_sha256")
     metric = data.get("metric", "euclidean")
     _require(
         labels is None or (_is_array(labels, (n,)) and labels.dtype.kind in "iu"),
@@ -183,7 +191,7 @@ def _checked_index(data):
     return LocalIndex(codes, ids, labels, names, source, metric, encoder, file_stats, codes_sha256)
 
 
-def _checked_ids(ids, count, files):
+def _checked_ids(ids: Any, count: int, files: bool) -> Sequence[str]:
     """Return ids as a sequence of str, or raise ValueError; those of an array are row numbers."""
     _require(
         isinstance(ids, Sequence) and not isinstance(ids, str | bytes) and len(ids) == count,
@@ -209,16 +217,16 @@ def _checked_ids(ids, count, files):
     return [str(id) for id in ids]
 
 
-def _is_array(value, shape):
+def _is_array(value: Any, shape: tuple[int, ...]) -> bool:
     return isinstance(value, np.ndarray) and value.shape == shape
 
 
-def _require(condition, message):
+def _require(condition: bool, message: str) -> None:
     if not condition:
         raise ValueError(message)
 
 
-def _checked_codes(features):
+def _checked_codes(features: Any) -> Floats:
     """Return the features of an index as finite float32 (n, d), or raise ValueError."""
     if not isinstance(features, np.ndarray) or features.dtype.kind != "f" or features.ndim != 2:
         kind = getattr(features, "dtype", type(features).__name__)

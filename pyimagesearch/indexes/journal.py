@@ -6,10 +6,15 @@ import logging
 import os
 import sqlite3
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+
+from pyimagesearch.arrays import Floats
+from pyimagesearch.encoders.encoder import Encoder
 
 logger = logging.getLogger(__name__)
 
@@ -29,11 +34,11 @@ class Journal:
     its process lives. Each row has a checksum; a row that was damaged is treated as missing.
     """
 
-    def __init__(self, database):
+    def __init__(self, database: sqlite3.Connection) -> None:
         self._database = database
         self._saved = time.monotonic()
 
-    def add(self, path, size, mtime_ns, digest, code):
+    def add(self, path: str, size: int, mtime_ns: int, digest: bytes, code: Floats) -> None:
         """Add the code of a file; it is on disk within CHECKPOINT seconds."""
         row = os.fsencode(path), size, mtime_ns, digest, code.tobytes()
         self._database.execute(
@@ -42,12 +47,12 @@ class Journal:
         if time.monotonic() - self._saved > CHECKPOINT:
             self.save()
 
-    def save(self):
+    def save(self) -> None:
         """Write all rows that were added to disk."""
         self._database.commit()
         self._saved = time.monotonic()
 
-    def find(self, path, size, mtime_ns):
+    def find(self, path: str, size: int, mtime_ns: int) -> tuple[bytes, Floats] | None:
         """Return the digest and the code, float32 (d,), of this version of a file, or None."""
         key = os.fsencode(path), size, mtime_ns
         row = self._database.execute(
@@ -58,17 +63,17 @@ class Journal:
             return None
         return row[0], np.frombuffer(row[1], np.float32)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self._database.execute("SELECT count(*) FROM files").fetchone()[0]
 
 
-def _checksum(*values):
+def _checksum(*values: Any) -> bytes:
     """Return a hash, 8 bytes, of the values of a row."""
     return hashlib.blake2b(repr(values).encode(), digest_size=8).digest()
 
 
 @contextmanager
-def open_journal(index_path, encoder):
+def open_journal(index_path: str | None, encoder: Encoder) -> Iterator[Journal]:
     """Yield the Journal of an interrupted run that made `index_path` with `encoder`, or a new one.
 
     When the block ends without an error the file is removed. An error or a kill leaves it for the
@@ -95,7 +100,7 @@ def open_journal(index_path, encoder):
         raise OSError(f"{path} is damaged ({error}): delete it and run again") from error
 
 
-def _locked(path, encoder):
+def _locked(path: Path, encoder: Encoder) -> sqlite3.Connection:
     made_with = json.dumps([encoder.model_sha256, encoder.spec.to_dict(), FORMAT])
     try:
         database = _open_locked(path)
@@ -109,7 +114,8 @@ def _locked(path, encoder):
         logger.info(f"{path} cannot be read: continuing without it")
         for name in (path, Path(f"{path}-journal")):
             name.unlink(missing_ok=True)
-        database, found = _open_locked(path), None
+        database = _open_locked(path)
+        found = None
     if found is None or found[0] != made_with:
         database.execute("DROP TABLE files")
         database.execute("DELETE FROM run")
@@ -119,7 +125,7 @@ def _locked(path, encoder):
     return database
 
 
-def _open_locked(path):
+def _open_locked(path: Path) -> sqlite3.Connection:
     database = sqlite3.connect(path, timeout=0)
     database.execute("PRAGMA locking_mode = EXCLUSIVE")  # kept from here on, through commits
     database.execute("BEGIN EXCLUSIVE")

@@ -14,7 +14,7 @@ from pyimagesearch.datasets.catalog import DEFAULT_SOURCE, open_source
 from pyimagesearch.datasets.dataset import FILE_STATS, Dataset
 from pyimagesearch.encoders.encoder import Encoder
 from pyimagesearch.engines.engine import Engine
-from pyimagesearch.indexes.contract import Codes, Hits, Pictures, Records
+from pyimagesearch.indexes.contract import Codes, Hits, LoadedIndex, Pictures, Records
 from pyimagesearch.indexes.pictures import pictures_of
 
 logger = logging.getLogger(__name__)
@@ -74,7 +74,7 @@ class LocalIndex:
         from pyimagesearch.engines.engine_file import open_engine
 
         name = metric or self.metric
-        self._engine = open_engine(self.path, self.codes, name, self.codes_sha256, probe)
+        self._engine = open_engine(self.path, self.codes, name, self.codes_sha256, probe=probe)
         return self._engine
 
     def search(
@@ -86,14 +86,11 @@ class LocalIndex:
         skip: Sequence[Collection[str]] = (),
     ) -> list[Hits]:
         """Return the Hits of each of the codes, float32 (q, d); see Index."""
-        if k is None:
-            distances, rows = self.engine.search_within(codes, within)
-        else:
-            most = max((len(ids) for ids in skip), default=0)
-            distances, rows = self.engine.search(codes, k + most)
         found = []
-        for number in range(len(codes)):
-            hits = self._hits(distances[number], rows[number])
+        for number, (distances, rows) in enumerate(
+            nearest(self.engine, codes, k, within=within, skip=skip)
+        ):
+            hits = self._hits(distances, rows)
             unwanted = skip[number] if skip else ()
             found.append(chosen_hits(hits, k, within, unwanted))
         return found
@@ -161,7 +158,8 @@ class LocalIndex:
         if self.source is None:
             self.labels = dataset.labels
         else:  # known already; computing them would read the names of all files
-            dataset.labels, dataset.label_names = self.labels, self.label_names
+            dataset.labels = self.labels
+            dataset.label_names = self.label_names
         return dataset
 
     def pictures(self, moved_to: str | None = None) -> Pictures:
@@ -193,7 +191,7 @@ class LocalIndex:
         """Return the index with all codes in memory or mapped: this one."""
         return self
 
-    def engine_of(self, loaded: "LocalIndex") -> Engine:
+    def engine_of(self, loaded: LoadedIndex) -> Engine:
         """Return the engine of this index, with the rows of what `load` returned."""
         return self.engine
 
@@ -217,6 +215,25 @@ class LabelTexts(Sequence[str]):
             return ""
         label = int(self._labels[row])
         return str(label) if self._names is None else self._names[label]
+
+
+def nearest(
+    engine: Engine,
+    codes: Codes,
+    k: int | None,
+    *,
+    within: float | None,
+    skip: Sequence[Collection[str]],
+) -> Iterator[tuple[NDArray[np.float32], NDArray[np.int64]]]:
+    """Yield the distances and rows that an engine finds for each of the codes.
+
+    They are as many more than the `k` nearest as there are ids to skip.
+    """
+    if k is None:
+        yield from zip(*engine.search_within(codes, within), strict=True)
+        return
+    most = max((len(ids) for ids in skip), default=0)
+    yield from zip(*engine.search(codes, k + most), strict=True)
 
 
 def chosen_hits(

@@ -164,9 +164,9 @@ def readable_rows(dataset: Dataset, plan: SyncPlan, so_far: Records) -> NDArray[
     known = np.flatnonzero(plan.known & ~good)
     if len(known):
         rows = {id: row for row, id in enumerate(so_far.ids)}
-        for row in known:
+        for row in known.tolist():
             old = rows[dataset.ids[row]]
-            if is_gone(dataset.path(row), so_far.file_stats["digest"][old]):
+            if is_gone(dataset.path(row) or "", so_far.file_stats["digest"][old]):
                 plan.removed.append(old)
             else:
                 plan.retained.append(old)
@@ -263,4 +263,4 @@ def _has_moved(index: Index, dataset: Dataset) -> bool:
     chosen = np.unique(np.linspace(0, np.count_nonzero(same) - 1, COMPARED).astype(np.int64))
     digests = so_far.file_stats["digest"][old[same][chosen]]
     equal = (np.array(_digests(dataset, now[same][chosen])) == digests).all(axis=1)
-    return 2 * np.count_nonzero(equal) > len(chosen)
+    return bool(2 * np.count_nonzero(equal) > len(chosen))

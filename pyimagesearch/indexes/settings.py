@@ -1,21 +1,18 @@
 """How to update an index, and what an update returns."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
 from pyimagesearch.datasets.dataset import Dataset
 from pyimagesearch.encoders.encoder import Encoder
+from pyimagesearch.encoders.encoding import Encoded
 
 if TYPE_CHECKING:
     from pyimagesearch.indexes.contract import Index
 
-Encoded = tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.uint64] | None]
-Encode = Callable[[Dataset, NDArray[np.int64], Encoder], Iterator[Encoded]]
-"""Encodes rows of a dataset, as `encoders.encoding.encode_rows` does."""
+Encode = Callable[..., Iterable[Encoded]]
+"""Encodes rows of a dataset by an encoder, as `encoders.encoding.encode_rows` does."""
 
 
 @dataclass(frozen=True)

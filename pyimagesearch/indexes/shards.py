@@ -44,7 +44,8 @@ def parse_shard(text: str) -> Shard:
 
 def shard_range(shard: Shard) -> range:
     """Return the hashes of the ids that belong to a shard."""
-    number, count = shard.number, shard.count
+    number = shard.number
+    count = shard.count
     return range(-(-(number << BITS) // count), -(-((number + 1) << BITS) // count))
 
 
@@ -141,7 +142,7 @@ def _joined(
     if first.has_files:
         stats = np.concatenate([part.file_stats for part in parts])
         index.file_stats = stats.astype(FILE_STATS)[order]
-        folder = open_source(first.source, True).with_ids(ids)
+        folder = open_source(first.source or {}, True).with_ids(ids)
         index.labels = folder.labels
         index.label_names = folder.label_names
     elif all(part.labels is not None for part in parts):

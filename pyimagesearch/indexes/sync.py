@@ -39,7 +39,7 @@ def sync(writer: IndexWriter, update: Update, name: str, *, total: int) -> Updat
     records = _records(dataset, plan)
     wanted = plan.to_encode
     rows = wanted[writer.missing(records.take(wanted))]
-    encode_into(_Encoded(writer, records), dataset, rows, writer.encoder, update.encode)
+    encode_into(_Encoded(writer, records), dataset, rows, writer.encoder, encode=update.encode)
     good = readable_rows(dataset, plan, so_far)
     # Again, as files may have proved unreadable.
     require_few_removed(plan, so_far, name, prune=settings.prune)
@@ -94,6 +94,6 @@ def _leftover_ids(
     """Return the ids of the index that it is not to have any more."""
     if dataset.file_stats is None:  # ids are numbers of rows, also of other shards
         return [id for id in so_far.ids if int(id) >= total]
-    lasting = {dataset.ids[row] for row in np.flatnonzero(good)}
+    lasting = {dataset.ids[row] for row in np.flatnonzero(good).tolist()}
     lasting.update(so_far.ids[row] for row in plan.retained)
     return [id for id in so_far.ids if id not in lasting]

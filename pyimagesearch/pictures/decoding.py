@@ -9,12 +9,15 @@ import logging
 import os
 import stat
 import warnings
+from typing import Any, BinaryIO
 
 import numpy as np
+from numpy.typing import NDArray
 
+from pyimagesearch.arrays import Floats, Pixels, Size
 from pyimagesearch.files import path_bytes
 from pyimagesearch.pictures.formats import HEAD_SIZE, picture_format, plugin
-from pyimagesearch.pictures.input_spec import unit_float
+from pyimagesearch.pictures.input_spec import InputSpec, unit_float
 from pyimagesearch.pictures.pixels import load_rgb
 
 # Pillow remarks on odd but readable files; a picture is either read or refused, in one line.
@@ -28,7 +31,7 @@ _RAW = "a RAW file of a camera, of which only a thumbnail could be read: export 
 _SUBFILE_TYPE, _DNG_VERSION = 254, 50706  # tags of TIFF and of DNG
 
 
-def read_picture(path, size=None, truncated=False):
+def read_picture(path: str, size: Size | None = None, truncated: bool = False) -> Pixels:
     """Decode a picture file, whatever its suffix, to uint8 RGB, (h, w, 3).
 
     `size` is the (height, width) to which the caller is going to shrink it: a JPEG is then decoded
@@ -46,7 +49,7 @@ def read_picture(path, size=None, truncated=False):
         return decode(file, size, truncated)
 
 
-def open_picture(path):
+def open_picture(path: str) -> BinaryIO:
     """Open a regular file for reading; raise OSError with the reason alone otherwise."""
     path = path_bytes(path)
     try:
@@ -58,7 +61,7 @@ def open_picture(path):
     raise OSError(f"a {'folder' if stat.S_ISDIR(mode) else 'device or pipe'}, not a picture file")
 
 
-def decode(file, size=None, truncated=False):
+def decode(file: BinaryIO, size: Size | None = None, truncated: bool = False) -> Pixels:
     """Decode an open picture file; see `read_picture`."""
     head = file.read(HEAD_SIZE)
     if not head:
@@ -90,12 +93,12 @@ def decode(file, size=None, truncated=False):
     )
 
 
-def _is_raw(tags):
+def _is_raw(tags: Any) -> bool:
     """Whether the first image of a TIFF file is a camera's thumbnail of its RAW image."""
     return _DNG_VERSION in tags or bool(tags.get(_SUBFILE_TYPE, 0) & 1)
 
 
-def _reduce(image, size):
+def _reduce(image: Any, size: Size | None) -> bool:
     """Have a JPEG decoded at reduced scale; return whether an image is of an accepted size."""
     width, height = image.size
     if width * height > MAX_PIXELS and image.format in ("JPEG", "MPO"):
@@ -107,7 +110,7 @@ def _reduce(image, size):
     return 0 < image.width * image.height <= MAX_PIXELS
 
 
-def _is_one_scan(image):
+def _is_one_scan(image: Any) -> bool:
     """Whether a JPEG is decoded row by row; otherwise libjpeg holds all of it in memory."""
     header = bytes([0xFF, 0xDA, 0, 6 + 2 * image.layers, image.layers])
     # Pillow stops after the header of the first scan, but not of files of several pictures (MPO).
@@ -121,10 +124,13 @@ def _is_one_scan(image):
 class DecodedImages:
     """Images as an InputSpec takes them, kept as uint8, which most pictures are stored as."""
 
-    def __init__(self, max_bytes):
-        self._images, self._free = {}, max_bytes
+    def __init__(self, max_bytes: int) -> None:
+        self._images = {}
+        self._free = max_bytes
 
-    def copy(self, path, spec, image, digest=None):
+    def copy(
+        self, path: str, spec: InputSpec, image: Floats, digest: NDArray[np.uint64] | None = None
+    ) -> bool:
         """Copy the image of a path into `image`, float32, and its hash into `digest`, if given.
 
         Returns False where they are not kept.
@@ -137,7 +143,9 @@ class DecodedImages:
             digest[:] = kept_digest
         return True
 
-    def add(self, path, spec, image, digest=None):
+    def add(
+        self, path: str, spec: InputSpec, image: Floats, digest: NDArray[np.uint64] | None = None
+    ) -> None:
         """Keep an image if there is room, and if uint8 holds all of its values."""
         rounded = np.round(image * 255).astype(np.uint8)
         size = 0 if (path, spec) in self._images else rounded.nbytes

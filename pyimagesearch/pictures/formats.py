@@ -5,7 +5,9 @@ import ctypes
 import functools
 import os
 import re
+from collections.abc import Callable
 from importlib import import_module
+from typing import Any, BinaryIO
 
 HEAD_SIZE = 64
 """Number of first bytes of a file that `picture_format` needs."""
@@ -59,14 +61,14 @@ PNG_END_SIZE = 12  # bytes of the last chunk of a PNG
 _MARK_END = len(OWN_MARK) + 4 + PNG_END_SIZE  # a sheet ends in the mark, its checksum, the end
 
 
-def picture_format(head):
+def picture_format(head: bytes) -> str | None:
     """Return the picture format of a file that begins with the bytes `head`, or None."""
     match = _PATTERN.match(head)
     return match and match.lastgroup
 
 
 @functools.cache
-def plugin(name):
+def plugin(name: str) -> Callable[..., Any]:
     """Return the function that opens files of a format, which `Image.open` would call.
 
     The check of sizes by `Image.open` does not name the sides, and only warns of pictures up to
@@ -87,13 +89,13 @@ def plugin(name):
     return Image.OPEN[name][0]
 
 
-def _silence_libtiff(pillow):
+def _silence_libtiff(pillow: str) -> None:
     """Keep libtiff, the only library that prints, from doing so; Pillow raises its errors too."""
     with contextlib.suppress(OSError, AttributeError):  # linked statically on some systems
         ctypes.CDLL(pillow).TIFFSetErrorHandler(None)
 
 
-def is_own_output(file):
+def is_own_output(file: BinaryIO) -> bool:
     """Whether an open file is a PNG that this program wrote; leaves it at its start."""
     head = file.read(4096)
     size = file.seek(0, os.SEEK_END)

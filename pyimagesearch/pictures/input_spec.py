@@ -1,8 +1,11 @@
 """The images that an encoder takes, and how any picture becomes one."""
 
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
+
+from pyimagesearch.arrays import AnyArray, Floats, Pixels
 
 RESIZE_MODES = ("letterbox", "crop", "stretch")
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # of ITU-R BT.601, weights of R, G and B
@@ -23,7 +26,7 @@ class InputSpec:
     resize_mode: str = "letterbox"
     resampling: object | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         sides = self.height, self.width
         if not all(isinstance(n, int) and n > 0 for n in sides) or self.channels not in (1, 3):
             raise ValueError(
@@ -36,21 +39,21 @@ class InputSpec:
             )
 
     @property
-    def shape(self):
+    def shape(self) -> tuple[int, int, int]:
         """(height, width, channels)"""
         return self.height, self.width, self.channels
 
     @property
-    def decoded_size(self):
+    def decoded_size(self) -> tuple[int, int] | None:
         """The (height, width) that pictures may be decoded at, or None: at their own."""
         # A JPEG decoded at 1/2 differs by up to 0.13 from what a filter of Pillow makes of it.
         return None if self.resampling else (self.height, self.width)
 
-    def accepts(self, shape):
+    def accepts(self, shape: tuple[int, ...]) -> bool:
         """Whether images of this shape, (height, width, channels), need no resizing."""
         return shape == self.shape and self.resampling is None
 
-    def prepare(self, picture):
+    def prepare(self, picture: AnyArray) -> Floats:
         """Fit one picture, unsigned or float in [0, 1], (h, w, 1 or 3) RGB, to this input.
 
         Returns float32 in [0, 1], (height, width, channels).
@@ -65,20 +68,23 @@ class InputSpec:
         if self.resize_mode == "crop":
             picture = _middle(picture, self.height, self.width)
         picture = self._in_colour(picture)
-        height, width = self.height, self.width
+        height = self.height
+        width = self.width
         if self.resize_mode == "letterbox":
             h, w = picture.shape[:2]
             scale = min(height / h, width / w)
-            height, width = max(1, round(h * scale)), max(1, round(w * scale))
+            height = max(1, round(h * scale))
+            width = max(1, round(w * scale))
         picture = unit_float(_resize(picture, height, width))
         if (height, width) == self.shape[:2]:
             return picture.reshape(self.shape)
-        top, left = (self.height - height) // 2, (self.width - width) // 2
+        top = (self.height - height) // 2
+        left = (self.width - width) // 2
         canvas = np.zeros(self.shape, np.float32)
         canvas[top : top + height, left : left + width] = picture.reshape(height, width, -1)
         return canvas
 
-    def _in_colour(self, picture):
+    def _in_colour(self, picture: AnyArray) -> AnyArray:
         """Return a picture with the channels of this input, (h, w, channels)."""
         import cv2
 
@@ -88,7 +94,7 @@ class InputSpec:
         converted = cv2.cvtColor(np.ascontiguousarray(picture), code)
         return converted.reshape(*picture.shape[:2], self.channels)
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """Return all fields as plain values; the key of `resize_mode` is "fit"."""
         values = asdict(self)
         values["fit"] = values.pop("resize_mode")
@@ -98,7 +104,7 @@ class InputSpec:
         return values
 
     @classmethod
-    def from_dict(cls, values):
+    def from_dict(cls, values: Any) -> "InputSpec":
         """The inverse of `to_dict`; raises ValueError for anything else."""
         try:
             fields = {{"fit": "resize_mode"}.get(key, key): v for key, v in values.items()}
@@ -114,16 +120,17 @@ class InputSpec:
             ) from None
 
 
-def _middle(picture, height, width):
+def _middle(picture: AnyArray, height: int, width: int) -> AnyArray:
     """Return the largest centred part of a picture that has the proportions height : width."""
     h, w = picture.shape[:2]
     part_h = max(1, min(h, round(w * height / width)))
     part_w = max(1, min(w, round(h * width / height)))
-    top, left = (h - part_h) // 2, (w - part_w) // 2
+    top = (h - part_h) // 2
+    left = (w - part_w) // 2
     return picture[top : top + part_h, left : left + part_w]
 
 
-def _resize(picture, height, width):
+def _resize(picture: AnyArray, height: int, width: int) -> AnyArray:
     import cv2
 
     # INTER_AREA averages every source pixel, so that nothing aliases, but only where it shrinks
@@ -137,13 +144,13 @@ def _resize(picture, height, width):
     return picture
 
 
-def _to_8_bits(picture):
+def _to_8_bits(picture: AnyArray) -> Pixels:
     if picture.dtype == np.uint8:
         return picture
     return np.round(unit_float(picture) * 255).astype(np.uint8)
 
 
-def unit_float(images):
+def unit_float(images: AnyArray) -> Floats:
     """Return images as float32 in [0, 1]; unsigned integers are divided by their type's maximum."""
     if images.dtype.kind == "u":
         return np.multiply(images, 1 / np.iinfo(images.dtype).max, dtype=np.float32)

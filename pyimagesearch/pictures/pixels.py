@@ -5,8 +5,12 @@ import functools
 import io
 import logging
 import re
+from collections.abc import Sequence
+from typing import Any, BinaryIO
 
 import numpy as np
+
+from pyimagesearch.arrays import Floats, Pixels
 
 logger = logging.getLogger(__name__)
 
@@ -17,21 +21,22 @@ DEPTHS = (8, 12, 16)  # bits that integers of 16 and 32 bits usually use
 _BGR_ORDER = {"RGB": [2, 1, 0], "RGBA": [2, 1, 0, 3], "LA": [0, 3]}
 
 
-def integer_range(values, bits, signed, depths):
+def integer_range(values: Any, bits: int, signed: bool, depths: Sequence[int]) -> tuple[int, int]:
     """Return the range of integers of which only the type is known, as (first, last).
 
     `bits` and `signed` describe the type; `depths` are the numbers of bits to choose from,
     ascending: the smallest that holds all values is chosen, or else the type's own. Values below 0
     are taken as centred on 0: the range of 12 bits is then -2048 to 2047.
     """
-    low, high = int(values.min()), int(values.max())
+    low = int(values.min())
+    high = int(values.max())
     own = bits if low < 0 else bits - signed
     needed = max(-low, high + 1) * 2 if low < 0 else high + 1
     depth = min(own, next((depth for depth in depths if needed <= 2**depth), own))
     return (-(2 ** (depth - 1)), 2 ** (depth - 1) - 1) if low < 0 else (0, 2**depth - 1)
 
 
-def scaled(values, first, last):
+def scaled(values: Any, first: int, last: int) -> Floats:
     """Map integers from `first` to `last` to float32 in [0, 1]."""
     scale = 1 / (last - first)
     images = np.multiply(values, scale, dtype=np.float32)
@@ -40,7 +45,7 @@ def scaled(values, first, last):
     return np.clip(images, 0, 1, out=images)
 
 
-def load_rgb(image, file):
+def load_rgb(image: Any, file: BinaryIO) -> Pixels:
     """Decode an opened image to uint8 RGB, (h, w, 3)."""
     from PIL import Image, ImageOps
 
@@ -60,18 +65,18 @@ def load_rgb(image, file):
     return np.array(_to_rgb(image))
 
 
-def _is_deep(file):
+def _is_deep(file: BinaryIO) -> bool:
     """Whether a JPEG 2000 file has more than 8 bits a channel (ISO 15444-1, A.5.1: SIZ)."""
     file.seek(0)
     depth = re.search(rb"\xff\x4f\xff\x51.{38}(.)", file.read(1 << 16), re.DOTALL)
     return depth is None or depth[1][0] & 0x7F >= 8
 
 
-def _is_signed(image):
+def _is_signed(image: Any) -> bool:
     return image.format == "TIFF" and image.tag_v2.get(_SAMPLE_FORMAT, (1,))[0] == 2
 
 
-def _restore_depth(image, file):
+def _restore_depth(image: Any, file: BinaryIO) -> None:
     """Replace colours of 16 bits that use the lower ones only by all that the file has of them."""
     import cv2
     from PIL import Image
@@ -86,9 +91,10 @@ def _restore_depth(image, file):
     image.paste(Image.fromarray(_to_8_bits(scaled(deep, *_range(colours, image, file, 16)))))
 
 
-def _grey_to_8_bits(image, file):
+def _grey_to_8_bits(image: Any, file: BinaryIO) -> Pixels:
     """Return a grey image of integers of more than 8 bits, or of floats in [0, 1], as uint8."""
-    values, tags = np.asarray(image), image.tag_v2 if image.format == "TIFF" else {}
+    values = np.asarray(image)
+    tags = image.tag_v2 if image.format == "TIFF" else {}
     if values.dtype.kind == "f":
         # Written so that NaN fails too.
         if not (values.min() >= 0 and values.max() <= 1):
@@ -104,7 +110,7 @@ def _grey_to_8_bits(image, file):
     return _to_8_bits(1 - values if tags.get(_PHOTOMETRIC) == 0 else values)
 
 
-def _range(values, image, file, bits):
+def _range(values: Any, image: Any, file: BinaryIO, bits: int) -> tuple[int, int]:
     """Return the range of samples, (first, last): the one that the file states, or the likely one.
 
     16 bits often hold 12 of a camera or a scanner, and 32 bits fewer still.
@@ -123,18 +129,18 @@ def _range(values, image, file, bits):
 
 
 @functools.cache
-def _warn_assumed(bits, depth, first):
+def _warn_assumed(bits: int, depth: int, first: int) -> None:
     logger.warning(
         f"pictures of {bits}-bit samples of which none needs more than {depth} bits are read as "
         f"{depth}-bit: {first:,} is black and {first + 2**depth - 1:,} white"
     )
 
 
-def _to_8_bits(values):
+def _to_8_bits(values: Any) -> Pixels:
     return (values * np.float32(255) + np.float32(0.5)).astype(np.uint8)
 
 
-def _to_rgb(image):
+def _to_rgb(image: Any) -> Any:
     """Return an image of 8 bits a channel as sRGB, with transparency laid on white."""
     from PIL import Image
 
@@ -150,7 +156,7 @@ def _to_rgb(image):
 
 
 @functools.lru_cache(8)
-def _srgb_transform(profile):
+def _srgb_transform(profile: bytes | None) -> tuple[str | None, Any]:
     """Return the mode and the function that convert colours of an ICC profile to sRGB.
 
     Both are None where there is nothing to convert, and for a damaged profile.

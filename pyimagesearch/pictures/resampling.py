@@ -4,6 +4,8 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from pyimagesearch.arrays import Pixels
+
 FILTERS = ("nearest", "lanczos", "bilinear", "bicubic", "box", "hamming")
 """Filters of Pillow, each at the position of its number in `PIL.Image.Resampling`."""
 ROUNDINGS = ("transformers", "torchvision")
@@ -23,7 +25,7 @@ class Resampling:
     size: tuple
     rounding: str = "transformers"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "size", tuple(self.size))
         valid = len(self.size) in (1, 2) and all(type(n) is int and n > 0 for n in self.size)
         if self.filter not in FILTERS or self.rounding not in ROUNDINGS or not valid:
@@ -32,11 +34,12 @@ class Resampling:
                 f"integers, and rounding as {' or '.join(ROUNDINGS)}, received {asdict(self)}"
             )
 
-    def apply(self, picture, height, width):
+    def apply(self, picture: Pixels, height: int, width: int) -> Pixels:
         """Return a uint8 picture, (h, w, c), as uint8 (height, width, c)."""
         from PIL import Image
 
-        (h, w), (new_h, new_w) = picture.shape[:2], self._resized(*picture.shape[:2])
+        h, w = picture.shape[:2]
+        new_h, new_w = self._resized(*picture.shape[:2])
         top, bottom, above = _visible(new_h, height, self.rounding)
         left, right, before = _visible(new_w, width, self.rounding)
         image = Image.fromarray(picture[..., 0] if picture.shape[2] == 1 else picture)
@@ -53,17 +56,18 @@ class Resampling:
         inside[:] = part.reshape(inside.shape)
         return canvas
 
-    def _resized(self, height, width):
+    def _resized(self, height: int, width: int) -> tuple[int, ...]:
         """Return the (height, width) of a whole picture after resizing."""
         if len(self.size) == 2:
             return self.size
-        [edge], short = self.size, min(height, width)
+        [edge] = self.size
+        short = min(height, width)
         return tuple(
             edge if side == short else int(edge * side / short) for side in (height, width)
         )
 
 
-def _visible(length, target, rounding):
+def _visible(length: int, target: int, rounding: str) -> tuple[int, int, int]:
     """Return the first and last position of the crop along a side, and the black before it.
 
     `length` is that of the resized picture and `target` that of the crop, in pixels.

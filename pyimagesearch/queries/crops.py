@@ -186,6 +186,7 @@ class Look:
         view = view_of(query)
         query = viewed(query, view if self.crop is None else view.cropped(self.crop), spec)
         if self.any_orientation:
+            assert query.picture is not None
             picture = query.picture(spec.decoded_size)
             inputs = [spec.prepare(oriented(picture, number)) for number in ORIENTATIONS]
             query.orientations = np.stack(inputs)

@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -84,10 +85,10 @@ def judge_groups(
     prefix = None if prefer is None else preferred_prefix(pictures, prefer)
     if max_distance is None:
         max_distance = default_distance(index.codes, metric)
-    groups = find_duplicates(index.codes, metric, max_distance)
-    logger.info(f"{len(groups):,} groups of images within {metric} distance {max_distance:.4g}")
+    found = find_duplicates(index.codes, metric, max_distance)
+    logger.info(f"{len(found):,} groups of images within {metric} distance {max_distance:.4g}")
     judge = GroupJudge(index, pictures, metric, max_distance, prefix)
-    groups = [judge.members(group) for group in groups]
+    groups = [judge.members(group) for group in found]
     if groups:
         logger.info(
             f"to keep of each group: {RULE if prefer is None else f'one in {prefer}; {RULE}'}"
@@ -203,7 +204,7 @@ def report_groups(
 
     The lines of the form "paths" are those of the files that could be removed.
     """
-    lines_of = {
+    lines_of: dict[str, Callable[[int, list[Member]], Iterable[Any]]] = {
         "text": group_lines,
         "json": json_lines,
         "paths": partial(removable_paths, pictures),
@@ -244,7 +245,8 @@ def removable_paths(pictures: Pictures, number: int, members: list[Member]) -> l
 
 def duplicates_sheet(groups: list[list[Member]], pictures: Pictures) -> Picture:
     """Draw groups, lists of Members, as uint8 BGR; see `groups_sheet`."""
-    drawn, titles = [], []
+    drawn = []
+    titles = []
     for number, members in enumerate(groups):
         captions = [
             [member.id, f"{member.status} {member.size}", f"distance {member.distance:.4g}"]

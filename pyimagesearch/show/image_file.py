@@ -7,13 +7,14 @@ from pathlib import Path
 
 import cv2
 
+from pyimagesearch.arrays import Pixels
 from pyimagesearch.files import atomic_write
 from pyimagesearch.pictures.formats import OWN_MARK, PNG_END_SIZE
 
 _MARK = struct.pack(">I", len(OWN_MARK) - 4) + OWN_MARK + struct.pack(">I", zlib.crc32(OWN_MARK))
 
 
-def write_image(path, image):
+def write_image(path: str | Path, image: Pixels) -> None:
     """Write a uint8 BGR picture; the suffix of `path` chooses the format."""
     suffix = Path(path).suffix.lower()
     try:
@@ -31,7 +32,7 @@ def write_image(path, image):
         temporary.write_bytes(data)
 
 
-def is_written_here(path):
+def is_written_here(path: str) -> bool:
     """Whether the file `path` is a PNG that `write_image` wrote."""
     with open(path, "rb") as file:
         size = file.seek(0, os.SEEK_END)

@@ -1,20 +1,27 @@
 """Sheets of pictures: tiles, captions, montages of results, groups, reconstructions."""
 
 import math
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
+from pyimagesearch.arrays import AnyArray, Bools, Colour, Picture, Pixels
 from pyimagesearch.files import printable
 from pyimagesearch.show.sizes import PHOTO_SIDE, READABLE
 
-FONT, FONT_SCALE, SMALL = cv2.FONT_HERSHEY_SIMPLEX, 0.45, 0.36
-RED, WHITE, GREY, BLACK = (0, 0, 255), (255, 255, 255), (90, 90, 90), (0, 0, 0)  # BGR
+FONT = cv2.FONT_HERSHEY_SIMPLEX
+FONT_SCALE = 0.45
+SMALL = 0.36
+RED = (0, 0, 255)  # BGR, as all colours
+WHITE = (255, 255, 255)
+GREY = (90, 90, 90)
+BLACK = (0, 0, 0)
 LINE = 20  # pixels from one line of a text to the next
 
 
-def to_bgr(picture):
+def to_bgr(picture: Picture) -> Pixels:
     """Return an image, uint8 or float in [0, 1], (h, w, 1 or 3) RGB, as uint8 BGR for OpenCV."""
     if picture.dtype != np.uint8:
         picture = np.round(np.clip(picture, 0, 1) * 255).astype(np.uint8)
@@ -22,21 +29,21 @@ def to_bgr(picture):
     return cv2.cvtColor(picture, code)
 
 
-def reconstruction_sheet(originals, decoded):
+def reconstruction_sheet(originals: AnyArray, decoded: AnyArray) -> Pixels:
     """Stack original | reconstruction pairs; both are float in [0, 1], (n, h, w, c)."""
     return np.vstack(
         [np.hstack([to_bgr(a), to_bgr(b)]) for a, b in zip(originals, decoded, strict=True)]
     )
 
 
-def tile_side(picture):
+def tile_side(picture: Picture) -> int:
     """Return the side, in pixels, at which to show pictures like this one in a montage."""
     side = max(picture.shape[:2])
     # Thumbnails of digits are doubled: at their own 28 pixels a wrong result is hard to see.
     return 2 * side if side <= 64 else PHOTO_SIDE
 
 
-def tile(picture, side, colour=None):
+def tile(picture: Picture | None, side: int, colour: Colour | None = None) -> Pixels:
     """Fit a picture into a square of `side` pixels, on black, with a border of `colour` if given.
 
     None, a picture that cannot be read any more, is shown as a crossed-out square.
@@ -52,7 +59,8 @@ def tile(picture, side, colour=None):
         # Whole pixels show what the encoder saw; photographs are averaged down.
         method = cv2.INTER_NEAREST if scale > 1 else cv2.INTER_AREA
         image = cv2.resize(image, size, interpolation=method)
-        top, left = (side - image.shape[0]) // 2, (side - image.shape[1]) // 2
+        top = (side - image.shape[0]) // 2
+        left = (side - image.shape[1]) // 2
         square[top : top + image.shape[0], left : left + image.shape[1]] = image
     if colour is not None:
         cv2.rectangle(square, (0, 0), (side - 1, side - 1), colour, thickness=max(2, side // 28))
@@ -67,18 +75,18 @@ class Grid:
     width: int
     height: int
 
-    def corner(self, place):
+    def corner(self, place: int) -> tuple[int, int]:
         """Return the left and the upper edge of tile number `place`, in pixels."""
         row, column = divmod(place, self.columns)
         return column * self.width, row * self.height
 
-    def place_at(self, x, y):
+    def place_at(self, x: int, y: int) -> int | None:
         """Return the number of the tile at a pixel, or None outside the columns or above them."""
         if not (0 <= x < self.columns * self.width and y >= 0):
             return None
         return y // self.height * self.columns + x // self.width
 
-    def draw(self, tiles, rows=None):
+    def draw(self, tiles: Iterable[Pixels], rows: int | None = None) -> Pixels:
         """Return the tiles, uint8 BGR, as one picture of `rows`, black where there are none."""
         rows = -(-len(tiles) // self.columns) if rows is None else rows
         sheet = np.zeros((rows * self.height, self.columns * self.width, 3), np.uint8)
@@ -88,7 +96,7 @@ class Grid:
         return sheet
 
 
-def text_picture(text, side=PHOTO_SIDE):
+def text_picture(text: str, side: int = PHOTO_SIDE) -> Pixels:
     """Draw a text in black on a white square, uint8 (side, side, 3), in as many lines as fit."""
     picture = np.full((side, side, 3), 255, np.uint8)
     lines = [""]
@@ -102,17 +110,17 @@ def text_picture(text, side=PHOTO_SIDE):
     top = (side - LINE * len(lines)) // 2
     for i, line in enumerate(lines):
         origin = max(6, (side - _text_width(line, FONT_SCALE)) // 2), top + LINE * i + LINE * 3 // 4
-        draw_text(picture, line, origin, FONT_SCALE, BLACK)
+        draw_text(picture, line, origin, FONT_SCALE, colour=BLACK)
     return picture
 
 
-def montage(tiles, columns):
+def montage(tiles: Sequence[Pixels], columns: int) -> Pixels:
     """Lay tiles of one size out in rows of `columns`, black where there are none left."""
     height, width = tiles[0].shape[:2]
     return Grid(columns, width, height).draw(tiles)
 
 
-def with_caption(image, lines):
+def with_caption(image: Pixels, lines: Sequence[str]) -> Pixels:
     """Put lines of text under an image, which is widened with black where a line needs it."""
     width = max(image.shape[1], *(_text_width(line, FONT_SCALE) + 16 for line in lines))
     sheet = np.zeros((image.shape[0] + 22 * len(lines) + 6, width, 3), np.uint8)
@@ -124,7 +132,15 @@ def with_caption(image, lines):
     return sheet
 
 
-def draw_text(image, text, origin, scale, colour=WHITE, thickness=1):
+def draw_text(
+    image: Pixels,
+    text: str,
+    origin: tuple[int, int],
+    scale: float,
+    *,
+    colour: Colour = WHITE,
+    thickness: int = 1,
+) -> None:
     """Draw a line of text, with control characters and bytes that are not UTF-8 escaped.
 
     OpenCV ends the process over bytes that are not UTF-8.
@@ -132,11 +148,11 @@ def draw_text(image, text, origin, scale, colour=WHITE, thickness=1):
     cv2.putText(image, printable(text), origin, FONT, scale, colour, thickness, cv2.LINE_AA)
 
 
-def _text_width(text, scale):
+def _text_width(text: str, scale: float) -> int:
     return cv2.getTextSize(printable(text), FONT, scale, 1)[0][0]
 
 
-def labelled(image, lines):
+def labelled(image: Pixels, lines: Sequence[str]) -> Pixels:
     """Put lines of text under a tile, each shortened in its middle to the tile's width."""
     sheet = np.zeros((image.shape[0] + 15 * len(lines) + 6, *image.shape[1:]), np.uint8)
     sheet[: image.shape[0]] = image
@@ -146,23 +162,31 @@ def labelled(image, lines):
     return sheet
 
 
-def shorten(text, width, scale=SMALL):
+def shorten(text: str, width: int, scale: float = SMALL) -> str:
     """Cut the middle out of a text that would be drawn wider than `width` pixels."""
     text = printable(text)
-    short, kept = text, len(text)
+    short = text
+    kept = len(text)
     while kept and _text_width(short, scale) > width:
         kept -= 1
         short = text[: kept // 2] + "..." + text[len(text) - (kept - kept // 2) :]
     return short
 
 
-def query_sheet(title, picture):
+def query_sheet(title: str, picture: Picture | None) -> Pixels:
     """Draw a query's picture, or None, over its title."""
     side = 140 if picture is None else max(140, tile_side(picture))
     return with_caption(tile(picture, side), [title])
 
 
-def results_sheet(pictures, wrong, side, captions, summary):
+def results_sheet(
+    pictures: Sequence[Picture | None],
+    wrong: Bools | None,
+    side: int,
+    captions: Sequence[Sequence[str]] | None,
+    *,
+    summary: str,
+) -> Pixels:
     """Draw the pictures of results as a montage of tiles of `side` pixels over a line of summary.
 
     `wrong`, bool or None, marks the ones that get a red border. `captions`, lines of text for each
@@ -177,7 +201,14 @@ def results_sheet(pictures, wrong, side, captions, summary):
     return with_caption(montage(tiles, math.ceil(math.sqrt(len(tiles)))), [summary])
 
 
-def groups_sheet(groups, titles, picture_of, rows=20, columns=10):
+def groups_sheet(
+    groups: Sequence[tuple[Sequence[str], Sequence[Sequence[str]]]],
+    titles: Sequence[str],
+    picture_of: Callable[[str], Picture | None],
+    rows: int = 20,
+    *,
+    columns: int = 10,
+) -> Pixels:
     """Draw groups of pictures, a group a row under its title.
 
     `groups` are pairs of ids of the index and captions, lists of lines of text for at least the
@@ -198,7 +229,12 @@ def groups_sheet(groups, titles, picture_of, rows=20, columns=10):
     return np.vstack(_padded(strips))
 
 
-def _group_strip(ids, captions, picture_of, columns):
+def _group_strip(
+    ids: Sequence[str],
+    captions: Sequence[Sequence[str]],
+    picture_of: Callable[[str], Picture | None],
+    columns: int,
+) -> Pixels:
     """Draw the first members of a group side by side, and the number of the others."""
     more = len(ids) - columns
     pictures = [picture_of(id) for id in ids[:columns]]
@@ -214,11 +250,11 @@ def _group_strip(ids, captions, picture_of, columns):
     return np.hstack(tiles) if tiles else np.zeros((0, 1, 3), np.uint8)
 
 
-def _line(text):
+def _line(text: str) -> Pixels:
     return with_caption(np.zeros((0, 1, 3), np.uint8), [text])
 
 
-def _padded(images):
+def _padded(images: Sequence[Pixels]) -> list[Pixels]:
     """Widen images with black on the right to the width of the widest."""
     width = max(image.shape[1] for image in images)
     return [np.pad(image, ((0, 0), (0, width - image.shape[1]), (0, 0))) for image in images]

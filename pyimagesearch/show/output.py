@@ -3,7 +3,9 @@
 import logging
 import os
 import re
+from collections.abc import Sequence
 
+from pyimagesearch.arrays import Pixels
 from pyimagesearch.show.image_file import is_written_here, write_image
 from pyimagesearch.show.windows import has_display, show_windows
 
@@ -19,14 +21,16 @@ class Output:
     `results.png`, or for its query n to `results_<n>.png`.
     """
 
-    def __init__(self, folder, titles):
+    def __init__(self, folder: str | None, titles: Sequence[str]) -> None:
         """Use windows where `folder` is None and there is a display."""
         if folder is None and not has_display():
             folder = FOLDER
             logger.info(f"no display: writing pictures to {folder}/")
-        self.folder, self._titles, self._written = folder, titles, set()
+        self.folder = folder
+        self._titles = titles
+        self._written: set[str] = set()
 
-    def show(self, sheets, number=None):
+    def show(self, sheets: dict[str, Pixels], number: int | None = None) -> bool:
         """Show sheets, uint8 BGR by title; return False when the user wants to stop."""
         if self.folder is None:
             return show_windows(sheets)
@@ -38,7 +42,7 @@ class Output:
             logger.info(f"wrote {path}")
         return True
 
-    def remove_stale(self):
+    def remove_stale(self) -> None:
         """Delete the sheets that an earlier run wrote to the folder and this one did not replace.
 
         A file of such a name that was not written by `write_image` is kept.

@@ -4,12 +4,16 @@ import base64
 import contextlib
 import html
 import logging
+from typing import Any
 
 import cv2
+import numpy as np
 
+from pyimagesearch.arrays import Picture, Pixels
 from pyimagesearch.files import atomic_write, printable
 from pyimagesearch.queries.query import Answer
 from pyimagesearch.show.montage import to_bgr
+from pyimagesearch.show.reporter import Reporter
 from pyimagesearch.show.sizes import PHOTO_SIDE, SHOWN
 
 logger = logging.getLogger(__name__)
@@ -50,17 +54,18 @@ class HtmlPage(contextlib.AbstractContextManager):
     Thumbnails are inside the page; results with another label than the query have a red border.
     """
 
-    def __init__(self, path, reporter):
-        self.path, self.reporter = path, reporter
+    def __init__(self, path: str, reporter: Reporter) -> None:
+        self.path = path
+        self.reporter = reporter
 
-    def __enter__(self):
+    def __enter__(self) -> "HtmlPage":
         self._stack = contextlib.ExitStack()
         temporary = self._stack.enter_context(atomic_write(self.path))
         self._file = self._stack.enter_context(open(temporary, "w", encoding="utf-8"))
         self._file.write(HEAD)
         return self
 
-    def __exit__(self, *error):
+    def __exit__(self, *error: Any) -> None:
         self._stack.__exit__(*error)
         if error[0] is None:
             logger.info(f"wrote {self.path}")
@@ -91,30 +96,37 @@ class HtmlPage(contextlib.AbstractContextManager):
         return True
 
 
-def escaped(text):
+def escaped(text: object) -> str:
     """Return text for HTML, with control characters and bytes that are not UTF-8 escaped."""
     return html.escape(printable(str(text)))
 
 
-def _figure(picture, id, caption):
+def _figure(picture: Picture | None, id: str, caption: str) -> str:
     return (
         f'<figure title="{escaped(id)}">{_picture(picture, id)}'
         f"<figcaption>{caption}</figcaption></figure>"
     )
 
 
-def _picture(picture, id):
+def _picture(picture: Picture | None, id: str) -> str:
     """Return an <img> with the picture inside, or a note where it cannot be read."""
     if picture is None:
         return '<div class="lost">cannot be read</div>'
     image = to_bgr(picture)
     longest = max(image.shape[:2])
+    alt = escaped(id)
+    if longest <= SMALL:
+        data = _encoded(image, ".png")
+        return f'<img class="small" alt="{alt}" src="data:image/png;base64,{data}">'
     if longest > 2 * PHOTO_SIDE:
         scale = 2 * PHOTO_SIDE / longest
         size = [max(1, round(length * scale)) for length in image.shape[1::-1]]
-        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-    small = longest <= SMALL
-    suffix, parameters = (".png", []) if small else (".jpg", [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
-    data = base64.b64encode(cv2.imencode(suffix, image, parameters)[1]).decode()
-    kind, style = ("png", ' class="small"') if small else ("jpeg", "")
-    return f'<img{style} alt="{escaped(id)}" src="data:image/{kind};base64,{data}">'
+        image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+    data = _encoded(image, ".jpg", cv2.IMWRITE_JPEG_QUALITY, QUALITY)
+    return f'<img alt="{alt}" src="data:image/jpeg;base64,{data}">'
+
+
+def _encoded(image: Pixels, suffix: str, *parameters: int) -> str:
+    """Return a picture, uint8 BGR, in a format of OpenCV as Base64."""
+    _, data = cv2.imencode(suffix, image, parameters)
+    return base64.b64encode(data.tobytes()).decode()

@@ -1,19 +1,24 @@
 """Plots of losses, precision and inertia, by matplotlib."""
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 from matplotlib import style
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from pyimagesearch.arrays import History
+from pyimagesearch.engines.kmeans import Elbow
 from pyimagesearch.files import atomic_write
 
 
-def _mark(path):
+def _mark(path: str | Path) -> dict[str, str] | None:
     """Return the metadata by which a folder of pictures leaves out the plots in it."""
     return {"Software": "pyimagesearch"} if str(path).lower().endswith(".png") else None
 
 
-def plot_elbow(path, elbow):
+def plot_elbow(path: str, elbow: Elbow) -> None:
     """Plot the inertia for each number of clusters, the chosen one marked, to the file `path`."""
     with style.context("ggplot"):
         figure = Figure()
@@ -31,7 +36,7 @@ def plot_elbow(path, elbow):
             figure.savefig(temporary, metadata=_mark(path))
 
 
-def plot_training(path, history, baselines):
+def plot_training(path: str, history: History, baselines: dict[str, float]) -> None:
     """Plot the losses of each epoch to the file `path` and, if measured, the P@10 beside them.
 
     `history` is a list of {"phase", "epoch", "loss", "val_loss"}, perhaps with "P@10". The losses
@@ -52,20 +57,21 @@ def plot_training(path, history, baselines):
             figure.savefig(temporary, metadata=_mark(path))
 
 
-def _plot_losses(axes, history):
+def _plot_losses(axes: Any, history: History) -> None:
     phases = list(dict.fromkeys(row["phase"] for row in history))
     for number, phase in enumerate(phases):
         epochs = [i for i, row in enumerate(history, 1) if row["phase"] == phase]
         prefix = f"{phase}: " if len(phases) > 1 else ""
         for name, label, line in (("loss", "train_loss", ":"), ("val_loss", "val_loss", "-")):
-            values, colour = [history[i - 1][name] for i in epochs], f"C{number}"
+            values = [history[i - 1][name] for i in epochs]
+            colour = f"C{number}"
             axes.plot(epochs, values, line, color=colour, label=prefix + label, marker=".")
     axes.set(title="Training loss", xlabel="Epoch", ylabel="Loss (mean squared error)")
     if len(phases) > 1:
         axes.set(ylabel="Loss of each phase", yscale="log")
 
 
-def _plot_precision(axes, history, baselines):
+def _plot_precision(axes: Any, history: History, baselines: dict[str, float]) -> None:
     values = [row["P@10"] for row in history]
     axes.plot(range(1, len(values) + 1), values, label="codes", marker=".")
     for number, (name, value) in enumerate(baselines.items(), 1):

@@ -4,11 +4,14 @@ import contextlib
 import importlib.util
 import os
 import sys
+from typing import Any
 
 import cv2
 
+from pyimagesearch.arrays import Pixels
 from pyimagesearch.queries.query import Answer
 from pyimagesearch.show.montage import RED, WHITE, Grid, tile
+from pyimagesearch.show.reporter import Reporter
 from pyimagesearch.show.sizes import PHOTO_SIDE
 
 TILE_CELLS = 16  # columns of the terminal for a tile, enough for a digit drawn in half blocks
@@ -24,7 +27,7 @@ class Preview(contextlib.AbstractContextManager):
     ValueError where standard output is not a terminal.
     """
 
-    def __init__(self, reporter):
+    def __init__(self, reporter: Reporter) -> None:
         if not sys.stdout or not sys.stdout.isatty():
             raise ValueError(
                 "--preview draws inside a terminal, but standard output is not one: use --output "
@@ -38,9 +41,10 @@ class Preview(contextlib.AbstractContextManager):
             )
         from rich.console import Console
 
-        self.reporter, self._console = reporter, Console(color_system="truecolor")
+        self.reporter = reporter
+        self._console = Console(color_system="truecolor")
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: Any) -> None:
         pass
 
     def show(self, answer: Answer, number: int) -> bool:
@@ -56,7 +60,7 @@ class Preview(contextlib.AbstractContextManager):
         return True
 
 
-def preview_sheet(reporter, answer, columns):
+def preview_sheet(reporter: Reporter, answer: Answer, columns: int) -> Pixels:
     """Return ROWS rows of `columns` tiles, uint8 BGR, or fewer rows for fewer results."""
     wrong = answer.wrong
     [first, *_] = [*reporter.query_pictures(answer.query), None]

@@ -1,20 +1,29 @@
 """Projections of all codes to two dimensions, with queries and their results marked."""
 
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
 import cv2
 import numpy as np
 
+from pyimagesearch.arrays import AnyArray, Floats, Pixels, Rows
 from pyimagesearch.decomposition.pca import principal_components
+from pyimagesearch.engines.engine import Engine
 from pyimagesearch.engines.kmeans import clusters_of
 from pyimagesearch.files import printable
+from pyimagesearch.indexes.contract import LoadedIndex
 from pyimagesearch.metric import get_metric
+from pyimagesearch.queries.query import Answer
 from pyimagesearch.show.montage import with_caption
 
 MAX_POINTS = {"pca": 200_000, "tsne": 5_000, "umap": 20_000}  # the latter two take minutes
 COLOURS = 20  # distinguishable ones
 LONGEST_NAME = 14  # characters of a group's name in the legend
 NO_LABEL = "(no label)"
-WIDTH, HEIGHT = 1100, 850  # pixels
-BLACK, RED = (0, 0, 0), (0, 0, 255)  # BGR
+WIDTH = 1100  # pixels
+HEIGHT = 850
+BLACK = (0, 0, 0)  # BGR
+RED = (0, 0, 255)
 
 
 class Projection:
@@ -23,7 +32,16 @@ class Projection:
     Codes near each other become points near each other, as far as two dimensions allow.
     """
 
-    def __init__(self, codes, queries, results, groups=None, metric="euclidean", method="pca"):
+    def __init__(
+        self,
+        codes: Floats,
+        queries: Floats,
+        results: Sequence[Rows],
+        groups: Sequence[str] | None = None,
+        *,
+        metric: str = "euclidean",
+        method: str = "pca",
+    ) -> None:
         """Project float32 `codes` (n, d), a random sample of many, and `queries` (q, d).
 
         `results` are int64 arrays, the rows of `codes` found for each query, which are always
@@ -38,9 +56,10 @@ class Projection:
         points = PROJECTIONS[method](get_metric(metric).points(points))
         names = None if groups is None else [groups[row] for row in self.rows]
         self._image, pixels = _scatter(points[: len(self.rows)], names, points)
-        self._points, self._queries = pixels[: len(self.rows)], pixels[len(self.rows) :]
+        self._points = pixels[: len(self.rows)]
+        self._queries = pixels[len(self.rows) :]
 
-    def sheet(self, number, title):
+    def sheet(self, number: int, title: str) -> Pixels:
         """Return the map, uint8 BGR, with query `number` as a star and its results as rings."""
         image = self._image.copy()
         for place in np.searchsorted(self.rows, self.results[number]):
@@ -51,7 +70,14 @@ class Projection:
         return with_caption(image, [f"star: {title}; rings: its results"])
 
 
-def project_index(answers, loaded, engine, name_of, method):
+def project_index(
+    answers: Sequence[Answer],
+    loaded: LoadedIndex,
+    engine: Engine,
+    name_of: Callable[[int], Any],
+    *,
+    method: str,
+) -> Projection:
     """Return the Projection of a LoadedIndex, coloured by label or, without labels, by cluster.
 
     `answers` is a list of Answers of the index, `engine` that of the index, with the rows of what
@@ -66,16 +92,16 @@ def project_index(answers, loaded, engine, name_of, method):
     queries = np.stack([answer.query.code for answer in answers])
     rows = [loaded.rows_of(answer.hits.ids) for answer in answers]
     results = [np.array(list(places.values()), np.int64) for places in rows]
-    return Projection(loaded.codes, queries, results, groups, loaded.metric, method)
+    return Projection(loaded.codes, queries, results, groups, metric=loaded.metric, method=method)
 
 
-def first_two_components(points):
+def first_two_components(points: Floats) -> Floats:
     """Project float32 points (n, d) on their first two principal components, (n, 2)."""
     flat = principal_components(points, 2).project(points)
     return np.pad(flat, ((0, 0), (0, 2 - flat.shape[1])))
 
 
-def tsne(points):
+def tsne(points: Floats) -> Floats:
     """Lay out points by t-SNE (van der Maaten and Hinton, 2008); needs scikit-learn."""
     try:
         from sklearn.manifold import TSNE
@@ -85,7 +111,7 @@ def tsne(points):
     return TSNE(perplexity=perplexity, random_state=0).fit_transform(points)
 
 
-def umap(points):
+def umap(points: Floats) -> Floats:
     """Lay out points by UMAP (McInnes et al., 2018); needs umap-learn."""
     try:
         from umap import UMAP
@@ -97,7 +123,9 @@ def umap(points):
 PROJECTIONS = {"pca": first_two_components, "tsne": tsne, "umap": umap}
 
 
-def _scatter(points, names, framed):
+def _scatter(
+    points: Floats, names: Sequence[str] | None, framed: Floats
+) -> tuple[Pixels, AnyArray]:
     """Draw points; return the image, uint8 BGR, and where the `framed` points are in it, int."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -105,11 +133,14 @@ def _scatter(points, names, framed):
     figure = Figure(figsize=(WIDTH / 100, HEIGHT / 100), dpi=100)
     axes = figure.add_axes((0.01, 0.01, 0.84 if names else 0.98, 0.98))
     axes.set(xticks=[], yticks=[])
-    low, high = framed.min(axis=0), framed.max(axis=0)
+    low = framed.min(axis=0)
+    high = framed.max(axis=0)
     margin = 0.03 * (high - low) + 1e-6
     axes.set(xlim=(low[0] - margin[0], high[0] + margin[0]))
     axes.set(ylim=(low[1] - margin[1], high[1] + margin[1]))
-    colours, handles, texts = np.empty((len(points), 3)), [], []
+    colours = np.empty((len(points), 3))
+    handles = []
+    texts = []
     for name, colour, chosen in _groups(names, len(points)):
         colours[chosen] = colour
         handles.append(axes.scatter([], [], 40, color=[colour]))
@@ -132,7 +163,7 @@ def _scatter(points, names, framed):
     return image, np.round(pixels).astype(int)
 
 
-def _legend_text(name):
+def _legend_text(name: str | None) -> str:
     """Return the name of a group as short text without control characters or formulas."""
     text = printable(name or "")
     if len(text) > LONGEST_NAME:
@@ -140,7 +171,7 @@ def _legend_text(name):
     return text.replace("$", r"\$")
 
 
-def _groups(names, count):
+def _groups(names: Sequence[str] | None, count: int) -> Iterator[tuple[str | None, Any, Rows]]:
     """Yield the name, colour and places of each group; the smallest of many become one."""
     from matplotlib import colormaps
 

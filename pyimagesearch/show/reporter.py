@@ -128,7 +128,7 @@ class Reporter:
         wrong = answer.wrong
         if right is None or wrong is None:
             return 0, 0
-        return np.count_nonzero(right), np.count_nonzero(right | wrong)
+        return int(np.count_nonzero(right)), int(np.count_nonzero(right | wrong))
 
     def query_picture(self, query: Query, size: Size | None = None) -> Picture | None:
         """Return a query's picture for showing it at `size`, or None with a warning."""

@@ -1,8 +1,12 @@
 """Sheets of queries and results: the pictures of the windows and files."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from pyimagesearch.queries.query import Answer, Picture
+from pyimagesearch.arrays import Pixels
+from pyimagesearch.indexes.contract import Hits
+from pyimagesearch.queries.query import Answer, Picture, Query
 from pyimagesearch.show.montage import (
     RED,
     WHITE,
@@ -30,41 +34,46 @@ def draw_sheets(reporter: Reporter, answer: Answer) -> dict[str, Picture]:
     if reporter.strip or reporter.pictures.shows_names:
         captions = _captions(hits, len(pictures))
         side = reporter.side or max(side, READABLE)
-    draw = _strip if reporter.strip else _montage
-    return {"Query": sheet, "Results": draw(reporter, answer, pictures, side, captions)}
+    if reporter.strip:
+        results = _strip(reporter, answer, pictures, side=side)
+    else:
+        summary = reporter.summary(answer)
+        results = results_sheet(pictures, answer.wrong, side, captions=captions, summary=summary)
+    return {"Query": sheet, "Results": results}
 
 
-def _query_sheet(reporter, query):
+def _query_sheet(reporter: Reporter, query: Query) -> Pixels:
     if not query.parts:
         return query_sheet(reporter.title(query), reporter.query_picture(query))
     return with_caption(np.hstack(_parts(reporter, query, PHOTO_SIDE)), [reporter.title(query)])
 
 
-def _parts(reporter, query, side):
+def _parts(reporter: Reporter, query: Query, side: int) -> list[Pixels]:
     """Draw the parts of a combined query, or the query, as labelled tiles in white borders."""
-    parts = [(part.weight, part.query) for part in query.parts[:PARTS]] or [(None, query)]
-    return [
-        labelled(
-            tile(reporter.query_picture(part), side, WHITE),
-            [str(part.id), "query" if weight is None else f"query, weight {weight:g}"],
-        )
-        for weight, part in parts
-    ]
+    tiles = []
+    for part in query.parts[:PARTS]:
+        picture = tile(reporter.query_picture(part.query), side, WHITE)
+        tiles.append(labelled(picture, [part.query.id, f"query, weight {part.weight:g}"]))
+    if not tiles:
+        picture = tile(reporter.query_picture(query), side, WHITE)
+        tiles.append(labelled(picture, [query.id, "query"]))
+    return tiles
 
 
-def _montage(reporter, answer, pictures, side, captions):
-    return results_sheet(pictures, answer.wrong, side, captions, reporter.summary(answer))
-
-
-def _strip(reporter, answer, pictures, side, captions):
+def _strip(
+    reporter: Reporter, answer: Answer, pictures: Sequence[Picture | None], *, side: int
+) -> Pixels:
     """Draw the query, in a white border, before its results, all in one row."""
-    wrong = answer.wrong
-    wrong = np.zeros(len(pictures), bool) if wrong is None else wrong[: len(pictures)]
-    drawn = zip(pictures, wrong, captions, strict=True)
-    tiles = [labelled(tile(one, side, RED if bad else None), text) for one, bad, text in drawn]
-    return np.hstack(_parts(reporter, answer.query, side) + tiles)
+    count = len(pictures)
+    wrong = np.zeros(count, bool)
+    if answer.wrong is not None:
+        wrong = answer.wrong[:count]
+    tiles = _parts(reporter, answer.query, side)
+    for picture, bad, lines in zip(pictures, wrong, _captions(answer.hits, count), strict=True):
+        tiles.append(labelled(tile(picture, side, RED if bad else None), lines))
+    return np.hstack(tiles)
 
 
-def _captions(hits, count):
+def _captions(hits: Hits, count: int) -> list[list[str]]:
     pairs = zip(hits.ids[:count], hits.distances[:count], strict=True)
     return [[str(name), f"{distance:.3f}"] for name, distance in pairs]

@@ -1,10 +1,13 @@
 """The files and messages that a training ends with."""
 
 import logging
+from typing import Any
 
+from pyimagesearch.arrays import History
+from pyimagesearch.datasets.dataset import Splits
 from pyimagesearch.encoders.export import save_encoder
 from pyimagesearch.encoders.keras_files import save_model
-from pyimagesearch.evaluation.diagnostics import diagnose, reconstruct
+from pyimagesearch.evaluation.diagnostics import RetrievalCheck, diagnose, reconstruct
 from pyimagesearch.show.image_file import write_image
 from pyimagesearch.show.montage import reconstruction_sheet
 from pyimagesearch.show.plots import plot_training
@@ -12,18 +15,29 @@ from pyimagesearch.show.plots import plot_training
 logger = logging.getLogger(__name__)
 
 
-def write_training(autoencoder, validation, spec, history, check, *, model, encoder, vis, plot):
+def write_training(
+    autoencoder: Any,
+    splits: Splits,
+    history: History,
+    *,
+    check: RetrievalCheck | None,
+    model: str,
+    encoder: str | None,
+    vis: str,
+    plot: str,
+) -> None:
     """Write a trained Keras model, and pictures of its reconstructions and its history.
 
     `model`, `vis` and `plot` are paths, `encoder` is that of a file for the encoder alone, or None.
     `history` is that of the Checkpoint, and `check` the RetrievalCheck or None.
     """
-    save_model(autoencoder, model, spec)
+    source = splits.training.source
+    save_model(autoencoder, model, splits.spec, source)
     written = [model]
     if encoder:
-        save_encoder(autoencoder, encoder, spec)
+        save_encoder(autoencoder, encoder, splits.spec, source)
         written.append(encoder)
-    originals, decoded = reconstruct(autoencoder, validation, spec)
+    originals, decoded = reconstruct(autoencoder, splits.validation, splits.spec)
     if len(originals):
         write_image(vis, reconstruction_sheet(originals, decoded))
         written.append(vis)
@@ -34,9 +48,11 @@ def write_training(autoencoder, validation, spec, history, check, *, model, enco
         logger.info(f"wrote {path}")
 
 
-def log_diagnosis(autoencoder, history, training, validation, spec, check):
+def log_diagnosis(
+    autoencoder: Any, history: History, splits: Splits, check: RetrievalCheck | None
+) -> None:
     """Log what `diagnose` says about a trained Keras model."""
-    summary, warnings = diagnose(autoencoder, history, training, validation, spec, check)
+    summary, warnings = diagnose(autoencoder, history, splits, check)
     for line in summary:
         logger.info(line)
     for line in warnings:

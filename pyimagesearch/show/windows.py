@@ -8,8 +8,10 @@ from pathlib import Path
 
 import cv2
 
+from pyimagesearch.arrays import Pixels
 
-def has_display():
+
+def has_display() -> bool:
     """Whether OpenCV can open a window: Qt would end the process where it cannot."""
     if not cv2.currentUIFramework():  # opencv-python-headless
         return False
@@ -26,7 +28,7 @@ def has_display():
     return not refused
 
 
-def prepare_windows():
+def prepare_windows() -> None:
     """Choose the platform of Qt that was tested, and fonts, of which its wheel has none."""
     if sys.platform == "linux":
         os.environ["QT_QPA_PLATFORM"] = "xcb"
@@ -34,12 +36,12 @@ def prepare_windows():
     os.environ["QT_QPA_FONTDIR"] = str(fonts)
 
 
-def is_open(title):
+def is_open(title: str) -> bool:
     """Whether the window of a title has not been closed."""
     return cv2.getWindowProperty(title, cv2.WND_PROP_VISIBLE) >= 1
 
 
-def show_windows(images):
+def show_windows(images: dict[str, Pixels]) -> bool:
     """Show images by window title and wait for a key; return False when the user wants to stop.
 
     Any key means next; q, Esc or closing a window means stop.

@@ -5,8 +5,8 @@ Keras is imported only to build one, so that names and sizes can be checked with
 
 import logging
 import math
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -36,14 +36,22 @@ class Architecture(NamedTuple):
     sides: tuple | None = None
 
 
-def build_conv(width, height, channels, filters, latent_dim):
+def build_conv(
+    width: int, height: int, channels: int, filters: Sequence[int], latent_dim: int
+) -> Any:
     """Return the tutorial's network; see ConvAutoencoder.build."""
     from pyimagesearch.convautoencoder import ConvAutoencoder
 
     return ConvAutoencoder.build(width, height, channels, filters, latent_dim)
 
 
-def build_pooling(width, height, channels, filters=None, latent_dim=None):
+def build_pooling(
+    width: int,
+    height: int,
+    channels: int,
+    filters: Sequence[int] | None = None,
+    latent_dim: int | None = None,
+) -> Any:
     """Return the network of "Unsupervised Image Retrieval" (Hubens): 4,385 weights for MNIST.
 
     The encoder has convolutions of 16, 8 and 8 filters, each followed by max pooling; the code is
@@ -77,7 +85,9 @@ def build_pooling(width, height, channels, filters=None, latent_dim=None):
     return keras.Model(inputs, outputs, name="autoencoder")
 
 
-def build_deep(width, height, channels, filters, latent_dim):
+def build_deep(
+    width: int, height: int, channels: int, filters: Sequence[int], latent_dim: int
+) -> Any:
     """Return a network for photographs with sides of 32 to 256 pixels.
 
     Each entry of `filters` halves the sides by two convolutions in the encoder and doubles them by
@@ -102,7 +112,7 @@ def build_deep(width, height, channels, filters, latent_dim):
         )
     layers = keras.layers
 
-    def step(convolution, x):
+    def step(convolution: Any, x: Any) -> Any:
         return layers.LeakyReLU(negative_slope=0.2)(layers.BatchNormalization()(convolution(x)))
 
     x = inputs = layers.Input(shape=(height, width, channels))
@@ -119,7 +129,7 @@ def build_deep(width, height, channels, filters, latent_dim):
     return keras.Model(inputs, outputs, name="autoencoder")
 
 
-def _deep_filters(height, width):
+def _deep_filters(height: int, width: int) -> tuple[int, ...]:
     # Halved until 4 to 7 pixels are left: fewer lose the position, more need more weights.
     halvings = math.floor(math.log2(max(height, width, DEEP_SIDES[0]) / 4))
     return DEEP_FILTERS[: min(halvings, len(DEEP_FILTERS))]
@@ -135,7 +145,9 @@ ARCHITECTURES = {
 }
 
 
-def build(name, spec, filters=None, latent_dim=None):
+def build(
+    name: str, spec: InputSpec, filters: Sequence[int] | None = None, latent_dim: int | None = None
+) -> Any:
     """Return the autoencoder called `name` for the images of an InputSpec.
 
     None for `filters` or `latent_dim` means the architecture's default. Raises ValueError for a
@@ -150,8 +162,14 @@ def build(name, spec, filters=None, latent_dim=None):
 
 
 def choose_input_spec(
-    name, default_shape, image_size=None, channels=None, resize_mode="letterbox", filters=None
-):
+    name: str,
+    default_shape: tuple[int, int, int],
+    image_size: Sequence[int] | None = None,
+    channels: int | None = None,
+    *,
+    resize_mode: str = "letterbox",
+    filters: Sequence[int] | None = None,
+) -> InputSpec:
     """Return the InputSpec of the autoencoder called `name`.
 
     `default_shape` is the (height, width, channels) used where `image_size`, (height, width) in
@@ -172,12 +190,14 @@ def choose_input_spec(
     return spec
 
 
-def stride_of(name, height, width, filters=None):
+def stride_of(name: str, height: int, width: int, filters: Sequence[int] | None = None) -> int:
     """Return the number of pixels that the sides of an architecture's images are multiples of."""
     return ARCHITECTURES[name].stride or 2 ** len(_filters(name, height, width, filters))
 
 
-def _filters(name, height, width, filters):
+def _filters(
+    name: str, height: int, width: int, filters: Sequence[int] | None
+) -> Sequence[int] | None:
     default = ARCHITECTURES[name].filters
     if filters and not default:
         raise ValueError(f"the architecture {name} has no --filters: leave it out, or use conv")

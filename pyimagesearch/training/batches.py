@@ -1,11 +1,15 @@
 """Batches of a dataset for Keras, and codes of a dataset by a Keras network."""
 
 import logging
+from collections.abc import Sequence
 
 import numpy as np
 
+from pyimagesearch.arrays import AnyArray, Floats, Rows
 from pyimagesearch.backend import keras
+from pyimagesearch.datasets.dataset import Dataset
 from pyimagesearch.files import printable
+from pyimagesearch.pictures.input_spec import InputSpec
 from pyimagesearch.training.augmentations import augment
 
 logger = logging.getLogger(__name__)
@@ -18,16 +22,16 @@ class Batches(keras.utils.PyDataset):
 
     def __init__(
         self,
-        dataset,
-        spec,
-        batch_size,
-        seed=None,
+        dataset: Dataset,
+        spec: InputSpec,
+        batch_size: int,
+        seed: int | None = None,
         *,
-        augmentations=(),
-        inputs=None,
-        targets=None,
-        noise=0.0,
-    ):
+        augmentations: Sequence[str] = (),
+        inputs: AnyArray | None = None,
+        targets: AnyArray | None = None,
+        noise: float = 0.0,
+    ) -> None:
         """Read `dataset` in order, or with a `seed` in an order that is shuffled each epoch.
 
         `augmentations` are names of AUGMENTATIONS. `inputs` and `targets` have an entry for
@@ -35,17 +39,22 @@ class Batches(keras.utils.PyDataset):
         images, not to the targets.
         """
         super().__init__(workers=dataset.reader_threads, max_queue_size=QUEUED_BATCHES)
-        self.dataset, self.spec, self.batch_size = dataset, spec, batch_size
-        self.augmentations, self.noise = augmentations, noise
-        self.inputs, self.targets = inputs, targets
-        self.seed, self.epoch = seed, 0
+        self.dataset = dataset
+        self.spec = spec
+        self.batch_size = batch_size
+        self.augmentations = augmentations
+        self.noise = noise
+        self.inputs = inputs
+        self.targets = targets
+        self.seed = seed
+        self.epoch = 0
         self.order = np.arange(len(dataset))
         self.on_epoch_end()
 
-    def __len__(self):
+    def __len__(self) -> int:
         return -(-len(self.order) // self.batch_size)
 
-    def __getitem__(self, batch):
+    def __getitem__(self, batch: int) -> tuple[AnyArray, AnyArray]:
         rows, images = self.read(batch)
         random = np.random.default_rng([self.seed or 0, self.epoch, batch])
         if self.augmentations:
@@ -56,7 +65,7 @@ class Batches(keras.utils.PyDataset):
             images = np.clip(images + noise, 0, 1)
         return images if self.inputs is None else self.inputs[rows], targets
 
-    def read(self, batch):
+    def read(self, batch: int) -> tuple[Rows, Floats]:
         """Return the rows of a batch that can be read and their unchanged images, at least one."""
         rows = self.order[batch * self.batch_size : (batch + 1) * self.batch_size]
         good, images, unreadable = self.dataset.read_good(rows, self.spec)
@@ -64,7 +73,7 @@ class Batches(keras.utils.PyDataset):
             logger.warning(f"{printable(path)}: {reason}")
         return (good, images) if len(good) else self._first_readable()
 
-    def _first_readable(self):
+    def _first_readable(self) -> tuple[Rows, Floats]:
         """Return one row, in place of a batch of which none can be read."""
         for row in self.order:
             good, images, _ = self.dataset.read_good([row], self.spec)
@@ -72,13 +81,13 @@ class Batches(keras.utils.PyDataset):
                 return good, images
         raise ValueError("none of the pictures can be read")
 
-    def on_epoch_end(self):
+    def on_epoch_end(self) -> None:
         """Shuffle for the next epoch."""
         self.epoch += 1
         if self.seed is not None:
             np.random.default_rng([self.seed, self.epoch]).shuffle(self.order)
 
-    def skip_epochs(self, count):
+    def skip_epochs(self, count: int) -> None:
         """Continue as after `count` epochs."""
         for _ in range(count):
             self.on_epoch_end()

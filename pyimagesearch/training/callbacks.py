@@ -4,12 +4,17 @@ import csv
 import logging
 import math
 import sys
+from typing import Any
 
 import numpy as np
 
+from pyimagesearch.arrays import History
 from pyimagesearch.backend import keras
 from pyimagesearch.encoders.keras_files import encoder_of
+from pyimagesearch.evaluation.diagnostics import RetrievalCheck
 from pyimagesearch.files import atomic_write
+from pyimagesearch.training.checkpoint import Checkpoint
+from pyimagesearch.training.plan import Phase
 
 logger = logging.getLogger(__name__)
 
@@ -17,30 +22,45 @@ logger = logging.getLogger(__name__)
 class CheckpointCallback(keras.callbacks.Callback):
     """Measures retrieval after each epoch, keeps the best weights, and writes the checkpoint."""
 
-    def __init__(self, autoencoder, phase, patience, checkpoint, check=None, log=None):
+    def __init__(
+        self,
+        autoencoder: keras.Model,
+        phase: Phase,
+        patience: int | None,
+        checkpoint: Checkpoint,
+        *,
+        check: RetrievalCheck | None = None,
+        log: str | None = None,
+    ) -> None:
         """`phase` is a Phase of the plan; the other arguments are those of `train`."""
         super().__init__()
-        self.autoencoder, self.phase, self.patience = autoencoder, phase.name, patience
+        self.autoencoder = autoencoder
+        self.phase = phase.name
+        self.patience = patience
         self.changes_codes = phase.trains != "decoder"
         # The loss of a phase that learns labels is lowest long before retrieval is best.
         self.by_precision = check is not None and phase.target == "labels"
-        self.checkpoint, self.encoder = checkpoint, encoder_of(autoencoder)
-        self.check, self.log = check, log
+        self.checkpoint = checkpoint
+        self.encoder = encoder_of(autoencoder)
+        self.check = check
+        self.log = log
         self.precision = None  # of codes that the phase does not change
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Update and write the checkpoint, and stop the training when patience has run out."""
-        checkpoint, arrays = self.checkpoint, self.checkpoint.arrays
+        checkpoint = self.checkpoint
+        arrays = self.checkpoint.arrays
         if self.check:
             if self.precision is None or self.changes_codes:
                 self.precision = self.check.precision(self.encoder)
             logs["P@10"] = self.precision
-        checkpoint.history.append({"phase": self.phase, "epoch": epoch + 1, **logs})
+        checkpoint.history.append({"phase": self.phase, "epoch": epoch + 1, **(logs or {})})
         checkpoint.epoch = epoch + 1
         arrays["weights"] = self.autoencoder.get_weights()
         # If all losses are NaN, none is the lowest, but some weights must be kept.
         if self._badness(logs) < checkpoint.best or "best" not in arrays:
-            checkpoint.best, arrays["best"] = self._badness(logs), arrays["weights"]
+            checkpoint.best = self._badness(logs)
+            arrays["best"] = arrays["weights"]
         variables = self.model.optimizer.variables
         arrays["optimizer"] = [keras.ops.convert_to_numpy(variable) for variable in variables]
         checkpoint.save()
@@ -48,11 +68,11 @@ class CheckpointCallback(keras.callbacks.Callback):
             write_log(self.log, checkpoint.history)
         self.model.stop_training = self.is_out_of_patience()
 
-    def _badness(self, row):
+    def _badness(self, row: dict[str, Any]) -> float:
         """Return what is lowest in the best epoch, from its row of the history."""
         return -row["P@10"] if self.by_precision else row["val_loss"]
 
-    def is_out_of_patience(self):
+    def is_out_of_patience(self) -> bool:
         """Whether none of the last `patience` epochs of this phase, or more, was its best."""
         rows = self.checkpoint.history
         values = [self._badness(row) for row in rows if row["phase"] == self.phase]
@@ -64,25 +84,25 @@ class CheckpointCallback(keras.callbacks.Callback):
 class EpochLines(keras.callbacks.Callback):
     """Logs a line an epoch, for output to a file, where a progress bar would leave thousands."""
 
-    def __init__(self, phase):
+    def __init__(self, phase: str) -> None:
         """`phase` is the name of the phase."""
         super().__init__()
         self.phase = phase
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Log the losses of the epoch."""
         terms = ", ".join(f"{name} {value:.4f}" for name, value in logs.items())
         logger.info(f"{self.phase}: epoch {epoch + 1} of {self.params['epochs']}: {terms}")
 
 
-def progress_callback(phase):
+def progress_callback(phase: str) -> keras.callbacks.Callback:
     """Return a callback that shows a progress bar on a terminal, or else EpochLines."""
     from tqdm.keras import TqdmCallback  # imports Keras, which `backend` has done without output
 
     return TqdmCallback(verbose=1, desc=phase) if sys.stderr.isatty() else EpochLines(phase)
 
 
-def write_log(path, history):
+def write_log(path: str, history: History) -> None:
     """Write a history as a CSV file. It is replaced as a whole, so a kill leaves no partial row."""
     names = list(dict.fromkeys(name for row in history for name in row))
     with (

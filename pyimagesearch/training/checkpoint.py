@@ -4,14 +4,16 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from pyimagesearch.datasets.dataset import Dataset
 from pyimagesearch.files import atomic_write
 from pyimagesearch.training.plan import objective_name
 
 
-def images_digest(dataset):
+def images_digest(dataset: Dataset) -> str:
     """Return a hash, in hexadecimal digits, of the ids of a dataset and of the file of an array."""
     text = "\0".join([str(dataset.source.get("digest")), *dataset.ids])
     return hashlib.blake2b(text.encode(errors="surrogateescape"), digest_size=8).hexdigest()
@@ -37,7 +39,7 @@ class Checkpoint:
     best: float = float("inf")
     arrays: dict = field(default_factory=dict)
 
-    def save(self):
+    def save(self) -> None:
         """Write the file; on an error the previous file stays as it was."""
         plain = {
             "settings": self.settings,
@@ -55,13 +57,15 @@ class Checkpoint:
         with atomic_write(self.path) as temporary:
             np.savez(temporary, state=np.array(json.dumps(plain)), **numbered)
 
-    def start_next_phase(self, weights):
+    def start_next_phase(self, weights: Any) -> None:
         """Write the state before the first epoch of the next phase; `weights` are the model's."""
-        self.phase, self.epoch, self.best = self.phase + 1, 0, float("inf")
+        self.phase = self.phase + 1
+        self.epoch = 0
+        self.best = float("inf")
         self.arrays = {"weights": weights}
         self.save()
 
-    def resumed(self):
+    def resumed(self) -> "Checkpoint":
         """Return the checkpoint in the file, or this one when there is no file.
 
         Raises ValueError when the file is not a checkpoint, or one of other settings.
@@ -89,7 +93,8 @@ class Checkpoint:
                 "started; start again without --resume"
             )
         for name in sorted({*self.settings, *found.settings}):
-            before, now = found.settings.get(name), self.settings.get(name)
+            before = found.settings.get(name)
+            now = self.settings.get(name)
             if before != now:
                 raise ValueError(
                     f"cannot resume from {self.path}: it was started with {name} {before}, "
@@ -97,7 +102,7 @@ class Checkpoint:
                 )
         return found
 
-    def require_unused(self):
+    def require_unused(self) -> None:
         """Raise ValueError if the file holds epochs of another training, which would be lost."""
         if not Path(self.path).exists():
             return
@@ -112,6 +117,6 @@ class Checkpoint:
                 "--resume, or delete the file to start again"
             )
 
-    def remove(self):
+    def remove(self) -> None:
         """Delete the file, once the training has ended."""
         Path(self.path).unlink(missing_ok=True)

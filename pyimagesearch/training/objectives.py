@@ -1,8 +1,13 @@
 """Objectives: the losses of the training phases, and the targets they compare outputs with."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
+from pyimagesearch.arrays import AnyArray, Floats, Labels, Rows
 from pyimagesearch.backend import keras
+from pyimagesearch.datasets.dataset import Dataset, Splits
 from pyimagesearch.decomposition.diffusion_map import (
     MIN_CODES,
     align,
@@ -10,6 +15,7 @@ from pyimagesearch.decomposition.diffusion_map import (
     neighbour_map,
 )
 from pyimagesearch.encoders.encoding import encode_with_network
+from pyimagesearch.training.plan import Phase
 
 ops = keras.ops
 
@@ -17,7 +23,7 @@ TEMPERATURE = 0.1  # as Khosla et al. chose it
 MAP_DIM = 32  # further eigenvectors separate single images, not classes
 
 
-def normalized_mse(points, codes):
+def normalized_mse(points: Any, codes: Any) -> Any:
     """Return the squared distances of codes (n, d) from target points (n, d), as (n,).
 
     They are divided by the squared length of the points, so that the scale of codes cancels.
@@ -26,7 +32,7 @@ def normalized_mse(points, codes):
     return ops.sum(ops.square(codes - points), axis=1) / ops.maximum(lengths, 1e-12)
 
 
-def supervised_contrast(labels, codes):
+def supervised_contrast(labels: Any, codes: Any) -> Any:
     """Return the supervised contrastive loss of a batch, (n,); 0 for an image without a partner.
 
     The partners of an image are the others of its label, int (n,). The loss is -log softmax of
@@ -51,19 +57,21 @@ LOSSES = {
 }
 
 
-def require_targets(phases, training, validation):
+def require_targets(phases: Sequence[Phase], splits: Splits) -> None:
     """Raise ValueError if two datasets lack the labels or the images that the phases need."""
     targets = {phase.target for phase in phases}
-    for dataset in (training, validation) if "labels" in targets else ():
+    for dataset in (splits.training, splits.validation) if "labels" in targets else ():
         _require_labels(dataset)
-    if "map" in targets and len(training) < MIN_CODES:
+    if "map" in targets and len(splits.training) < MIN_CODES:
         raise ValueError(
             f"the objective neighbours needs at least {MIN_CODES} images to train on, received "
-            f"{len(training)}: use --objective views"
+            f"{len(splits.training)}: use --objective views"
         )
 
 
-def phase_targets(phase, encoder, training, validation, spec):
+def phase_targets(
+    phase: Phase, encoder: keras.Model, splits: Splits
+) -> tuple[AnyArray | None, AnyArray | None]:
     """Return the targets of a phase for two datasets: arrays with an entry a row, or (None, None).
 
     None means that the images themselves are the targets. `encoder` is the Keras network trained
@@ -71,9 +79,12 @@ def phase_targets(phase, encoder, training, validation, spec):
     there are too few images for a map.
     """
     if phase.target == "labels":
-        return _require_labels(training), _require_labels(validation)
+        return _require_labels(splits.training), _require_labels(splits.validation)
     if phase.target == "images":
         return None, None
+    training = splits.training
+    validation = splits.validation
+    spec = splits.spec
     rows, codes = encode_with_network(encoder, training, spec, np.arange(len(training)))
     points = neighbour_map(codes, min(codes.shape[1], MAP_DIM))
     points = align(points, codes) * np.linalg.norm(codes, axis=1).mean()
@@ -82,14 +93,14 @@ def phase_targets(phase, encoder, training, validation, spec):
     return by_row(rows, points, training), by_row(new_rows, new_points, validation)
 
 
-def by_row(rows, points, dataset):
+def by_row(rows: Rows, points: Floats, dataset: Dataset) -> Floats:
     """Return points as an array with an entry a row of the dataset, zeros for other rows."""
     targets = np.zeros((len(dataset), *points.shape[1:]), np.float32)
     targets[rows] = points
     return targets
 
 
-def _require_labels(dataset):
+def _require_labels(dataset: Dataset) -> Labels:
     if dataset.labels is None or len(set(dataset.labels[dataset.labels >= 0].tolist())) < 2:
         raise ValueError(
             "the objective supcon needs labels of 2 classes or more, and "

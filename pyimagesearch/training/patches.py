@@ -6,6 +6,8 @@ any other. `training.views` computes its weights without gradients.
 """
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 SIDE = 32  # pixels, of both sides, where no image size is given
 PATCH = 6  # pixels, the sides of a patch
@@ -19,7 +21,13 @@ MIN_SIDE = PATCH + STRIDE * (GRID - 1)
 CONTRAST_EPSILON = 10 / 255**2
 
 
-def build_patches(width, height, channels, filters=None, latent_dim=64):
+def build_patches(
+    width: int,
+    height: int,
+    channels: int,
+    filters: Sequence[int] | None = None,
+    latent_dim: int = 64,
+) -> Any:
     """Return the network; its weights before training are random, as those of any layer.
 
     The layer `components` projects patches of 6 x 6 pixels, `contrast` divides each by its standard
@@ -57,7 +65,7 @@ def build_patches(width, height, channels, filters=None, latent_dim=64):
     return keras.Model(inputs, _decoded(code, height, width, channels), name="autoencoder")
 
 
-def _decoded(code, height, width, channels):
+def _decoded(code: Any, height: int, width: int, channels: int) -> Any:
     """Return the reconstructions of images from codes, by two layers that double the sides."""
     from pyimagesearch.backend import keras
 

@@ -1,8 +1,11 @@
 """Training plans: objectives, schedules and their defaults. Nothing here imports Keras."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
+
+from pyimagesearch.datasets.dataset import Dataset
 
 VALIDATION_PART = 0.1  # of the training images
 NOISE = 0.3  # standard deviation, for pixels in [0, 1]
@@ -93,12 +96,12 @@ class TrainingPlan:
     seed: int
 
     @property
-    def is_published(self):
+    def is_published(self) -> bool:
         """Whether this is the tutorial's objective and schedule."""
         return (self.objective, self.schedule) == ("reconstruction", "tutorial")
 
     @property
-    def phases(self):
+    def phases(self) -> list[Phase]:
         """The phases of the training, in order."""
         phases = OBJECTIVES[self.objective]
         if self.architecture != "patches":
@@ -110,17 +113,17 @@ class TrainingPlan:
 
 def make_plan(
     *,
-    digits=True,
-    architecture=None,
-    objective=None,
-    schedule=None,
-    epochs=None,
-    batch_size=None,
-    learning_rate=None,
-    augmentations=None,
-    patience=None,
-    seed=42,
-):
+    digits: bool = True,
+    architecture: str | None = None,
+    objective: str | None = None,
+    schedule: str | None = None,
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    learning_rate: float | None = None,
+    augmentations: Sequence[str] | None = None,
+    patience: int | None = None,
+    seed: int = 42,
+) -> TrainingPlan:
     """Return a TrainingPlan with defaults in place of None.
 
     For `digits` the defaults are those of the tutorial: the architecture conv, the objective
@@ -151,7 +154,9 @@ def make_plan(
     )
 
 
-def _choose_network(digits, architecture, objective):
+def _choose_network(
+    digits: bool, architecture: str | None, objective: str | None
+) -> tuple[str, str]:
     """Return the names of the architecture and the objective, or raise ValueError."""
     objective = objective and objective_name(objective)
     if architecture is None:
@@ -183,17 +188,22 @@ GOALS = {
 }
 
 
-def describe(plan):
+def describe(plan: TrainingPlan) -> str:
     """Return a line that says how a network is trained, and for which codes."""
     return f"architecture {plan.architecture}, objective {plan.objective}: {GOALS[plan.objective]}"
 
 
-def objective_name(name):
+def objective_name(name: str) -> str:
     """Return the present name of an objective that may be given by a former one."""
     return OBJECTIVE_ALIASES.get(name, name)
 
 
-def choose_validation(dataset, plan, validation=None, limit=None):
+def choose_validation(
+    dataset: Dataset,
+    plan: TrainingPlan,
+    validation: float | str | None = None,
+    limit: int | None = None,
+) -> tuple[Dataset, Dataset]:
     """Return two datasets, to train on and to validate on.
 
     `validation` is "test" for the dataset's test images, of which `limit` keeps the first, or the

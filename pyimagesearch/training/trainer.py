@@ -1,20 +1,25 @@
 """Training by phases, with a checkpoint after each epoch; each phase keeps its best epoch."""
 
 import logging
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from pyimagesearch.arrays import Floats
 from pyimagesearch.backend import devices, keras, precision
+from pyimagesearch.datasets.dataset import Dataset, Splits
 from pyimagesearch.encoders.encoding import encode_with_network
 from pyimagesearch.encoders.keras_files import encoder_of
 from pyimagesearch.evaluation.diagnostics import RetrievalCheck, make_retrieval_check
+from pyimagesearch.pictures.input_spec import InputSpec
 from pyimagesearch.terminal import ctrl_c_wins
 from pyimagesearch.training.batches import Batches
 from pyimagesearch.training.callbacks import CheckpointCallback, progress_callback
+from pyimagesearch.training.checkpoint import Checkpoint
 from pyimagesearch.training.objectives import LOSSES, by_row, phase_targets, require_targets
 from pyimagesearch.training.optimizers import apply_norm_momentum, make_optimizer
-from pyimagesearch.training.plan import FIT, SCHEDULES
+from pyimagesearch.training.plan import FIT, SCHEDULES, Phase, TrainingPlan
 from pyimagesearch.training.views import fit_views
 
 logger = logging.getLogger(__name__)
@@ -34,47 +39,55 @@ class TrainingResult(NamedTuple):
 
 
 def build_and_train(
-    build,
-    training,
-    validation,
-    spec,
-    plan,
-    checkpoint,
+    build: Callable[[], keras.Model],
+    splits: Splits,
+    plan: TrainingPlan,
+    checkpoint: Checkpoint,
     *,
-    log=None,
-    strategy=None,
-    mixed_precision=False,
-):
+    log: str | None = None,
+    strategy: str | None = None,
+    mixed_precision: bool = False,
+) -> TrainingResult:
     """Train the Keras model that `build()` returns; return a TrainingResult.
 
     `strategy` is that of `devices`, and `mixed_precision` computes in bfloat16; the model returned
     is float32. The other arguments are those of `train`. Raises what `build` and `train` raise.
     """
-    require_targets(plan.phases, training, validation)
+    require_targets(plan.phases, splits)
     logger.info("building autoencoder...")
     keras.utils.set_random_seed(plan.seed)
     with devices(strategy), precision(mixed_precision):
         with ctrl_c_wins():
             autoencoder = build()
             untrained = encoder_of(autoencoder)
-            check = make_retrieval_check(training, validation, spec, plan.seed, untrained)
-        logger.info(f"training on {len(training):,} images, validating on {len(validation):,}...")
-        finished = train(
-            autoencoder, training, validation, spec, plan, checkpoint, check=check, log=log
+            check = make_retrieval_check(splits, plan.seed, untrained)
+        logger.info(
+            f"training on {len(splits.training):,} images, "
+            f"validating on {len(splits.validation):,}..."
         )
+        finished = train(autoencoder, splits, plan, checkpoint, check=check, log=log)
     if mixed_precision:
-        weights, autoencoder = autoencoder.get_weights(), build()
+        weights = autoencoder.get_weights()
+        autoencoder = build()
         autoencoder.set_weights(weights)
     return TrainingResult(autoencoder, finished, check)
 
 
-def train(autoencoder, training, validation, spec, plan, checkpoint, *, check=None, log=None):
-    """Train a Keras model in place on the dataset `training`, phase by phase.
+def train(
+    autoencoder: keras.Model,
+    splits: Splits,
+    plan: TrainingPlan,
+    checkpoint: Checkpoint,
+    *,
+    check: RetrievalCheck | None = None,
+    log: str | None = None,
+) -> bool:
+    """Train a Keras model in place on the images of `splits`, phase by phase.
 
     Each phase ends with the weights of its best epoch: the one with the lowest loss on the dataset
     `validation`, or for a phase that learns labels the one with the highest P@10, if there is a
     `check`.
-    `spec` is the InputSpec of the model and `plan` a TrainingPlan. The training continues from
+    `plan` is a TrainingPlan. The training continues from
     `checkpoint`, which is updated and written after each epoch and holds the history. `check`, a
     RetrievalCheck, measures P@10 after each epoch; `log` is the path of a CSV file of the history.
 
@@ -87,12 +100,12 @@ def train(autoencoder, training, validation, spec, plan, checkpoint, *, check=No
         with ctrl_c_wins():
             for phase in plan.phases[checkpoint.phase :]:
                 if phase is FIT:
-                    _fit(autoencoder, training, spec, plan)
+                    _fit(autoencoder, splits, plan)
                 else:
                     callback = CheckpointCallback(
                         autoencoder, phase, plan.patience, checkpoint, check=check, log=log
                     )
-                    _train_phase(autoencoder, training, validation, spec, plan, phase, callback)
+                    _train_phase(autoencoder, splits, plan, callback, phase=phase)
                 checkpoint.start_next_phase(autoencoder.get_weights())
     except KeyboardInterrupt:
         kept = checkpoint.arrays.get("best" if checkpoint.epoch else "weights")
@@ -105,26 +118,36 @@ def train(autoencoder, training, validation, spec, plan, checkpoint, *, check=No
     return True
 
 
-def _fit(autoencoder, training, spec, plan):
+def _fit(autoencoder: keras.Model, splits: Splits, plan: TrainingPlan) -> None:
     """Compute the weights of the encoder, and report the augmentations by which."""
     chosen = plan.augmentations if plan.objective == "views" else None
-    used = fit_views(autoencoder, training, spec, chosen, plan.seed)
+    used = fit_views(autoencoder, splits.training, splits.spec, chosen, seed=plan.seed)
     logger.info(f"fit: views differ by {', '.join(used)}")
 
 
-def _train_phase(autoencoder, training, validation, spec, plan, phase, callback):
+def _train_phase(
+    autoencoder: keras.Model,
+    splits: Splits,
+    plan: TrainingPlan,
+    callback: CheckpointCallback,
+    *,
+    phase: Phase,
+) -> None:
     """Train one phase from the epoch of the callback's checkpoint on, and keep its best weights."""
-    checkpoint, arrays = callback.checkpoint, callback.checkpoint.arrays
+    spec = splits.spec
+    checkpoint = callback.checkpoint
+    arrays = callback.checkpoint.arrays
     if "targets" not in arrays:
-        targets = phase_targets(phase, encoder_of(autoencoder), training, validation, spec)
+        targets = phase_targets(phase, encoder_of(autoencoder), splits)
         arrays["targets"] = [] if targets[0] is None else list(targets)
     training_targets, validation_targets = arrays["targets"] or (None, None)
     codes = validation_codes = None
     if phase.trains == "decoder":  # the encoder does not change, so each image is encoded once
         network = encoder_of(autoencoder, flat=False)
-        codes, validation_codes = (_codes(network, part, spec) for part in (training, validation))
+        codes = _codes(network, splits.training, spec)
+        validation_codes = _codes(network, splits.validation, spec)
     batches = Batches(
-        training,
+        splits.training,
         spec,
         plan.batch_size,
         plan.seed,
@@ -135,14 +158,14 @@ def _train_phase(autoencoder, training, validation, spec, plan, phase, callback)
     )
     batches.skip_epochs(checkpoint.epoch)
     epochs = max(1, round(phase.epoch_scale * plan.epochs), -(-phase.min_steps // len(batches)))
-    model = _compiled(autoencoder, phase, plan, epochs, len(batches))
+    model = _compiled(autoencoder, phase, plan, epochs, steps=len(batches))
     if checkpoint.epoch:
         _restore(model, arrays["optimizer"])
     if not callback.is_out_of_patience():
         model.fit(
             batches,
             validation_data=Batches(
-                validation,
+                splits.validation,
                 spec,
                 VALIDATION_BATCH,
                 inputs=validation_codes,
@@ -157,13 +180,15 @@ def _train_phase(autoencoder, training, validation, spec, plan, phase, callback)
     autoencoder.set_weights(arrays["best"])
 
 
-def _codes(network, dataset, spec):
+def _codes(network: keras.Model, dataset: Dataset, spec: InputSpec) -> Floats:
     """Return the codes of a dataset, an entry a row; rows that cannot be read have zeros."""
     rows, codes = encode_with_network(network, dataset, spec, np.arange(len(dataset)))
     return by_row(rows, codes, dataset)
 
 
-def _compiled(autoencoder, phase, plan, epochs, steps):
+def _compiled(
+    autoencoder: keras.Model, phase: Phase, plan: TrainingPlan, epochs: int, *, steps: int
+) -> keras.Model:
     """Return a compiled model of the layers that the phase trains, which it shares.
 
     `steps` is the number of steps an epoch. The autoencoder itself is not compiled, so that it is
@@ -181,7 +206,7 @@ def _compiled(autoencoder, phase, plan, epochs, steps):
     return model
 
 
-def _restore(model, variables):
+def _restore(model: keras.Model, variables: Any) -> None:
     """Set the variables of a compiled model's optimizer to the arrays of a checkpoint."""
     model.optimizer.build(model.trainable_variables)
     for variable, value in zip(model.optimizer.variables, variables, strict=True):

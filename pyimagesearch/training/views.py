@@ -8,16 +8,20 @@ each image as a class of its own.
 """
 
 import logging
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 import numpy as np
 from tqdm import tqdm
 
+from pyimagesearch.arrays import Floats, Rows
 from pyimagesearch.backend import keras
+from pyimagesearch.datasets.dataset import Dataset
 from pyimagesearch.decomposition.discriminant import discriminant
 from pyimagesearch.decomposition.pca import principal_components
 from pyimagesearch.engines.exact import ExactEngine
 from pyimagesearch.metric import normalise
+from pyimagesearch.pictures.input_spec import InputSpec
 from pyimagesearch.training.augmentations import augment
 from pyimagesearch.training.patches import CONTRAST_EPSILON, PATCH
 
@@ -33,7 +37,14 @@ CONTRAST = 2  # the mean response, which softsign maps to a third, is 1 / CONTRA
 MIRRORED = 1.1  # ratio of distances up to which mirror images count as images of the same kind
 
 
-def fit_views(autoencoder, dataset, spec, augmentations=None, seed=42):
+def fit_views(
+    autoencoder: keras.Model,
+    dataset: Dataset,
+    spec: InputSpec,
+    augmentations: Sequence[str] | None = None,
+    *,
+    seed: int = 42,
+) -> Sequence[str]:
     """Compute the encoder's weights of a Keras network of the architecture `patches`.
 
     `spec` is the InputSpec of the network. `augmentations` are the names of the random changes that
@@ -69,7 +80,9 @@ def fit_views(autoencoder, dataset, spec, augmentations=None, seed=42):
     return augmentations
 
 
-def _read(dataset, rows, spec, progress, views=1):
+def _read(
+    dataset: Dataset, rows: Rows, spec: InputSpec, progress: Callable[[int], object], views: int = 1
+) -> Iterator[Floats]:
     """Yield batches of images; `progress` is called with their number, times `views`."""
     for batch in dataset.batches(spec, BATCH, rows):
         if len(batch.images):
@@ -77,11 +90,11 @@ def _read(dataset, rows, spec, progress, views=1):
         progress(len(batch.images) * views)
 
 
-def _features(network, images):
+def _features(network: keras.Model, images: Floats) -> Floats:
     return np.asarray(network(images, training=False), np.float32)
 
 
-def _random_patches(images, count, random):
+def _random_patches(images: Floats, count: int, random: np.random.Generator) -> Floats:
     """Return `count` random patches of each image (n, h, w, c): (n * count, PATCH * PATCH * c)."""
     windows = np.lib.stride_tricks.sliding_window_view(images, (PATCH, PATCH), axis=(1, 2))
     images = np.repeat(np.arange(len(images)), count)
@@ -89,7 +102,7 @@ def _random_patches(images, count, random):
     return np.moveaxis(windows[images, y, x], 1, -1).reshape(len(images), -1)
 
 
-def fit_filters(autoencoder, patches, seed):
+def fit_filters(autoencoder: keras.Model, patches: Floats, seed: int) -> None:
     """Set the filters of a network to centroids of patches, float32 (n, PATCH * PATCH * channels).
 
     Each patch is normalised to mean 0 and variance 1, the patches are whitened, and K-means gives
@@ -98,8 +111,10 @@ def fit_filters(autoencoder, patches, seed):
     """
     import faiss
 
-    components, filters = autoencoder.get_layer("components"), autoencoder.get_layer("filters")
-    count, size = components.filters, patches.shape[1]
+    components = autoencoder.get_layer("components")
+    filters = autoencoder.get_layer("filters")
+    count = components.filters
+    size = patches.shape[1]
     centred = patches - patches.mean(axis=1, keepdims=True)
     contrast = np.sqrt(np.square(centred).mean(axis=1, keepdims=True) + CONTRAST_EPSILON)
     normal = centred / contrast
@@ -131,7 +146,7 @@ def fit_filters(autoencoder, patches, seed):
     filters.set_weights([(scale * kernel).reshape(filters.kernel.shape), scale * bias])
 
 
-def _is_mirrored_alike(network, features, images):
+def _is_mirrored_alike(network: keras.Model, features: Floats, images: Floats) -> bool:
     """Whether a mirrored image has about as near neighbours as the image itself.
 
     `features` are those of all images, of which `images` (n, h, w, c) are the first.
@@ -142,9 +157,10 @@ def _is_mirrored_alike(network, features, images):
     whitening = found.variances**-0.25
     codes = normalise(found.project(features) * whitening)
     mirrored = normalise(found.project(_features(network, images[:, :, ::-1])) * whitening)
-    own, engine = np.arange(len(images)), ExactEngine(codes)
+    own = np.arange(len(images))
+    engine = ExactEngine(codes)
 
-    def nearest_other(queries):
+    def nearest_other(queries: Floats) -> float:
         distances, rows = engine.search(queries, 2)
         return np.median(np.where(rows[:, 0] == own, distances[:, -1], distances[:, 0]))
 

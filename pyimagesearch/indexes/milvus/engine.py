@@ -11,7 +11,7 @@ from pyimagesearch.indexes.milvus.schema import hash_codes
 from pyimagesearch.metric import get_metric
 
 if TYPE_CHECKING:
-    from pyimagesearch.indexes.local_index import LocalIndex
+    from pyimagesearch.indexes.contract import LoadedIndex
     from pyimagesearch.indexes.milvus.index import MilvusIndex
 
 Vectors = NDArray[np.float32]
@@ -129,7 +129,7 @@ class MilvusEngine(Engine):
     ) -> list[Found]:
         """Return (distances, rows) for each query as the server finds them, ascending."""
         vectors = self.spec.index(self.metric.name)
-        data = queries
+        data: Any = queries
         if self.spec.bits:
             hashes = hash_codes(queries, self.index.centre, self.spec.bits)
             data = [hashed.tobytes() for hashed in hashes]
@@ -163,7 +163,7 @@ class MilvusEngine(Engine):
             codes = np.array([entity["code"] for entity in entities], np.float32)
             codes = codes.reshape(len(rows), self.dim)
             own = np.arange(len(rows))[np.newaxis]
-            distances, order = rerank(query[np.newaxis], codes, own, len(rows), self.metric)
+            distances, order = rerank(query[np.newaxis], codes, own, len(rows), metric=self.metric)
             return distances[0], rows[order[0]]
         distances = np.array(hits.distances, np.float32)
         if self.spec.similarity(self.metric.name):  # undefined for a code of zeros: 0 is used
@@ -184,7 +184,7 @@ def _nearest_of(parts: tuple[Found, ...], wanted: int) -> Found:
 class RowsOfIds(Engine):
     """The engine of a collection, with rows of an index in memory that `load` returned."""
 
-    def __init__(self, index: "MilvusIndex", loaded: "LocalIndex") -> None:
+    def __init__(self, index: "MilvusIndex", loaded: "LoadedIndex") -> None:
         self._engine = index.engine
         self._places = {index.key_of(id): row for row, id in enumerate(loaded.ids)}
         self.codes = loaded.codes

@@ -16,8 +16,8 @@ from pyimagesearch.datasets.catalog import open_source
 from pyimagesearch.datasets.dataset import FILE_STATS
 from pyimagesearch.encoders.encoder import Encoder
 from pyimagesearch.engines.engine import Engine
-from pyimagesearch.indexes.contract import Codes, Hits, Pictures, Records
-from pyimagesearch.indexes.local_index import LocalIndex, chosen_hits, require_folder
+from pyimagesearch.indexes.contract import Codes, Hits, LoadedIndex, Pictures, Records
+from pyimagesearch.indexes.local_index import LocalIndex, chosen_hits, nearest, require_folder
 from pyimagesearch.indexes.milvus.client import MilvusConnection
 from pyimagesearch.indexes.milvus.engine import MilvusEngine, RowsOfIds
 from pyimagesearch.indexes.milvus.metadata import as_centre, write_state
@@ -127,16 +127,12 @@ class MilvusIndex:
         skip: Sequence[Collection[str]] = (),
     ) -> list[Hits]:
         """Return the Hits of each of the codes, float32 (q, d); see Index."""
-        if k is None:
-            distances, keys = self.engine.search_within(codes, within)
-        else:
-            most = max((len(ids) for ids in skip), default=0)
-            distances, keys = self.engine.search(codes, k + most)
+        answers = nearest(self.engine, codes, k, within=within, skip=skip)
         found = []
-        for number in range(len(codes)):
-            ids, labels = self._named(keys[number].tolist())
+        for number, (distances, keys) in enumerate(answers):
+            ids, labels = self._named(keys.tolist())
             unwanted = skip[number] if skip else ()
-            hits = Hits(ids, distances[number], labels)
+            hits = Hits(ids, distances, labels)
             found.append(chosen_hits(hits, k, within, unwanted))
         return found
 
@@ -145,7 +141,7 @@ class MilvusIndex:
         logger.info(f"fetching {len(self):,} codes...")
         return download(self)
 
-    def engine_of(self, loaded: LocalIndex) -> Engine:
+    def engine_of(self, loaded: LoadedIndex) -> Engine:
         """Return the engine of this index, with the rows of what `load` returned."""
         return RowsOfIds(self, loaded)
 

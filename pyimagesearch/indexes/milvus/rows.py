@@ -110,6 +110,7 @@ def _download_folder(source: "MilvusIndex") -> LocalIndex:
     ids = [id for id, _, _ in found]
     index = _loaded(source, ids, [code for _, _, code in found])
     index.file_stats = np.array([record for _, record, _ in found], FILE_STATS)
+    assert source.source is not None
     folder = open_source(source.source, True).with_ids(ids)
     index.labels = folder.labels
     index.label_names = folder.label_names
