@@ -13,6 +13,7 @@ from hub_server import COMMIT, REPOSITORY, Hub, serving
 from picture_files import fill
 
 import index_images
+import search
 from pyimagesearch.encoders.hub import HubReference, find_network, needed_files
 from pyimagesearch.encoders.hub_client import RemoteFile
 from tests import onnx_exports as exports
@@ -184,6 +185,8 @@ def test_a_network_is_fetched_indexed_and_not_fetched_again(hub, user, clip_file
     status, message = user.run(NAMED, url=hub.url)
     assert (status, hub.requests) == (0, [])  # the index holds the network and its commit
     assert "fetching" not in message
+    flags = ["--index", str(user.index), "--model", NAMED, "--json"]
+    assert search.main([*flags, "--query", str(user.pictures / "a.png")]) == 0
 
 
 def test_codes_are_those_of_the_same_files_in_a_folder(hub, user, clip_files, tmp_path):
@@ -247,7 +250,7 @@ def test_content_that_is_too_short_is_refused(hub, user):
 def test_what_is_not_there_is_named(hub, user):
     assert "no repository other/network" in user.fails("hf:other/network", url=hub.url)
     assert "has no revision v9" in user.fails(f"{NAMED}@v9", url=hub.url)
-    assert "has no network q4.onnx" in user.fails(f"{NAMED}#q4", url=hub.url)
+    assert "has no network q4: it has onnx/" in user.fails(f"{NAMED}#q4", url=hub.url)
 
 
 def test_weights_in_another_file_are_fetched(hub, user, tmp_path):

@@ -6,6 +6,7 @@ import h5py
 import pytest
 
 import index_images
+import search
 from pyimagesearch.encoders.hub import HubModel, HubReference
 from pyimagesearch.encoders.model_source import (
     ModelFile,
@@ -83,6 +84,18 @@ def test_models_are_told_by_their_content(model, tmp_path):
     copy = tmp_path / "photos"
     copy.write_bytes(model.read_bytes())
     assert is_model_file(copy)
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5", ".pickle"])
+@pytest.mark.parametrize("model", ["model.h5", "model.keras", "encoder.onnx"])
+def test_a_model_that_is_named_as_an_index_is_left_alone(tmp_path, capsys, model, suffix):
+    named = tmp_path / f"photos{suffix}"
+    named.write_bytes((BEFORE / model).read_bytes())
+    expected = f"{named} is a model, not an index: name it with --model"
+    assert expected in error_of(capsys, search, "--index", named, "--query", "a.png")
+    making = ["--index", named, "--model", MODEL, "--dataset", "mnist", "--limit", 1, "--rebuild"]
+    assert expected in error_of(capsys, index_images, *making)
+    assert named.read_bytes() == (BEFORE / model).read_bytes()
 
 
 @pytest.mark.parametrize("name", ["array.h5", "array.pickle", "folder.pickle", "expected.json"])

@@ -167,7 +167,8 @@ def find_network(reference: HubReference, files: dict[str, RemoteFile]) -> str:
             return name
     networks = sorted(name for name in files if name.endswith(".onnx"))
     has = f"it has {', '.join(networks)}" if networks else "it has no .onnx file"
-    raise FileNotFoundError(f"{reference} has no network {' or '.join(candidates)}: {has}")
+    missing = wanted or "vision_model.onnx or model.onnx"
+    raise FileNotFoundError(f"{reference.repository} has no network {missing}: {has}")
 
 
 def needed_files(network: str, files: dict[str, RemoteFile]) -> list[str]:

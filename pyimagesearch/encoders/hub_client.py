@@ -48,14 +48,12 @@ def list_files(repository: str, revision: str | None = None) -> Listing:
         info = client.HfApi().model_info(
             repository, revision=revision, timeout=TIMEOUT, files_metadata=True
         )
-    except client.errors.RepositoryNotFoundError as error:
-        _raise(
-            error,
-            f"the hub has no repository {repository}, or it is private or gated, which needs "
-            "HF_TOKEN",
-        )
-    except client.errors.RevisionNotFoundError as error:
-        _raise(error, f"{repository} has no revision {revision}")
+    except client.errors.RepositoryNotFoundError:
+        raise FileNotFoundError(
+            f"the hub has no repository {repository}, or it is private or gated: set HF_TOKEN"
+        ) from None
+    except client.errors.RevisionNotFoundError:
+        raise FileNotFoundError(f"{repository} has no revision {revision}") from None
     except Exception as error:  # the client raises errors of many types
         listing = _cached_files(repository, revision)
         if listing is None:

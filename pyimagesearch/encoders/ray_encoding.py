@@ -10,10 +10,12 @@ import os
 import re
 import socket
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from pyimagesearch.arrays import Rows, Source
@@ -25,22 +27,36 @@ from pyimagesearch.encoders.encoding import Encoded, no_code_reason, warn_unread
 
 ROWS_PER_BATCH = 64
 ROWS_PER_BLOCK = 1024  # encoded again if a worker is lost, at most
+Columns = dict[str, NDArray[Any]]  # of a batch, by name
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a worker needs beside the rows: the result of `Encoder.to_dict`, and the images.
+
+    `source` and `has_files` are as `open_source` takes them.
+    """
+
+    encoder: dict[str, Any]
+    source: Source
+    has_files: bool
 
 
 class Worker:
     """Encodes batches of rows, with one thread for decoding and one for the network."""
 
-    def __init__(self, encoder: dict[str, Any], source: Source, files: bool) -> None:
-        """Take the result of `Encoder.to_dict`, and `source` and `files` as `open_source` does."""
+    def __init__(self, job: Job) -> None:
+        """Open the encoder and the images of a job."""
         folder.decoder_threads = 1
-        self._encoder = Encoder.from_dict(encoder)
+        self._encoder = Encoder.from_dict(job.encoder)
         self._encoder.threads = 1
-        self._dataset = open_source(source, files)
+        self._dataset = open_source(job.source, job.has_files)
 
-    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+    def __call__(self, batch: Columns) -> Columns:
         """Return a batch, {"row": ..., "id": ...}, with `code`, `digest` and `reason` added.
 
-        The reason is empty, or why a file could not be read.
+        `row` is int64 (n,), `id` bytes (n,), `code` float32 (n, dim), `digest` uint64 (n, 2). The
+        reason is empty, or why a file could not be read.
         """
         ids = [os.fsdecode(id) for id in batch["id"]]
         codes = np.zeros((len(ids), self._encoder.dim), np.float32)
@@ -101,20 +117,27 @@ def encode_on_cluster(
         return
     try:
         with tqdm(total=len(rows), unit="image", leave=False, disable=None) as bar:
-            encoded = _submit(dataset, [int(row) for row in rows], encoder)
-            for batch in encoded.iter_batches(batch_size=None, batch_format="numpy"):
-                good = batch["reason"] == ""
-                pairs = zip(batch["row"][~good], batch["reason"][~good], strict=True)
-                bad = [(dataset.ids[row], str(reason)) for row, reason in pairs]
-                dataset.unreadable |= dict(bad)
-                warn_unreadable(bad)
-                digests = None if dataset.file_stats is None else batch["digest"][good]
-                encoded = Encoded(batch["row"][good], batch["code"][good], digests)
-                yield without_nan(dataset, encoded, encoder.model)
+            submitted = _submit(dataset, [int(row) for row in rows], encoder)
+            for batch in submitted.iter_batches(batch_size=None, batch_format="numpy"):
+                yield without_nan(dataset, _readable(dataset, batch), encoder.model)
                 bar.update(len(batch["row"]))
     except ray.exceptions.RayError as error:
         reason = " ".join(str(error).split())[-300:]
         raise OSError(f"Ray failed to encode: {reason}") from None
+
+
+def _readable(dataset: Dataset, batch: Columns) -> Encoded:
+    """Return what could be read of a batch; the rest is named in warnings and `unreadable`."""
+    good = batch["reason"] == ""
+    bad = []
+    for row, reason in zip(batch["row"][~good], batch["reason"][~good], strict=True):
+        bad.append((dataset.ids[row], str(reason)))
+    dataset.unreadable |= dict(bad)
+    warn_unreadable(bad)
+    digests = None
+    if dataset.file_stats is not None:
+        digests = batch["digest"][good]
+    return Encoded(batch["row"][good], batch["code"][good], digests)
 
 
 def _submit(dataset: Dataset, rows: list[int], encoder: Encoder) -> Any:
@@ -122,20 +145,18 @@ def _submit(dataset: Dataset, rows: list[int], encoder: Encoder) -> Any:
     import ray
     from pyarrow import table
 
-    parts = [rows[start : start + ROWS_PER_BLOCK] for start in range(0, len(rows), ROWS_PER_BLOCK)]
-    blocks = [
-        table({"row": part, "id": [os.fsencode(dataset.ids[row]) for row in part]})
-        for part in parts
-    ]
+    blocks = []
+    for start in range(0, len(rows), ROWS_PER_BLOCK):
+        part = rows[start : start + ROWS_PER_BLOCK]
+        ids = [os.fsencode(dataset.ids[row]) for row in part]
+        blocks.append(table({"row": part, "id": ids}))
+    job = Job(encoder.without_text().to_dict(), dataset.source, dataset.file_stats is not None)
+    cores = int(ray.cluster_resources().get("CPU", 1))
     return ray.data.from_arrow(blocks).map_batches(
         Worker,
-        fn_constructor_args=(
-            encoder.without_text().to_dict(),
-            dataset.source,
-            dataset.file_stats is not None,
-        ),
+        fn_constructor_args=(job,),
         batch_size=ROWS_PER_BATCH,
         batch_format="numpy",
         num_cpus=1,
-        concurrency=(1, max(1, int(ray.cluster_resources().get("CPU", 1)))),
+        concurrency=(1, max(1, cores)),
     )

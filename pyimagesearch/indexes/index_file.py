@@ -22,8 +22,6 @@ HDF5_SUFFIXES = (".h5", ".hdf5")
 # Codes up to this many values are all checked for NaN on loading; more would slow down opening.
 MAX_CHECKED_VALUES = 50_000_000
 MAX_CHECKED_BYTES = 64 << 20  # files up to this size are verified on loading, in 0.05 s
-HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
-ONNX_START = b"\x08"  # the field of the version of its format
 PICKLE = b"\x80"  # the first byte of all pickles since protocol 2
 ENCODER_DATASETS = {"onnx", "text"}  # in HDF5; in a pickle they are entries of the encoder
 FORMAT = 2  # files without this number have no checksum
@@ -90,6 +88,7 @@ def load_index(path: str | Path, verify: bool = False) -> LocalIndex:
     except IsADirectoryError:
         raise IsADirectoryError(f"{path} is a folder, not an index: name the file") from None
     except ValueError as error:
+        _require_no_model(path)
         raise ValueError(
             f"cannot use the index {path}: {error}; make it again with index_images.py"
         ) from error
@@ -107,8 +106,18 @@ def require_replaceable(path: str | Path) -> None:
     """Raise ValueError if a file exists that is not an index: not even --rebuild replaces it."""
     if not os.path.exists(path) or not os.path.getsize(path):
         return
+    _require_no_model(path)
     if not _has_index(path, damaged=True):
         raise ValueError(f"{path} is not an index: give --index another name, or delete the file")
+
+
+def _require_no_model(path: str | Path) -> None:
+    from pyimagesearch.encoders.model_source import is_model_file
+
+    if is_model_file(path):
+        raise ValueError(
+            f"{path} is a model, not an index: name it with --model, and give --index another name"
+        )
 
 
 def _has_index(path: str | Path, damaged: bool = False) -> bool:
@@ -125,23 +134,7 @@ def _load_pickle(path: str | Path) -> Any:
     try:
         return load_plain(path, structured=FILE_STATS)
     except ValueError as error:
-        kind = _model_kind(path)
-        if kind:
-            raise ValueError(f"it is {kind}, not an index: name it with --model") from None
         raise ValueError(f"it {str(error).removeprefix(f'{path} ')}") from None
-
-
-def _model_kind(path: str | Path) -> str | None:
-    """Return what kind of model a file is, in words, or None."""
-    with open(path, "rb") as file:
-        head = file.read(8)
-    if head.startswith(b"PK"):
-        return "a Keras model"
-    if head == HDF5_SIGNATURE:
-        return "an HDF5 file, perhaps a model"
-    if head[:1] == ONNX_START:
-        return "an ONNX network"
-    return None
 
 
 def _load_hdf5(path: str | Path) -> dict[str, Any]:

@@ -56,7 +56,7 @@ def open_pictures(
 
 
 def check_encoder(index: Index, model: str | None = None) -> None:
-    """Check the encoder of an index against a file or folder `model`, if one is given.
+    """Check the encoder of an index against the model that `model` names, if one is given.
 
     An index without an encoder, such as the tutorial's, takes that of the model. Raises ValueError
     when neither has one, or they do not belong together.
@@ -66,10 +66,10 @@ def check_encoder(index: Index, model: str | None = None) -> None:
         return
     if model is None:
         return
-    from pyimagesearch.encoders.onnx_files import model_fingerprint
+    from pyimagesearch.encoders.model_source import ModelFlags, find_model
 
     expected = index.encoder.model_sha256
-    received = model_fingerprint(model)
+    received = find_model(ModelFlags(model), index.encoder.model).fingerprint()
     if received != expected:
         raise ValueError(
             f"the index was made with {index.encoder.model} (SHA-256 {expected}), not with "
@@ -80,9 +80,9 @@ def check_encoder(index: Index, model: str | None = None) -> None:
 def _encoder_for(index: Index, model: str | None) -> Encoder:
     if model is None:
         raise ValueError("this index has no encoder; pass its model: --model FILE")
-    from pyimagesearch.encoders.export import open_encoder
+    from pyimagesearch.encoders.model_source import ModelFlags, find_model
 
-    encoder = open_encoder(model)
+    encoder = find_model(ModelFlags(model)).open()
     dim = index.load().codes.shape[1]
     if encoder.dim != dim:
         raise ValueError(
