@@ -4,6 +4,7 @@ import logging
 import sys
 from collections.abc import Callable, Iterable
 
+from pyimagesearch.browse.actions import ACTIONS, FORMER, command_help
 from pyimagesearch.browse.session import Session
 from pyimagesearch.queries.crops import parse_crop
 from pyimagesearch.queries.query import Answer
@@ -12,20 +13,7 @@ from pyimagesearch.show.sheets import draw_sheets
 
 logger = logging.getLogger(__name__)
 
-HELP = (
-    "N, choose N: search for result N",
-    "like N, unlike N: mark it and search again; again to unmark",
-    "crop X,Y,W,H: search for a part of the query, in pixels or fractions",
-    "rotate, flip: turn the query clockwise by 90 degrees, flip it left to right",
-    "back: to the step before",
-    "next, previous: more results, those before",
-    "another: next of the queries that were given",
-    "list: the names of the results",
-    "open N: open its file",
-    "save: write the montage and the paths",
-    "map: write a map of the index",
-    "help, quit",
-)
+MAX_DIGITS = 9  # of the number of a result
 
 
 class Commands:
@@ -38,46 +26,38 @@ class Commands:
         self.session = session
         self._folder = folder
         self._method = method
-        self._alone = {
-            "rotate": session.rotate,
-            "flip": session.flip,
-            "back": session.back,
-            "next": session.next_page,
-            "previous": session.previous_page,
-            "another": session.another,
-        }
-        self._of_result = {
-            "choose": session.choose,
-            "like": session.like,
-            "unlike": session.dislike,
-            "open": session.open,
-        }
-        self._silent = {"save": self._save, "map": self._map, "help": lambda: HELP}
-        self._silent["list"] = self._list
+        self._actions = {action.command: action for action in ACTIONS if action.command}
 
     def run(self, text: str) -> list[str] | None:
         """Run a command; return lines to write, or None where the results are to be reported.
 
         Raises ValueError, OSError or ImportError for a command that is wrong or fails.
         """
-        name, _, rest = text.strip().partition(" ")
+        name, *words = text.split()
         if name.isdecimal():
-            rest = name + rest
+            words.insert(0, name)
             name = "choose"
-        rest = rest.strip()
-        if name in self._silent and not rest:
-            return list(self._silent[name]())
-        if name in self._alone and not rest:
-            self._alone[name]()
-        elif name in self._of_result:
-            self._of_result[name](self.session.id_of(_number(rest)))
-            if name == "open":
-                return []
-        elif name == "crop":
-            self.session.crop(parse_crop(rest))
-        else:
+        action = self._actions.get(FORMER.get(name, name))
+        if action is None:
             raise ValueError(f"unknown command {text.strip()}: help lists the commands")
-        return None
+        own = getattr(self, f"_{action.method}", None)
+        method = own or getattr(self.session, action.method)
+        if action.of_result:
+            lines = method(self.session.id_of(_number(words, text)))
+        elif action.method == "crop":
+            lines = method(parse_crop(" ".join(words)))
+        elif words:
+            raise ValueError(f"expected {action.command} alone, received {text.strip()}")
+        else:
+            lines = method()
+        return lines
+
+    def _open(self, id: str) -> list[str]:
+        self.session.open(id)
+        return []
+
+    def _help(self) -> list[str]:
+        return command_help()
 
     def _list(self) -> list[str]:
         first = self.session.first + 1
@@ -96,10 +76,11 @@ class Commands:
         return []
 
 
-def _number(text: str) -> int:
-    if not text.isdecimal():
-        raise ValueError(f"expected the number of a result, received {text or 'nothing'}")
-    return int(text)
+def _number(words: list[str], text: str) -> int:
+    """Return the one number of a result that a command names."""
+    if len(words) != 1 or not words[0].isdecimal() or len(words[0]) > MAX_DIGITS:
+        raise ValueError(f"expected the number of one result, received {text.strip()}")
+    return int(words[0])
 
 
 def run_commands(
@@ -112,7 +93,9 @@ def run_commands(
     """
     session = commands.session
     still_read = report(session.page)
-    while still_read and (text := _next_line()) and text.strip() not in ("quit", "q"):
+    while (
+        still_read and (text := _next_line()) and FORMER.get(text.strip(), text.strip()) != "quit"
+    ):
         if not text.strip():
             continue
         try:
@@ -121,6 +104,11 @@ def run_commands(
             logger.warning(" ".join(str(error).split()))
             continue
         still_read = report(session.page) if lines is None else write(lines)
+
+
+def _quits(text: str) -> bool:
+    name = text.strip()
+    return FORMER.get(name, name) == "quit"
 
 
 def _next_line() -> str:
