@@ -23,7 +23,7 @@ from pyimagesearch.cli import info
 from pyimagesearch.datasets.catalog import open_dataset
 from pyimagesearch.datasets.dataset import Dataset
 from pyimagesearch.encoders.model_source import ModelFlags, model_path
-from pyimagesearch.files import printable, require_writable
+from pyimagesearch.files import atomic_write, printable, require_writable
 from pyimagesearch.indexes.choices import (
     SourceFlags,
     choose_encode,
@@ -36,6 +36,7 @@ from pyimagesearch.indexes.index_file import require_model
 from pyimagesearch.indexes.settings import Update, UpdateResult, UpdateSettings
 from pyimagesearch.indexes.shards import parse_shard
 from pyimagesearch.indexes.stores import Store, open_store
+from pyimagesearch.replacing import REJECTS, REJECTS_MARK, require_kind
 from pyimagesearch.terminal import write_lines
 
 
@@ -101,6 +102,7 @@ def require_files(args: Namespace) -> None:
     )
     if args.rejects:
         require_writable(args.rejects)
+        require_kind(args.rejects, REJECTS, "--rejects")
     if model:
         require_model(model)
 
@@ -112,9 +114,9 @@ def listing_unreadable(dataset: Dataset, path: str | None) -> Iterator[None]:
         yield
     finally:
         if path:
-            with open(path, "w", encoding="utf-8") as file:
-                for name, reason in dataset.unreadable.items():
-                    file.write(f"{printable(name)}\t{reason}\n")
+            lines = [f"{printable(name)}\t{why}\n" for name, why in dataset.unreadable.items()]
+            with atomic_write(path) as temporary:
+                temporary.write_text("".join([f"{REJECTS_MARK}\n", *lines]), encoding="utf-8")
 
 
 def report(store: Store, result: UpdateResult) -> None:

@@ -22,6 +22,7 @@ from pyimagesearch.pictures.fetching import without_password
 from pyimagesearch.queries.crops import Look
 from pyimagesearch.queries.ranking import Wanted, check_encoder, open_pictures, search_queries
 from pyimagesearch.queries.sources import QueryOptions, QueryReader
+from pyimagesearch.replacing import PAGE, require_kind
 from pyimagesearch.terminal import to_json, write_lines
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Search an index, evaluate it, or list its duplicates."""
     args = parse_args(argv)
     cli.require_distinct(index=args.index, model=args.model, output=args.output, html=args.html)
+    if args.html:
+        require_kind(args.html, PAGE, "--html")
     info(f"loading {without_password(args.index)}...")
     index = open_store(args.index).open()
     if args.duplicates:

@@ -20,6 +20,7 @@ from pyimagesearch.datasets.catalog import DEFAULT_SOURCE, open_dataset, updated
 from pyimagesearch.datasets.dataset import Splits
 from pyimagesearch.files import require_writable
 from pyimagesearch.indexes.index_file import require_model
+from pyimagesearch.replacing import LOG, MODEL, PICTURE, require_kind
 from pyimagesearch.training import plan as plans
 from pyimagesearch.training.architectures import build, choose_input_spec
 from pyimagesearch.training.checkpoint import Checkpoint, images_digest
@@ -99,6 +100,10 @@ def require_files(args, checkpoint):
     cli.require_distinct(model=[args.model, checkpoint.path], dataset=args.dataset, **outputs)
     require_writable(args.model, *outputs.values())
     require_model(args.model)
+    kinds = {"vis": PICTURE, "plot": PICTURE, "encoder": MODEL, "log": LOG}
+    for name, path in outputs.items():
+        require_kind(path, kinds[name], f"--{name}")
+    require_kind(args.model, MODEL, "--model")
     if not args.resume:
         checkpoint.require_unused()
     elif os.path.exists(args.model) and not os.path.exists(checkpoint.path):

@@ -28,7 +28,9 @@ class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
     """Shows the default of every flag that has one."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
-        return action.help if action.default in (None, False) else super()._get_help_string(action)
+        if action.default in (None, False):
+            return action.help
+        return super()._get_help_string(action)
 
 
 class _StatusHandler(logging.Handler):

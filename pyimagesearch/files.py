@@ -1,7 +1,11 @@
 """Files: atomic writes, checksums, names fit for messages, and readers of untrusted data."""
 
+import contextlib
 import hashlib
 import os
+import re
+import stat
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +16,9 @@ from typing import Any, BinaryIO
 CHECKSUM_MARK = b"\nSHA-256 of this file: "
 CHECKSUM_SIZE = len(CHECKSUM_MARK) + 32
 BLOCK = 1 << 20  # bytes hashed at once
+TEMPORARY = ".part"  # in the names of files that are being written, before the suffix
+UMASK = os.umask(0)  # which can only be read by setting it
+os.umask(UMASK)
 MAX_EXPANSION = 64  # how much larger than its file a compressed HDF5 dataset may be
 
 
@@ -19,35 +26,111 @@ MAX_EXPANSION = 64  # how much larger than its file a compressed HDF5 dataset ma
 def atomic_write(path: str | Path, checksum: bool = False) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it takes the place of `path`.
 
-    The temporary name keeps the suffix, by which writers such as Keras choose a format. On an
-    error the temporary file is removed and `path` is as it was. With `checksum` the file ends with
-    a checksum, which `verify_checksum` compares.
+    The temporary file is new, of a random name that no other process has, and keeps the suffix, by
+    which writers such as Keras choose a format. On an error it is removed and `path` is as it was.
+    Where `path` is a link, the file that it leads to is replaced; permissions stay. What killed
+    processes left of the same file is removed. With `checksum` the file ends with a checksum, which
+    `verify_checksum` compares.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    target = Path(path)
+    if target.is_symlink():
+        target = Path(os.path.realpath(target))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with _among_writers(target):
+        temporary = _new_file(target, path)
+        try:
+            yield temporary
+            with open(temporary, "r+b") as file:
+                if checksum:
+                    digest = _sha256(file, os.path.getsize(temporary))
+                    file.write(CHECKSUM_MARK + digest)
+                    file.flush()
+                os.fsync(file.fileno())
+            os.chmod(temporary, _mode_for(target))
+            os.replace(temporary, target)
+        except OSError as error:
+            raise _cannot_write(path, error) from error
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def _new_file(target: Path, path: str | Path) -> Path:
+    """Create an empty file beside `target`, which did not exist before."""
     try:
-        yield temporary
-        with open(temporary, "r+b") as file:
-            if checksum:
-                digest = _sha256(file, os.path.getsize(temporary))
-                file.write(CHECKSUM_MARK + digest)
-                file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:  # named after the file that was to be, in words of one line
-        reason = os.strerror(error.errno) if error.errno else error
-        raise OSError(f"cannot write {path}: {reason}") from error
+        handle, name = tempfile.mkstemp(
+            prefix=_temporary_prefix(target),
+            suffix=f"{TEMPORARY}{target.suffix}",
+            dir=target.parent,
+        )
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+    os.close(handle)
+    return Path(name)
+
+
+def _temporary_prefix(target: Path) -> str:
+    return f".{target.stem[:100]}."
+
+
+def _mode_for(target: Path) -> int:
+    """Return the permissions of a file that is there, or those that a new file gets."""
+    try:
+        return stat.S_IMODE(target.stat().st_mode)
+    except FileNotFoundError:
+        return 0o666 & ~UMASK
+
+
+def _cannot_write(path: str | Path, error: OSError) -> OSError:
+    """Return an error that names the file that was to be written, in words of one line."""
+    reason = os.strerror(error.errno) if error.errno else error
+    return OSError(f"cannot write {path}: {reason}")
+
+
+@contextmanager
+def _among_writers(target: Path) -> Iterator[None]:
+    """Hold a lock of the folder that all writers share; whoever is alone clears up first.
+
+    Where folders cannot be locked, such as on Windows, nothing is cleared up.
+    """
+    try:
+        import fcntl
+
+        folder = os.open(target.parent, os.O_RDONLY)
+    except (ImportError, OSError):
+        yield
+        return
+    try:
+        with contextlib.suppress(OSError):
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _remove_leftovers(target)
+        with contextlib.suppress(OSError):
+            fcntl.flock(folder, fcntl.LOCK_SH)
+        yield
     finally:
-        temporary.unlink(missing_ok=True)
+        os.close(folder)
+
+
+def _remove_leftovers(target: Path) -> None:
+    """Remove what killed processes left of a file, while no process writes into its folder."""
+    pattern = re.compile(
+        rf"{re.escape(_temporary_prefix(target))}\w{{8}}"
+        rf"{re.escape(TEMPORARY + target.suffix)}"
+    )
+    for entry in os.scandir(target.parent):
+        if pattern.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
+            os.unlink(entry.path)
 
 
 def content_size(path: str | Path) -> int:
     """Return the number of bytes of a file without the checksum at its end, if it has one."""
     with open(path, "rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        file.seek(max(0, size - CHECKSUM_SIZE))
-        return size - CHECKSUM_SIZE * (file.read(len(CHECKSUM_MARK)) == CHECKSUM_MARK)
+        return _content_size(file)
+
+
+def _content_size(file: BinaryIO) -> int:
+    size = os.fstat(file.fileno()).st_size
+    file.seek(max(0, size - CHECKSUM_SIZE))
+    return size - CHECKSUM_SIZE * (file.read(len(CHECKSUM_MARK)) == CHECKSUM_MARK)
 
 
 def verify_checksum(path: str | Path) -> bool:
@@ -55,8 +138,9 @@ def verify_checksum(path: str | Path) -> bool:
 
     Raises ValueError when the file was changed since it was written.
     """
-    size = content_size(path)
-    with open(path, "rb") as file:
+    with open(path, "rb") as file:  # once: another process may replace it meanwhile
+        size = _content_size(file)
+        file.seek(0)
         found = _sha256(file, size)
         end = file.read()
     if end and found != end[len(CHECKSUM_MARK) :]:
@@ -96,13 +180,17 @@ def printable(path: str | Path) -> str:
     so do control characters. To write the name itself, use `os.fsencode`.
     """
     text = os.fspath(path)
-    return text if text.isprintable() else "".join(map(_printable_character, text))
+    if text.isprintable():
+        return text
+    return "".join(map(_printable_character, text))
 
 
 def _printable_character(c: str) -> str:
     if c.isprintable():
         return c
-    return f"\\x{ord(c) - 0xDC00:x}" if "\udc80" <= c <= "\udcff" else ascii(c)[1:-1]
+    if "\udc80" <= c <= "\udcff":
+        return f"\\x{ord(c) - 0xDC00:x}"
+    return ascii(c)[1:-1]
 
 
 def brief(value: Any) -> str:

@@ -36,7 +36,9 @@ class Metric:
 
     def points(self, codes: AnyArray) -> AnyArray:
         """Return codes (n, d) as points whose Euclidean distances rank as this metric does."""
-        return codes if self.prepare is None else self.prepare(codes)
+        if self.prepare is None:
+            return codes
+        return self.prepare(codes)
 
 
 METRICS = {

@@ -7,8 +7,9 @@ from pathlib import Path
 PACKAGE = Path(__file__).parent.parent / "pyimagesearch"
 # A module may import from its own layer and from those above it in this list.
 LAYERS = [
-    {"cli", "terminal", "files", "pickles", "metric", "backend", "convautoencoder"},
+    {"arrays", "cli", "terminal", "files", "pickles", "metric", "backend", "convautoencoder"},
     {"pictures"},
+    {"replacing"},
     {"datasets"},
     {"engines"},
     {"decomposition"},

@@ -42,6 +42,40 @@ def test_a_killed_writer_leaves_the_old_file(tmp_path, python):
         assert writer.stdout.readline() == b"writing\n"
         writer.send_signal(signal.SIGKILL)
     assert path.read_text() == "old"
+    assert len(os.listdir(tmp_path)) == 2
+    with atomic_write(path) as temporary:  # clears up what the other left
+        temporary.write_text("new")
+    assert os.listdir(tmp_path) == ["file.txt"]
+
+
+def test_writers_of_one_process_id_do_not_meet(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "getpid", lambda: 7)  # as in two containers
+    path = tmp_path / "file.txt"
+    with atomic_write(path) as first, atomic_write(path) as second:
+        first.write_text("first")
+        second.write_text("second")
+    assert path.read_text() == "first"
+    assert os.listdir(tmp_path) == ["file.txt"]
+
+
+def test_a_link_and_permissions_stay(tmp_path):
+    path, link = tmp_path / "file.txt", tmp_path / "link.txt"
+    path.write_text("old")
+    path.chmod(0o600)
+    link.symlink_to(path)
+    with atomic_write(link) as temporary:
+        temporary.write_text("new")
+    assert link.is_symlink()
+    assert path.read_text() == "new"
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_new_file_has_the_usual_permissions(tmp_path):
+    (tmp_path / "usual").touch()
+    with atomic_write(tmp_path / "file") as temporary:
+        temporary.write_text("new")
+    modes = {name: (tmp_path / name).stat().st_mode for name in ("usual", "file")}
+    assert modes["usual"] == modes["file"]
 
 
 def test_what_cannot_be_written_is_known_beforehand(tmp_path):

@@ -80,7 +80,9 @@ class Sheet:
     def place_at(self, x: int, y: int) -> int | None:
         """Return the place on the page of the tile at a pixel, or None."""
         place = self.grid.place_at(x - PANEL, y)
-        return place if place is not None and place < len(self.session.page.hits) else None
+        if place is not None and place < len(self.session.page.hits):
+            return place
+        return None
 
     def on_query(self, x: int, y: int) -> bool:
         """Whether a pixel is on the query's picture."""

@@ -65,7 +65,9 @@ class ArrayDataset(Dataset):
     @cached_property
     def images(self) -> AnyArray:
         """All images, (n, height, width, 1 or 3): uint8, or floats in [0, 1]."""
-        return self._load_images() if self._loading is None else self._loading.result()
+        if self._loading is None:
+            return self._load_images()
+        return self._loading.result()
 
     def _load_images(self) -> AnyArray:
         name = self.source["name"]
@@ -106,7 +108,9 @@ class ArrayDataset(Dataset):
         """int64 (n,), or None when the source has no labels."""
         name = self.source["name"]
         labels = self._load(name, self.source["split"], "y")
-        return None if labels is None else _as_labels(labels, name)[: self.source["limit"]]
+        if labels is None:
+            return None
+        return _as_labels(labels, name)[: self.source["limit"]]
 
     @cached_property
     def ids(self) -> Sequence[str]:
@@ -151,7 +155,9 @@ class ArrayDataset(Dataset):
                 f"{self.source['name']} has {len(self):,} images, but the index has image "
                 f"{rows.max():,}: name the images that were indexed with --dataset"
             )
-        return self if np.array_equal(rows, np.arange(len(self))) else self.subset(rows)
+        if np.array_equal(rows, np.arange(len(self))):
+            return self
+        return self.subset(rows)
 
     def rows_of(self, ids: Iterable[str]) -> dict[str, int]:
         """Return the rows of those of the ids that exist, as {id: row}."""

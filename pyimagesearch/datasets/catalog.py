@@ -50,7 +50,9 @@ def open_dataset(
     from pyimagesearch.datasets.folder import FolderDataset  # needs Pillow
 
     folder = FolderDataset(name, None, folders, exclude, truncated=truncated)
-    return folder if limit is None else folder.subset(np.arange(min(limit, len(folder))))
+    if limit is None:
+        return folder
+    return folder.subset(np.arange(min(limit, len(folder))))
 
 
 def open_source(source: Source, files: bool) -> Any:

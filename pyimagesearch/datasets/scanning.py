@@ -72,7 +72,9 @@ def _matcher(patterns: Sequence[str]) -> Callable[[str], object]:
 
 def _folded(name: str) -> str:
     """Return a name without differences of case and of Unicode normalisation."""
-    return name.lower() if name.isascii() else unicodedata.normalize("NFC", name).lower()
+    if name.isascii():
+        return name.lower()
+    return unicodedata.normalize("NFC", name).lower()
 
 
 def _names(root: str, path: str) -> list[str]:

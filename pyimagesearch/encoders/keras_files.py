@@ -111,7 +111,9 @@ def _read_spec(path: str | Path) -> InputSpec | None:
 
         with h5py.File(path) as file:
             text = file.attrs.get(INPUT_SPEC_KEY)
-    return None if text is None else InputSpec.from_dict(json.loads(text))
+    if text is None:
+        return None
+    return InputSpec.from_dict(json.loads(text))
 
 
 def encoder_of(model: "Model", path: str | Path = "the model", *, flat: bool = True) -> "Model":

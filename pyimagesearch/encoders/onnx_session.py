@@ -113,7 +113,9 @@ def _settings() -> dict[str, str]:
 def _unlimited_optimizers(version: str) -> list[str]:
     """Return the optimizers that would take memory without limit, in a version of ONNX Runtime."""
     numbers = [int(number) for number in re.findall(r"\d+", version)[:2]]
-    return ["ConstantFolding"] if numbers < FOLDING_LIMITED else []
+    if numbers < FOLDING_LIMITED:
+        return ["ConstantFolding"]
+    return []
 
 
 def _limit_memory(size: int) -> None:

@@ -50,7 +50,9 @@ def _read_text(path: str, key: str) -> str | None:
 
     with h5py.File(path) as file:
         value = file.attrs.get(key)
-    return value.decode() if isinstance(value, bytes) else value
+    if isinstance(value, bytes):
+        return value.decode()
+    return value
 
 
 def _onnx_metadata(path: str, key: str) -> str | None:

@@ -53,12 +53,16 @@ class FaissEngine(Engine):
         """The largest `probe` that makes a difference."""
         if self._ivf is not None:
             return self._ivf.nlist
-        return min(len(self), MAX_EF_SEARCH) if self._hnsw is not None else len(self)
+        if self._hnsw is not None:
+            return min(len(self), MAX_EF_SEARCH)
+        return len(self)
 
     @property
     def probe_start(self) -> int:
         """The smallest `probe` worth trying."""
-        return 1 if self._ivf is not None else min(16, self.probe_limit)
+        if self._ivf is not None:
+            return 1
+        return min(16, self.probe_limit)
 
     @property
     def inverted(self) -> bool:

@@ -19,7 +19,9 @@ def stored_engine_name(index_path: str) -> str:
     """
     path = engine_path(index_path)
     try:
-        return engine_name(path) if os.path.exists(path) else "exact"
+        if os.path.exists(path):
+            return engine_name(path)
+        return "exact"
     except ValueError:
         logger.warning(f"{path} is damaged: name the engine to build again with --engine")
         return "exact"

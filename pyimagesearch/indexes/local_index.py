@@ -127,7 +127,9 @@ class LocalIndex:
 
     def labels_of(self, ids: Sequence[str]) -> NDArray[np.int64] | None:
         """Return the labels of ids, int64 (len(ids),), -1 for none; None without any labels."""
-        return None if self.labels is None else self.labels[self._places(ids)]
+        if self.labels is None:
+            return None
+        return self.labels[self._places(ids)]
 
     def _places(self, ids: Sequence[str]) -> list[int]:
         rows = self.rows_of(ids)
@@ -214,7 +216,9 @@ class LabelTexts(Sequence[str]):
         if self._labels is None or self._labels[row] < 0:
             return ""
         label = int(self._labels[row])
-        return str(label) if self._names is None else self._names[label]
+        if self._names is None:
+            return str(label)
+        return self._names[label]
 
 
 def nearest(

@@ -118,7 +118,9 @@ class FolderWriter:
 
     def records(self) -> Records:
         """Return the Records of the images whose codes may be kept."""
-        return NO_RECORDS if self._so_far is None else self._so_far.records()
+        if self._so_far is None:
+            return NO_RECORDS
+        return self._so_far.records()
 
     def missing(self, records: Records) -> NDArray[np.int64]:
         """Return the rows that the journal of an interrupted run does not have."""

@@ -239,7 +239,9 @@ def require_same_source(
 
 
 def _described(source: dict[str, Any], files: bool) -> str:
-    return source["name"] if files else f"{source['name']}, {source['split']}"
+    if files:
+        return source["name"]
+    return f"{source['name']}, {source['split']}"
 
 
 def _has_moved(index: Index, dataset: Dataset) -> bool:

@@ -47,7 +47,9 @@ class InputSpec:
     def decoded_size(self) -> tuple[int, int] | None:
         """The (height, width) that pictures may be decoded at, or None: at their own."""
         # A JPEG decoded at 1/2 differs by up to 0.13 from what a filter of Pillow makes of it.
-        return None if self.resampling else (self.height, self.width)
+        if self.resampling:
+            return None
+        return (self.height, self.width)
 
     def accepts(self, shape: tuple[int, ...]) -> bool:
         """Whether images of this shape, (height, width, channels), need no resizing."""

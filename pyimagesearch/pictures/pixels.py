@@ -33,7 +33,9 @@ def integer_range(values: Any, bits: int, signed: bool, depths: Sequence[int]) -
     own = bits if low < 0 else bits - signed
     needed = max(-low, high + 1) * 2 if low < 0 else high + 1
     depth = min(own, next((depth for depth in depths if needed <= 2**depth), own))
-    return (-(2 ** (depth - 1)), 2 ** (depth - 1) - 1) if low < 0 else (0, 2**depth - 1)
+    if low < 0:
+        return (-(2 ** (depth - 1)), 2 ** (depth - 1) - 1)
+    return (0, 2**depth - 1)
 
 
 def scaled(values: Any, first: int, last: int) -> Floats:
@@ -152,7 +154,9 @@ def _to_rgb(image: Any) -> Any:
         rgb = transform.apply(image.convert(mode))
     else:
         rgb = image.convert("RGB")
-    return Image.composite(rgb, Image.new("RGB", rgb.size, "white"), alpha) if alpha else rgb
+    if alpha:
+        return Image.composite(rgb, Image.new("RGB", rgb.size, "white"), alpha)
+    return rgb
 
 
 @functools.lru_cache(8)

@@ -60,7 +60,9 @@ class Member:
         if self.bytes is None:
             return ""
         kilobytes = f"{self.bytes / 1000:,.1f} kB"
-        return f"{self.width} x {self.height}, {kilobytes}" if self.width else kilobytes
+        if self.width:
+            return f"{self.width} x {self.height}, {kilobytes}"
+        return kilobytes
 
     def record(self) -> dict[str, Any]:
         """Return a dict of plain values, for JSON."""
@@ -193,7 +195,9 @@ def preferred_prefix(pictures: Pictures, folder: str) -> str:
     for path in (folder, os.path.join(root, folder)):
         inside = os.path.relpath(os.path.realpath(path), root)
         if os.path.isdir(path) and inside.partition(os.sep)[0] != os.pardir:
-            return "" if inside == os.curdir else inside.replace(os.sep, "/") + "/"
+            if inside == os.curdir:
+                return ""
+            return inside.replace(os.sep, "/") + "/"
     raise ValueError(f"--prefer: no such folder inside {pictures.folder}: {folder}")
 
 

@@ -247,7 +247,9 @@ def _group_strip(
     if more > 0:
         lines = ["...", f"and {more:,} more", *[""] * (len(captions[0]) - 2)]
         tiles.append(labelled(np.zeros((side, side, 3), np.uint8), lines))
-    return np.hstack(tiles) if tiles else np.zeros((0, 1, 3), np.uint8)
+    if tiles:
+        return np.hstack(tiles)
+    return np.zeros((0, 1, 3), np.uint8)
 
 
 def _line(text: str) -> Pixels:

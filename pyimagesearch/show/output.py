@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 
 from pyimagesearch.arrays import Pixels
+from pyimagesearch.replacing import PICTURE, require_kind
 from pyimagesearch.show.image_file import is_written_here, write_image
 from pyimagesearch.show.windows import has_display, show_windows
 
@@ -37,6 +38,7 @@ class Output:
         for title, sheet in sheets.items():
             name = title.lower() + ("" if number is None else f"_{number}") + ".png"
             path = f"{self.folder}/{name}"
+            require_kind(path, PICTURE, "--output")
             write_image(path, sheet)
             self._written.add(name)
             logger.info(f"wrote {path}")

@@ -15,7 +15,9 @@ from pyimagesearch.files import atomic_write
 
 def _mark(path: str | Path) -> dict[str, str] | None:
     """Return the metadata by which a folder of pictures leaves out the plots in it."""
-    return {"Software": "pyimagesearch"} if str(path).lower().endswith(".png") else None
+    if str(path).lower().endswith(".png"):
+        return {"Software": "pyimagesearch"}
+    return None
 
 
 def plot_elbow(path: str, elbow: Elbow) -> None:

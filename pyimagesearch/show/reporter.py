@@ -74,7 +74,9 @@ class Reporter:
         if len(distances) > 5:
             text += f" ... {distances[-1]:.3f}"
         right, judged = self._judged(answer)
-        return text if not judged else f"{text}, precision@{judged} {right / judged:.3f}"
+        if not judged:
+            return text
+        return f"{text}, precision@{judged} {right / judged:.3f}"
 
     def record(self, answer: Answer) -> dict[str, Any]:
         """Return a query and its results as a dict of plain values, for JSON."""

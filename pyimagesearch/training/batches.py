@@ -67,7 +67,9 @@ class Batches(keras.utils.PyDataset):
         rows = self.order[batch * self.batch_size : (batch + 1) * self.batch_size]
         good, images, unreadable = self.dataset.read_good(rows, self.spec)
         warn_unreadable(unreadable)
-        return (good, images) if len(good) else self._first_readable()
+        if len(good):
+            return good, images
+        return self._first_readable()
 
     def _first_readable(self) -> tuple[Rows, Floats]:
         """Return one row, in place of a batch of which none can be read."""

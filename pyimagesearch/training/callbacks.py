@@ -70,7 +70,9 @@ class CheckpointCallback(keras.callbacks.Callback):
 
     def _badness(self, row: dict[str, Any]) -> float:
         """Return what is lowest in the best epoch, from its row of the history."""
-        return -row["P@10"] if self.by_precision else row["val_loss"]
+        if self.by_precision:
+            return -row["P@10"]
+        return row["val_loss"]
 
     def is_out_of_patience(self) -> bool:
         """Whether none of the last `patience` epochs of this phase, or more, was its best."""
@@ -99,7 +101,9 @@ def progress_callback(phase: str) -> keras.callbacks.Callback:
     """Return a callback that shows a progress bar on a terminal, or else EpochLines."""
     from tqdm.keras import TqdmCallback  # imports Keras, which `backend` has done without output
 
-    return TqdmCallback(verbose=1, desc=phase) if sys.stderr.isatty() else EpochLines(phase)
+    if sys.stderr.isatty():
+        return TqdmCallback(verbose=1, desc=phase)
+    return EpochLines(phase)
 
 
 def write_log(path: str, history: History) -> None:

@@ -174,7 +174,9 @@ class MilvusConnection:
     def _clean(self, error: Exception) -> str:
         """Return the reason of an error on one line, without the token."""
         text = " ".join(str(getattr(error, "message", "") or error).split())
-        return text.replace(self._token, "***")[:300] if self._token else text[:300]
+        if self._token:
+            return text.replace(self._token, "***")[:300]
+        return text[:300]
 
 
 def _is_transient(error: Exception) -> bool:

@@ -83,7 +83,9 @@ class MilvusEngine(Engine):
 
     def shortlist_size(self, k: int) -> int:
         """Return the number of candidates to fetch for the k nearest."""
-        return max(2 * k, int(SHORTLIST * (k / 10) ** 0.5)) if self.spec.inexact else k
+        if self.spec.inexact:
+            return max(2 * k, int(SHORTLIST * (k / 10) ** 0.5))
+        return k
 
     def candidates_held(self, wanted: int) -> int:
         """Return the room for one query's results: those of a block travel in one message."""

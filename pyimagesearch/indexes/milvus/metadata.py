@@ -110,7 +110,9 @@ def read_state(server: "MilvusConnection") -> dict[str, Any] | None:
     require_ours(server, name)
     server.call("load_collection", name)
     texts = _find_texts(server, 0, 1)
-    return checked_state(json.loads(texts[0]), server.address.name) if texts else None
+    if texts:
+        return checked_state(json.loads(texts[0]), server.address.name)
+    return None
 
 
 def checked_state(state: Any, name: str) -> dict[str, Any]:

@@ -242,7 +242,9 @@ def _has(connection: MilvusConnection, collection: str) -> bool:
 def _collection_name(connection: MilvusConnection, state: dict[str, Any] | None) -> str:
     """Return the name of the collection that is searched."""
     name = connection.address.name
-    return name if state is None else state.get("collection", name)
+    if state is None:
+        return name
+    return state.get("collection", name)
 
 
 def _sound_state(connection: MilvusConnection) -> dict[str, Any] | None:
