@@ -117,7 +117,7 @@ def has_index(path: str, damaged: bool = False) -> bool:
     try:
         with h5py.File(path) as file:
             return "pyimagesearch" in file.attrs
-    except OSError:
+    except (OSError, RuntimeError):  # h5py raises the latter where its header is damaged
         with open(path, "rb") as file:
             return damaged and file.read(len(SIGNATURE)) == SIGNATURE
 
