@@ -11,6 +11,7 @@ import pytest
 
 import index_images
 from pyimagesearch.browse import opener
+from pyimagesearch.browse.commands import Commands
 from pyimagesearch.browse.feedback import feedback_code, feedback_text
 from pyimagesearch.browse.keys import key_name
 from pyimagesearch.browse.session import Session
@@ -494,6 +495,61 @@ def test_errors_in_commands_are_lines_and_end_nothing(small_index, python):
     assert len(lines) == 2
     assert len(errors) == 11
     assert all(line.startswith("[WARNING] ") for line in errors)
+
+
+def test_bad_commands_are_one_line_each_that_names_the_command(small_index, python):
+    huge = b"1" + b"0" * 400
+    commands = {
+        b"2 5": "choose: expected the number of one result, received 2 5",
+        b"like 2 5": "like: expected the number of one result, received 2 5",
+        b"open": "open: expected the number of one result, received nothing",
+        huge: "choose: expected a number of up to",
+        b"\xff\xfe": "unknown command ",
+        b"like \xff": "like: expected the number of one result",
+        b"crop 0,0,1," + huge: "expected a crop X,Y,W,H",
+        b"crop 0,0,1": "expected a crop X,Y,W,H",
+    }
+    command = python("search.py", "-i", small_index, "--interactive", "--query-id", 7)
+    done = subprocess.run(command, cwd=ROOT, input=b"\n".join(commands), capture_output=True)
+    lines = done.stderr.decode().splitlines()
+    warnings = [line for line in lines if not line.startswith("[INFO] ")]
+    assert done.returncode == 0
+    assert len(done.stdout.splitlines()) == 1
+    for line, wanted in zip(warnings, commands.values(), strict=True):
+        assert line.startswith("[WARNING] " + wanted)
+
+
+def test_disliking_has_its_name_and_the_one_of_old(session, tmp_path):
+    commands = Commands(session, str(tmp_path))
+    disliked = session.id_of(2)
+    commands.run("dislike 2")
+    assert session.step.disliked == (disliked,)
+    number = session.answer.hits.ids.index(disliked) + 1
+    commands.run(f"unlike {number}")
+    assert session.step.disliked == ()
+
+
+def test_lists_are_json_where_results_are(small_index, python):
+    flags = "--query-id", 7, "-k", 3, "--json"
+    status, lines, errors = interactive(python, small_index, "list\nhelp\n", *flags)
+    assert (status, errors) == (0, [])
+    records = [json.loads(line) for line in lines]
+    assert len(records) == 2
+    assert records[0] == records[1]
+
+
+def test_lists_are_paths_where_results_are(folder_index, python):
+    command = python("search.py", "-i", folder_index, "--query-id", "digit 7/0.png", "-k", 2)
+    done = subprocess.run(
+        [*command, "--paths", "-0", "--interactive"],
+        cwd=ROOT,
+        input=b"list\nhelp\n",
+        capture_output=True,
+    )
+    paths = done.stdout.split(b"\0")
+    assert (done.returncode, len(paths), paths[-1]) == (0, 5, b"")
+    assert all(map(os.path.isfile, paths[:-1]))
+    assert b"crop X,Y,W,H" in done.stderr
 
 
 def test_a_session_ends_where_nobody_reads(small_index, python):

@@ -12,9 +12,10 @@ from pyimagesearch.show.sheets import draw_sheets
 
 logger = logging.getLogger(__name__)
 
+DIGITS = 18  # of the number of a result; Python refuses to read thousands of them
 HELP = (
     "N, choose N: search for result N",
-    "like N, unlike N: mark it and search again; again to unmark",
+    "like N, dislike N: mark it and search again; again to unmark",
     "crop X,Y,W,H: search for a part of the query, in pixels or fractions",
     "rotate, flip: turn the query clockwise by 90 degrees, flip it left to right",
     "back: to the step before",
@@ -31,11 +32,15 @@ HELP = (
 class Commands:
     """Runs the commands of lines of text on a Session.
 
-    Sheets and maps are written to `folder`, maps by `method`.
+    Sheets and maps are written to `folder`, maps by `method`. Results are written in the form
+    called `form`, see LineForm: in others than "text", every line that is written is of that form.
     """
 
-    def __init__(self, session: Session, folder: str, method: str = "pca") -> None:
+    def __init__(
+        self, session: Session, folder: str, *, method: str = "pca", form: str = "text"
+    ) -> None:
         self.session = session
+        self._form = form
         self._folder = folder
         self._method = method
         self._alone = {
@@ -49,37 +54,53 @@ class Commands:
         self._of_result = {
             "choose": session.choose,
             "like": session.like,
-            "unlike": session.dislike,
+            "dislike": session.dislike,
+            "unlike": session.dislike,  # its name of old
             "open": session.open,
         }
-        self._silent = {"save": self._save, "map": self._map, "help": lambda: HELP}
-        self._silent["list"] = self._list
+        self._silent: dict[str, Callable[[], list[str] | None]] = {
+            "save": self._save,
+            "map": self._map,
+            "help": self._help,
+            "list": self._list,
+        }
 
     def run(self, text: str) -> list[str] | None:
         """Run a command; return lines to write, or None where the results are to be reported.
 
         Raises ValueError, OSError or ImportError for a command that is wrong or fails.
         """
-        name, _, rest = text.strip().partition(" ")
-        if name.isdecimal():
-            rest = name + rest
-            name = "choose"
+        text = text.strip()
+        name, _, rest = text.partition(" ")
         rest = rest.strip()
+        if name.isdecimal():
+            name = "choose"
+            rest = text
         if name in self._silent and not rest:
-            return list(self._silent[name]())
+            return self._silent[name]()
         if name in self._alone and not rest:
             self._alone[name]()
         elif name in self._of_result:
-            self._of_result[name](self.session.id_of(_number(rest)))
+            number = _number(name, rest)
+            self._of_result[name](self.session.id_of(number))
             if name == "open":
                 return []
         elif name == "crop":
             self.session.crop(parse_crop(rest))
         else:
-            raise ValueError(f"unknown command {text.strip()}: help lists the commands")
+            raise ValueError(f"unknown command {text}: help lists the commands")
         return None
 
-    def _list(self) -> list[str]:
+    def _help(self) -> list[str]:
+        if self._form == "text":
+            return list(HELP)
+        for line in HELP:
+            logger.info(line)
+        return []
+
+    def _list(self) -> list[str] | None:
+        if self._form != "text":
+            return None  # a report names all results
         first = self.session.first + 1
         return [self.session.tooltip(first + n) for n in range(len(self.session.page.hits))]
 
@@ -96,9 +117,12 @@ class Commands:
         return []
 
 
-def _number(text: str) -> int:
+def _number(command: str, text: str) -> int:
     if not text.isdecimal():
-        raise ValueError(f"expected the number of a result, received {text or 'nothing'}")
+        received = text or "nothing"
+        raise ValueError(f"{command}: expected the number of one result, received {received}")
+    if len(text) > DIGITS:
+        raise ValueError(f"{command}: expected a number of up to {DIGITS} digits")
     return int(text)
 
 
