@@ -24,6 +24,7 @@ from pyimagesearch.replacing import LOG, MODEL, PICTURE, require_kind
 from pyimagesearch.training import plan as plans
 from pyimagesearch.training.architectures import build, choose_input_spec
 from pyimagesearch.training.checkpoint import Checkpoint, images_digest
+from pyimagesearch.training.readable import with_readable_validation
 
 # Flags that do not change the model: a training is resumed with all others as they were.
 OUTPUT_FLAGS = {"model", "vis", "plot", "encoder", "log", "resume", "strategy"}
@@ -59,7 +60,7 @@ def main(argv=None):
         resize_mode=args.fit,
         filters=args.filters,
     )
-    splits = Splits(training, validation, spec)
+    splits = with_readable_validation(Splits(training, validation, spec))
 
     # TensorFlow takes seconds to import, so flags and data are checked first.
     from pyimagesearch.show.training_report import log_diagnosis, write_training

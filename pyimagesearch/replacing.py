@@ -43,7 +43,7 @@ def _is_model(path: Path, head: bytes) -> bool:
         try:
             with h5py.File(path) as file:
                 return "model_config" in file.attrs
-        except OSError:
+        except (OSError, RuntimeError):  # h5py raises the latter where its header is damaged
             return False
     return head.startswith((ARCHIVE, ONNX))
 

@@ -498,6 +498,61 @@ def test_errors_in_commands_are_lines_and_end_nothing(small_index, python):
     assert all(line.startswith("[WARNING] ") for line in errors)
 
 
+def test_bad_commands_are_one_line_each_that_names_the_command(small_index, python):
+    huge = b"1" + b"0" * 400
+    commands = {
+        b"2 5": "choose: expected the number of one result, received 2 5",
+        b"like 2 5": "like: expected the number of one result, received 2 5",
+        b"open": "open: expected the number of one result, received nothing",
+        huge: "choose: expected a number of up to",
+        b"\xff\xfe": "unknown command ",
+        b"like \xff": "like: expected the number of one result",
+        b"crop 0,0,1," + huge: "expected a crop X,Y,W,H",
+        b"crop 0,0,1": "expected a crop X,Y,W,H",
+    }
+    command = python("search.py", "-i", small_index, "--interactive", "--query-id", 7)
+    done = subprocess.run(command, cwd=ROOT, input=b"\n".join(commands), capture_output=True)
+    lines = done.stderr.decode().splitlines()
+    warnings = [line for line in lines if not line.startswith("[INFO] ")]
+    assert done.returncode == 0
+    assert len(done.stdout.splitlines()) == 1
+    for line, wanted in zip(warnings, commands.values(), strict=True):
+        assert line.startswith("[WARNING] " + wanted)
+
+
+def test_disliking_has_its_name_and_the_one_of_old(session, tmp_path):
+    commands = Commands(session, str(tmp_path))
+    disliked = session.id_of(2)
+    commands.run("dislike 2")
+    assert session.step.disliked == (disliked,)
+    number = session.answer.hits.ids.index(disliked) + 1
+    commands.run(f"unlike {number}")
+    assert session.step.disliked == ()
+
+
+def test_lists_are_json_where_results_are(small_index, python):
+    flags = "--query-id", 7, "-k", 3, "--json"
+    status, lines, errors = interactive(python, small_index, "list\nhelp\n", *flags)
+    assert (status, errors) == (0, [])
+    records = [json.loads(line) for line in lines]
+    assert len(records) == 2
+    assert records[0] == records[1]
+
+
+def test_lists_are_paths_where_results_are(folder_index, python):
+    command = python("search.py", "-i", folder_index, "--query-id", "digit 7/0.png", "-k", 2)
+    done = subprocess.run(
+        [*command, "--paths", "-0", "--interactive"],
+        cwd=ROOT,
+        input=b"list\nhelp\n",
+        capture_output=True,
+    )
+    paths = done.stdout.split(b"\0")
+    assert (done.returncode, len(paths), paths[-1]) == (0, 5, b"")
+    assert all(map(os.path.isfile, paths[:-1]))
+    assert b"crop X,Y,W,H" in done.stderr
+
+
 def test_a_session_ends_where_nobody_reads(small_index, python):
     command = python("search.py", "-i", small_index, "--interactive", "--query-id", 7)
     with subprocess.Popen(
@@ -524,8 +579,8 @@ def test_results_can_be_listed_with_their_numbers(folder_index, python):
 
 @pytest.mark.parametrize("action", ACTIONS, ids=lambda action: action.method)
 def test_every_action_is_in_the_help_and_in_the_documentation(action):
-    lines = (ROOT / "docs" / "cli.md").read_text().splitlines()
-    rows = [line for line in lines if line.startswith("| ")]
+    section = (ROOT / "docs" / "cli.md").read_text().partition("### Browsing")[2]
+    rows = [line for line in section.splitlines() if line.startswith("| ")]
     if action.command:
         assert any(line.startswith(f"{action.usage}: ") for line in command_help())
         [row] = [row for row in rows if f"`{action.usage.split(', ')[-1]}`" in row]
@@ -538,6 +593,6 @@ def test_every_action_is_in_the_help_and_in_the_documentation(action):
 @pytest.mark.parametrize("text", ["2 5", "like 1 2", "rotate 3", "choose", "like x", "nonsense"])
 def test_a_command_with_other_words_is_refused(session, tmp_path, text):
     before = state(session)
-    with pytest.raises(ValueError, match="received|unknown command"):
+    with pytest.raises(ValueError, match=r"received|unknown command"):
         Commands(session, tmp_path).run(text)
     assert state(session) == before

@@ -14,6 +14,7 @@ import search
 import train_autoencoder
 from pyimagesearch.datasets.catalog import open_dataset
 from pyimagesearch.indexes.index_file import load_index
+from pyimagesearch.replacing import REJECTS_MARK
 from tests.scripts import MODEL, ROOT, run
 
 
@@ -88,6 +89,7 @@ def test_a_folder_is_indexed_past_bad_files_which_are_listed(folder, tmp_path, c
     assert run(index_images, *arguments, "--rejects", tmp_path / "rejects.txt") == 0
     assert capsys.readouterr().out == "added 60, changed 0, removed 0, kept 0, rejected 2\n"
     assert (tmp_path / "rejects.txt").read_text() == (
+        f"{REJECTS_MARK}\n"
         "empty.jpg\tempty: 0 bytes\n"
         "text.png\tnot a picture: its content is of no known format (jpg, png, webp, ...)\n"
     )

@@ -7,6 +7,7 @@ import pytest
 from pyimagesearch.datasets.dataset import FILE_STATS, RowIds
 from pyimagesearch.indexes.index_file import load_index, save_index
 from pyimagesearch.indexes.local_index import LocalIndex
+from pyimagesearch.pictures.input_spec import InputSpec
 
 
 @pytest.fixture
@@ -150,6 +151,76 @@ def test_an_hdf5_index_never_opens_other_files(tmp_path, index, kind):
         file.attrs["pyimagesearch"] = data.replace('"format": 2, ', "")  # without a checksum
     with pytest.raises(ValueError, match=r"other file|another file|larger than the file"):
         load_index(path)
+
+
+def with_one_name(path, name, count):
+    """Write an HDF5 index whose `count` ids are all one text of the file."""
+    with h5py.File(path, "w") as file:
+        file.attrs["pyimagesearch"] = "{}"
+        names = file.create_dataset("names", count, h5py.string_dtype())
+        names[:] = [name, *["b"] * (count - 1)]
+        file["features"] = np.ones((count, 2), np.float32)
+        place = names.id.get_offset()
+    data = bytearray(path.read_bytes())
+    data[place : place + 16 * count] = data[place : place + 16] * count
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("length", [100_000, 50_000])  # too long, and too long in all
+def test_ids_that_share_one_long_text_are_refused_before_they_are_read(tmp_path, length):
+    path = tmp_path / "index.h5"
+    with_one_name(path, "a" * length, 6000)
+    ids = load_index(path).ids
+    reads = [lambda: list(ids), lambda: ids.many(np.arange(600)), lambda: ids.many(np.arange(90))]
+    for read in reads if length > 65_536 else reads[:2]:
+        with pytest.raises(ValueError, match=rf"index\.h5: it has ids of up to {length:,} bytes"):
+            read()
+
+
+def test_ids_that_share_one_short_text_are_read(tmp_path):
+    with_one_name(tmp_path / "index.h5", "a.png", 6)
+    ids = load_index(tmp_path / "index.h5").ids
+    assert list(ids) == ids.many(np.arange(6)) == ["a.png"] * 6
+    assert ids[3] == "a.png"
+
+
+@pytest.mark.parametrize("kind", ["attribute", "labels", "fixed names", "names in chunks"])
+def test_text_whose_length_an_index_does_not_bound_is_refused(tmp_path, kind):
+    path = tmp_path / "index.h5"
+    with_one_name(path, "a.png", 6)
+    with h5py.File(path, "a") as file:
+        if kind == "attribute":
+            file.attrs["pyimagesearch"] = np.array(["{}", "{}"], object)
+        elif kind == "labels":
+            file.create_dataset("labels", data=["a"] * 6, dtype=h5py.string_dtype())
+        elif kind == "fixed names":
+            del file["names"]
+            file["names"] = np.array([b"a.png"] * 6)
+        else:
+            del file["names"]
+            file.create_dataset(
+                "names", data=["a"] * 6, dtype=h5py.string_dtype(), chunks=(3,), maxshape=(None,)
+            )
+    with pytest.raises(ValueError, match=r"single value|not hold numbers|not text|stores them"):
+        load_index(path)
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"height": 10**9},
+        {"width": 4097},
+        {"height": 10**5000},
+        {"fit": ["crop"] * 1000},
+        {"resampling": {"filter": "box", "size": [10**9]}},
+        {"resampling": {"filter": ["box"] * 1000, "size": [9] * 1000}},
+        {"other": ["x"] * 1000},
+    ],
+)
+def test_images_of_any_size_that_a_file_states_are_refused_in_one_line(spec):
+    with pytest.raises(ValueError, match="expected") as error:
+        InputSpec.from_dict({"height": 28, "width": 28, "channels": 1, **spec})
+    assert len(str(error.value)) < 250
 
 
 @pytest.mark.parametrize("name", ["index.pickle", "index.h5"])

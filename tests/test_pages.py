@@ -19,6 +19,7 @@ from pyimagesearch.indexes.contract import Hits
 from pyimagesearch.indexes.index_file import load_index
 from pyimagesearch.indexes.pictures import pictures_of
 from pyimagesearch.queries.query import Answer, Query
+from pyimagesearch.show.page import HEAD
 from pyimagesearch.show.preview import preview_sheet
 from pyimagesearch.show.reporter import Reporter
 from tests.scripts import MODEL, ROOT, error_of, run
@@ -81,11 +82,11 @@ def test_a_page_holds_all_pictures_and_runs_nothing(folder, capsys):
 
 def test_a_page_is_replaced_only_by_a_complete_one(folder, capsys):
     page = folder / "page.html"
-    page.write_text("before")
+    page.write_text(HEAD)
     (folder / "text.png").write_text("no picture")
     arguments = ["-i", folder / "i.pickle", "--query", folder / "text.png", "--html", page]
     assert "not a picture" in error_of(capsys, search, *arguments)
-    assert page.read_text() == "before"
+    assert page.read_text() == HEAD
     assert sorted(os.listdir(folder)) == ["i.pickle", "page.html", "pictures", "text.png"]
 
 

@@ -13,6 +13,7 @@ from pyimagesearch.encoders.export import open_encoder
 from pyimagesearch.encoders.trial import require_codes, trial_images
 from pyimagesearch.indexes.stores import open_store
 from pyimagesearch.pictures.input_spec import InputSpec
+from pyimagesearch.replacing import REJECTS_MARK
 from tests import onnx_exports as exports
 from tests.scripts import error_of, run
 
@@ -135,7 +136,7 @@ def test_a_picture_without_a_code_is_named_and_all_others_are_indexed(
     assert list(open_store(index).open().load().ids) == [f"{i}.png" for i in range(5)]
     reason = "the model net.onnx gives a code with NaN or infinity for it"
     assert f"black.png: {reason}" in caplog.text
-    assert (tmp_path / "rejects.txt").read_text() == f"black.png\t{reason}\n"
+    assert (tmp_path / "rejects.txt").read_text() == f"{REJECTS_MARK}\nblack.png\t{reason}\n"
 
 
 def test_an_encoder_tells_which_images_have_no_code(undefined):

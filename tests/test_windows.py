@@ -1,5 +1,6 @@
 """Windows on a virtual screen, with a real mouse and keys; skipped without Xvfb and xdotool."""
 
+import ctypes
 import json
 import os
 import shutil
@@ -72,6 +73,21 @@ class Screen:
         self.settled()
         self.do(*events)
 
+    def ask_to_close(self, title):
+        """Ask the window of a title to close, as a window manager does for a click on its X."""
+        window = int(self.do("search", "--onlyvisible", "--name", f"^{title}$").split()[0])
+        x11 = ctypes.CDLL("libX11.so.6")
+        x11.XOpenDisplay.restype = ctypes.c_void_p
+        x11.XInternAtom.restype = ctypes.c_ulong
+        display = ctypes.c_void_p(x11.XOpenDisplay(self.display.encode()))
+        protocols = x11.XInternAtom(display, b"WM_PROTOCOLS", 0)
+        delete = x11.XInternAtom(display, b"WM_DELETE_WINDOW", 0)
+        # XClientMessageEvent: type 33, its window, kind and format, data of five longs.
+        fields = (33, 0, 1, 0, window, protocols, 32, delete, 0, 0, 0, 0)
+        event = ctypes.create_string_buffer(struct.pack("@iLiPLLi5l", *fields), 192)
+        x11.XSendEvent(display, ctypes.c_ulong(window), 0, ctypes.c_long(0), event)
+        x11.XCloseDisplay(display)
+
     def settled(self):
         """Return what is on the screen once it does not change any more."""
         before = None
@@ -141,6 +157,14 @@ def test_windows_open_and_close_by_key(small_index, python, screen, tmp_path, ke
         assert len(process.stdout.readlines()) == shown
 
 
+def test_closing_the_window_ends_the_search(small_index, python, screen, tmp_path):
+    with searching(python, screen, tmp_path, "-i", small_index, "--query-id", 7) as process:
+        screen.focus("Results")
+        screen.settled()
+        screen.ask_to_close("Results")
+        assert len(process.stdout.readlines()) == 1
+
+
 def test_mouse_and_keys_search_on(small_index, python, screen, tmp_path, capsys):
     assert run(search, "-i", small_index, "--query-id", 7, "--json") == 0
     ids = [r["id"] for r in json.loads(capsys.readouterr().out)["results"]]
@@ -168,9 +192,9 @@ def test_mouse_and_keys_search_on(small_index, python, screen, tmp_path, capsys)
         screen.press("BackSpace")
         assert line() == "query 7 (3)"
         screen.click(*at(40), "keydown", "ctrl", "click", 1, "keyup", "ctrl")
-        assert line() == "query 7 (3), 1 alike (weight 0.75)"
+        assert line() == "query 7 (3), 1 liked (weight 0.75)"
         screen.click(*at(224), "click", 3)
-        assert line() == "query 7 (3), 1 alike (weight 0.75), 1 unlike (weight -0.15)"
+        assert line() == "query 7 (3), 1 liked (weight 0.75), 1 disliked (weight -0.15)"
         screen.press("BackSpace", "BackSpace")
         assert [line(), line()][1] == "query 7 (3)"
         screen.click(8, 8, "mousedown", 1, "mousemove", 120, 232, "mouseup", 1)

@@ -4,7 +4,7 @@ import logging
 import sys
 from collections.abc import Callable, Iterable
 
-from pyimagesearch.browse.actions import ACTIONS, FORMER, command_help
+from pyimagesearch.browse.actions import ACTIONS, FORMER, Action, command_help
 from pyimagesearch.browse.session import Session
 from pyimagesearch.queries.crops import parse_crop
 from pyimagesearch.queries.query import Answer
@@ -13,17 +13,21 @@ from pyimagesearch.show.sheets import draw_sheets
 
 logger = logging.getLogger(__name__)
 
-MAX_DIGITS = 9  # of the number of a result
+DIGITS = 18  # of the number of a result; Python refuses to read thousands of them
 
 
 class Commands:
     """Runs the commands of lines of text on a Session.
 
-    Sheets and maps are written to `folder`, maps by `method`.
+    Sheets and maps are written to `folder`, maps by `method`. Results are written in the form
+    called `form`, see LineForm: in others than "text", every line that is written is of that form.
     """
 
-    def __init__(self, session: Session, folder: str, method: str = "pca") -> None:
+    def __init__(
+        self, session: Session, folder: str, *, method: str = "pca", form: str = "text"
+    ) -> None:
         self.session = session
+        self._form = form
         self._folder = folder
         self._method = method
         self._actions = {action.command: action for action in ACTIONS if action.command}
@@ -33,33 +37,41 @@ class Commands:
 
         Raises ValueError, OSError or ImportError for a command that is wrong or fails.
         """
-        name, *words = text.split()
+        name, _, rest = text.strip().partition(" ")
+        rest = rest.strip()
         if name.isdecimal():
-            words.insert(0, name)
+            rest = text.strip()
             name = "choose"
         action = self._actions.get(FORMER.get(name, name))
         if action is None:
             raise ValueError(f"unknown command {text.strip()}: help lists the commands")
-        own = getattr(self, f"_{action.method}", None)
-        method = own or getattr(self.session, action.method)
         if action.of_result:
-            lines = method(self.session.id_of(_number(words, text)))
-        elif action.method == "crop":
-            lines = method(parse_crop(" ".join(words)))
-        elif words:
+            return self._method_of(action)(self.session.id_of(_number(name, rest)))
+        if action.method == "crop":
+            return self._method_of(action)(parse_crop(rest))
+        if rest:
             raise ValueError(f"expected {action.command} alone, received {text.strip()}")
-        else:
-            lines = method()
-        return lines
+        return self._method_of(action)()
+
+    def _method_of(self, action: Action) -> Callable[..., list[str] | None]:
+        """Return the method of these commands, or else that of the session, for an action."""
+        own = getattr(self, f"_{action.method}", None)
+        return own or getattr(self.session, action.method)
 
     def _open(self, id: str) -> list[str]:
         self.session.open(id)
         return []
 
     def _help(self) -> list[str]:
-        return command_help()
+        if self._form == "text":
+            return command_help()
+        for line in command_help():
+            logger.info(line)
+        return []
 
-    def _list(self) -> list[str]:
+    def _list(self) -> list[str] | None:
+        if self._form != "text":
+            return None  # a report names all results
         first = self.session.first + 1
         return [self.session.tooltip(first + n) for n in range(len(self.session.page.hits))]
 
@@ -76,11 +88,13 @@ class Commands:
         return []
 
 
-def _number(words: list[str], text: str) -> int:
-    """Return the one number of a result that a command names."""
-    if len(words) != 1 or not words[0].isdecimal() or len(words[0]) > MAX_DIGITS:
-        raise ValueError(f"expected the number of one result, received {text.strip()}")
-    return int(words[0])
+def _number(command: str, text: str) -> int:
+    if not text.isdecimal():
+        received = text or "nothing"
+        raise ValueError(f"{command}: expected the number of one result, received {received}")
+    if len(text) > DIGITS:
+        raise ValueError(f"{command}: expected a number of up to {DIGITS} digits")
+    return int(text)
 
 
 def run_commands(
@@ -93,9 +107,7 @@ def run_commands(
     """
     session = commands.session
     still_read = report(session.page)
-    while (
-        still_read and (text := _next_line()) and FORMER.get(text.strip(), text.strip()) != "quit"
-    ):
+    while still_read and (text := _next_line()) and not _quits(text):
         if not text.strip():
             continue
         try:

@@ -55,7 +55,7 @@ def browse_results(
     if options.by_commands:
         from pyimagesearch.browse.commands import Commands, run_commands
 
-        commands = Commands(session, folder, options.map_method or "pca")
+        commands = Commands(session, folder, method=options.map_method or "pca", form=form.name)
         run_commands(commands, report, form.write)
         return
     from pyimagesearch.browse.window import browse

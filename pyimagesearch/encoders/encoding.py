@@ -118,13 +118,14 @@ def encode_with_network(
 ) -> tuple[Rows, Codes]:
     """Encode rows of a dataset with a Keras network whose codes are (n, d).
 
-    Returns the rows that could be read, int64 (k,), and their codes, float32 (k, d). Raises
-    ValueError when none can be read.
+    Returns the rows that could be read, int64 (k,), and their codes, float32 (k, d); others are
+    named in warnings. Raises ValueError when none can be read.
     """
     good = []
     codes = []
     for start in range(0, len(rows), batch_size):
-        read, images, _ = dataset.read_good(rows[start : start + batch_size], spec)
+        read, images, unreadable = dataset.read_good(rows[start : start + batch_size], spec)
+        warn_unreadable(unreadable)
         if len(read):
             good.append(read)
             # Not `predict`: for a model on several devices it returns the batch once for each.

@@ -157,7 +157,7 @@ def _has_attribute(path: str | Path, name: str) -> bool:
     try:
         with h5py.File(path, "r") as file:
             return name in file.attrs
-    except OSError:
+    except (OSError, RuntimeError):  # h5py raises the latter where its header is damaged
         return False
 
 

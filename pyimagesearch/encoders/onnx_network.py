@@ -11,9 +11,10 @@ from pyimagesearch.encoders import onnx_graph as graph
 from pyimagesearch.encoders.encoder import MAX_BATCH_VALUES
 from pyimagesearch.encoders.onnx_files import ExportedFiles
 from pyimagesearch.encoders.onnx_session import open_session, run_session
-from pyimagesearch.encoders.preprocessing import MAX_SIDE, Preprocessing, read_preprocessing
+from pyimagesearch.encoders.preprocessing import Preprocessing, read_preprocessing
 from pyimagesearch.encoders.text_export import text_network
 from pyimagesearch.pictures.input_spec import InputSpec
+from pyimagesearch.pictures.resampling import MAX_SIDE
 
 if TYPE_CHECKING:
     from onnx import ModelProto

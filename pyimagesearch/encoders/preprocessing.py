@@ -9,14 +9,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from pyimagesearch.encoders.processor_defaults import with_defaults
 from pyimagesearch.files import printable
-from pyimagesearch.pictures.resampling import FILTERS, Resampling
+from pyimagesearch.pictures.resampling import FILTERS, MAX_SIDE, Resampling
 
 # Steps that are reproduced, apart from do_thumbnail and the like, which are refused where true.
 STEPS = {"do_resize", "do_center_crop", "do_rescale", "do_normalize", "do_convert_rgb"}
 SQUARE = ("DeiT", "Beit")  # an integer as their size means both sides, in spite of the crop
 
 MAX_REASON = 300  # characters of a message about a value
-MAX_SIDE = 4096  # pixels of the images of a network
 # Factors of values in [0, 1]: others come from deviations that no pictures have.
 MIN_FACTOR = 1e-6
 MAX_FACTOR = 1e5

@@ -7,7 +7,7 @@ import numpy as np
 
 from pyimagesearch.arrays import Floats, History, Labels, Rows
 from pyimagesearch.datasets.dataset import Dataset, Splits
-from pyimagesearch.encoders.encoding import encode_with_network
+from pyimagesearch.encoders.encoding import encode_with_network, warn_unreadable
 from pyimagesearch.encoders.keras_files import encoder_of
 from pyimagesearch.evaluation.baselines import baseline_points, reduced
 from pyimagesearch.evaluation.evaluate import read_rows
@@ -58,7 +58,8 @@ def reconstruct(
 
     Both are float32 (k, *spec.shape) in [0, 1], k <= count.
     """
-    _, images, _ = dataset.read_good(list(range(min(count, len(dataset)))), spec)
+    _, images, unreadable = dataset.read_good(list(range(min(count, len(dataset)))), spec)
+    warn_unreadable(unreadable)
     if not len(images):
         return images, images
     return images, np.asarray(autoencoder(images, training=False))
@@ -148,7 +149,9 @@ def constant_loss(splits: Splits) -> float:
 
 def _image_batches(dataset: Dataset, spec: InputSpec) -> Iterator[Floats]:
     rows = np.arange(min(len(dataset), MAX_IMAGES))
-    return (batch.images for batch in dataset.batches(spec, rows=rows))
+    for batch in dataset.batches(spec, rows=rows):
+        warn_unreadable(batch.unreadable)
+        yield batch.images
 
 
 def collapse(loss: float, constant: float) -> list[str]:

@@ -11,6 +11,7 @@ from tqdm import tqdm
 from pyimagesearch.arrays import AnyArray, Floats, Labels, Rows, Scores
 from pyimagesearch.datasets.dataset import Dataset, same_images
 from pyimagesearch.encoders.encoder import Encoder
+from pyimagesearch.encoders.encoding import warn_unreadable
 from pyimagesearch.engines.engine import Engine
 from pyimagesearch.evaluation.baselines import baseline_points, reduced
 from pyimagesearch.evaluation.copies import COPIES, SAMPLE, make_copies
@@ -130,10 +131,12 @@ def read_rows(
 ) -> Floats:
     """Return `convert(images)` of ascending rows of a dataset: float32 (len(rows), ...).
 
-    `convert` takes float32 images (n, h, w, c). Rows that cannot be read are zeros.
+    `convert` takes float32 images (n, h, w, c). Rows that cannot be read are zeros,
+    and named in warnings.
     """
     values = None
     for batch in dataset.batches(spec, BATCH, rows):
+        warn_unreadable(batch.unreadable)
         if len(batch.rows):
             converted = convert(batch.images)
             if values is None:

@@ -8,46 +8,71 @@ from typing import Any
 
 import h5py
 import numpy as np
+from numpy.typing import NDArray
 
 from pyimagesearch.arrays import AnyArray, Floats, Rows
-from pyimagesearch.files import atomic_write, is_inside, require_plain_hdf5
+from pyimagesearch.files import atomic_write, brief, is_inside, require_plain_hdf5
 
 BLOCK = 65536  # rows written or read at once
 ROWS_AT_ONCE = 512  # rows chosen at once: for more, the time of h5py grows with the square
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
+MAX_NAME = 1 << 16  # bytes of an id, a relative path
+# What a dataset of text holds for each row: the length and the place of the text, which is stored
+# elsewhere. Many rows may name one place, so that the lengths are not bounded by the file.
+REFERENCE = np.dtype([("length", "<u4"), ("address", "<u8"), ("number", "<u4")])
 DATASETS = {"features", "names", "labels", "files", "onnx", "text"}
 
 
 class Names(Sequence):
-    """The ids of an index, read from its file when they are asked for."""
+    """The ids of an index, read from its file when they are asked for.
 
-    def __init__(self, dataset: Any) -> None:
+    `lengths`, uint32 (n,), are their numbers of bytes, and `size` is that of the file: reading ids
+    raises ValueError before it takes more memory than honest ones would.
+    """
+
+    def __init__(self, dataset: Any, lengths: NDArray[np.uint32], size: int) -> None:
         self._dataset = dataset
+        self._lengths = lengths
+        self._size = size
 
     def __len__(self) -> int:
         return len(self._dataset)
 
     def __getitem__(self, row: Any) -> Any:
+        self._require_modest(self._lengths[row])
         return _text(self._dataset[row])
 
     def many(self, rows: Rows) -> list[str]:
         """Return the ids of rows, int64 (k,), as a list, ten times faster than one by one."""
         ordered, places = np.unique(rows, return_inverse=True)
+        self._require_modest(self._lengths[ordered])
         texts: list[str] = []
         for start in range(0, len(ordered), ROWS_AT_ONCE):
             texts += map(_text, self._dataset[ordered[start : start + ROWS_AT_ONCE]])
         return [texts[place] for place in places]
 
     def __iter__(self) -> Iterator[str]:
+        self._require_modest(self._lengths)
         for start in range(0, len(self), BLOCK):
             yield from map(_text, self._dataset[start : start + BLOCK])
+
+    def _require_modest(self, lengths: NDArray[np.uint32]) -> None:
+        """Raise ValueError unless each of the names, and all together, are of possible lengths."""
+        longest = int(np.max(lengths, initial=0))
+        total = int(np.sum(lengths, dtype=np.int64))
+        if longest <= MAX_NAME and total <= self._size:
+            return
+        raise ValueError(
+            f"cannot use the index {self._dataset.file.filename}: it has ids of up to {longest:,} "
+            f"bytes, of {total:,} in all; make it again with index_images.py"
+        )
 
 
 def _text(name: bytes) -> str:
     # Bytes that are not UTF-8 are represented as Python's file functions represent them.
     text = name.decode("utf-8", "surrogateescape")
     if not is_inside(text):
-        raise ValueError(f"the index has the id {text!r}, which is outside its folder")
+        raise ValueError(f"the index has the id {brief(text)}, which is outside its folder")
     return text
 
 
@@ -94,17 +119,15 @@ def read_hdf5(path: str) -> dict[str, Any]:
     try:
         file = h5py.File(path)
         require_plain_hdf5(file, os.path.getsize(path))
-        data = json.loads(file.attrs.get("pyimagesearch", "{}"))
+        data = json.loads(_attribute(file, "pyimagesearch") or "{}")
         if not isinstance(data, dict) or not set(file) <= DATASETS:
             raise ValueError("it has other content than an index")
-        names = file["names"]
-        if names.ndim != 1 or h5py.check_string_dtype(names.dtype) is None:
-            raise ValueError("its names are not text")
+        names = _names(path, file["names"])
         for name, dataset in file.items():
             if name != "names":
                 data[name] = _mapped(path, dataset)
-        codes_sha256 = file.attrs.get("codes_sha256")
-        return {**data, "codes_sha256": codes_sha256, "indexes": Names(names)}
+        codes_sha256 = _attribute(file, "codes_sha256")
+        return {**data, "codes_sha256": codes_sha256, "indexes": names}
     except FileNotFoundError:
         raise
     except (OSError, KeyError, RuntimeError, TypeError, AttributeError, RecursionError) as error:
@@ -112,19 +135,46 @@ def read_hdf5(path: str) -> dict[str, Any]:
         raise ValueError(f"it is not a complete HDF5 index ({reason})") from error
 
 
+def _attribute(file: Any, name: str) -> Any:
+    """Return an attribute or None; one with many values, which may be one text, is refused."""
+    if name not in file.attrs:
+        return None
+    if file.attrs.get_id(name).shape != ():
+        raise ValueError(f"its attribute {name} is not a single value")
+    return file.attrs[name]
+
+
+def _names(path: str, dataset: Any) -> Names:
+    """Return the ids of an index, of which nothing but the lengths is looked at, when needed."""
+    text = h5py.check_string_dtype(dataset.dtype)
+    if dataset.ndim != 1 or text is None or text.length is not None:
+        raise ValueError("its names are not text")
+    count = len(dataset)
+    size = os.path.getsize(path)
+    if not count:
+        return Names(dataset, np.zeros(0, np.uint32), size)
+    offset = dataset.id.get_offset()
+    if offset is None or dataset.id.get_storage_size() != count * REFERENCE.itemsize:
+        raise ValueError("its names are not stored as index_images.py stores them")
+    references = np.memmap(path, REFERENCE, "r", offset, (count,))
+    return Names(dataset, references["length"], size)
+
+
 def has_index(path: str, damaged: bool = False) -> bool:
     """Whether an HDF5 file is an index; `damaged` is returned for one that cannot be opened."""
     try:
         with h5py.File(path) as file:
             return "pyimagesearch" in file.attrs
-    except OSError:
+    except (OSError, RuntimeError):  # h5py raises the latter where its header is damaged
         with open(path, "rb") as file:
             return damaged and file.read(len(SIGNATURE)) == SIGNATURE
 
 
 def _mapped(path: str, dataset: Any) -> AnyArray:
     """Return a dataset as an array over the file if it is contiguous, or else a copy."""
+    if dataset.dtype.hasobject:
+        raise ValueError(f"its object {dataset.name} does not hold numbers")
     offset = dataset.id.get_offset()
-    if offset is None or dataset.dtype.hasobject or not dataset.size:
+    if offset is None or not dataset.size:
         return dataset[()]
     return np.memmap(path, dataset.dtype, "r", offset, dataset.shape)

@@ -210,8 +210,8 @@ def _checked_ids(ids: Any, count: int, files: bool) -> Sequence[str]:
         # Looked for in all ids at once, as most indexes have none of these.
         parts = "..", "\0/", "\0\0", *("\\:" if os.name == "nt" else "")
         if any(part in text for part in parts) or text.count("\0") != count + 1:
-            outside = next((id for id in ids if not is_inside(id)), None)
-            _require(outside is None, f"it has the id {outside!r}, which is outside its folder")
+            for id in ids:
+                _require(is_inside(id), f"it has the id {brief(id)}, which is outside its folder")
         return ids
     _require(min(ids) >= 0 and max(ids) < 2**63, "expected row numbers as indexes")
     return [str(id) for id in ids]

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 
 from pyimagesearch.arrays import AnyArray, Floats, Pixels
+from pyimagesearch.files import brief
+from pyimagesearch.pictures.resampling import MAX_SIDE, Resampling
 
 RESIZE_MODES = ("letterbox", "crop", "stretch")
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # of ITU-R BT.601, weights of R, G and B
@@ -24,18 +26,20 @@ class InputSpec:
     width: int
     channels: int
     resize_mode: str = "letterbox"
-    resampling: object | None = None
+    resampling: Resampling | None = None
 
     def __post_init__(self) -> None:
-        sides = self.height, self.width
-        if not all(isinstance(n, int) and n > 0 for n in sides) or self.channels not in (1, 3):
+        sides = [self.height, self.width]
+        valid = all(isinstance(side, int) and 0 < side <= MAX_SIDE for side in sides)
+        if not valid or self.channels not in (1, 3):
+            received = ", ".join(map(brief, self.shape))
             raise ValueError(
-                "expected positive integers as height and width, and 1 or 3 channels, "
-                f"received {self.shape}"
+                f"expected height and width as integers from 1 to {MAX_SIDE:,}, and 1 or 3 "
+                f"channels, received {received}"
             )
         if self.resize_mode not in RESIZE_MODES:
             raise ValueError(
-                f"expected fit to be {', '.join(RESIZE_MODES)}, received {self.resize_mode}"
+                f"expected fit to be {', '.join(RESIZE_MODES)}, received {brief(self.resize_mode)}"
             )
 
     @property
@@ -111,15 +115,20 @@ class InputSpec:
         try:
             fields = {{"fit": "resize_mode"}.get(key, key): v for key, v in values.items()}
             if fields.get("resampling") is not None:
-                from pyimagesearch.pictures.resampling import Resampling  # few encoders have one
-
                 fields["resampling"] = Resampling(**fields["resampling"])
             return cls(**fields)
         except (AttributeError, TypeError):  # no mapping, or other names
             raise ValueError(
                 "expected height, width and channels, and perhaps fit and resampling, received "
-                f"{values}"
+                f"{_names_of(values)}"
             ) from None
+
+
+def _names_of(values: Any) -> str:
+    """Return the keys of stored values, or what is there in place of a mapping, for a message."""
+    if not isinstance(values, dict):
+        return brief(values)
+    return ", ".join(brief(key) for key in list(values)[:10]) or "nothing"
 
 
 def _middle(picture: AnyArray, height: int, width: int) -> AnyArray:

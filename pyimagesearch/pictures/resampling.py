@@ -1,14 +1,16 @@
 """Resizing by Pillow's filters and a centred crop, as networks from other libraries expect it."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 
 from pyimagesearch.arrays import Pixels
+from pyimagesearch.files import brief
 
 FILTERS = ("nearest", "lanczos", "bilinear", "bicubic", "box", "hamming")
 """Filters of Pillow, each at the position of its number in `PIL.Image.Resampling`."""
 ROUNDINGS = ("transformers", "torchvision")
+MAX_SIDE = 4096  # pixels of the images of an encoder, so that one of them fits in memory
 MAX_PIXELS = 2**24  # of a whole picture after resizing; of a larger one the crop alone is computed
 
 
@@ -27,11 +29,14 @@ class Resampling:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "size", tuple(self.size))
-        valid = len(self.size) in (1, 2) and all(type(n) is int and n > 0 for n in self.size)
+        valid = len(self.size) in (1, 2) and all(
+            type(side) is int and 0 < side <= MAX_SIDE for side in self.size
+        )
         if self.filter not in FILTERS or self.rounding not in ROUNDINGS or not valid:
+            received = ", ".join(map(brief, [self.filter, *self.size[:3], self.rounding]))
             raise ValueError(
-                f"expected a filter of {', '.join(FILTERS)}, a size of one or two positive "
-                f"integers, and rounding as {' or '.join(ROUNDINGS)}, received {asdict(self)}"
+                f"expected a filter of {', '.join(FILTERS)}, a size of one or two integers from 1 "
+                f"to {MAX_SIDE:,}, and rounding as {' or '.join(ROUNDINGS)}, received {received}"
             )
 
     def apply(self, picture: Pixels, height: int, width: int) -> Pixels:

@@ -1,6 +1,7 @@
 """Views of the picture of a query: a part of it, and its turns and flips."""
 
 import math
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -92,13 +93,20 @@ def parse_crop(text: str) -> Crop:
     """
     fractions = "." in text
     try:
-        left, top, width, height = map(float if fractions else int, text.split(","))
+        left, top, width, height = map(float if fractions else _pixels, text.split(","))
     except ValueError:
         raise ValueError(
             f"expected a crop X,Y,W,H in pixels, such as 10,20,100,80, or in fractions, such as "
             f"0.5,0,0.5,1, received {text}"
         ) from None
     return Crop(left, top, width, height, fractions)
+
+
+def _pixels(text: str) -> int:
+    number = int(text)
+    if abs(number) > sys.maxsize:  # not a float, nor what an array can be sliced by
+        raise ValueError("no picture is as large")
+    return number
 
 
 @dataclass(frozen=True)

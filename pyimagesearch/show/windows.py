@@ -38,7 +38,10 @@ def prepare_windows() -> None:
 
 def is_open(title: str) -> bool:
     """Whether the window of a title has not been closed."""
-    return cv2.getWindowProperty(title, cv2.WND_PROP_VISIBLE) >= 1
+    try:
+        return cv2.getWindowProperty(title, cv2.WND_PROP_VISIBLE) >= 1
+    except cv2.error:  # since OpenCV 4.12, where there is no such window
+        return False
 
 
 def show_windows(images: dict[str, Pixels]) -> bool:

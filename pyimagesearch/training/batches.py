@@ -1,6 +1,5 @@
 """Batches of a dataset for Keras, and codes of a dataset by a Keras network."""
 
-import logging
 from collections.abc import Sequence
 
 import numpy as np
@@ -8,11 +7,9 @@ import numpy as np
 from pyimagesearch.arrays import AnyArray, Floats, Rows
 from pyimagesearch.backend import keras
 from pyimagesearch.datasets.dataset import Dataset
-from pyimagesearch.files import printable
+from pyimagesearch.encoders.encoding import warn_unreadable
 from pyimagesearch.pictures.input_spec import InputSpec
 from pyimagesearch.training.augmentations import augment
-
-logger = logging.getLogger(__name__)
 
 QUEUED_BATCHES = 8  # read ahead by the threads of a dataset that has any
 
@@ -69,16 +66,16 @@ class Batches(keras.utils.PyDataset):
         """Return the rows of a batch that can be read and their unchanged images, at least one."""
         rows = self.order[batch * self.batch_size : (batch + 1) * self.batch_size]
         good, images, unreadable = self.dataset.read_good(rows, self.spec)
-        for path, reason in unreadable:
-            logger.warning(f"{printable(path)}: {reason}")
+        warn_unreadable(unreadable)
         if len(good):
-            return (good, images)
+            return good, images
         return self._first_readable()
 
     def _first_readable(self) -> tuple[Rows, Floats]:
         """Return one row, in place of a batch of which none can be read."""
         for row in self.order:
-            good, images, _ = self.dataset.read_good([row], self.spec)
+            good, images, unreadable = self.dataset.read_good([row], self.spec)
+            warn_unreadable(unreadable)
             if len(good):
                 return good, images
         raise ValueError("none of the pictures can be read")

@@ -24,6 +24,7 @@ from pyimagesearch.metric import normalise
 from pyimagesearch.pictures.input_spec import InputSpec
 from pyimagesearch.training.augmentations import augment
 from pyimagesearch.training.patches import CONTRAST_EPSILON, PATCH
+from pyimagesearch.training.readable import readable_batches
 
 logger = logging.getLogger(__name__)
 
@@ -49,20 +50,27 @@ def fit_views(
 
     `spec` is the InputSpec of the network. `augmentations` are the names of the random changes that
     make a view, by default "crop" and "colour", and "flip" if mirrored images resemble others of
-    the dataset; the names are returned. At most SAMPLE images are read, batch by batch.
+    the dataset; the names are returned. At most SAMPLE images are used, read batch by
+    batch; others take the place of those that cannot be read, which are named in warnings.
 
     Raises ValueError when fewer than 2 images can be read.
     """
     random = np.random.default_rng(seed)
-    rows = np.sort(random.permutation(len(dataset))[:SAMPLE])
-    count = int(np.clip(VIEWS // len(rows), 2, 20))
-    with tqdm(total=len(rows) * (2 + count), desc="fit", unit="view", disable=None) as bar:
-        read = partial(_read, dataset, rows, spec, bar.update)
-        each = -(-PATCHES // len(rows))
-        patches = [_random_patches(images, each, random) for images in read()]
-        readable = sum(map(len, patches)) // each
+    order = random.permutation(len(dataset))
+    size = min(len(order), SAMPLE)
+    count = int(np.clip(VIEWS // size, 2, 20))
+    with tqdm(total=size * (2 + count), desc="fit", unit="view", disable=None) as bar:
+        each = -(-PATCHES // size)
+        sampled = []
+        patches = []
+        for batch in readable_batches(dataset, spec, order, count=size, batch_size=BATCH):
+            sampled.append(batch.rows)
+            patches.append(_random_patches(batch.images, each, random))
+            bar.update(len(batch.rows))
+        readable = sum(map(len, sampled))
         if readable < 2:
             raise ValueError(f"the objective views needs 2 images or more, received {readable}")
+        read = partial(_read, dataset, np.concatenate(sampled), spec, bar.update)
         fit_filters(autoencoder, np.concatenate(patches), seed)
         network = keras.Model(autoencoder.input, autoencoder.get_layer("features").output)
         features = np.concatenate([_features(network, images) for images in read()])
