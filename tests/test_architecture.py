@@ -9,11 +9,11 @@ PACKAGE = Path(__file__).parent.parent / "pyimagesearch"
 LAYERS = [
     {"arrays", "cli", "terminal", "files", "pickles", "metric", "backend", "convautoencoder"},
     {"pictures"},
-    {"replacing"},
     {"datasets"},
     {"engines"},
     {"decomposition"},
     {"encoders"},
+    {"replacing"},
     {"evaluation"},
     {"indexes"},
     {"training"},
