@@ -19,6 +19,7 @@ BLOCK = 1 << 20  # bytes hashed at once
 TEMPORARY = ".part"  # in the names of files that are being written, before the suffix
 UMASK = os.umask(0)  # which can only be read by setting it
 os.umask(UMASK)
+HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 MAX_EXPANSION = 64  # how much larger than its file a compressed HDF5 dataset may be
 
 
@@ -225,6 +226,22 @@ def is_inside(path: str, windows: bool = os.name == "nt") -> bool:
         return False
     parts = path.split("/")
     return bool(path) and bool(parts[0]) and ".." not in parts and "\0" not in path
+
+
+def has_hdf5_attribute(path: str | Path, name: str) -> bool | None:
+    """Whether an HDF5 file has an attribute of its root; None where it cannot be opened.
+
+    Raises FileNotFoundError if there is no file.
+    """
+    import h5py
+
+    try:
+        with h5py.File(path, "r") as file:
+            return name in file.attrs
+    except FileNotFoundError:
+        raise
+    except (OSError, RuntimeError, KeyError):  # the latter two where its structure is damaged
+        return None
 
 
 def require_plain_hdf5(file: Any, size: int) -> None:

@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from pyimagesearch.files import HDF5_SIGNATURE, has_hdf5_attribute
 from pyimagesearch.pictures.formats import is_own_output
 
 HEAD = 2048  # first bytes of a file by which it is told
@@ -15,7 +16,6 @@ PAGE_MARK = b"<title>Search results</title>"
 LOG_MARK = b"phase,epoch,"
 REJECTS_MARK = "# pictures that could not be read, and why: written by index_images.py"
 ARCHIVE = b"PK\x03\x04"
-HDF5 = b"\x89HDF\r\n\x1a\n"
 ONNX = b"\x08"  # the field of the version of its format
 
 
@@ -37,14 +37,8 @@ def _is_rejects(path: Path, head: bytes) -> bool:
 
 
 def _is_model(path: Path, head: bytes) -> bool:
-    if head.startswith(HDF5):
-        import h5py
-
-        try:
-            with h5py.File(path) as file:
-                return "model_config" in file.attrs
-        except (OSError, RuntimeError):  # h5py raises the latter where its header is damaged
-            return False
+    if head.startswith(HDF5_SIGNATURE):
+        return bool(has_hdf5_attribute(path, "model_config"))
     return head.startswith((ARCHIVE, ONNX))
 
 

@@ -11,12 +11,13 @@ import pytest
 
 import index_images
 from pyimagesearch.browse import opener
+from pyimagesearch.browse.actions import ACTIONS, command_help, window_help
 from pyimagesearch.browse.commands import Commands
 from pyimagesearch.browse.feedback import feedback_code, feedback_text
 from pyimagesearch.browse.keys import key_name
 from pyimagesearch.browse.session import Session
 from pyimagesearch.browse.sheet import PANEL, Sheet
-from pyimagesearch.browse.window import KEYS, Browser
+from pyimagesearch.browse.window import Browser
 from pyimagesearch.datasets.catalog import open_dataset
 from pyimagesearch.indexes.stores import open_store
 from pyimagesearch.metric import get_metric
@@ -411,7 +412,7 @@ def test_the_keyboard_alone_is_enough(browser, tmp_path):
     press(browser, "Space")
     assert session.step.base.id == "8"
     press(browser, "?")
-    assert len(browser.sheet.overlay) == len(KEYS)
+    assert browser.sheet.overlay == window_help()
     press(browser, "?", "q")
     assert browser.sheet.overlay is None
     assert browser.ended
@@ -574,3 +575,24 @@ def test_results_can_be_listed_with_their_numbers(folder_index, python):
     assert ".png, distance " in lines[1]
     assert ", label digit " in lines[1]
     assert any(line.startswith("crop X,Y,W,H") for line in lines)
+
+
+@pytest.mark.parametrize("action", ACTIONS, ids=lambda action: action.method)
+def test_every_action_is_in_the_help_and_in_the_documentation(action):
+    section = (ROOT / "docs" / "cli.md").read_text().partition("### Browsing")[2]
+    rows = [line for line in section.splitlines() if line.startswith("| ")]
+    if action.command:
+        assert any(line.startswith(f"{action.usage}: ") for line in command_help())
+        [row] = [row for row in rows if f"`{action.usage.split(', ')[-1]}`" in row]
+        assert all(f"`{key.title() if len(key) > 1 else key}`" in row for key in action.keys)
+        assert action.mouse in row
+    if action.gestures:
+        assert f"{action.gestures}:  {action.help}" in window_help()
+
+
+@pytest.mark.parametrize("text", ["2 5", "like 1 2", "rotate 3", "choose", "like x", "nonsense"])
+def test_a_command_with_other_words_is_refused(session, tmp_path, text):
+    before = state(session)
+    with pytest.raises(ValueError, match=r"received|unknown command"):
+        Commands(session, tmp_path).run(text)
+    assert state(session) == before

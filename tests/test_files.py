@@ -3,9 +3,16 @@ import os
 import signal
 import subprocess
 
+import h5py
 import pytest
 
-from pyimagesearch.files import atomic_write, is_inside, require_writable, sha256_of
+from pyimagesearch.files import (
+    atomic_write,
+    has_hdf5_attribute,
+    is_inside,
+    require_writable,
+    sha256_of,
+)
 
 
 def test_a_file_is_replaced_when_the_block_ends(tmp_path):
@@ -110,3 +117,16 @@ def test_sha256_is_that_of_the_content(tmp_path):
 def test_a_path_that_leaves_its_folder_is_told_from_one_that_does_not(path, here, windows):
     assert is_inside(path, windows=False) == here
     assert is_inside(path, windows=True) == windows
+
+
+def test_an_hdf5_file_whose_root_is_damaged_has_no_attribute(tmp_path):
+    path = tmp_path / "file.h5"
+    with h5py.File(path, "w") as file:
+        file.attrs["mark"] = "here"
+        root = h5py.h5o.get_info(file.id).addr
+    assert has_hdf5_attribute(path, "mark") is True
+    assert has_hdf5_attribute(path, "other") is False
+    data = bytearray(path.read_bytes())
+    data[root] = 255  # the version of its header
+    path.write_bytes(data)
+    assert has_hdf5_attribute(path, "mark") is None

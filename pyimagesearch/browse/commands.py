@@ -4,6 +4,7 @@ import logging
 import sys
 from collections.abc import Callable, Iterable
 
+from pyimagesearch.browse.actions import ACTIONS, FORMER, Action, command_help
 from pyimagesearch.browse.session import Session
 from pyimagesearch.queries.crops import parse_crop
 from pyimagesearch.queries.query import Answer
@@ -13,20 +14,6 @@ from pyimagesearch.show.sheets import draw_sheets
 logger = logging.getLogger(__name__)
 
 DIGITS = 18  # of the number of a result; Python refuses to read thousands of them
-HELP = (
-    "N, choose N: search for result N",
-    "like N, dislike N: mark it and search again; again to unmark",
-    "crop X,Y,W,H: search for a part of the query, in pixels or fractions",
-    "rotate, flip: turn the query clockwise by 90 degrees, flip it left to right",
-    "back: to the step before",
-    "next, previous: more results, those before",
-    "another: next of the queries that were given",
-    "list: the names of the results",
-    "open N: open its file",
-    "save: write the montage and the paths",
-    "map: write a map of the index",
-    "help, quit",
-)
 
 
 class Commands:
@@ -43,58 +30,42 @@ class Commands:
         self._form = form
         self._folder = folder
         self._method = method
-        self._alone = {
-            "rotate": session.rotate,
-            "flip": session.flip,
-            "back": session.back,
-            "next": session.next_page,
-            "previous": session.previous_page,
-            "another": session.another,
-        }
-        self._of_result = {
-            "choose": session.choose,
-            "like": session.like,
-            "dislike": session.dislike,
-            "unlike": session.dislike,  # its name of old
-            "open": session.open,
-        }
-        self._silent: dict[str, Callable[[], list[str] | None]] = {
-            "save": self._save,
-            "map": self._map,
-            "help": self._help,
-            "list": self._list,
-        }
+        self._actions = {action.command: action for action in ACTIONS if action.command}
 
     def run(self, text: str) -> list[str] | None:
         """Run a command; return lines to write, or None where the results are to be reported.
 
         Raises ValueError, OSError or ImportError for a command that is wrong or fails.
         """
-        text = text.strip()
-        name, _, rest = text.partition(" ")
+        name, _, rest = text.strip().partition(" ")
         rest = rest.strip()
         if name.isdecimal():
+            rest = text.strip()
             name = "choose"
-            rest = text
-        if name in self._silent and not rest:
-            return self._silent[name]()
-        if name in self._alone and not rest:
-            self._alone[name]()
-        elif name in self._of_result:
-            number = _number(name, rest)
-            self._of_result[name](self.session.id_of(number))
-            if name == "open":
-                return []
-        elif name == "crop":
-            self.session.crop(parse_crop(rest))
-        else:
-            raise ValueError(f"unknown command {text}: help lists the commands")
-        return None
+        action = self._actions.get(FORMER.get(name, name))
+        if action is None:
+            raise ValueError(f"unknown command {text.strip()}: help lists the commands")
+        if action.of_result:
+            return self._method_of(action)(self.session.id_of(_number(name, rest)))
+        if action.method == "crop":
+            return self._method_of(action)(parse_crop(rest))
+        if rest:
+            raise ValueError(f"expected {action.command} alone, received {text.strip()}")
+        return self._method_of(action)()
+
+    def _method_of(self, action: Action) -> Callable[..., list[str] | None]:
+        """Return the method of these commands, or else that of the session, for an action."""
+        own = getattr(self, f"_{action.method}", None)
+        return own or getattr(self.session, action.method)
+
+    def _open(self, id: str) -> list[str]:
+        self.session.open(id)
+        return []
 
     def _help(self) -> list[str]:
         if self._form == "text":
-            return list(HELP)
-        for line in HELP:
+            return command_help()
+        for line in command_help():
             logger.info(line)
         return []
 
@@ -136,7 +107,7 @@ def run_commands(
     """
     session = commands.session
     still_read = report(session.page)
-    while still_read and (text := _next_line()) and text.strip() not in ("quit", "q"):
+    while still_read and (text := _next_line()) and not _quits(text):
         if not text.strip():
             continue
         try:
@@ -145,6 +116,11 @@ def run_commands(
             logger.warning(" ".join(str(error).split()))
             continue
         still_read = report(session.page) if lines is None else write(lines)
+
+
+def _quits(text: str) -> bool:
+    name = text.strip()
+    return FORMER.get(name, name) == "quit"
 
 
 def _next_line() -> str:

@@ -18,8 +18,7 @@ class BrowseOptions:
 
     `max_results` and `max_distance` are those of Session. What is saved goes to `folder`; maps are
     drawn by `map_method`, in a window from the start if it is given. With `by_commands` lines of
-    standard input are read, see `commands.HELP`; else the mouse and keys of a window are used, see
-    `window.KEYS`.
+    standard input are read, else the mouse and keys of a window are used; see `actions.ACTIONS`.
     """
 
     max_results: int | None = None

@@ -1,11 +1,13 @@
 """A session in a window: mouse and keys become its actions."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import cv2
 
 from pyimagesearch.arrays import Pixels
+from pyimagesearch.browse.actions import ACTIONS, Action, window_help
 from pyimagesearch.browse.keys import key_name
 from pyimagesearch.browse.session import Session
 from pyimagesearch.browse.sheet import HINTS, Sheet
@@ -16,23 +18,6 @@ TITLE = "Results"
 MAP = "Map"
 WAIT = 5  # milliseconds between two looks at the events of the mouse
 MIN_DRAG = 4  # pixels; a shorter drag is a click
-KEYS = (
-    ("click", "search for this picture"),
-    ("Ctrl or Shift click, a", "like it: more such results; again to unmark"),
-    ("right click, u", "dislike it: fewer such results; again to unmark"),
-    ("drag over the query", "search for this part of it"),
-    ("arrows or h j k l, Enter", "select a picture, and search for it"),
-    ("Backspace", "back to the step before"),
-    ("r, f", "turn the query by 90 degrees, flip it"),
-    ("Page Down or n", "more results"),
-    ("Page Up or p", "results before these"),
-    ("Space", "next of the queries that were given"),
-    ("s", "save this sheet and the paths of its pictures"),
-    ("o", "open the selected picture, or the one under the mouse"),
-    ("m", "draw a map of the index"),
-    ("?", "show or hide these keys"),
-    ("q or Esc", "quit"),
-)
 _ARROWS = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
 _ARROWS |= {"h": (-1, 0), "l": (1, 0), "k": (0, -1), "j": (0, 1)}
 
@@ -62,36 +47,27 @@ class Browser:
         self.changed = True
         self.ended = False
         self._hovered = self._pressed = None
-        self._keys = {
-            "backspace": session.back,
-            "r": session.rotate,
-            "f": session.flip,
-            "page down": session.next_page,
-            "n": session.next_page,
-            "page up": session.previous_page,
-            "p": session.previous_page,
-            "space": self._another,
-            "s": self._save,
-            "m": self._want_map,
-            "o": lambda: session.open(self._chosen_id()),
-            "enter": lambda: session.choose(self._chosen_id()),
-            "a": lambda: session.like(self._chosen_id()),
-            "u": lambda: session.dislike(self._chosen_id()),
-            "q": self._quit,
-            "escape": self._quit,
-        }
+        self._keys = {key: action for action in ACTIONS for key in action.keys}
 
     def on_key(self, code: int) -> None:
         """React to a key, by its code of `cv2.waitKeyEx`."""
         name = key_name(code)
         sheet = self.sheet
         if sheet.overlay is not None or name == "?":
-            sheet.overlay = None if sheet.overlay else [f"{keys}:  {text}" for keys, text in KEYS]
+            sheet.overlay = None if sheet.overlay else window_help()
             self.changed = True
         elif name in _ARROWS:
             self._select(*_ARROWS[name])
         elif name in self._keys:
-            self._act(self._keys[name])
+            self._act(partial(self._run, self._keys[name]))
+
+    def _run(self, action: Action) -> object:
+        """Run the method of an action: the one of this window, or else of the session."""
+        own = getattr(self, f"_{action.method}", None)
+        method = own or getattr(self.session, action.method)
+        if action.of_result:
+            return method(self._chosen_id())
+        return method()
 
     def on_mouse(self, event: int, x: int, y: int, flags: int, _: Any = None) -> None:
         """React to an event of the mouse at a pixel of the sheet; a callback of OpenCV."""
@@ -185,7 +161,7 @@ class Browser:
         names = self.session.save(self._folder, self.sheet.base())
         return "wrote " + " and ".join(names)
 
-    def _want_map(self) -> str:
+    def _map(self) -> str:
         self.map_wanted = True
         return f"drawing a map by {self._method}..."
 

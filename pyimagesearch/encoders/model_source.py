@@ -12,6 +12,7 @@ from pyimagesearch.encoders.hub import PREFIX as HUB_PREFIX
 from pyimagesearch.encoders.hub import HubModel, HubReference
 from pyimagesearch.encoders.onnx_files import is_export, model_fingerprint
 from pyimagesearch.encoders.pretrained import NETWORKS, PretrainedModel
+from pyimagesearch.files import HDF5_SIGNATURE, has_hdf5_attribute
 
 KERAS_PREFIX = "keras:"
 MODEL_SUFFIXES = (".keras", ".h5", ".hdf5", ".onnx")
@@ -134,8 +135,8 @@ def is_model_file(path: str | Path) -> bool:
         return False
     if head.startswith(b"PK\3\4"):
         return _has_member(path, "config.json")
-    if head.startswith(b"\x89HDF\r\n\x1a\n"):
-        return _has_attribute(path, "model_config")
+    if head.startswith(HDF5_SIGNATURE):
+        return bool(has_hdf5_attribute(path, "model_config"))
     # Field 1 (a number), then a field of text, graph or imports (onnx.proto: ModelProto).
     is_versioned = len(head) == 16 and head[0] == 0x08 and 0 < head[1] < 0x80
     return is_versioned and head[2] in (0x12, 0x1A, 0x22, 0x3A, 0x42)
@@ -148,16 +149,6 @@ def _has_member(path: str | Path, name: str) -> bool:
         with zipfile.ZipFile(path) as archive:
             return name in archive.namelist()
     except (OSError, zipfile.BadZipFile):
-        return False
-
-
-def _has_attribute(path: str | Path, name: str) -> bool:
-    import h5py
-
-    try:
-        with h5py.File(path, "r") as file:
-            return name in file.attrs
-    except (OSError, RuntimeError):  # h5py raises the latter where its header is damaged
         return False
 
 

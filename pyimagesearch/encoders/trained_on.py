@@ -9,6 +9,8 @@ from pyimagesearch.datasets.catalog import is_source
 from pyimagesearch.encoders.onnx_session import TRAINED_ON_KEY
 
 MAX_BYTES = 1 << 20  # of a configuration or a training set, as JSON
+# What the readers of its three formats raise for a damaged file; h5py raises RuntimeError too.
+UNREADABLE = (OSError, ValueError, KeyError, RuntimeError, zipfile.BadZipFile)
 
 
 def trained_on(path: str) -> dict[str, Any] | None:
@@ -16,7 +18,7 @@ def trained_on(path: str) -> dict[str, Any] | None:
     try:
         text = _read_text(path, TRAINED_ON_KEY)
         source = None if text is None else json.loads(text)
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):  # opening it will say why
+    except UNREADABLE:  # opening it will say why
         return None
     return source if is_source(source) else None
 
@@ -33,7 +35,7 @@ def input_shape(path: str) -> tuple[int, ...] | None:
         values = first["config"]
         shape = values.get("batch_shape") or values["batch_input_shape"]
         return tuple(shape[1:])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile):
+    except (*UNREADABLE, TypeError, AttributeError):
         return None
 
 

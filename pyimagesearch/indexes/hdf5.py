@@ -11,11 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyimagesearch.arrays import AnyArray, Floats, Rows
-from pyimagesearch.files import atomic_write, brief, is_inside, require_plain_hdf5
+from pyimagesearch.files import (
+    HDF5_SIGNATURE,
+    atomic_write,
+    brief,
+    has_hdf5_attribute,
+    is_inside,
+    require_plain_hdf5,
+)
 
 BLOCK = 65536  # rows written or read at once
 ROWS_AT_ONCE = 512  # rows chosen at once: for more, the time of h5py grows with the square
-SIGNATURE = b"\x89HDF\r\n\x1a\n"
 MAX_NAME = 1 << 16  # bytes of an id, a relative path
 # What a dataset of text holds for each row: the length and the place of the text, which is stored
 # elsewhere. Many rows may name one place, so that the lengths are not bounded by the file.
@@ -162,12 +168,11 @@ def _names(path: str, dataset: Any) -> Names:
 
 def has_index(path: str, damaged: bool = False) -> bool:
     """Whether an HDF5 file is an index; `damaged` is returned for one that cannot be opened."""
-    try:
-        with h5py.File(path) as file:
-            return "pyimagesearch" in file.attrs
-    except (OSError, RuntimeError):  # h5py raises the latter where its header is damaged
-        with open(path, "rb") as file:
-            return damaged and file.read(len(SIGNATURE)) == SIGNATURE
+    found = has_hdf5_attribute(path, "pyimagesearch")
+    if found is not None:
+        return found
+    with open(path, "rb") as file:
+        return damaged and file.read(len(HDF5_SIGNATURE)) == HDF5_SIGNATURE
 
 
 def _mapped(path: str, dataset: Any) -> AnyArray:
