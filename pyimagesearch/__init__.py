@@ -2,6 +2,8 @@
 
 import os
 
+__version__ = "1.0.0"
+
 # TensorFlow reads these when it is first imported. Its C++ side talks to standard error before
 # Python can ask it not to; and with its pooling allocator the memory of a training step is reused
 # instead of being returned and faulted in again, which costs up to half the time of small batches.

@@ -7,13 +7,16 @@ from pathlib import Path
 PACKAGE = Path(__file__).parent.parent / "pyimagesearch"
 # A module may import from its own layer and from those above it in this list.
 LAYERS = [
-    {"arrays", "cli", "terminal", "files", "pickles", "metric", "backend", "convautoencoder"},
+    {
+        *("arrays", "backend", "cli", "convautoencoder", "files", "metric", "pickles"),
+        *("suggestions", "terminal"),
+    },
     {"pictures"},
-    {"replacing"},
     {"datasets"},
     {"engines"},
     {"decomposition"},
     {"encoders"},
+    {"replacing"},
     {"evaluation"},
     {"indexes"},
     {"training"},
@@ -47,7 +50,7 @@ def imports(path, names, *, of_types=True):
                 found.add(inner if inner in names else node.module)
         elif isinstance(node, ast.Import):
             found |= {a.name for a in node.names if a.name.startswith("pyimagesearch")}
-    return found
+    return found - {"pyimagesearch"}  # the version: the package itself imports nothing of its own
 
 
 def type_imports(tree):

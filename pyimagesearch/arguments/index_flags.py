@@ -3,20 +3,38 @@
 import argparse
 from collections.abc import Sequence
 
-from pyimagesearch import cli
-from pyimagesearch.cli import positive_int
+from pyimagesearch.arguments.parser import FlagParser, add_folder_flags
+from pyimagesearch.arguments.values import fraction, positive_int
 from pyimagesearch.datasets.array import SPLITS
 from pyimagesearch.encoders.pretrained import NETWORKS
 from pyimagesearch.metric import METRICS
 from pyimagesearch.pictures.input_spec import RESIZE_MODES
+
+BASICS = ("--model", "--index", "--dataset", "--limit", "--metric", "--engine", "--rebuild")
+BASICS += ("--exclude", "--rejects")
+EXAMPLES = """\
+  {command} --model output/neighbours.h5 --metric cosine --index output/index.pickle
+  {command} --model photos.keras --dataset my/photos --index photos.h5
+  {command} --index photos.h5        (update it: same model and pictures)"""
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Return the flags of index_images.py."""
     text = "Encode images with a trained model into an index. An index that exists is updated with "
     text += "its own images; the index of other images is not replaced without --rebuild."
-    parser = argparse.ArgumentParser(description=text, formatter_class=cli.HelpFormatter)
-    add = parser.add_argument
+    parser = FlagParser(
+        "index_images.py", text, basics=BASICS, examples=EXAMPLES, stray="--dataset"
+    )
+    _add_index_flags(parser)
+    _add_engine_flags(parser)
+    _add_folder_flags(parser)
+    _add_cluster_flags(parser)
+    _add_network_flags(parser)
+    return parser.parse_args(argv)
+
+
+def _add_index_flags(parser: FlagParser) -> None:
+    add = parser.add_argument_group("what to index").add_argument
     text = "trained model, .keras, .h5 or .onnx, a folder as transformers or optimum export it, or "
     text += (
         f"{', '.join(NETWORKS)}, or hf:OWNER/NAME[@REVISION][#NETWORK] on the hub (default: the "
@@ -29,33 +47,49 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     text += "index's, else mnist)"
     add("--dataset", nargs="+", metavar="NAME", help=text)
     add("--split", choices=SPLITS, help="split to index (default: the index's, else train)")
-    add("--limit", type=positive_int, help="index the first N images only; removes none")
+    add(
+        "--limit",
+        type=positive_int,
+        metavar="N",
+        help="index the first N images only; removes none",
+    )
     text = "distance that a search ranks by (default: the index's, else euclidean)"
     add("--metric", choices=METRICS, help=text)
 
+
+def _add_engine_flags(parser: FlagParser) -> None:
     add = parser.add_argument_group("search engine").add_argument
     text = "exact; auto, by size; clusters or clusters:K, K-means; hash:BITS, binary codes; or any "
     text += "FAISS factory string, such as HNSW32 or IVF256,PQ8 (default: the index's, else exact)"
     add("--engine", metavar="NAME", help=text)
-    text = "part of the true 10 nearest that the engine is tuned to find"
-    add("--recall", type=cli.fraction, default=0.98, help=text)
+    text = "target recall@10 of the engine: the fraction of the true 10 nearest that it finds"
+    add("--recall", type=fraction, default=0.98, help=text)
 
+
+def _add_folder_flags(parser: FlagParser) -> None:
     add = parser.add_argument_group("folders").add_argument
     add("--rebuild", action="store_true", help="replace the index instead of updating it")
     add("--prune", action="store_true", help="update even if most of the indexed files are gone")
-    cli.add_folder_flags(add)
+    add_folder_flags(add)
     add("--checksum", action="store_true", help="compare files by content, not size and time")
     text = "list the files that cannot be read in FILE, with the reasons"
     add("--rejects", metavar="FILE", help=text)
 
+
+def _add_cluster_flags(parser: FlagParser) -> None:
     add = parser.add_argument_group("many machines").add_argument
     add("--shard", metavar="I/N", help="index part I of N only: others are for other processes")
     add("--merge", nargs="+", metavar="FILE", help="join index files, such as shards, to --index")
     add("--ray", nargs="?", const="", metavar="ADDRESS", help="encode on a Ray cluster")
 
+
+def _add_network_flags(parser: FlagParser) -> None:
     add = parser.add_argument_group("pretrained networks").add_argument
     add("--weights", metavar="FILE", help="weights of the network (default: ImageNet's)")
     size = {"nargs": 2, "type": positive_int, "metavar": ("H", "W")}
     add("--image-size", **size, help="size of its images (default: that it was trained with)")
-    add("--fit", choices=RESIZE_MODES, help="how other proportions get there (default: letterbox)")
-    return parser.parse_args(argv)
+    add(
+        "--fit",
+        choices=RESIZE_MODES,
+        help="how pictures of another aspect ratio are resized (default: letterbox)",
+    )

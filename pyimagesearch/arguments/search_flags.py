@@ -1,12 +1,16 @@
 """The flags of search.py."""
 
 import argparse
-import re
-import sys
 from collections.abc import Sequence
 
-from pyimagesearch import cli
-from pyimagesearch.cli import positive_int
+from pyimagesearch.arguments.parser import FlagParser
+from pyimagesearch.arguments.values import (
+    checked,
+    non_negative_float,
+    path_ending_in,
+    positive_int,
+    whole_number,
+)
 from pyimagesearch.metric import METRICS
 from pyimagesearch.queries.crops import parse_crop
 
@@ -36,17 +40,38 @@ EXCLUDES = {
     "text": ("seed", "sample"),
 }
 
+BASICS = ("--index", "--query", "--query-id", "--text", "--max-results", "--max-distance")
+BASICS += ("--output", "--html", "--paths", "--duplicates", "--evaluate")
+EXAMPLES = """\
+  {command} --index photos.h5 --query holiday.jpg
+  {command} --index photos.h5 --text "a red flower" --html results.html
+  {command} --index photos.h5 --query holiday.jpg --max-results 12 --paths"""
+
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Return the flags of search.py, and `draws_sheets`: whether windows or files are shown."""
     text = "Find the images most similar to a query, by the distance of their codes."
-    parser = argparse.ArgumentParser(description=text, formatter_class=cli.HelpFormatter)
+    parser = FlagParser("search.py", text, basics=BASICS, examples=EXAMPLES, stray="--query")
+    _add_index_flags(parser)
+    _add_query_flags(parser)
+    _add_ranking_flags(parser)
+    _add_other_actions(parser)
+    _add_output_flags(parser)
+    args = parser.parse_args(argv)
+    args.draws_sheets = _draws_sheets(args)
+    _refuse_unused(parser, args)
+    return args
+
+
+def _add_index_flags(parser: FlagParser) -> None:
     add = parser.add_argument_group("what to search").add_argument
     text = "index made by index_images.py, a file or a collection in Milvus"
     add("-i", "--index", required=True, help=text)
     add("-m", "--model", help="model of the index: checked, or needed by an index without encoder")
     add("--dataset", help="current location of the indexed images, if they were moved")
 
+
+def _add_query_flags(parser: FlagParser) -> None:
     group = parser.add_argument_group("what to search for")
     add = group.add_mutually_exclusive_group().add_argument
     text = "image files, folders of them, URLs, or - for an image from standard input"
@@ -57,27 +82,31 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add = group.add_argument
     text = "words, for an index made with a folder that has text_model.onnx and tokenizer.json"
     add("--text", nargs="+", metavar="WORDS", help=text)
-    add("--seed", type=int, help="same seed, same random test images")
+    add("--seed", type=whole_number, metavar="N", help="same seed, same random test images")
     add("--invert", action="store_true", help="swap dark and light in query files")
     text = "combine all, images and texts, into one query, the mean of their codes; 2:a.png "
     text += "-1:b.png gives weights"
     add("--combine", action="store_true", help=text)
     text = "search for this part of each query, in pixels or, with a decimal point, in fractions"
-    add("--crop", type=cli.checked(parse_crop), metavar="X,Y,W,H", help=text)
+    add("--crop", type=checked(parse_crop), metavar="X,Y,W,H", help=text)
     text = "search for each query in all 8 turns and flips"
     add("--any-orientation", action="store_true", help=text)
 
+
+def _add_ranking_flags(parser: FlagParser) -> None:
     add = parser.add_argument_group("how to search").add_argument
     text = f"results for each query (default: {MAX_RESULTS})"
-    add("-k", "--max-results", type=positive_int, help=text)
+    add("-k", "--max-results", type=positive_int, metavar="N", help=text)
     text = "results within this distance only; without -k, all of them"
-    add("--max-distance", type=cli.non_negative_float, metavar="D", help=text)
+    add("--max-distance", type=non_negative_float, metavar="D", help=text)
     add("--metric", choices=METRICS, help="distance to rank by (default: the index's)")
     text = "search again by each query moved towards its K nearest; see docs/cli.md"
     add("--expand", type=positive_int, metavar="K", help=text)
     text = "search width of an approximate engine: clusters, efSearch or candidates"
     add("--probe", type=positive_int, metavar="N", help=text)
 
+
+def _add_other_actions(parser: FlagParser) -> None:
     add = parser.add_argument_group("what to do instead").add_argument
     text = "measure retrieval, by the test images, or else by each indexed image"
     add("--evaluate", action="store_true", help=text)
@@ -91,6 +120,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     text = "search on from the results by commands on standard input; help lists them"
     add("--interactive", action="store_true", help=text)
 
+
+def _add_output_flags(parser: FlagParser) -> None:
     group = parser.add_argument_group("what to show")
     add = group.add_mutually_exclusive_group().add_argument
     add("--json", action="store_true", help="print results as JSON, one line for each query")
@@ -100,7 +131,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add("-0", "--null", action="store_true", help="end each path with NUL, for xargs -0")
     add("--output", metavar="DIR", help="write pictures there instead of opening windows")
     text = "write one page of queries and results, with pictures inside, instead of opening windows"
-    add("--html", metavar="FILE", type=cli.path_ending_in(".html", ".htm"), help=text)
+    add("--html", metavar="FILE", type=path_ending_in(".html", ".htm"), help=text)
     add("--preview", action="store_true", help="show the first results inside the terminal")
     add("--strip", action="store_true", help="show query and results in one row")
     add("--tile", type=positive_int, metavar="PIXELS", help="side of the tiles")
@@ -108,20 +139,23 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     text += "method: pca)"
     add("--map", nargs="?", const="pca", choices=("pca", "tsne", "umap"), help=text)
 
-    argv = sys.argv[1:] if argv is None else argv
-    # argparse takes a weight such as -1:b.png for a flag, unless it begins with a space.
-    argv = [f" {text}" if re.match(r"-[\d.]+:", text) else text for text in argv]
-    args = parser.parse_args(argv)
-    cli.refuse_unused(parser, args, NEEDS, EXCLUDES)
+
+def _draws_sheets(args: argparse.Namespace) -> bool:
+    others = args.json or args.paths or args.html or args.preview
+    return not args.interactive and bool(args.output or not others)
+
+
+def _refuse_unused(parser: FlagParser, args: argparse.Namespace) -> None:
+    """End with a usage error where a flag that was given would have no effect."""
+    parser.refuse_unused(args, needs=NEEDS, excludes=EXCLUDES)
+    if args.text and not all(text.strip() for text in args.text):
+        parser.error("--text: expected words, received an empty text")
     if args.text and not (args.query or args.query_id):
-        cli.refuse_unused(parser, args, {}, {"text": ("crop", "any_orientation", "invert")})
+        parser.refuse_unused(args, excludes={"text": ("crop", "any_orientation", "invert")})
     if args.interactive and "-" in (args.query or ()):
         parser.error("--query - and --interactive both read standard input")
-    others = args.json or args.paths or args.html or args.preview
-    args.draws_sheets = not args.interactive and bool(args.output or not others)
-    if not args.draws_sheets and not args.interactive:
-        for flag in ("json", "paths", "html", "preview"):
-            cli.refuse_unused(
-                parser, args, {}, {flag: DRAWING_FLAGS}, remedy=" unless --output is given"
-            )
-    return args
+    if args.draws_sheets or args.interactive:
+        return
+    for flag in ("json", "paths", "html", "preview"):
+        excluded = {flag: DRAWING_FLAGS}
+        parser.refuse_unused(args, excludes=excluded, remedy=" unless --output is given")

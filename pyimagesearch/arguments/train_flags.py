@@ -3,57 +3,94 @@
 import argparse
 from collections.abc import Sequence
 
-from pyimagesearch import cli
-from pyimagesearch.cli import positive_float, positive_int
+from pyimagesearch.arguments.parser import FlagParser, add_folder_flags
+from pyimagesearch.arguments.values import (
+    fraction_or_test,
+    path_ending_in,
+    positive_float,
+    positive_int,
+    whole_number,
+)
 from pyimagesearch.pictures.input_spec import RESIZE_MODES
 from pyimagesearch.training import plan as plans
 from pyimagesearch.training.architectures import ARCHITECTURES
 from pyimagesearch.training.augmentations import AUGMENTATIONS
 
+BASICS = ("--model", "--dataset", "--objective", "--schedule", "--epochs", "--latent-dim")
+BASICS += ("--encoder", "--resume", "--seed", "--limit")
+EXAMPLES = """\
+  {command} --model output/autoencoder.h5
+  {command} --model digits.h5 --objective neighbours --schedule fast
+  {command} --model photos.keras --dataset my/photos"""
+
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Return the flags of train_autoencoder.py."""
     text = "Train a convolutional autoencoder whose codes can be searched."
-    parser = argparse.ArgumentParser(description=text, formatter_class=cli.HelpFormatter)
-    model = cli.path_ending_in(".keras", ".h5")
-    picture = cli.path_ending_in(".png", ".jpg")
-    encoder = cli.path_ending_in(".keras", ".h5", ".onnx")
-    log = cli.path_ending_in(".csv")
-    add = parser.add_argument
+    parser = FlagParser(
+        "train_autoencoder.py", text, basics=BASICS, examples=EXAMPLES, stray="--dataset"
+    )
+    _add_file_flags(parser)
+    _add_image_flags(parser)
+    _add_network_flags(parser)
+    _add_training_flags(parser)
+    args = parser.parse_args(argv)
+    if len(args.dataset) == 1:  # as in checkpoints
+        [args.dataset] = args.dataset
+    return args
+
+
+def _add_file_flags(parser: FlagParser) -> None:
+    model = path_ending_in(".keras", ".h5")
+    picture = path_ending_in(".png", ".jpg")
+    encoder = path_ending_in(".keras", ".h5", ".onnx")
+    log = path_ending_in(".csv")
+    add = parser.add_argument_group("files").add_argument
     add("-m", "--model", required=True, type=model, help="model file to write, .keras or .h5")
     add("-v", "--vis", type=picture, default="recon_vis.png", help="picture of reconstructions")
     add("-p", "--plot", type=picture, default="plot.png", help="plot of losses and precision")
     add("--encoder", type=encoder, metavar="FILE", help="also write the encoder alone (also .onnx)")
     add("--log", type=log, metavar="FILE", help="write the losses of each epoch to a .csv file")
 
+
+def _add_image_flags(parser: FlagParser) -> None:
     add = parser.add_argument_group("images").add_argument
     text = "mnist, fashion_mnist, cifar10, .npz file or folder; or several folders"
     add("--dataset", nargs="+", metavar="NAME", default="mnist", help=text)
-    add("--limit", type=positive_int, help="use the first N images only, for a quick look")
-    cli.add_folder_flags(add)
+    add(
+        "--limit",
+        type=positive_int,
+        metavar="N",
+        help="use the first N images only, for a quick look",
+    )
+    add_folder_flags(add)
     text = "height and width of the input (default: the images' own, for patches at most 32 32; "
     text += "for a folder 64 64, for patches 32 32)"
     add("--image-size", type=positive_int, nargs=2, metavar=("H", "W"), help=text)
     text = "1 (grey) or 3 (RGB) (default: the images' own; for a folder 3)"
-    add("--channels", type=int, choices=(1, 3), help=text)
-    text = "how other proportions are resized"
+    add("--channels", type=whole_number, choices=(1, 3), help=text)
+    text = "how pictures of another aspect ratio are resized"
     add("--fit", choices=RESIZE_MODES, default="letterbox", help=text)
-    text = "part of the training images to validate on, or test for the test images (default: 0.1; "
-    text += "test for the objective reconstruction with the schedule tutorial)"
-    add("--validation", type=part_or_test, metavar="PART", help=text)
+    text = "fraction of the training images to validate on, or test for the test images (default: "
+    text += "0.1; test for the objective reconstruction with the schedule tutorial)"
+    add("--validation", type=fraction_or_test, metavar="FRACTION", help=text)
     text = "random changes to training images (default: none; affine for neighbours and supcon; "
     text += "for views crop, colour and, where mirrored images look like others, flip)"
     add("--augment", nargs="*", choices=AUGMENTATIONS, help=text)
 
+
+def _add_network_flags(parser: FlagParser) -> None:
     add = parser.add_argument_group("network").add_argument
     text = "network to train (default: conv for mnist, reconstruction, denoising and neighbours; "
     text += "else patches)"
     add("--architecture", choices=ARCHITECTURES, help=text)
     text = "filters a layer (default of conv: 32 64; of patches 400)"
-    add("--filters", type=positive_int, nargs="+", help=text)
+    add("--filters", type=positive_int, nargs="+", metavar="N", help=text)
     text = "dimensions of the code (default: 16; of patches 64, of deep 512)"
-    add("--latent-dim", type=positive_int, help=text)
+    add("--latent-dim", type=positive_int, metavar="N", help=text)
 
+
+def _add_training_flags(parser: FlagParser) -> None:
     add = parser.add_argument_group("training").add_argument
     objectives = {"choices": plans.OBJECTIVES, "type": plans.objective_name}
     text = "what to train for; triplet is a former name of supcon (default: views for the "
@@ -61,21 +98,32 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add("--objective", **objectives, help=text)
     text = "as published, or faster (default: fast for the architecture patches, else tutorial)"
     add("--schedule", choices=plans.SCHEDULES, help=text)
-    add("--epochs", type=positive_int, help="passes over the images (default: 20; of fast 6)")
-    add("--batch-size", type=positive_int, help="images a step (default: 32; of fast 128)")
-    add("--learning-rate", type=positive_float, help="step size (default: 0.001; of fast 0.015)")
-    add("--patience", type=positive_int, help="epochs without improvement that end a phase")
+    add(
+        "--epochs",
+        type=positive_int,
+        metavar="N",
+        help="passes over the images (default: 20; of fast 6)",
+    )
+    add(
+        "--batch-size",
+        type=positive_int,
+        metavar="N",
+        help="images a step (default: 32; of fast 128)",
+    )
+    add(
+        "--learning-rate",
+        type=positive_float,
+        metavar="RATE",
+        help="step size (default: 0.001; of fast 0.015)",
+    )
+    add(
+        "--patience",
+        type=positive_int,
+        metavar="N",
+        help="epochs without improvement that end a phase",
+    )
     text = "continue from the checkpoint of an interrupted training, if there is one"
     add("--resume", action="store_true", help=text)
-    add("--seed", type=int, default=42, help="same seed, same model")
+    add("--seed", type=whole_number, metavar="N", default=42, help="same seed, same model")
     add("--mixed-precision", action="store_true", help="compute in bfloat16, where supported")
     add("--strategy", choices=("mirrored",), help="train on all GPUs of this machine")
-    args = parser.parse_args(argv)
-    if len(args.dataset) == 1:  # as in checkpoints
-        [args.dataset] = args.dataset
-    return args
-
-
-def part_or_test(text: str) -> float | str:
-    """argparse type: a number between 0 and 1, or the word test."""
-    return text if text == "test" else cli.fraction(text)

@@ -1,0 +1,66 @@
+"""argparse types: what a flag takes, and a message in words where it is given something else."""
+
+import argparse
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+
+def checked(parse: Callable[[str], Any]) -> Callable[[str], Any]:
+    """Return an argparse type: a function of the package that raises ValueError with the reason."""
+
+    def value(text: str) -> Any:
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return value
+
+
+def number(
+    parse: Callable[[str], float], is_right: Callable[[Any], bool], expected: str
+) -> Callable[[str], Any]:
+    """Return an argparse type: a number for which `is_right` holds, described as `expected`.
+
+    `parse` is int or float.
+    """
+
+    def value(text: str) -> Any:
+        try:
+            result = parse(text)
+        except ValueError:
+            result = math.nan
+        if math.isnan(result) or not is_right(result):
+            raise argparse.ArgumentTypeError(f"expected {expected}, received {text.strip()}")
+        return result
+
+    return value
+
+
+whole_number = number(int, lambda value: True, "a whole number")
+positive_int = number(int, lambda value: value >= 1, "a whole number of at least 1")
+positive_float = number(float, lambda value: 0 < value < math.inf, "a number above 0")
+non_negative_float = number(float, lambda value: 0 <= value < math.inf, "a number of at least 0")
+fraction = number(float, lambda value: 0 < value < 1, "a number between 0 and 1")
+
+
+def fraction_or_test(text: str) -> float | str:
+    """argparse type: a number between 0 and 1, or the word test."""
+    if text == "test":
+        return text
+    return fraction(text)
+
+
+def path_ending_in(*suffixes: str) -> Callable[[str], str]:
+    """Return an argparse type: the path of a file to write, with one of `suffixes`."""
+
+    def path(text: str) -> str:
+        if Path(text).suffix.lower() not in suffixes:
+            raise argparse.ArgumentTypeError(
+                f"expected a name ending in {' or '.join(suffixes)}, received {text}"
+            )
+        return text
+
+    return path

@@ -1,0 +1,153 @@
+"""Flags: what a wrong one is answered with, the two helps, and the version."""
+
+import re
+import shlex
+
+import pytest
+
+import index_images
+import search
+import train_autoencoder
+from pyimagesearch import __version__
+from pyimagesearch.arguments.values import fraction, fraction_or_test, whole_number
+from pyimagesearch.suggestions import did_you_mean
+from tests.scripts import run
+
+SCRIPTS = [train_autoencoder, index_images, search]
+
+
+def usage_error(capsys, script, *arguments):
+    """Run a script that must refuse its flags; return its one line."""
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as exit_status:
+        run(script, *arguments)
+    assert exit_status.value.code == 2
+    output = capsys.readouterr()
+    assert output.out == ""
+    [line] = output.err.splitlines()
+    name = re.match(r"(\w+\.py): error: ", line)[1]
+    assert line.endswith(f" (see {name} --help)")
+    return line.removeprefix(f"{name}: error: ").removesuffix(f" (see {name} --help)")
+
+
+def help_of(capsys, script, flag):
+    with pytest.raises(SystemExit) as exit_status:
+        run(script, flag)
+    assert exit_status.value.code == 0
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("flags", "line"),
+    [
+        ("-k lots", "-k/--max-results: expected a whole number of at least 1, received lots"),
+        ("-k 2.5", "-k/--max-results: expected a whole number of at least 1, received 2.5"),
+        ("-k 0", "-k/--max-results: expected a whole number of at least 1, received 0"),
+        ("--max-distance -1", "--max-distance: expected a number of at least 0, received -1"),
+        ("--max-distance nan", "--max-distance: expected a number of at least 0, received nan"),
+        ("--seed x", "--seed: expected a whole number, received x"),
+        ("--max-reslts 3", "--max-reslts is not a flag; did you mean --max-results?"),
+        ("--max-reslts=3", "--max-reslts is not a flag; did you mean --max-results?"),
+        ("--zzz", "--zzz is not a flag"),
+        ("-query a.png", "-query is not a flag: did you mean --query?"),
+        ("holiday.jpg", "'holiday.jpg' follows no flag: did you mean --query holiday.jpg?"),
+        (
+            "--metric cosin",
+            "--metric: expected one of euclidean, cosine, received cosin; did you mean cosine?",
+        ),
+        ("--crop -1,0,2,2", "--crop: expected a crop of numbers of at least 0, received -1,0,2,2"),
+    ],
+)
+def test_a_wrong_flag_is_one_line_that_says_what_to_do(capsys, flags, line):
+    assert usage_error(capsys, search, "--index", "none.h5", *flags.split()) == line
+
+
+def test_a_misspelt_flag_is_named_before_the_one_it_should_have_been(capsys):
+    line = usage_error(capsys, search, "--indx", "none.h5")
+    assert line == "--indx is not a flag; did you mean --index?"
+
+
+@pytest.mark.parametrize("script", [index_images, train_autoencoder])
+def test_a_folder_without_a_flag_is_taken_for_the_dataset(capsys, script):
+    flags = ("--model", "m.h5", "photos")
+    flags += ("--index", "i.h5") if script is index_images else ()
+    line = usage_error(capsys, script, *flags)
+    assert line == "'photos' follows no flag: did you mean --dataset photos?"
+
+
+def test_a_misspelt_objective_is_answered_with_the_nearest(capsys):
+    line = usage_error(capsys, train_autoencoder, "--model", "m.h5", "--objective", "neighbors")
+    assert line.endswith("received neighbors; did you mean neighbours?")
+
+
+def test_words_of_no_letters_are_no_query(capsys):
+    line = usage_error(capsys, search, "--index", "none.h5", "--text", " ")
+    assert line == "--text: expected words, received an empty text"
+
+
+def test_a_flag_may_still_be_shortened():
+    assert search.parse_args(["--ind", "i", "--max-r", "3"]).max_results == 3
+
+
+def test_a_weight_below_0_is_part_of_a_name():
+    args = search.parse_args(["-i", "i", "--query", "2:a.png", "-1:b.png", "--combine"])
+    assert [name.strip() for name in args.query] == ["2:a.png", "-1:b.png"]
+
+
+def test_after_two_dashes_nothing_is_taken_for_a_misspelt_flag(capsys):
+    line = usage_error(capsys, search, "--index", "none.h5", "--", "--max-reslts")
+    assert "--max-results" not in line
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_the_short_help_has_about_ten_flags_and_three_examples(capsys, script):
+    text = help_of(capsys, script, "--help")
+    flags = set(re.findall(r"^  (?:-\w.*, )?(--[a-z-]+)", text, re.MULTILINE))
+    assert 9 <= len(flags - {"--help", "--help-all"}) <= 12
+    examples = text.partition("examples:\n")[2].splitlines()
+    assert len(examples) == 3
+    assert all(line.startswith("  python ") for line in examples)
+    assert max(map(len, text.splitlines())) <= 100
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_the_short_help_is_a_part_of_the_whole(capsys, script):
+    short, whole = (help_of(capsys, script, flag) for flag in ("--help", "--help-all"))
+    few, all_flags = (set(re.findall(r"--[a-z-]+", text)) for text in (short, whole))
+    assert few < all_flags
+    assert len(all_flags) > len(few) + 4
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_an_example_of_the_help_is_accepted(capsys, script):
+    text = help_of(capsys, script, "--help")
+    for line in text.partition("examples:\n")[2].splitlines():
+        script.parse_args(shlex.split(line.partition("  (")[0] if "(" in line else line)[2:])
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_the_version_is_that_of_the_package(capsys, script):
+    assert help_of(capsys, script, "--version") == f"image-search {__version__}\n"
+
+
+def test_an_installed_command_names_itself(capsys, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["/usr/local/bin/image-search-find"])
+    with pytest.raises(SystemExit):
+        search.parse_args(["--index"])
+    assert "image-search-find: error:" in capsys.readouterr().err
+    assert run(search, "--index", "none.h5") == 1
+    assert "image-search-find: error: no such index" in capsys.readouterr().err
+    text = help_of(capsys, search, "--help")
+    assert "  image-search-find --index photos.h5 --query holiday.jpg\n" in text
+
+
+def test_numbers_are_read_as_python_reads_them():
+    assert whole_number(" -3") == -3
+    assert fraction("5e-1") == 0.5
+    assert fraction_or_test("test") == "test"
+
+
+def test_nothing_is_suggested_for_what_is_like_nothing():
+    assert did_you_mean("Cosine", ["euclidean", "cosine"]) == "; did you mean cosine?"
+    assert did_you_mean("zebra", ["euclidean", "cosine"]) == ""
+    assert did_you_mean("x", []) == ""
