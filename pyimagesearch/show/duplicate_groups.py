@@ -20,9 +20,12 @@ from pyimagesearch.files import path_bytes
 from pyimagesearch.indexes.contract import LoadedIndex, Pictures
 from pyimagesearch.pictures.decoding import decode, open_picture
 from pyimagesearch.queries.query import Picture
+from pyimagesearch.show.card import Card
+from pyimagesearch.show.montage import Group as DrawnGroup
 from pyimagesearch.show.montage import groups_sheet
 from pyimagesearch.show.reporter import Reporter
 from pyimagesearch.show.results import LineForm
+from pyimagesearch.show.sizes import GROUP_PICTURES, GROUP_ROWS
 from pyimagesearch.terminal import to_json
 
 if TYPE_CHECKING:
@@ -32,7 +35,6 @@ logger = logging.getLogger(__name__)
 
 RULE = "the picture with the most pixels; of several, the oldest file"
 OUTDATED = ("missing", "changed")  # states in which the index does not know a file
-SHOWN = 10  # pictures of a group that are drawn
 
 
 @dataclass
@@ -257,13 +259,14 @@ def removable_paths(pictures: Pictures, number: int, members: list[Member]) -> l
 
 def duplicates_sheet(groups: list[list[Member]], pictures: Pictures) -> Picture:
     """Draw groups, lists of Members, as uint8 BGR; see `groups_sheet`."""
+    reporter = Reporter(pictures)
     drawn = []
-    titles = []
-    for number, members in enumerate(groups):
-        captions = [
-            [member.id, f"{member.status} {member.size}", f"distance {member.distance:.4g}"]
-            for member in members[:SHOWN]
-        ]
-        drawn.append(([member.id for member in members], captions))
-        titles.append(_title(number, members))
-    return groups_sheet(drawn, titles, Reporter(pictures).picture, columns=SHOWN)
+    for number, members in enumerate(groups[:GROUP_ROWS]):
+        cards = [_card(member, reporter) for member in members[:GROUP_PICTURES]]
+        drawn.append(DrawnGroup(_title(number, members), cards, len(members)))
+    return groups_sheet(drawn, len(groups))
+
+
+def _card(member: Member, reporter: Reporter) -> Card:
+    state = f"{member.status} {member.size}"
+    return Card(reporter.picture(member.id), (member.id, state, f"distance {member.distance:.4g}"))
