@@ -164,8 +164,12 @@ def require_writable(*paths: str | Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.is_dir():
             raise IsADirectoryError(f"cannot write {path}: it is a folder; give a file name")
-        if not os.access(path.parent, os.W_OK):
-            raise PermissionError(f"cannot write {path}: no permission in {path.parent}")
+        try:
+            with tempfile.TemporaryFile(dir=path.parent):
+                pass
+        except OSError as error:
+            reason = f"no new file can be made in {path.parent} ({error.strerror})"
+            raise type(error)(f"cannot write {path}: {reason}") from None
 
 
 def sha256_of(path: str | Path) -> str:
