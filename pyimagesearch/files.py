@@ -164,6 +164,8 @@ def require_writable(*paths: str | Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.is_dir():
             raise IsADirectoryError(f"cannot write {path}: it is a folder; give a file name")
+        if path.exists() and not path.is_file():
+            raise OSError(f"cannot write {path}: it is no regular file; give another name")
         try:
             with tempfile.TemporaryFile(dir=path.parent):
                 pass

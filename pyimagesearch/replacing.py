@@ -8,15 +8,13 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from pyimagesearch.files import HDF5_SIGNATURE, has_hdf5_attribute
+from pyimagesearch.encoders.model_files import is_model_file
 from pyimagesearch.pictures.formats import is_own_output
 
 HEAD = 2048  # first bytes of a file by which it is told
 PAGE_MARK = b"<title>Search results</title>"
 LOG_MARK = b"phase,epoch,"
 REJECTS_MARK = "# pictures that could not be read, and why: written by index_images.py"
-ARCHIVE = b"PK\x03\x04"
-ONNX = b"\x08"  # the field of the version of its format
 
 
 def _is_picture(path: Path, head: bytes) -> bool:
@@ -37,9 +35,7 @@ def _is_rejects(path: Path, head: bytes) -> bool:
 
 
 def _is_model(path: Path, head: bytes) -> bool:
-    if head.startswith(HDF5_SIGNATURE):
-        return bool(has_hdf5_attribute(path, "model_config"))
-    return head.startswith((ARCHIVE, ONNX))
+    return is_model_file(path)
 
 
 KINDS: dict[str, Callable[[Path, bytes], bool]] = {

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from picture_files import ENCODED, FILE_STATS, read_or_reason, write
 
 from pyimagesearch.pictures import decoding as decoding
-from pyimagesearch.pictures.decoding import MAX_PIXELS, read_picture
+from pyimagesearch.pictures.decoding import MAX_DECODED_PIXELS, read_picture
 
 # pytest records warnings before the filters that keep them from the terminal; see the last test.
 pytestmark = pytest.mark.filterwarnings("ignore:::PIL")
@@ -120,13 +120,13 @@ def test_a_bomb_is_refused_by_its_header(rows, tmp_path):
 
 
 def test_the_limit_itself_is_not_a_bomb(tmp_path, monkeypatch):
-    monkeypatch.setattr(decoding, "MAX_PIXELS", 48 * 32)
+    monkeypatch.setattr(decoding, "MAX_DECODED_PIXELS", 48 * 32)
     path = write(tmp_path / "a.png", ENCODED["png"])
     assert read_picture(path).shape == (32, 48, 3)
-    monkeypatch.setattr(decoding, "MAX_PIXELS", 48 * 32 - 1)
+    monkeypatch.setattr(decoding, "MAX_DECODED_PIXELS", 48 * 32 - 1)
     with pytest.raises(ValueError, match=r"^48 x 32 pixels: .* at most 1,535 in all"):
         read_picture(path)
-    assert MAX_PIXELS == 178_956_970
+    assert MAX_DECODED_PIXELS == 178_956_970
 
 
 fuzz = settings(
@@ -160,7 +160,8 @@ def test_random_bytes_are_read_or_refused_in_silence(head, tail, tmp_path, capfd
 @fuzz
 @given(data=st.data())
 def test_damaged_pictures_are_read_or_refused_in_silence(data, tmp_path, capfd, monkeypatch):
-    monkeypatch.setattr(decoding, "MAX_PIXELS", 4_000_000)  # to be quick where sizes are damaged
+    # Fewer, to be quick where sizes are damaged.
+    monkeypatch.setattr(decoding, "MAX_DECODED_PIXELS", 4_000_000)
     content = bytearray(ENCODED[data.draw(st.sampled_from(sorted(ENCODED)))])
     places = st.integers(0, len(content) - 1)
     early = st.integers(0, min(200, len(content) - 1))

@@ -24,7 +24,8 @@ from pyimagesearch.metric import get_metric
 from pyimagesearch.queries.crops import Crop
 from pyimagesearch.queries.ranking import Wanted, search_queries
 from pyimagesearch.queries.sources import QueryOptions, QueryReader
-from pyimagesearch.show.montage import Grid, tile
+from pyimagesearch.show.card import Mark, tile
+from pyimagesearch.show.montage import Grid
 from pyimagesearch.show.reporter import Reporter
 from tests.scripts import MODEL, ROOT, run
 
@@ -129,7 +130,7 @@ def test_marks_move_the_query_and_a_second_mark_takes_the_first_away(session):
     assert session.answer.hits.ids.index(liked) < 199
     assert session.step.query.view == "1 liked (weight 0.75)"
     session.dislike(disliked)
-    assert (session.mark_of(liked), session.mark_of(disliked)) == (True, False)
+    assert (session.mark_of(liked), session.mark_of(disliked)) == (Mark.LIKED, Mark.DISLIKED)
     session.dislike(liked)
     assert session.step.query.view == "2 disliked (weight -0.075 each)"
     session.dislike(liked)
@@ -277,7 +278,7 @@ def test_a_file_is_opened_without_a_shell_and_only_if_it_is_a_picture(tmp_path, 
 def test_a_grid_finds_the_tiles_that_it_draws():
     grid = Grid(columns=3, width=5, height=4)
     tiles = [np.full((4, 5, 3), 10 * (n + 1), np.uint8) for n in range(5)]
-    sheet = grid.draw(tiles)
+    sheet = grid.draw(tiles, 2)
     assert sheet.shape == (8, 15, 3)
     for y in range(8):
         for x in range(15):

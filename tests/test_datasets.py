@@ -16,7 +16,7 @@ from pyimagesearch.datasets.catalog import (
     updated_source,
 )
 from pyimagesearch.pictures.input_spec import InputSpec
-from pyimagesearch.show.montage import to_bgr
+from pyimagesearch.show.card import to_bgr
 
 GREY = InputSpec(28, 28, 1)
 

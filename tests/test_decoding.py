@@ -146,7 +146,7 @@ def test_a_jpeg_is_decoded_at_reduced_scale_but_never_below_the_wanted_size(
 def test_a_jpeg_beyond_the_pixel_limit_is_read_at_an_eighth_if_in_bounded_memory(
     options, read, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(image_io, "MAX_PIXELS", 100_000)
+    monkeypatch.setattr(image_io, "MAX_DECODED_PIXELS", 100_000)
     large = cv2.resize(CORNERS, (1600, 400), interpolation=cv2.INTER_LINEAR)
     Image.fromarray(large).save(tmp_path / "panorama.jpg", **options)
     for size in (None, (100, 100)):

@@ -8,11 +8,11 @@ import pytest
 import index_images
 import search
 from pyimagesearch.encoders.hub import HubModel, HubReference
+from pyimagesearch.encoders.model_files import is_model_file
 from pyimagesearch.encoders.model_source import (
     ModelFile,
     ModelFlags,
     find_model,
-    is_model_file,
     model_path,
     network_name,
 )

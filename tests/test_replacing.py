@@ -1,5 +1,9 @@
 """No flag writes over a file that is not of the kind that it writes."""
 
+import os
+import zipfile
+from io import BytesIO
+
 import cv2
 import numpy as np
 import pytest
@@ -7,8 +11,12 @@ import pytest
 import index_images
 import search
 import train_autoencoder
+from pyimagesearch.files import require_writable
 from pyimagesearch.replacing import KINDS, require_kind
-from tests.scripts import MODEL, error_of, run
+from pyimagesearch.replacing import MODEL as A_MODEL
+from tests.scripts import MODEL, ROOT, error_of, run
+
+BEFORE = ROOT / "tests" / "data" / "before"
 
 
 @pytest.fixture
@@ -67,3 +75,55 @@ def test_a_training_replaces_no_file_of_another_kind(flag, photo, small_index, t
     assert f"{flag} would replace" in error_of(capsys, train_autoencoder, *arguments)
     assert path.read_bytes() == photo.read_bytes()
     assert not (tmp_path / "model.keras").exists()
+
+
+def zipped(*members):
+    """The bytes of an archive with these members."""
+    content = BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        for name in members:
+            archive.writestr(name, "mine")
+    return content.getvalue()
+
+
+ONNX_WITHOUT_GRAPH = b"\x08\x08\x12\x04mine"
+ONNX_CUT_SHORT = (BEFORE / "encoder.onnx").read_bytes()[:-1]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        zipped("holiday.jpg", "notes.txt"),
+        zipped("[Content_Types].xml", "_rels/.rels", "word/document.xml"),
+        zipped("config.json", "index.html"),
+        b"\x08\x08 the user's own notes",
+        ONNX_WITHOUT_GRAPH,
+        ONNX_CUT_SHORT,
+        b"PK\3\4 and no archive",
+    ],
+    ids=["zip", "docx", "zip with config.json", "0x08", "no graph", "cut short", "no archive"],
+)
+@pytest.mark.parametrize("flag", ["--model", "--encoder"])
+def test_a_training_replaces_no_file_that_only_begins_like_a_model(flag, content, tmp_path, capsys):
+    path = tmp_path / "mine.keras"
+    path.write_bytes(content)
+    other = {"--model": "--encoder", "--encoder": "--model"}[flag]
+    arguments = [flag, path, other, tmp_path / "other.keras", "--limit", 100]
+    message = error_of(capsys, train_autoencoder, *arguments)
+    assert f"{flag} would replace {path}, which is not a model" in message
+    assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("name", ["model.h5", "model.keras", "encoder.onnx"])
+def test_a_model_may_be_replaced_by_one(name):
+    require_kind(BEFORE / name, A_MODEL, "--encoder")
+
+
+def test_a_pipe_or_a_device_is_not_replaced(tmp_path, capsys):
+    pipe = tmp_path / "pipe.txt"
+    os.mkfifo(pipe)
+    with pytest.raises(OSError, match="no regular file"):
+        require_writable(pipe)
+    flags = ["-m", MODEL, "-i", tmp_path / "i.h5", "--rejects", pipe, "--limit", 9]
+    assert "no regular file" in error_of(capsys, index_images, *flags)
+    assert pipe.is_fifo()

@@ -2,8 +2,9 @@ import cv2
 import numpy as np
 import pytest
 
-from pyimagesearch.show import image_file, plots, windows
+from pyimagesearch.show import image_file, lettering, plots, windows
 from pyimagesearch.show import montage as visuals
+from pyimagesearch.show.card import RED, Card, Mark, card_side, draw_card, shrunk, tile, to_bgr
 from pyimagesearch.show.output import Output
 
 
@@ -12,14 +13,41 @@ def digit(value=255):
 
 
 def test_a_wrong_result_has_a_red_border_and_a_right_one_has_none():
-    assert visuals.tile(digit(), 56, colour=visuals.RED)[0, 0].tolist() == [0, 0, 255]
-    assert visuals.tile(digit(), 56)[0, 0].tolist() == [255, 255, 255]
+    wrong = draw_card(Card(digit(), wrong=True), 56, captioned=False)
+    assert wrong[0, 0].tolist() == [0, 0, 255]
+    right = draw_card(Card(digit()), 56, captioned=False)
+    assert right[0, 0].tolist() == [255, 255, 255]
+
+
+def test_a_card_of_every_kind_has_its_border_sign_and_lines():
+    corners = {}
+    for mark in Mark:
+        image = draw_card(Card(digit(0), ("a.png", "0.123"), wrong=True, mark=mark), 112)
+        assert image.shape == (112 + 36, 112, 3)
+        assert image[112:].any()
+        assert image[0, 0].tolist() == list(RED)  # a mark lies inside the border of a wrong one
+        corners[mark] = image[5, 60].tolist()
+    white, green, magenta = [255, 255, 255], [0, 210, 0], [255, 0, 255]
+    assert corners == {Mark.QUERY: white, Mark.LIKED: green, Mark.DISLIKED: magenta}
+
+
+def test_the_side_of_cards_is_that_of_the_first_that_can_be_read():
+    large = Card(np.zeros((400, 300, 3), np.uint8))
+    assert card_side([Card(None), Card(digit()), large], captioned=False) == 56
+    assert card_side([Card(digit())], captioned=True) == 96
+    assert card_side([Card(None)], captioned=False) == card_side([large], captioned=True) == 160
+
+
+def test_a_picture_is_shrunk_with_its_proportions_and_channels():
+    assert shrunk(np.zeros((400, 200, 1), np.uint8), 100).shape == (100, 50, 1)
+    assert shrunk(np.zeros((90, 200, 3), np.uint8), 100).shape == (45, 100, 3)
+    assert shrunk(digit(), 100).shape == (28, 28, 1)
 
 
 def test_a_tile_keeps_proportions_and_colours():
     wide = np.zeros((10, 40, 3), np.uint8)
     wide[..., 0] = 200  # RGB red
-    square = visuals.tile(wide, 80)
+    square = tile(wide, 80)
     assert square.shape == (80, 80, 3)
     assert square[40, 40].tolist() == [0, 0, 200]
     assert not square[:29].any()
@@ -27,11 +55,11 @@ def test_a_tile_keeps_proportions_and_colours():
 
 
 def test_floats_are_shown_as_bytes():
-    assert visuals.to_bgr(np.full((2, 2, 1), 0.5))[0, 0].tolist() == [128, 128, 128]
+    assert to_bgr(np.full((2, 2, 1), 0.5))[0, 0].tolist() == [128, 128, 128]
 
 
 def test_a_montage_is_filled_row_by_row():
-    tiles = [visuals.tile(digit(value), 28) for value in (10, 20, 30)]
+    tiles = [tile(digit(value), 28) for value in (10, 20, 30)]
     sheet = visuals.montage(tiles, columns=2)
     assert sheet.shape == (56, 56, 3)
     assert [sheet[14, 14, 0], sheet[14, 42, 0], sheet[42, 14, 0], sheet[42, 42, 0]] == [
@@ -43,10 +71,9 @@ def test_a_montage_is_filled_row_by_row():
 
 
 def test_a_results_sheet_marks_every_wrong_result_and_has_room_for_its_summary():
-    wrong = np.array([False, True, False, False])
-    sheet = visuals.results_sheet(
-        [digit()] * 4, wrong, 56, None, summary="a summary of some length"
-    )
+    cards = [Card(digit(), wrong=wrong) for wrong in (False, True, False, False)]
+    text = "a summary of some length"
+    sheet = visuals.results_sheet(cards, 56, captioned=False, summary=text)
     left = (sheet.shape[1] - 112) // 2  # a narrow montage is centred over a longer summary
     corners = [sheet[y, x + left].tolist() for y in (0, 56) for x in (0, 56)]
     assert [corner == [0, 0, 255] for corner in corners] == [False, True, False, False]
@@ -54,17 +81,17 @@ def test_a_results_sheet_marks_every_wrong_result_and_has_room_for_its_summary()
 
 
 def test_without_labels_nothing_is_marked():
-    sheet = visuals.results_sheet([digit()], None, 56, None, summary="summary")
+    sheet = visuals.results_sheet([Card(digit())], 56, captioned=False, summary="summary")
     assert not (sheet == [0, 0, 255]).all(axis=2).any()
 
 
 def test_a_picture_that_is_gone_is_crossed_out():
-    assert visuals.tile(None, 56)[28, 28].any()
+    assert tile(None, 56)[28, 28].any()
 
 
 def test_a_long_caption_is_shortened_to_its_tile():
     name = "holidays/2024/" + "x" * 200 + ".jpg"
-    sheet = visuals.labelled(visuals.tile(digit(), 96), [name, "0.123"])
+    sheet = lettering.labelled(tile(digit(), 96), [name, "0.123"])
     assert sheet.shape == (96 + 36, 96, 3)
     assert sheet[96:, 40:].any()  # there is text up to the middle and beyond
     assert not sheet[96:, -2:].any()
@@ -96,32 +123,34 @@ def test_without_a_reachable_display_no_window_is_tried(monkeypatch, display):
 
 
 def test_a_long_id_loses_its_middle():
-    assert visuals.shorten("a.png", 200) == "a.png"
-    short = visuals.shorten("holidays/2019/a-very-long-name-of-a-picture.jpeg", 124)
+    assert lettering.shorten("a.png", 200) == "a.png"
+    short = lettering.shorten("holidays/2019/a-very-long-name-of-a-picture.jpeg", 124)
     assert short.startswith("holi")
     assert short.endswith(".jpeg")
     assert "..." in short
 
 
 def test_names_of_any_bytes_can_be_drawn():
-    assert visuals.shorten("\udce9.png", 200) == "\\xe9.png"
+    assert lettering.shorten("\udce9.png", 200) == "\\xe9.png"
 
 
 def test_groups_are_a_row_each_and_what_is_left_out_is_counted():
-    groups = [(np.arange(4), [["x" * 100, "0"]] * 4), (np.arange(4, 6), [["y", "0"]] * 2)]
-    sheet = visuals.groups_sheet(groups, ["one", "two"], lambda row: digit(40 * row + 20))
+    cards = [Card(digit(40 * n + 20), ("x" * 100, "0")) for n in range(6)]
+    groups = [visuals.Group("one", cards[:4], 4), visuals.Group("two", cards[4:], 2)]
+    sheet = visuals.groups_sheet(groups, 2)
     assert [sheet[70, x, 0] for x in (48, 144, 240, 336)] == [20, 60, 100, 140]
     half = sheet.shape[0] // 2
     assert [sheet[half + 70, x, 0] for x in (48, 144, 240)] == [180, 220, 0]
-    fewer = visuals.groups_sheet(groups, ["one", "two"], lambda row: digit(), 1, columns=3)
+    fewer = visuals.groups_sheet([visuals.Group("one", cards[:3], 4)], 2)
     assert fewer.shape[0] == half + 28
+    assert fewer[96:148, 3 * 96 :].any()  # "and 1 more"
     with pytest.raises(ValueError, match="no groups to draw"):
-        visuals.groups_sheet([], [], digit)
+        visuals.groups_sheet([], 0)
 
 
 @pytest.mark.parametrize("name", ["\udce9.png", "caf\xe9.png", "a\x1b[31m\u202e.png"])
 def test_a_picture_of_any_name_is_written_and_read_again(tmp_path, name):
-    sheet = visuals.tile(digit(), 28)
+    sheet = tile(digit(), 28)
     image_file.write_image(tmp_path / "\udce9" / name, sheet)
     data = np.frombuffer((tmp_path / "\udce9" / name).read_bytes(), np.uint8)
     np.testing.assert_array_equal(cv2.imdecode(data, cv2.IMREAD_COLOR), sheet)
@@ -135,13 +164,13 @@ def test_a_picture_that_cannot_be_encoded_is_an_error(tmp_path):
 
 def test_pictures_of_an_earlier_run_are_deleted_and_other_files_kept(tmp_path):
     for number in range(3):
-        Output(tmp_path, ("Results",)).show({"Results": visuals.tile(digit(), 28)}, number)
+        Output(tmp_path, ("Results",)).show({"Results": tile(digit(), 28)}, number)
     (tmp_path / "results_9.png").write_bytes(b"of someone else")
-    cv2.imwrite(str(tmp_path / "results_8.png"), visuals.tile(digit(), 28))
+    cv2.imwrite(str(tmp_path / "results_8.png"), tile(digit(), 28))
     (tmp_path / "results_7.png").mkdir()
     output = Output(tmp_path, ("Query", "Results"))
-    output.show({"Query": visuals.tile(digit(), 28)}, 0)
-    output.show({"Results": visuals.tile(digit(), 28)}, 1)
+    output.show({"Query": tile(digit(), 28)}, 0)
+    output.show({"Results": tile(digit(), 28)}, 1)
     output.remove_stale()
     names = ["query_0.png", "results_1.png", "results_7.png", "results_8.png", "results_9.png"]
     assert sorted(path.name for path in tmp_path.iterdir()) == names

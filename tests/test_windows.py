@@ -19,7 +19,7 @@ import pytest
 import index_images
 import search
 from pyimagesearch.datasets.catalog import open_dataset
-from pyimagesearch.show.montage import tile
+from pyimagesearch.show.card import tile
 from tests.scripts import MODEL, ROOT, run
 
 PANEL, SIDE = 240, 56  # pixels: the width of the query's panel, the side of a tile

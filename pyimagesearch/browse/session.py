@@ -18,9 +18,10 @@ from pyimagesearch.indexes.contract import Index, LoadedIndex
 from pyimagesearch.queries.crops import Crop, View, flipped, turned, view_of, viewed
 from pyimagesearch.queries.query import Answer, Picture, Query
 from pyimagesearch.queries.ranking import Wanted, search_queries
+from pyimagesearch.show.card import Mark
 from pyimagesearch.show.image_file import write_image
 from pyimagesearch.show.reporter import Reporter
-from pyimagesearch.show.sizes import SHOWN
+from pyimagesearch.show.sizes import SHEET_RESULTS
 
 
 @dataclass(frozen=True)
@@ -47,9 +48,9 @@ class Session:
     """Searches on from results to further queries.
 
     `answers` are those that `search_queries` yields; the first is current. At first `max_results`,
-    else SHOWN, are searched for; more when pages of `page_size` are turned. `max_distance` ends the
-    results; without `max_results`, all within it are searched for.
-    `report`, if set, is called with the answer whenever the current step is another.
+    else SHEET_RESULTS, are searched for; more when pages of `page_size` are turned. `max_distance`
+    ends the results; without `max_results`, all within it are searched for. `report`, if set, is
+    called with the answer whenever the current step is another.
     """
 
     def __init__(
@@ -69,7 +70,7 @@ class Session:
         self.reporter = reporter
         self.max_results = max_results
         self.max_distance = max_distance
-        self.page_size = max_results or SHOWN
+        self.page_size = max_results or SHEET_RESULTS
         self.report: Callable[[Answer], object] | None = None
         self._step: Step | None = None
         self._history: list[Step] = []
@@ -119,12 +120,12 @@ class Session:
                 texts.append(f"label {label}")
         return ", ".join(texts)
 
-    def mark_of(self, id: str) -> bool | None:
-        """Return True for an id that is liked, False if disliked, None for one without a mark."""
+    def mark_of(self, id: str) -> Mark | None:
+        """Return whether an id is liked or disliked; None for one without a mark."""
         if id in self.step.liked:
-            return True
+            return Mark.LIKED
         if id in self.step.disliked:
-            return False
+            return Mark.DISLIKED
         return None
 
     # --- actions
@@ -276,7 +277,7 @@ class Session:
         return replace(base, code=code, view=text, orientations=None)
 
     def _answer_to(self, query: Query, wanted: int = 0) -> Answer:
-        k: int | None = max(self.max_results or SHOWN, wanted)
+        k: int | None = max(self.max_results or SHEET_RESULTS, wanted)
         if self.max_results is None and self.max_distance is not None:
             k = None  # all within the distance
         answers = list(search_queries([query], self.index, Wanted(k, self.max_distance)))

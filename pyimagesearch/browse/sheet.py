@@ -4,29 +4,22 @@ One place lays the tiles out, for drawing and for the mouse.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import lru_cache
 
 import cv2
 import numpy as np
 
-from pyimagesearch.arrays import Colour, Pixels
+from pyimagesearch.arrays import Picture, Pixels
 from pyimagesearch.browse.session import Session
 from pyimagesearch.datasets.folder import cores
 from pyimagesearch.queries.query import Answer, Part
-from pyimagesearch.show.montage import (
-    FONT_SCALE,
-    RED,
-    WHITE,
-    Grid,
-    draw_text,
-    labelled,
-    shorten,
-    tile,
-    tile_side,
-)
-from pyimagesearch.show.sizes import PHOTO_SIDE, READABLE, SHOWN
+from pyimagesearch.show.card import Card, card_side, draw_card, result_cards, shrunk, tile
+from pyimagesearch.show.lettering import FONT_SCALE, WHITE, draw_text, lines_height, shorten
+from pyimagesearch.show.montage import Grid
+from pyimagesearch.show.sizes import SHEET_RESULTS
 
 AREA = 960, 840  # width and height of the results, so that a sheet fits a screen
 PANEL = 240  # the width of the query's panel
@@ -36,11 +29,7 @@ LINE = 22  # pixels of a line of text
 LINES = 3
 MARK_SIDE = 56
 MARKS = 24  # shown
-GREEN = (0, 210, 0)  # BGR, as all colours
-MAGENTA = (255, 0, 255)
-YELLOW = (0, 230, 255)
-COLOURS = {True: GREEN, False: MAGENTA}
-SIGNS = {True: "+", False: "-"}
+YELLOW = (0, 230, 255)  # BGR
 REMEMBERED = 2048  # tiles
 HINTS = "click: search for it   right click: dislike   Ctrl or Shift click: like   ? keys   q quit"
 
@@ -60,11 +49,12 @@ class Sheet:
         self.selected = self.drag = self.overlay = None
         self.status = ""
         reporter = session.reporter
-        self._picture = lru_cache(REMEMBERED)(self._read_tile)
-        self._captions = reporter.strip or reporter.pictures.shows_names
-        self.side = reporter.side or self._natural_side()
-        height = self.side + 36 if self._captions else self.side
-        count = min(SHOWN, session.max_results or SHOWN)
+        self._picture = lru_cache(REMEMBERED)(self._read_picture)
+        self._captioned = reporter.captioned
+        first = result_cards(reporter, session.answer, 5)
+        self.side = reporter.side or card_side(first, captioned=self._captioned)
+        height = self.side + (lines_height(2) if self._captioned else 0)
+        count = min(SHEET_RESULTS, session.max_results or SHEET_RESULTS)
         square = count if reporter.strip else math.ceil(math.sqrt(count))
         columns = max(1, min(AREA[0] // self.side, square))
         rows = 1 if reporter.strip else max(1, min(AREA[1] // height, -(-count // columns)))
@@ -140,37 +130,26 @@ class Sheet:
         height = max(self.rows * self.grid.height, 2 * BOX)
         sheet = np.zeros((height + LINES * LINE + 6, max(width, 4 * PANEL), 3), np.uint8)
         self._draw_query(sheet[:height, :PANEL])
-        tiles = self.grid.draw(self._tiles(page), self.rows)
+        cards = self._cards(page)
+        drawn = [draw_card(card, self.side, captioned=self._captioned) for card in cards]
+        tiles = self.grid.draw(drawn, self.rows)
         sheet[: tiles.shape[0], PANEL:width] = tiles
         summary = session.reporter.summary(page, session.first)
         _write(sheet, summary, (MARGIN, height + 18), sheet.shape[1] - 2 * MARGIN)
         return sheet
 
-    def _tiles(self, page: Answer) -> Iterator[Pixels]:
-        hits = page.hits
-        wrong = page.wrong
+    def _cards(self, page: Answer) -> list[Card]:
+        ids = page.hits.ids
         if self.session.reporter.pictures.shows_names:  # files, which are decoded in parallel
             with ThreadPoolExecutor(cores()) as pool:
-                list(pool.map(self._picture, hits.ids))
-        for place, id in enumerate(hits.ids):
-            mark = self.session.mark_of(id)
-            colour = RED if wrong is not None and wrong[place] else None
-            picture = self._picture(id)
-            if mark is not None or colour is not None:
-                picture = _framed(picture, mark, colour)
-            if self._captions:
-                picture = labelled(picture, [id, f"{hits.distances[place]:.3f}"])
-            yield picture
+                list(pool.map(self._picture, ids))
+        cards = result_cards(self.session.reporter, page, read=self._picture)
+        marks = map(self.session.mark_of, ids)
+        return [replace(card, mark=mark) for card, mark in zip(cards, marks, strict=True)]
 
-    def _read_tile(self, id: str) -> Pixels:
-        return tile(self.session.reporter.picture(id), self.side)
-
-    def _natural_side(self) -> int:
-        """Return the side for pictures like the first result that can be read."""
-        pictures = map(self.session.reporter.picture, self.session.answer.hits.ids[:5])
-        first = next((picture for picture in pictures if picture is not None), None)
-        side = PHOTO_SIDE if first is None else tile_side(first)
-        return max(side, READABLE) if self._captions else side
+    def _read_picture(self, id: str) -> Picture | None:
+        picture = self.session.reporter.picture(id)
+        return None if picture is None else shrunk(picture, self.side)
 
     def _draw_query(self, panel: Pixels) -> None:
         """Draw the query's picture, its title, and the marked pictures into the panel."""
@@ -197,18 +176,18 @@ class Sheet:
         for line in reporter.title(step.query).split(", "):
             _write(panel, line, (MARGIN, top + 14), PANEL - 2 * MARGIN)
             top += LINE - 2
-        marked = [*((id, True) for id in step.liked), *((id, False) for id in step.disliked)]
+        marked = [*step.liked, *step.disliked]
         places = Grid((PANEL - MARGIN) // (MARK_SIDE + 2), MARK_SIDE + 2, MARK_SIDE + 2)
-        for place, (id, mark) in enumerate(marked[:MARKS]):
+        for place, id in enumerate(marked[:MARKS]):
             left, down = places.corner(place)
-            small = cv2.resize(self._picture(id), (MARK_SIDE,) * 2, interpolation=cv2.INTER_AREA)
+            card = Card(self._picture(id), mark=self.session.mark_of(id))
             room = panel[top + down :, MARGIN + left :][:MARK_SIDE, :MARK_SIDE]
-            if room.shape == small.shape:
-                room[:] = _framed(small, mark)
+            if room.shape[:2] == (MARK_SIDE, MARK_SIDE):
+                room[:] = draw_card(card, MARK_SIDE, captioned=False)
 
     def _parts(self, parts: Sequence[Part]) -> Pixels:
         """Draw the parts of a combined query, each with its weight, into a square."""
-        count = math.ceil(math.sqrt(min(len(parts), SHOWN)))
+        count = math.ceil(math.sqrt(min(len(parts), SHEET_RESULTS)))
         side = BOX // count
         tiles = []
         for part in parts[: count * count]:
@@ -218,23 +197,6 @@ class Sheet:
         square = np.zeros((BOX, BOX, 3), np.uint8)
         square[: side * count, : side * count] = Grid(count, side, side).draw(tiles, count)
         return square
-
-
-def _framed(picture: Pixels, mark: bool | None = None, colour: Colour | None = None) -> Pixels:
-    """Return a tile with a border: of `colour`, or else of its mark, whose sign it also gets."""
-    side = picture.shape[1]
-    picture = picture.copy()
-    thickness = max(2, side // 28)
-    if colour is not None:
-        cv2.rectangle(picture, (0, 0), (side - 1, side - 1), colour, thickness)
-    if mark is not None:
-        inset = 0 if colour is None else thickness
-        corner = side - 1 - inset
-        cv2.rectangle(picture, (inset, inset), (corner, corner), COLOURS[mark], thickness)
-        draw_text(
-            picture, SIGNS[mark], (inset + 4, inset + 18), 0.7, colour=COLOURS[mark], thickness=2
-        )
-    return picture
 
 
 def _write(sheet: Pixels, text: str, origin: tuple[int, int], width: int) -> None:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from pyimagesearch.encoders.text_encoder import TextEncoder
 
 # Pixels encoded at once: the layers of a network such as VGG16 take some 500 bytes a pixel.
-MAX_PIXELS = 2**20
+PIXELS_AT_ONCE = 2**20
 MAX_DIM = 2**20  # of codes: VGG16 without pooling has 25,088
 MAX_BATCH_VALUES = 2**27  # of the images that a network takes at once, 512 MB
 MAX_BYTES = 2**31 - 1  # of an ONNX file: a limit of protocol buffers
@@ -181,7 +181,7 @@ class Encoder:
             raise ValueError(
                 f"the encoder of {self.model} takes {fixed:,} images at once, too many"
             )
-        step = fixed or max(1, MAX_PIXELS // (self.spec.height * self.spec.width))
+        step = fixed or max(1, PIXELS_AT_ONCE // (self.spec.height * self.spec.width))
         for start in range(0, len(images), step):
             part = images[start : start + step]
             full = part

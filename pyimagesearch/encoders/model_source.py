@@ -12,7 +12,6 @@ from pyimagesearch.encoders.hub import PREFIX as HUB_PREFIX
 from pyimagesearch.encoders.hub import HubModel, HubReference
 from pyimagesearch.encoders.onnx_files import is_export, model_fingerprint
 from pyimagesearch.encoders.pretrained import NETWORKS, PretrainedModel
-from pyimagesearch.files import HDF5_SIGNATURE, has_hdf5_attribute
 
 KERAS_PREFIX = "keras:"
 MODEL_SUFFIXES = (".keras", ".h5", ".hdf5", ".onnx")
@@ -120,36 +119,6 @@ def model_path(name: str) -> str | None:
     if os.path.dirname(name) or Path(name).suffix.lower() in MODEL_SUFFIXES:
         raise FileNotFoundError(f"no such model file: {name}; make it with train_autoencoder.py")
     raise FileNotFoundError(f"no such model file or network: {name}; {_networks_like(name)}")
-
-
-def is_model_file(path: str | Path) -> bool:
-    """Whether a file is a network, of Keras or ONNX, by its content.
-
-    An archive of Keras holds config.json; an HDF5 file of Keras has the attribute model_config;
-    an ONNX file begins with the version of its format, and then names its producer or its graph.
-    """
-    try:
-        with open(path, "rb") as file:
-            head = file.read(16)
-    except OSError:
-        return False
-    if head.startswith(b"PK\3\4"):
-        return _has_member(path, "config.json")
-    if head.startswith(HDF5_SIGNATURE):
-        return bool(has_hdf5_attribute(path, "model_config"))
-    # Field 1 (a number), then a field of text, graph or imports (onnx.proto: ModelProto).
-    is_versioned = len(head) == 16 and head[0] == 0x08 and 0 < head[1] < 0x80
-    return is_versioned and head[2] in (0x12, 0x1A, 0x22, 0x3A, 0x42)
-
-
-def _has_member(path: str | Path, name: str) -> bool:
-    import zipfile
-
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return name in archive.namelist()
-    except (OSError, zipfile.BadZipFile):
-        return False
 
 
 def _holds_network(path: Path) -> bool:

@@ -22,7 +22,7 @@ Convert = Callable[[Floats], AnyArray]  # of images (n, h, w, c)
 
 logger = logging.getLogger(__name__)
 
-MAX_PIXELS = 200_000_000  # values of pixels that are held for the baselines
+MAX_BASELINE_VALUES = 200_000_000  # values of pixels that are held for the baselines
 BATCH = 256  # images read at once
 
 
@@ -54,7 +54,7 @@ def evaluate_index(
     metric = engine.metric
     points = {f"code, {dim}-d": (metric.points(codes), metric.points(query_codes))}
     spec = reduced(encoder.spec)
-    if (len(gallery) + len(query_labels)) * math.prod(spec.shape) <= MAX_PIXELS:
+    if (len(gallery) + len(query_labels)) * math.prod(spec.shape) <= MAX_BASELINE_VALUES:
         pixels = read_rows(gallery, np.arange(len(gallery)), spec)
         points |= baseline_points(pixels, pixels if itself else images_of(spec), dim)
     else:

@@ -116,7 +116,7 @@ def require_replaceable(path: str | Path) -> None:
 
 
 def _require_no_model(path: str | Path) -> None:
-    from pyimagesearch.encoders.model_source import is_model_file
+    from pyimagesearch.encoders.model_files import is_model_file
 
     if is_model_file(path):
         raise ValueError(

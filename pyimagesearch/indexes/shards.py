@@ -21,7 +21,7 @@ from pyimagesearch.indexes.settings import Shard
 
 BITS = 63  # of a hash: as many as a signed 64-bit integer has for numbers from 0
 BLOCK = 65536  # codes copied at once when files are joined
-SHOWN = 3  # names in a message
+NAMES_IN_MESSAGE = 3
 
 
 def stable_hash(id: str) -> int:
@@ -90,7 +90,7 @@ def merge_files(paths: Sequence[str], target: str, *, replace: bool = False) -> 
     ids = [ids[i] for i in order]
     twice = sorted({a for a, b in pairwise(ids) if a == b})
     if twice:
-        names = ", ".join(map(str, twice[:SHOWN]))
+        names = ", ".join(map(str, twice[:NAMES_IN_MESSAGE]))
         raise ValueError(f"{len(twice):,} ids are in more than one of the files, such as {names}")
     if os.path.exists(target) and not replace:
         _require_superset(ids, parts[0], target)

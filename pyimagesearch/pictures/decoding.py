@@ -24,7 +24,7 @@ from pyimagesearch.pictures.pixels import load_rgb
 warnings.filterwarnings("ignore", module=r"PIL\.")
 logging.getLogger("PIL").addHandler(logging.NullHandler())
 
-MAX_PIXELS = 178_956_970
+MAX_DECODED_PIXELS = 178_956_970
 """Pictures of more pixels are refused undecoded; the count at which Pillow refuses them too."""
 
 _RAW = "a RAW file of a camera, of which only a thumbnail could be read: export it as JPEG or TIFF"
@@ -89,7 +89,8 @@ def decode(file: BinaryIO, size: Size | None = None, truncated: bool = False) ->
     if is_raw:
         raise ValueError(_RAW)
     raise ValueError(
-        f"{width:,} x {height:,} pixels: expected at least one, and at most {MAX_PIXELS:,} in all"
+        f"{width:,} x {height:,} pixels: expected at least one, "
+        f"and at most {MAX_DECODED_PIXELS:,} in all"
     )
 
 
@@ -101,13 +102,13 @@ def _is_raw(tags: Any) -> bool:
 def _reduce(image: Any, size: Size | None) -> bool:
     """Have a JPEG decoded at reduced scale; return whether an image is of an accepted size."""
     width, height = image.size
-    if width * height > MAX_PIXELS and image.format in ("JPEG", "MPO"):
+    if width * height > MAX_DECODED_PIXELS and image.format in ("JPEG", "MPO"):
         if _is_one_scan(image):
             image.draft(None, (1, 1))  # at 1/8
     elif size is not None:
         side = max(size)  # of a square, because EXIF may say to turn the picture
         image.draft(None, (side, side))
-    return 0 < image.width * image.height <= MAX_PIXELS
+    return 0 < image.width * image.height <= MAX_DECODED_PIXELS
 
 
 def _is_one_scan(image: Any) -> bool:

@@ -11,7 +11,8 @@ FILTERS = ("nearest", "lanczos", "bilinear", "bicubic", "box", "hamming")
 """Filters of Pillow, each at the position of its number in `PIL.Image.Resampling`."""
 ROUNDINGS = ("transformers", "torchvision")
 MAX_SIDE = 4096  # pixels of the images of an encoder, so that one of them fits in memory
-MAX_PIXELS = 2**24  # of a whole picture after resizing; of a larger one the crop alone is computed
+# Of a whole picture after resizing; of a larger one the crop alone is computed.
+MAX_RESIZED_PIXELS = 2**24
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Resampling:
         left, right, before = _visible(new_w, width, self.rounding)
         image = Image.fromarray(picture[..., 0] if picture.shape[2] == 1 else picture)
         resample = FILTERS.index(self.filter)
-        if new_h * new_w <= MAX_PIXELS:
+        if new_h * new_w <= MAX_RESIZED_PIXELS:
             part = np.asarray(image.resize((new_w, new_h), resample))[top:bottom, left:right]
         else:
             # A long strip: all of it would fill memory. The part differs by one level at most.

@@ -9,10 +9,12 @@ from numpy.typing import NDArray
 
 from pyimagesearch.engines.kmeans import Clusters, clusters_of, nearest_to_centres
 from pyimagesearch.indexes.local_index import LocalIndex
+from pyimagesearch.show.card import Card
 from pyimagesearch.show.image_file import write_image
-from pyimagesearch.show.montage import groups_sheet
+from pyimagesearch.show.montage import Group, groups_sheet
 from pyimagesearch.show.plots import plot_elbow
 from pyimagesearch.show.reporter import Reporter
+from pyimagesearch.show.sizes import GROUP_PICTURES
 
 
 def draw_clusters(index: LocalIndex, folder: str | Path) -> list[str]:
@@ -25,14 +27,14 @@ def draw_clusters(index: LocalIndex, folder: str | Path) -> list[str]:
     reporter = Reporter(index.pictures())
     engine = index.engine
     clusters = clusters_of(engine)
-    groups = []
-    for rows, distances in nearest_to_centres(engine, clusters):
-        ids = index.ids_of(rows)
-        pairs = zip(ids, distances.tolist(), strict=True)
-        groups.append((ids, [[id, f"{distance:.4g}"] for id, distance in pairs]))
     titles = _titles(clusters, index.labels, reporter.label)
-    sheet = groups_sheet(groups, titles, reporter.picture, rows=len(groups))
-    write_image(paths[0], sheet)
+    groups = []
+    for title, (rows, distances) in zip(titles, nearest_to_centres(engine, clusters), strict=True):
+        ids = index.ids_of(rows)
+        pairs = zip(ids[:GROUP_PICTURES], distances.tolist(), strict=False)
+        cards = [Card(reporter.picture(id), (id, f"{distance:.4g}")) for id, distance in pairs]
+        groups.append(Group(title, cards, len(ids)))
+    write_image(paths[0], groups_sheet(groups, len(groups)))
     if engine.elbow:
         paths.append(f"{folder}/elbow.png")
         plot_elbow(paths[1], engine.elbow)

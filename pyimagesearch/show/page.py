@@ -4,22 +4,22 @@ import base64
 import contextlib
 import html
 import logging
+from functools import partial
 from typing import Any
 
 import cv2
-import numpy as np
 
-from pyimagesearch.arrays import Picture, Pixels
+from pyimagesearch.arrays import Pixels
 from pyimagesearch.files import atomic_write, printable
 from pyimagesearch.queries.query import Answer
-from pyimagesearch.show.montage import to_bgr
+from pyimagesearch.show.card import Card, query_cards, result_cards, shrunk, to_bgr
 from pyimagesearch.show.reporter import Reporter
-from pyimagesearch.show.sizes import PHOTO_SIDE, SHOWN
+from pyimagesearch.show.sizes import ICON_SIDE, PHOTO_SIDE, SHEET_RESULTS
 
 logger = logging.getLogger(__name__)
 
 QUALITY = 85  # of JPEG thumbnails
-SMALL = 64  # pixels of a side up to which a picture is enlarged, as PNG
+THUMBNAIL_SIDE = 2 * PHOTO_SIDE  # pixels, so that screens of a high resolution show them well
 HEAD = """<!DOCTYPE html>
 <html lang="en">
 <meta charset="utf-8">
@@ -74,23 +74,14 @@ class HtmlPage(contextlib.AbstractContextManager):
         """Add a query and its hits; return True."""
         reporter = self.reporter
         query = answer.query
-        hits = answer.hits
-        wrong = answer.wrong
-        shown = zip(hits.ids[:SHOWN], hits.distances, strict=False)
-        tiles = []
-        for i, (id, distance) in enumerate(shown):
-            label = None if hits.labels is None else reporter.label(hits.labels[i])
-            parts = [escaped(id), f'<span class="distance">{distance:.3f}</span>']
-            parts += [] if label is None else [escaped(label)]
-            bad = ' class="wrong"' if wrong is not None and wrong[i] else ""
-            tiles.append(f"<li{bad}>{_figure(reporter.picture(id), id, '<br>'.join(parts))}")
-        pictures = [_picture(picture, query.id) for picture in reporter.query_pictures(query)]
+        read = partial(reporter.picture, side=THUMBNAIL_SIDE)
+        results = result_cards(reporter, answer, SHEET_RESULTS, read=read)
         lines = [
             f'<section id="query-{number}">',
-            f"<header>{''.join(pictures)}<div>",
+            f"<header>{''.join(map(_picture, query_cards(reporter, query)))}<div>",
             f"<h2>{escaped(reporter.title(query))}</h2>",
             f"{escaped(reporter.summary(answer))}</div></header>",
-            *["<ol>", *tiles, "</ol>", "</section>", ""],
+            *["<ol>", *map(_item, results), "</ol>", "</section>", ""],
         ]
         self._file.write("\n".join(lines))
         return True
@@ -101,27 +92,25 @@ def escaped(text: object) -> str:
     return html.escape(printable(str(text)))
 
 
-def _figure(picture: Picture | None, id: str, caption: str) -> str:
+def _item(card: Card) -> str:
+    name, distance = map(escaped, card.lines)
+    caption = f'{name}<br><span class="distance">{distance}</span>'
+    wrong = ' class="wrong"' if card.wrong else ""
     return (
-        f'<figure title="{escaped(id)}">{_picture(picture, id)}'
+        f'<li{wrong}><figure title="{name}">{_picture(card)}'
         f"<figcaption>{caption}</figcaption></figure>"
     )
 
 
-def _picture(picture: Picture | None, id: str) -> str:
+def _picture(card: Card) -> str:
     """Return an <img> with the picture inside, or a note where it cannot be read."""
-    if picture is None:
+    if card.picture is None:
         return '<div class="lost">cannot be read</div>'
-    image = to_bgr(picture)
-    longest = max(image.shape[:2])
-    alt = escaped(id)
-    if longest <= SMALL:
+    alt = escaped(card.lines[0])
+    image = to_bgr(shrunk(card.picture, THUMBNAIL_SIDE))
+    if max(image.shape[:2]) <= ICON_SIDE:
         data = _encoded(image, ".png")
         return f'<img class="small" alt="{alt}" src="data:image/png;base64,{data}">'
-    if longest > 2 * PHOTO_SIDE:
-        scale = 2 * PHOTO_SIDE / longest
-        size = [max(1, round(length * scale)) for length in image.shape[1::-1]]
-        image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
     data = _encoded(image, ".jpg", cv2.IMWRITE_JPEG_QUALITY, QUALITY)
     return f'<img alt="{alt}" src="data:image/jpeg;base64,{data}">'
 

@@ -10,7 +10,8 @@ import cv2
 
 from pyimagesearch.arrays import Pixels
 from pyimagesearch.queries.query import Answer
-from pyimagesearch.show.montage import RED, WHITE, Grid, tile
+from pyimagesearch.show.card import draw_card, query_cards, result_cards
+from pyimagesearch.show.montage import montage
 from pyimagesearch.show.reporter import Reporter
 from pyimagesearch.show.sizes import PHOTO_SIDE
 
@@ -67,10 +68,7 @@ class Preview(contextlib.AbstractContextManager):
 
 def preview_sheet(reporter: Reporter, answer: Answer, columns: int) -> Pixels:
     """Return ROWS rows of `columns` tiles, uint8 BGR, or fewer rows for fewer results."""
-    wrong = answer.wrong
-    [first, *_] = [*reporter.query_pictures(answer.query), None]
-    tiles = [tile(first, PHOTO_SIDE, WHITE)]
-    for i, id in enumerate(answer.hits.ids[: ROWS * columns - 1]):
-        bad = wrong is not None and wrong[i]
-        tiles.append(tile(reporter.picture(id), PHOTO_SIDE, RED if bad else None))
-    return Grid(columns, PHOTO_SIDE, PHOTO_SIDE).draw(tiles)
+    query = query_cards(reporter, answer.query)[:1]
+    cards = [*query, *result_cards(reporter, answer, ROWS * columns - 1)]
+    tiles = [draw_card(card, PHOTO_SIDE, captioned=False) for card in cards]
+    return montage(tiles, columns)

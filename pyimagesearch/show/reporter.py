@@ -8,14 +8,12 @@ from typing import Any
 import numpy as np
 
 from pyimagesearch.files import path_bytes
-from pyimagesearch.indexes.contract import Pictures
+from pyimagesearch.indexes.contract import Hits, Pictures
 from pyimagesearch.queries.query import Answer, Picture, Query, Size
-from pyimagesearch.show.sizes import PHOTO_SIDE, SHOWN
+from pyimagesearch.show.sizes import PHOTO_SIDE, SHEET_RESULTS
 from pyimagesearch.terminal import to_json
 
 logger = logging.getLogger(__name__)
-
-PARTS = 10  # pictures of a combined query that are shown
 
 
 class Reporter:
@@ -37,6 +35,11 @@ class Reporter:
         self.side = side
         self.strip = strip
         self.max_distance = max_distance
+
+    @property
+    def captioned(self) -> bool:
+        """Whether names and distances stand under the pictures of results."""
+        return self.strip or self.pictures.shows_names
 
     def label(self, label: int | None) -> str | int | None:
         """Return the name of a label's folder, or its number; None where there is no label."""
@@ -99,10 +102,13 @@ class Reporter:
             )
         return found
 
-    def query_pictures(self, query: Query) -> list[Picture | None]:
-        """Return the picture of a query, or those of a combined one; None where unreadable."""
-        parts = [part.query for part in query.parts[:PARTS]] or [query]
-        return [self.query_picture(part) for part in parts]
+    def result_lines(self, hits: Hits, place: int) -> tuple[str, str]:
+        """Return what stands under a result: its name; its distance and, where known, label."""
+        distance = f"{hits.distances[place]:.3f}"
+        label = None if hits.labels is None else self.label(int(hits.labels[place]))
+        if label is None:
+            return hits.ids[place], distance
+        return hits.ids[place], f"{distance}  {label}"
 
     def summary(self, answer: Answer, before: int = 0) -> str:
         """Return a line about the number of results, their distances, and how many are right.
@@ -116,8 +122,8 @@ class Reporter:
         distances = hits.distances
         which = f"results {before + 1:,} to {before + count:,}" if before else f"{count:,} results"
         text = f"{which}, distance {distances[0]:.3f} to {distances[-1]:.3f}"
-        if count > SHOWN:
-            text += f", first {SHOWN} shown"
+        if count > SHEET_RESULTS:
+            text += f", first {SHEET_RESULTS} shown"
         right, judged = self._judged(answer)
         if judged:
             of = f"{judged:,}" if judged == count else f"{judged:,} with a label"
@@ -135,7 +141,7 @@ class Reporter:
     def query_picture(self, query: Query, size: Size | None = None) -> Picture | None:
         """Return a query's picture for showing it at `size`, or None with a warning."""
         if query.is_text:
-            from pyimagesearch.show.montage import text_picture  # loads OpenCV
+            from pyimagesearch.show.lettering import text_picture  # loads OpenCV
 
             return text_picture(query.id)
         read = query.picture
@@ -143,9 +149,12 @@ class Reporter:
             return None
         return _picture_or_none(lambda: read(size))
 
-    def picture(self, id: str) -> Picture | None:
-        """Return an indexed picture, or None with a warning where it can no longer be read."""
-        side = self.side or PHOTO_SIDE
+    def picture(self, id: str, side: int | None = None) -> Picture | None:
+        """Return an indexed picture, or None with a warning where it can no longer be read.
+
+        It is read for showing it at `side` pixels, by default those of the tiles.
+        """
+        side = side or self.side or PHOTO_SIDE
         return _picture_or_none(lambda: self.pictures.picture(id, (side, side)))
 
 

@@ -1,79 +1,36 @@
 """Sheets of queries and results: the pictures of the windows and files."""
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from pyimagesearch.arrays import Pixels
-from pyimagesearch.indexes.contract import Hits
-from pyimagesearch.queries.query import Answer, Picture, Query
-from pyimagesearch.show.montage import (
-    RED,
-    WHITE,
-    labelled,
-    query_sheet,
-    results_sheet,
-    tile,
-    tile_side,
-    with_caption,
-)
-from pyimagesearch.show.reporter import PARTS, Reporter
-from pyimagesearch.show.sizes import PHOTO_SIDE, READABLE, SHOWN
+from pyimagesearch.queries.query import Answer, Query
+from pyimagesearch.show.card import card_side, draw_card, query_cards, result_cards
+from pyimagesearch.show.lettering import with_caption
+from pyimagesearch.show.montage import query_sheet, results_sheet
+from pyimagesearch.show.reporter import Reporter
+from pyimagesearch.show.sizes import PHOTO_SIDE, SHEET_RESULTS
 
 
-def draw_sheets(reporter: Reporter, answer: Answer) -> dict[str, Picture]:
+def draw_sheets(reporter: Reporter, answer: Answer) -> dict[str, Pixels]:
     """Return the pictures of the windows "Query" and "Results" by their titles."""
     sheet = _query_sheet(reporter, answer.query)
-    hits = answer.hits
-    if not len(hits):
+    if not len(answer.hits):
         return {"Query": sheet, "Results": query_sheet(reporter.no_results_text(), None)}
-    pictures = [reporter.picture(id) for id in hits.ids[:SHOWN]]
-    first = next((picture for picture in pictures if picture is not None), None)
-    side = reporter.side or (PHOTO_SIDE if first is None else tile_side(first))
-    captions = None
-    if reporter.strip or reporter.pictures.shows_names:
-        captions = _captions(hits, len(pictures))
-        side = reporter.side or max(side, READABLE)
+    cards = result_cards(reporter, answer, SHEET_RESULTS)
+    captioned = reporter.captioned
+    side = reporter.side or card_side(cards, captioned=captioned)
     if reporter.strip:
-        results = _strip(reporter, answer, pictures, side=side)
+        row = [*query_cards(reporter, answer.query), *cards]
+        results = np.hstack([draw_card(card, side) for card in row])
     else:
         summary = reporter.summary(answer)
-        results = results_sheet(pictures, answer.wrong, side, captions=captions, summary=summary)
+        results = results_sheet(cards, side, captioned=captioned, summary=summary)
     return {"Query": sheet, "Results": results}
 
 
 def _query_sheet(reporter: Reporter, query: Query) -> Pixels:
+    title = reporter.title(query)
     if not query.parts:
-        return query_sheet(reporter.title(query), reporter.query_picture(query))
-    return with_caption(np.hstack(_parts(reporter, query, PHOTO_SIDE)), [reporter.title(query)])
-
-
-def _parts(reporter: Reporter, query: Query, side: int) -> list[Pixels]:
-    """Draw the parts of a combined query, or the query, as labelled tiles in white borders."""
-    tiles = []
-    for part in query.parts[:PARTS]:
-        picture = tile(reporter.query_picture(part.query), side, WHITE)
-        tiles.append(labelled(picture, [part.query.id, f"query, weight {part.weight:g}"]))
-    if not tiles:
-        picture = tile(reporter.query_picture(query), side, WHITE)
-        tiles.append(labelled(picture, [query.id, "query"]))
-    return tiles
-
-
-def _strip(
-    reporter: Reporter, answer: Answer, pictures: Sequence[Picture | None], *, side: int
-) -> Pixels:
-    """Draw the query, in a white border, before its results, all in one row."""
-    count = len(pictures)
-    wrong = np.zeros(count, bool)
-    if answer.wrong is not None:
-        wrong = answer.wrong[:count]
-    tiles = _parts(reporter, answer.query, side)
-    for picture, bad, lines in zip(pictures, wrong, _captions(answer.hits, count), strict=True):
-        tiles.append(labelled(tile(picture, side, RED if bad else None), lines))
-    return np.hstack(tiles)
-
-
-def _captions(hits: Hits, count: int) -> list[list[str]]:
-    pairs = zip(hits.ids[:count], hits.distances[:count], strict=True)
-    return [[str(name), f"{distance:.3f}"] for name, distance in pairs]
+        return query_sheet(title, reporter.query_picture(query))
+    tiles = [draw_card(card, PHOTO_SIDE) for card in query_cards(reporter, query)]
+    return with_caption(np.hstack(tiles), [title])
