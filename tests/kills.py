@@ -56,7 +56,9 @@ def command(scenario):
     if scenario == "training":
         pictures = ["-v", "vis.png", "-p", "plot.png"]
         resume = ["--resume"] if os.path.exists("model.keras.checkpoint.npz") else []
-        return train_autoencoder, ["-m", "model.keras", *resume, *TRAINING, *pictures]
+        # The model so far is one of all digits.
+        flags = [*resume, *TRAINING, *pictures, "--overwrite"]
+        return train_autoencoder, ["-m", "model.keras", *flags]
     flags = {
         "pickle": ["-i", "index.pickle"],
         "hdf5": ["-i", "index.h5"],
