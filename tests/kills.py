@@ -126,11 +126,8 @@ def state(work, old, new):
     found = version(work, old, new, name, load_index, same_index)
     if (work / f"{name}.engine").exists():
         index = load_index(work / name)
-        try:
-            engine = index.engine
-        except ValueError as error:
-            if "was built for other codes" not in str(error):
-                raise
+        engine = index.engine
+        if engine.name == "exact":
             return f"{found}, engine stale"
         assert engine.search(index.codes[:5], 1)[1][:, 0].tolist() == [0, 1, 2, 3, 4]
         return f"{found}, {engine.name}"
