@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from pyimagesearch import __version__
-from pyimagesearch.arguments.values import EMPTY
 from pyimagesearch.cli import program_name
 from pyimagesearch.suggestions import did_you_mean
 
@@ -161,7 +160,9 @@ class FlagParser(argparse.ArgumentParser):
                 return
             if not text.strip():
                 self.error(f"an empty text follows {before}: expected a value")
-            name = text.partition("=")[0]
+            name, equals, value = text.partition("=")
+            if name in flags and equals and not value.strip():
+                self.error(f"an empty text follows {name}: expected a value")
             if name.startswith("-") and f"-{name}" in flags:
                 self.error(f"{name} is not a flag: did you mean -{name}?")
             if name.startswith("--") and not any(flag.startswith(name) for flag in flags):
@@ -172,13 +173,6 @@ class FlagParser(argparse.ArgumentParser):
         if word.startswith("-"):
             self.error(f"{word} is not a flag")
         self.error(f"{word!r} follows no flag: did you mean {self.stray} {word}?")
-
-    def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
-        """Return the value of a text; an empty one is no name of a file, nor of anything else."""
-        is_empty = not arg_string.strip() and arg_string != action.const
-        if is_empty and action.type is None:
-            raise argparse.ArgumentError(action, EMPTY)
-        return super()._get_value(action, arg_string)  # type: ignore[misc]
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if action.choices is None or value in action.choices:

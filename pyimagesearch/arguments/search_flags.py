@@ -10,7 +10,6 @@ from pyimagesearch.arguments.values import (
     path_ending_in,
     positive_int,
     whole_number,
-    words,
 )
 from pyimagesearch.metric import METRICS
 from pyimagesearch.queries.crops import parse_crop
@@ -82,7 +81,7 @@ def _add_query_flags(parser: FlagParser) -> None:
     add("-s", "--sample", type=positive_int, metavar="N", help=text)
     add = group.add_argument
     text = "words, for an index made with a folder that has text_model.onnx and tokenizer.json"
-    add("--text", nargs="+", type=words, metavar="WORDS", help=text)
+    add("--text", nargs="+", metavar="WORDS", help=text)
     add("--seed", type=whole_number, metavar="N", help="same seed, same random test images")
     add("--invert", action="store_true", help="swap dark and light in query files")
     text = "combine all, images and texts, into one query, the mean of their codes; 2:a.png "

@@ -6,8 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-EMPTY = "expected a value, received an empty one: is a variable of the shell unset?"
-
 
 def checked(parse: Callable[[str], Any]) -> Callable[[str], Any]:
     """Return an argparse type: a function of the package that raises ValueError with the reason."""
@@ -55,19 +53,10 @@ def fraction_or_test(text: str) -> float | str:
     return fraction(text)
 
 
-def words(text: str) -> str:
-    """argparse type: a text that is not empty."""
-    if not text.strip():
-        raise argparse.ArgumentTypeError("expected words, received an empty text")
-    return text
-
-
 def path_ending_in(*suffixes: str) -> Callable[[str], str]:
     """Return an argparse type: the path of a file to write, with one of `suffixes`."""
 
     def path(text: str) -> str:
-        if not text.strip():
-            raise argparse.ArgumentTypeError(EMPTY)
         if Path(text).suffix.lower() not in suffixes:
             raise argparse.ArgumentTypeError(
                 f"expected a name ending in {' or '.join(suffixes)}, received {text}"
