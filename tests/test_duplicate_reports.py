@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pyimagesearch.datasets.folder import FolderDataset
+from pyimagesearch.datasets.folder import FolderDataset, content_digest
 from pyimagesearch.indexes.local_index import LocalIndex
 from pyimagesearch.show import duplicate_groups as duplicates
 
@@ -24,6 +24,9 @@ def judge(root, codes=None, prefer=None, max_distance=1, change=None):
     gallery = FolderDataset(root)
     codes = np.zeros((len(gallery), 2)) if codes is None else np.array(codes)
     stats = gallery.file_stats
+    for row, id in enumerate(gallery.ids):
+        with open(root / id, "rb") as file:
+            stats["digest"][row] = content_digest(file)
     index = LocalIndex(
         codes.astype(np.float32), gallery.ids, source=gallery.source, file_stats=stats
     )
@@ -94,6 +97,28 @@ def test_files_that_the_index_does_not_know_any_more_are_not_judged(tmp_path):
     members, _ = judge(tmp_path, change=change)
     expected = {"a.png": "missing", "b.png": "changed", "c.png": "keep", "d.png": "remove"}
     assert statuses(members) == expected
+
+
+def test_a_picture_of_other_content_is_not_listed_though_size_and_time_are_kept(tmp_path, caplog):
+    for name in ("a.png", "b.png", "c.png"):
+        add(tmp_path, name)
+
+    def change():
+        for name in ("a.png", "b.png"):
+            path = tmp_path / name
+            before = path.stat()
+            content = bytearray(path.read_bytes())
+            content[-20] ^= 255
+            path.write_bytes(content)
+            os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+            assert path.stat().st_size == before.st_size
+
+    members, gallery = judge(tmp_path, change=change)
+    assert statuses(members) == {"a.png": "changed", "b.png": "changed", "c.png": "keep"}
+    assert duplicates.removable_paths(gallery, 0, members) == []
+    [line] = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert line.startswith("2 of these pictures are missing or were changed since they were")
+    assert line.endswith("update the index with index_images.py --checksum")
 
 
 def test_of_a_group_without_any_known_file_nothing_is_kept_or_removed(tmp_path):

@@ -5,10 +5,11 @@ import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
+from pyimagesearch.datasets.folder import content_digest
 from pyimagesearch.engines.duplicates import (
     Group,
     default_distance,
@@ -17,7 +18,7 @@ from pyimagesearch.engines.duplicates import (
 )
 from pyimagesearch.files import path_bytes
 from pyimagesearch.indexes.contract import LoadedIndex, Pictures
-from pyimagesearch.pictures.decoding import open_picture, read_picture
+from pyimagesearch.pictures.decoding import decode, open_picture
 from pyimagesearch.queries.query import Picture
 from pyimagesearch.show.card import Card
 from pyimagesearch.show.montage import Group as DrawnGroup
@@ -100,7 +101,7 @@ def judge_groups(
     if changed := sum(m.status in OUTDATED for members in groups for m in members):
         logger.warning(
             f"{changed:,} of these pictures are missing or were changed since they were indexed, "
-            "and are not judged: update the index with index_images.py"
+            "and are not judged: update the index with index_images.py --checksum"
         )
     return groups
 
@@ -150,18 +151,25 @@ class GroupJudge:
         return member.status in OUTDATED, not preferred, -pixels, member.modified
 
     def _member(self, row: int) -> Member:
-        """Return a Member with what its file says, before one is chosen."""
+        """Return a Member with what its file says, before one is chosen.
+
+        Its content is compared with what was indexed: a size and a time can be kept by a change,
+        and what is listed as a duplicate may be deleted.
+        """
         id = self.index.ids[row]
         path = self.pictures.path(id)
         if path is None or self.index.file_stats is None:
             return Member(id)
         try:
-            status = os.stat(path_bytes(path))
-            width, height = _picture_size(path)
+            with open_picture(path) as file:
+                status = os.fstat(file.fileno())
+                known = self.index.file_stats[row]
+                same = (status.st_size, status.st_mtime_ns) == (known["size"], known["mtime_ns"])
+                same = same and np.array_equal(content_digest(file), known["digest"])
+                file.seek(0)
+                width, height = _picture_size(file)
         except (ValueError, OSError):  # gone, or no picture any more
             return Member(id, status="missing")
-        known = self.index.file_stats[row]
-        same = (status.st_size, status.st_mtime_ns) == (known["size"], known["mtime_ns"])
         return Member(
             id,
             status="remove" if same else "changed",
@@ -173,16 +181,16 @@ class GroupJudge:
         )
 
 
-def _picture_size(path: str) -> tuple[int, int]:
+def _picture_size(file: BinaryIO) -> tuple[int, int]:
     """Return the width and height of a picture file, from its header where Pillow can read it."""
     from PIL import Image
 
-    with open_picture(path) as file:
-        try:
-            return Image.open(file).size
-        except Exception:  # damaged, or of a format that only `read_picture` knows
-            height, width, _ = read_picture(path).shape
-            return width, height
+    try:
+        return Image.open(file).size
+    except Exception:  # damaged, or of a format that only `decode` knows
+        file.seek(0)
+        height, width, _ = decode(file).shape
+        return width, height
 
 
 def preferred_prefix(pictures: Pictures, folder: str) -> str:
