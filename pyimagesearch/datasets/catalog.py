@@ -87,8 +87,8 @@ def updated_source(
     `names` are one dataset, or several folders: they become the folder that holds them all and the
     paths below it. Raises ValueError when several names are not folders.
     """
-    given = {"split": split, "limit": limit, "exclude": exclude, "truncated": truncated}
-    given = {key: value for key, value in given.items() if value is not None}
+    settings = {"split": split, "limit": limit, "exclude": exclude, "truncated": truncated}
+    given: Source = {key: value for key, value in settings.items() if value is not None}
     if names is not None:
         source = {key: value for key, value in source.items() if key not in ("folders", "digest")}
         given |= _named([names] if isinstance(names, str) else names)

@@ -6,7 +6,6 @@ import stat
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from fnmatch import translate
-from itertools import filterfalse
 
 from pyimagesearch.pictures.formats import HEAD_SIZE, SUFFIXES, is_own_output, picture_format
 
@@ -46,10 +45,10 @@ def find_pictures(
                 visited.add((status.st_dev, status.st_ino))
                 paths = [path + name for name in _names(root, path)]
                 if exclude:
-                    paths = filterfalse(is_excluded, paths)
+                    paths = [path for path in paths if not is_excluded(path)]
                 stack += sorted(paths, reverse=True)
         except OSError as error:
-            unreadable[path or "./"] = error.strerror
+            unreadable[path or "./"] = error.strerror or str(error)
 
 
 def _matcher(patterns: Sequence[str]) -> Callable[[str], object]:

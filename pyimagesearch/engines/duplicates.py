@@ -213,8 +213,8 @@ def _contract(
         i, j = np.nonzero(near[part] & (labels[block[part], np.newaxis] != labels[others]))
         a = block[part][i]
         b = others[j]
-        within = space.distances(rows[a], rows[b]) <= max_distance if len(a) else []
-        if np.any(within):
+        within = space.distances(rows[a], rows[b]) <= max_distance
+        if within.any():
             pairs = labels[a[within]], labels[b[within]]
             shape = len(labels), len(labels)
             graph = csr_matrix((np.ones(len(pairs[0]), bool), pairs), shape=shape)
@@ -257,5 +257,6 @@ def _neighbours(space: _Space, rows: Rows, sample: Rows, k: int) -> Rows:
         found = np.hstack([found, np.broadcast_to(part, new.shape)])
         if squares.shape[1] > k:
             best = np.argpartition(squares, k - 1, axis=1)[:, :k]
-            squares, found = (np.take_along_axis(x, best, 1) for x in (squares, found))
+            squares = np.take_along_axis(squares, best, 1)
+            found = np.take_along_axis(found, best, 1)
     return np.take_along_axis(found, squares.argmax(axis=1)[:, np.newaxis], 1)[:, 0]

@@ -9,6 +9,7 @@ from faiss.contrib.inspect_tools import get_invlist
 from pyimagesearch.arrays import Floats, Rows
 from pyimagesearch.engines.engine import Engine
 from pyimagesearch.engines.exact import ExactEngine, threads
+from pyimagesearch.engines.faiss_engine import FaissEngine
 
 MAX_CLUSTERS = 20  # largest K tried for the elbow
 SAMPLE = 20_000  # codes used to find the elbow
@@ -80,12 +81,14 @@ def clusters_of(engine: Engine) -> Clusters:
 
     Raises ValueError for any other engine.
     """
-    if not engine.name.startswith("clusters"):
+    ivf = None
+    if isinstance(engine, FaissEngine) and engine.name.startswith("clusters"):
+        ivf = faiss.try_extract_index_ivf(engine.index)
+    if ivf is None:
         raise ValueError(
             f"the engine {engine.name} has no clusters: build one with "
             "index_images.py --engine clusters"
         )
-    ivf = faiss.downcast_index(engine.index)
     assignments = np.empty(len(engine), np.int64)
     for cluster in range(ivf.nlist):
         rows, _ = get_invlist(ivf.invlists, cluster)

@@ -77,7 +77,7 @@ def plugin(name: str) -> Callable[..., Any]:
     from PIL import Image  # here, because a search among arrays need not wait for it
 
     try:
-        module = import_module(_PLUGINS[name])
+        module: Any = import_module(_PLUGINS[name])
     except ImportError:
         raise ValueError(f"{name} pictures need: pip install {_OPTIONAL[name]}") from None
     if name == "HEIF":
