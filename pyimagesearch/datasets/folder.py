@@ -25,7 +25,7 @@ from pyimagesearch.pictures.input_spec import InputSpec
 DEFAULT_SHAPE = 64, 64, 3  # height, width, channels
 FILES_PER_BATCH = 64
 PREFETCHED_BATCHES = 2  # decoded while the caller works on one
-decoder_threads = None  # None for one a core
+decoder_threads: int | None = None  # None for one a core
 
 
 @dataclass

@@ -38,9 +38,9 @@ def evaluate(
     if len(known) < len(gallery):
         gallery = gallery[known]
         gallery_labels = gallery_labels[known]
-    metric = get_metric(metric)
-    queries = metric.points(queries)
-    gallery = metric.points(gallery)
+    chosen = get_metric(metric)
+    queries = chosen.points(queries)
+    gallery = chosen.points(gallery)
     gallery_squares = np.square(gallery).sum(axis=1)
 
     def score_block(start: int) -> list[AnyArray]:
