@@ -4,7 +4,7 @@ import argparse
 import re
 import sys
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from pyimagesearch import __version__
@@ -13,7 +13,7 @@ from pyimagesearch.suggestions import did_you_mean
 
 HELP_WIDTH = 78  # columns, as argparse takes where it does not know those of a terminal
 
-FlagTable = dict[str, Sequence[str]]  # flags, by the flag that needs or excludes them
+FlagTable = Mapping[str, Sequence[str]]  # flags, by the flag that needs or excludes them
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):

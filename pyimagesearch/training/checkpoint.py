@@ -50,7 +50,7 @@ class Checkpoint:
             "best": self.best,
             "counts": {name: len(arrays) for name, arrays in self.arrays.items()},
         }
-        numbered = {
+        numbered: dict[str, Any] = {
             f"{name}_{i}": array
             for name, arrays in self.arrays.items()
             for i, array in enumerate(arrays)

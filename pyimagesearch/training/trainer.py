@@ -139,7 +139,7 @@ def _train_phase(
     arrays = callback.checkpoint.arrays
     if "targets" not in arrays:
         targets = phase_targets(phase, encoder_of(autoencoder), splits)
-        arrays["targets"] = [] if targets[0] is None else list(targets)
+        arrays["targets"] = [array for array in targets if array is not None]
     training_targets, validation_targets = arrays["targets"] or (None, None)
     augmentations = plan.augmentations or ()
     codes = validation_codes = None
