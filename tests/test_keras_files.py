@@ -10,7 +10,7 @@ from pyimagesearch.backend import keras
 from pyimagesearch.convautoencoder import ConvAutoencoder
 from pyimagesearch.encoders.encoder import Encoder
 from pyimagesearch.encoders.export import encoder_from_keras, save_encoder
-from pyimagesearch.encoders.keras_config import DROPPED_KEYS, require_known_classes
+from pyimagesearch.encoders.keras_config import DROPPED_KEYS, require_known_classes, update_old_keys
 from pyimagesearch.encoders.keras_files import load_model, save_model
 from pyimagesearch.encoders.pretrained import NETWORKS
 from pyimagesearch.pictures.input_spec import InputSpec
@@ -215,6 +215,15 @@ def test_a_key_of_keras_2_is_dropped(tmp_path, random, name, key, value, suffix)
     change_config(path, add_key)
     images = random.random((2, 8, 8, 3), dtype=np.float32)
     np.testing.assert_allclose(load_model(path)[0](images), model(images), atol=1e-6)
+
+
+def test_settings_of_an_initializer_that_only_keras_3_15_knows_are_dropped():
+    axes = {"input_axes": None, "output_axes": None}
+    initializer = {"class_name": "GlorotUniform", "config": {"seed": 3, **axes}}
+    config = {"layers": [{"config": {"kernel_initializer": initializer}}]}
+    assert update_old_keys(config)
+    assert initializer["config"] == {"seed": 3}
+    assert not update_old_keys(config)
 
 
 def test_a_key_of_keras_2_that_means_something_is_refused(tmp_path):

@@ -51,6 +51,8 @@ DROPPED_KEYS: Mapping[str, Mapping[str, object]] = {
     "SeparableConv2D": {"groups": 1},
     "SpatialDropout2D": {"noise_shape": None},
 }
+# What Keras 3.15 writes and older ones refuse, likewise; stored weights replace initial ones.
+DROPPED_FROM_INITIALIZERS: Mapping[str, object] = {"input_axes": None, "output_axes": None}
 # Keys that have another name since: {class: {old key: new key}}.
 RENAMED_KEYS: Mapping[str, Mapping[str, str]] = {"LeakyReLU": {"alpha": "negative_slope"}}
 
@@ -85,7 +87,7 @@ def require_known_classes(config: Any) -> None:
 
 
 def update_old_keys(config: Any) -> bool:
-    """Change a configuration that Keras 2 wrote, in place, to one that Keras 3 reads.
+    """Change a configuration, in place, to one that every version of Keras 3 reads.
 
     Returns whether anything was changed.
     """
@@ -95,7 +97,10 @@ def update_old_keys(config: Any) -> bool:
         settings = value.get("config")
         if not isinstance(name, str) or not isinstance(settings, dict):
             continue
-        for key, default in DROPPED_KEYS.get(name, {}).items():
+        dropped = DROPPED_KEYS.get(name, {})
+        if name in INITIALIZERS:
+            dropped = DROPPED_FROM_INITIALIZERS
+        for key, default in dropped.items():
             if key in settings and settings[key] == default:
                 del settings[key]
                 changed = True

@@ -39,8 +39,8 @@ def evaluate(
         gallery = gallery[known]
         gallery_labels = gallery_labels[known]
     chosen = get_metric(metric)
-    queries = chosen.points(queries)
-    gallery = chosen.points(gallery)
+    queries = chosen.exact_points(queries)
+    gallery = chosen.exact_points(gallery)
     gallery_squares = np.square(gallery).sum(axis=1)
 
     def score_block(start: int) -> list[AnyArray]:
