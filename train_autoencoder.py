@@ -8,6 +8,8 @@ usage: python train_autoencoder.py --model output/autoencoder.h5
 import os
 import signal
 import sys
+from argparse import Namespace
+from collections.abc import Sequence
 from functools import partial
 
 if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
@@ -31,7 +33,8 @@ OUTPUT_FLAGS = {"model", "vis", "plot", "encoder", "log", "resume", "strategy"}
 
 
 @cli.command
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> None:
+    """Train an autoencoder, or continue a training that was interrupted."""
     args = parse_args(argv)
     settings = {name: value for name, value in vars(args).items() if name not in OUTPUT_FLAGS}
     checkpoint = Checkpoint(f"{args.model}.checkpoint.npz", settings)
@@ -93,7 +96,7 @@ def main(argv=None):
         checkpoint.remove()
 
 
-def require_files(args, checkpoint):
+def require_files(args: Namespace, checkpoint: Checkpoint) -> None:
     """Check the files that are named, before anything is read or written."""
     names = ("vis", "plot", "encoder", "log")
     outputs = {name: getattr(args, name) for name in names if getattr(args, name)}

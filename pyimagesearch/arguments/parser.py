@@ -79,7 +79,7 @@ class FlagParser(argparse.ArgumentParser):
             if not shown.intersection(action.option_strings):
                 action.help = argparse.SUPPRESS
 
-    def parse_args(  # type: ignore[override]
+    def parse_args(  # type: ignore[override]  # argparse may fill any other namespace
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
     ) -> argparse.Namespace:
         """Return the flags; end the process with a usage error if a word belongs to none."""
@@ -90,7 +90,7 @@ class FlagParser(argparse.ArgumentParser):
             self._refuse_left(left)
         return parsed
 
-    def parse_known_args(  # type: ignore[override]
+    def parse_known_args(  # type: ignore[override]  # argparse may fill any other namespace
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
     ) -> tuple[argparse.Namespace, list[str]]:
         """Return the flags and what belongs to none, as argparse does, with errors in our words."""

@@ -55,7 +55,7 @@ def open_dataset(
     return folder.subset(np.arange(min(limit, len(folder))))
 
 
-def open_source(source: Source, files: bool) -> Any:
+def open_source(source: Source, files: bool) -> Dataset:
     """Return the dataset of a `source` for use by `with_ids`: a folder is not listed.
 
     `files` says whether the ids are paths of files. Raises ValueError when the images of an .npz

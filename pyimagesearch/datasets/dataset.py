@@ -96,7 +96,8 @@ class Dataset:
 
     def random_rows(self, count: int, seed: int | None = None) -> list[int]:
         """Return up to `count` random rows, without replacement; the same for the same seed."""
-        return np.random.default_rng(seed).permutation(len(self))[:count].tolist()
+        rows: Rows = np.random.default_rng(seed).permutation(len(self))[:count]
+        return list(map(int, rows))
 
     def rows_of(self, ids: Iterable[str]) -> dict[str, int]:
         """Return the rows of those of the ids that exist, as {id: row}."""

@@ -20,8 +20,8 @@ EPSILON = np.finfo(np.float32).eps
 class Group(NamedTuple):
     """Rows of near-identical codes, int64 (m,) ascending, and their distances to the first."""
 
-    rows: np.ndarray
-    distances: np.ndarray
+    rows: Rows
+    distances: NDArray[np.float64]
 
 
 def find_duplicates(codes: Floats, metric: str, max_distance: float) -> list[Group]:
@@ -82,9 +82,9 @@ def distances_from(codes: Floats, metric: str, row: int, rows: Rows) -> NDArray[
 class _Space:
     """Codes as points: roughly, for comparing many, and exactly, for measuring few."""
 
-    codes: np.ndarray
+    codes: Floats
     metric: Metric
-    centre: np.ndarray | float = 0.0
+    centre: NDArray[np.float64] | float = 0.0
     scale: float = 1.0
 
     @property

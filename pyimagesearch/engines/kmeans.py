@@ -24,8 +24,8 @@ class Elbow:
     `ks` is a list of int, `inertias` a list of float of the same length, `chosen` one of `ks`.
     """
 
-    ks: list
-    inertias: list
+    ks: list[int]
+    inertias: list[float]
     chosen: int
 
 
@@ -36,8 +36,8 @@ class Clusters:
     For an engine of cosine distance the centroids are means of codes of length 1.
     """
 
-    centroids: np.ndarray
-    assignments: np.ndarray
+    centroids: Floats
+    assignments: Rows
 
 
 def find_elbow(points: Floats, seed: int = 0, max_clusters: int = MAX_CLUSTERS) -> Elbow:

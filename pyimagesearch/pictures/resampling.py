@@ -25,7 +25,7 @@ class Resampling:
     """
 
     filter: str
-    size: tuple
+    size: tuple[int, ...]
     rounding: str = "transformers"
 
     def __post_init__(self) -> None:

@@ -14,7 +14,7 @@ from pyimagesearch.files import printable
 from pyimagesearch.indexes.contract import LoadedIndex
 from pyimagesearch.metric import get_metric
 from pyimagesearch.queries.query import Answer
-from pyimagesearch.show.montage import with_caption
+from pyimagesearch.show.lettering import with_caption
 
 MAX_POINTS = {"pca": 200_000, "tsne": 5_000, "umap": 20_000}  # the latter two take minutes
 COLOURS = 20  # distinguishable ones
