@@ -7,15 +7,16 @@ usage: python index_images.py --model output/autoencoder.h5 --index output/index
        python index_images.py --model photos.keras --index http://localhost:19530/photos
 """
 
-import signal
 import sys
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback for Ctrl-C during the imports
+if __name__ == "__main__":
+    from pyimagesearch import startup
+
+    startup.begin()
 
 from pyimagesearch import cli
 from pyimagesearch.arguments.index_flags import parse_args
@@ -47,12 +48,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     require_files(args)
     store = open_store(args.index)
     store.require_writable()
-    settings = update_settings(args)
-    if args.merge:
-        info(f"joining {len(args.merge)} indexes...")
-        report(store, store.merge(args.merge, settings))
-        return
+    with store.exclusive():
+        if args.merge:
+            info(f"joining {len(args.merge)} indexes...")
+            result = store.merge(args.merge, update_settings(args))
+        else:
+            result = update_index(store, args)
+        report(store, result)
 
+
+def update_index(store: Store, args: Namespace) -> UpdateResult:
+    """Make an index, or bring it up to date."""
     named = args.dataset is not None
     index = index_so_far(store, args.model, dataset_named=named, rebuild=args.rebuild)
     model = ModelFlags(args.model, args.weights, args.image_size, args.fit)
@@ -64,10 +70,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     is_array = index is not None and not index.has_files and not store.keeps_arrays
     encoder = choose_encoder(index, model, replace=args.rebuild or is_array)
     info(f"encoding {source['name']}...")
-    update = Update(dataset, encoder, choose_encode(args.ray), index, settings)
+    update = Update(dataset, encoder, choose_encode(args.ray), index, update_settings(args))
     with listing_unreadable(dataset, args.rejects):
-        result = store.update(update)
-    report(store, result)
+        return store.update(update)
 
 
 def update_settings(args: Namespace) -> UpdateSettings:
