@@ -20,6 +20,8 @@ TEMPORARY = ".part"  # in the names of files that are being written, before the 
 UMASK = os.umask(0)  # which can only be read by setting it
 os.umask(UMASK)
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+# Bytes of text in a file that is parsed as JSON, which takes up to 40 times as much memory.
+MAX_TEXT = 32 << 20
 MAX_EXPANSION = 64  # how much larger than its file a compressed HDF5 dataset may be
 
 
@@ -248,6 +250,24 @@ def has_hdf5_attribute(path: str | Path, name: str) -> bool | None:
         raise
     except (OSError, RuntimeError, KeyError):  # the latter two where its structure is damaged
         return None
+
+
+def hdf5_text(file: Any, name: str, limit: int = MAX_TEXT) -> str | None:
+    """Return an attribute of the root of an open HDF5 file, which holds text; None without it.
+
+    Raises ValueError if it is not a single text, of at most `limit` bytes.
+    """
+    if name not in file.attrs:
+        return None
+    stored = file.attrs.get_id(name)
+    if stored.shape != ():  # many values may be one text, many times
+        raise ValueError(f"its attribute {name} is not a single value")
+    if stored.dtype.kind not in "SO" or stored.dtype.itemsize > limit:
+        raise ValueError(f"its attribute {name} is not text of up to {limit:,} bytes")
+    value = file.attrs[name]
+    if not isinstance(value, str | bytes) or len(value) > limit:
+        raise ValueError(f"its attribute {name} is not text of up to {limit:,} bytes")
+    return value.decode() if isinstance(value, bytes) else value
 
 
 def require_plain_hdf5(file: Any, size: int) -> None:
