@@ -9,7 +9,7 @@ PACKAGE = Path(__file__).parent.parent / "pyimagesearch"
 LAYERS = [
     {
         *("arrays", "backend", "cli", "convautoencoder", "files", "locks", "metric"),
-        *("pickles", "suggestions", "terminal"),
+        *("pickles", "startup", "suggestions", "terminal"),
     },
     {"pictures"},
     {"datasets"},
