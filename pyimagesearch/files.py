@@ -38,7 +38,7 @@ def atomic_write(path: str | Path, checksum: bool = False) -> Iterator[Path]:
     target = Path(path)
     if target.is_symlink():
         target = Path(os.path.realpath(target))
-    target.parent.mkdir(parents=True, exist_ok=True)
+    _make_folder_of(target)
     with _among_writers(target):
         temporary = _new_file(target, path)
         try:
@@ -55,6 +55,13 @@ def atomic_write(path: str | Path, checksum: bool = False) -> Iterator[Path]:
             raise _cannot_write(path, error) from error
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def _make_folder_of(path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _cannot_write(path, error) from error
 
 
 def _new_file(target: Path, path: str | Path) -> Path:
@@ -163,7 +170,7 @@ def _sha256(file: BinaryIO, size: int) -> bytes:
 def require_writable(*paths: str | Path) -> None:
     """Raise OSError now if any of `paths` could not be written later; make their folders."""
     for path in map(Path, paths):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder_of(path)
         if path.is_dir():
             raise IsADirectoryError(f"cannot write {path}: it is a folder; give a file name")
         if path.exists() and not path.is_file():

@@ -59,10 +59,11 @@ class HtmlPage(contextlib.AbstractContextManager):
         self.reporter = reporter
 
     def __enter__(self) -> "HtmlPage":
-        self._stack = contextlib.ExitStack()
-        temporary = self._stack.enter_context(atomic_write(self.path))
-        self._file = self._stack.enter_context(open(temporary, "w", encoding="utf-8"))
-        self._file.write(HEAD)
+        with contextlib.ExitStack() as stack:
+            temporary = stack.enter_context(atomic_write(self.path))
+            self._file = stack.enter_context(open(temporary, "w", encoding="utf-8"))
+            self._file.write(HEAD)
+            self._stack = stack.pop_all()
         return self
 
     def __exit__(self, *error: Any) -> None:
