@@ -30,7 +30,7 @@ DIGIT = ROOT / "digit.png"
 SCREEN = (1366, 768)  # width and height, of a small laptop
 WIDTH = 900  # pixels at most, of a picture
 COLOURS = 128  # which make the files a third as large
-SECONDS = 60  # until a window or a page is drawn
+SECONDS = 120  # until a window or a page is drawn
 
 
 def main() -> None:
@@ -122,6 +122,9 @@ def draw_window(index: Path, target: Path) -> None:
         )
         try:
             shot = settled_screen(Path(folder) / "Xvfb_screen0")
+        except TimeoutError as error:
+            warn(f"no picture of a window: {error}")
+            return
         finally:
             searching.terminate()
             searching.wait()
