@@ -238,9 +238,7 @@ class Session:
 
         loaded = self._loaded
         engine = self.index.engine_of(loaded)
-        projection = project_index(
-            [self.answer], loaded, engine, self.reporter.label, method=method
-        )
+        projection = project_index([self.answer], loaded, engine, method=method)
         return projection.sheet(0, self.reporter.title(self.step.query))
 
     # --- steps
