@@ -111,3 +111,12 @@ def test_copies_come_kind_after_kind(random):
     copies = make_copies(images)
     assert len(copies) == 2 * len(COPIES)
     np.testing.assert_array_equal(copies[3], cropped(images[1]))
+
+
+@pytest.mark.parametrize("count", [100, 20_000])
+def test_components_are_kept_or_dropped_whatever_the_number_of_points(count, random):
+    """Of three axes one varies by a hundredth of the first, one by nothing but rounding."""
+    turn = np.linalg.qr(random.standard_normal((3, 3)))[0]
+    points = random.standard_normal((count, 3)) * (1, 0.01, 0) @ turn
+    found = principal_components(points.astype(np.float32), 3)
+    np.testing.assert_allclose(np.sqrt(found.variances), (1, 0.01), rtol=0.3)

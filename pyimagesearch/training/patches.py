@@ -7,18 +7,41 @@ any other. `training.views` computes its weights without gradients.
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 SIDE = 32  # pixels, of both sides, where no image size is given
-PATCH = 6  # pixels, the sides of a patch
-STRIDE = 2  # pixels between patches
 COMPONENTS = 64  # principal components of a patch that are kept, at most
-FILTERS = 400
+FILTERS = 400  # of each scale
 GRID = 3  # areas of an image, in each direction, whose responses are averaged
 DECODER_FILTERS = 32, 16
-MIN_SIDE = PATCH + STRIDE * (GRID - 1)
 # Added to the variance of a patch by which its contrast is normalised: 10 for pixels of 0 to 255.
 CONTRAST_EPSILON = 10 / 255**2
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Patches of `side` x `side` pixels, `stride` pixels apart.
+
+    `suffix` ends the names of the layers for them. Images have sides of `min_image` or more.
+    """
+
+    side: int
+    stride: int
+    suffix: str = ""
+
+    @property
+    def min_image(self) -> int:
+        return self.side + self.stride * (GRID - 1)
+
+
+SCALES = (Scale(6, 2), Scale(10, 3, "_large"))
+MIN_SIDE = SCALES[0].min_image
+
+
+def scales_of(width: int, height: int) -> tuple[Scale, ...]:
+    """Return the scales whose patches fit into images of a size."""
+    return tuple(scale for scale in SCALES if scale.min_image <= min(width, height))
 
 
 def build_patches(
@@ -50,19 +73,36 @@ def build_patches(
             f"give one number, such as --filters {FILTERS}"
         )
     layers = keras.layers
-    components = min(PATCH * PATCH * channels - 1, COMPONENTS)
-    x = inputs = layers.Input(shape=(height, width, channels))
-    x = layers.Conv2D(components, PATCH, strides=STRIDE, use_bias=False, name="components")(x)
-    x = layers.RMSNormalization(epsilon=CONTRAST_EPSILON, name="contrast")(x)
-    x = layers.Conv2D(filters[0], 1, activation="relu", name="filters")(x)
+    inputs = layers.Input(shape=(height, width, channels))
+    responses = [
+        _responses(inputs, scale, filters[0], channels) for scale in scales_of(width, height)
+    ]
+    if len(responses) > 1:
+        x = layers.Concatenate(name="features")(responses)
+    else:
+        x = layers.Identity(name="features")(responses[0])
+    code = layers.UnitNormalization(name="encoded")(layers.Dense(latent_dim, name="linear")(x))
+    return keras.Model(inputs, _decoded(code, height, width, channels), name="autoencoder")
+
+
+def _responses(inputs: Any, scale: Scale, filters: int, channels: int) -> Any:
+    """Return the responses of images to the filters of a scale, (n, 9 * filters)."""
+    from pyimagesearch.backend import keras
+
+    layers = keras.layers
+    count = min(scale.side * scale.side * channels - 1, COMPONENTS)
+    suffix = scale.suffix
+    x = layers.Conv2D(
+        count, scale.side, strides=scale.stride, use_bias=False, name="components" + suffix
+    )(inputs)
+    x = layers.RMSNormalization(epsilon=CONTRAST_EPSILON, name="contrast" + suffix)(x)
+    x = layers.Conv2D(filters, 1, activation="relu", name="filters" + suffix)(x)
     sides = x.shape[1:3]
     strides = [side // GRID for side in sides]
     sizes = [side - (GRID - 1) * step for side, step in zip(sides, strides, strict=True)]
     x = layers.AveragePooling2D(sizes, strides)(x)
     # Concave, as a square root is: a few strong responses should not outweigh many weak ones.
-    x = layers.Flatten(name="features")(layers.Activation("softsign")(x))
-    code = layers.UnitNormalization(name="encoded")(layers.Dense(latent_dim, name="linear")(x))
-    return keras.Model(inputs, _decoded(code, height, width, channels), name="autoencoder")
+    return layers.Flatten()(layers.Activation("softsign")(x))
 
 
 def _decoded(code: Any, height: int, width: int, channels: int) -> Any:
