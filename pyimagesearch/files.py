@@ -166,8 +166,12 @@ def require_writable(*paths: str | Path) -> None:
             raise IsADirectoryError(f"cannot write {path}: it is a folder; give a file name")
         if path.exists() and not path.is_file():
             raise OSError(f"cannot write {path}: it is no regular file; give another name")
-        if not os.access(path.parent, os.W_OK):
-            raise PermissionError(f"cannot write {path}: no permission in {path.parent}")
+        try:
+            with tempfile.TemporaryFile(dir=path.parent):
+                pass
+        except OSError as error:
+            reason = f"no new file can be made in {path.parent} ({error.strerror})"
+            raise type(error)(f"cannot write {path}: {reason}") from None
 
 
 def sha256_of(path: str | Path) -> str:

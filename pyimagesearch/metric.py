@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pyimagesearch.arrays import AnyArray
+from pyimagesearch.arrays import AnyArray, Bools
 
 
 def normalise(codes: AnyArray) -> AnyArray:
@@ -25,7 +25,7 @@ class Metric:
     `prepare(codes)` returns points, float (n, d), whose Euclidean distances rank as the metric
     does; None where the codes are those points. `from_squares` and `to_squares` convert between
     the squared Euclidean distance of points and the metric. `zero_square` is the squared distance
-    of a code of zeros from every code, where `prepare` cannot give it; else None.
+    of a code of zeros from every other code, where `prepare` cannot give it; else None.
     """
 
     name: str
@@ -40,13 +40,31 @@ class Metric:
             return codes
         return self.prepare(codes)
 
+    def exact_points(self, codes: AnyArray) -> AnyArray:
+        """Return codes (n, d) as points whose distances are those of the metric, without exception.
+
+        They are the `points`, (n, d), or where codes of zeros need it (n, d + 1): these lie on an
+        axis of their own, equal to each other and as far as `zero_square` says from all others.
+        """
+        points = self.points(codes)
+        if self.zero_square is None:
+            return points
+        axis = np.where(self.of_zeros(points), np.sqrt(self.zero_square - 1), 0)
+        return np.column_stack([points, axis.astype(points.dtype)])
+
+    def of_zeros(self, points: AnyArray) -> Bools:
+        """Return which of `points` are those of codes of zeros that need an axis: bool (n,)."""
+        if self.zero_square is None:
+            return np.zeros(len(points), bool)
+        return np.einsum("nd,nd->n", points, points) < 0.5  # all others have length 1
+
 
 METRICS = {
     metric.name: metric
     for metric in (
         Metric("euclidean", from_squares=np.sqrt, to_squares=np.square),
         # For a and b of length 1, 1 - cos(a, b) = ||a - b||^2 / 2. Zeros have no direction: their
-        # cosine with anything counts as 0, so their distance is 1.
+        # cosine with any other code counts as 0, so their distance is 1; that of equal codes is 0.
         Metric(
             "cosine",
             from_squares=lambda squares: squares / 2,

@@ -1,7 +1,14 @@
 """The name that was probably meant by one that is unknown."""
 
 import difflib
+import itertools
+import os
 from collections.abc import Iterable
+from pathlib import Path
+
+from pyimagesearch.files import printable
+
+MAX_FILES = 20_000  # of a folder that are compared
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
@@ -11,3 +18,18 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     if not close:
         return ""
     return f"; did you mean {by_lower_case[close[0]]}?"
+
+
+def did_you_mean_file(path: str | Path) -> str:
+    """Return "; did you mean PATH?" for the file of the same folder that has the most similar name.
+
+    Returns "" if there is none, or the folder cannot be read.
+    """
+    path = Path(path)
+    try:
+        with os.scandir(path.parent) as entries:
+            names = [entry.name for entry in itertools.islice(entries, MAX_FILES)]
+    except OSError:
+        return ""
+    paths = (printable(path.parent / name) for name in names if name != path.name)
+    return did_you_mean(printable(path), paths)

@@ -22,7 +22,7 @@ def brute_force(codes, metric, max_distance):
     codes = codes.astype(np.float64)
     if metric == "cosine":
         lengths = np.linalg.norm(codes, axis=1, keepdims=True)
-        codes = codes / np.where(lengths == 0, 1, lengths)
+        codes = np.hstack([codes / np.where(lengths == 0, 1, lengths), lengths == 0])
     distances = np.linalg.norm(codes[:, np.newaxis] - codes, axis=2)
     near = (distances**2 / 2 if metric == "cosine" else distances) <= max_distance
     left, groups = set(range(len(codes))), []

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pyimagesearch.engines.duplicates import distances_from
 from pyimagesearch.engines.engine_file import (
     FOOTER,
     OLD_MAGIC,
@@ -48,7 +49,8 @@ def blobs(count=COUNT, dim=DIM, seed=0):
 def true_distances(queries, codes, metric):
     a, b = queries.astype(np.float64), codes.astype(np.float64)
     if metric == "cosine":
-        return 1 - normalise(a) @ normalise(b).T
+        both_zero = ~(a.any(axis=1)[:, np.newaxis] | b.any(axis=1))
+        return 1 - normalise(a) @ normalise(b).T - both_zero
     return np.linalg.norm(a[:, np.newaxis] - b, axis=2)
 
 
@@ -149,14 +151,41 @@ def test_k_is_cut_to_the_number_of_codes():
     assert distances.shape == rows.shape == (3, 3)
 
 
-@pytest.mark.parametrize("metric", ["euclidean", "cosine"])
-def test_a_code_of_zeros_is_at_cosine_distance_one(metric):
+def test_codes_of_zeros_are_equal_and_at_cosine_distance_one_from_all_others():
     codes = np.array([[0, 0], [1, 0], [1, 1]] * 9, np.float32)
     for engine in (ExactEngine(codes, "cosine"), build_engine(codes, "HNSW8", "cosine")):
         distances, rows = engine.search(np.array([[1, 0], [0, 0]], np.float32), 12)
         assert set(rows[0, :9] % 3) == {1}
+        assert set(rows[1, :9] % 3) == {0}
         np.testing.assert_allclose(distances[0, :9], 0, atol=1e-6)
-        assert distances[1].tolist() == [1] * 12
+        np.testing.assert_allclose(distances[1], [0] * 9 + [1] * 3, atol=1e-6)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("name", ["exact", *BUILT])
+def test_every_engine_and_the_duplicates_rank_codes_of_zeros_alike(name, metric):
+    codes = blobs(600)
+    codes[::60] = 0
+    queries = np.concatenate([codes[55:65], np.zeros((1, DIM), np.float32)])
+    engine = build_engine(codes, name, metric)
+    truth = true_distances(queries, codes, metric)
+    distances, _ = engine.search(queries, len(codes))
+    np.testing.assert_allclose(distances, np.sort(truth), atol=1e-5)
+    zeros = [5, 10]  # the queries of zeros
+    near, found = engine.search(queries[zeros], 10)
+    assert not near.any()
+    assert [set(of_query) for of_query in found.tolist()] == [set(range(0, 600, 60))] * 2
+    for row in (0, 1):
+        apart = distances_from(codes, metric, row, np.arange(600))
+        np.testing.assert_allclose(
+            apart, true_distances(codes[row : row + 1], codes, metric)[0], atol=1e-5
+        )
+
+
+def test_a_query_of_zeros_is_at_cosine_distance_one_from_codes_without_zeros(codes):
+    for engine in (ExactEngine(codes, "cosine"), built("HNSW16", "cosine")):
+        distances, _ = engine.search(np.zeros((2, DIM), np.float32), 5)
+        np.testing.assert_allclose(distances, 1, atol=1e-6)
 
 
 def test_every_engine_finds_what_exact_search_finds(engine, codes, queries):

@@ -80,9 +80,10 @@ def test_a_misspelt_objective_is_answered_with_the_nearest(capsys):
     assert line.endswith("received neighbors; did you mean neighbours?")
 
 
-def test_words_of_no_letters_are_no_query(capsys):
-    line = usage_error(capsys, search, "--index", "none.h5", "--text", " ")
-    assert line == "--text: expected words, received an empty text"
+def test_a_variable_that_is_not_set_is_no_value(capsys):
+    for flag, text in [("--text", " "), ("--output", ""), ("--query", "")]:
+        line = usage_error(capsys, search, "--index", "none.h5", flag, text)
+        assert line == f"an empty text follows {flag}: expected a value"
 
 
 def test_a_flag_may_still_be_shortened():

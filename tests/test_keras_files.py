@@ -10,7 +10,7 @@ from pyimagesearch.backend import keras
 from pyimagesearch.convautoencoder import ConvAutoencoder
 from pyimagesearch.encoders.encoder import Encoder
 from pyimagesearch.encoders.export import encoder_from_keras, save_encoder
-from pyimagesearch.encoders.keras_config import DROPPED_KEYS, require_known_classes
+from pyimagesearch.encoders.keras_config import DROPPED_KEYS, require_known_classes, update_old_keys
 from pyimagesearch.encoders.keras_files import load_model, save_model
 from pyimagesearch.encoders.pretrained import NETWORKS
 from pyimagesearch.pictures.input_spec import InputSpec
@@ -196,13 +196,21 @@ def test_codes_of_a_keras_2_model_are_those_of_keras_2(recwarn):
     assert not [warning for warning in recwarn if "alpha" in str(warning.message)]
 
 
+ARGUMENTS = {
+    "SpatialDropout2D": (0.5,),
+    "DepthwiseConv2D": (3,),
+    "Dense": (2,),
+    "BatchNormalization": (),
+}
+
+
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])
 @pytest.mark.parametrize(
     ("name", "key", "value"),
     [(name, *item) for name, keys in DROPPED_KEYS.items() for item in keys.items()],
 )
-def test_a_key_of_keras_2_is_dropped(tmp_path, random, name, key, value, suffix):
-    arguments = {"SpatialDropout2D": (0.5,), "DepthwiseConv2D": (3,)}.get(name, (2, 3))
+def test_a_key_of_another_keras_is_dropped(tmp_path, random, name, key, value, suffix):
+    arguments = ARGUMENTS.get(name, (2, 3))
     inputs = keras.Input((8, 8, 3))
     added = getattr(keras.layers, name)(*arguments)(inputs)
     model = keras.Model(inputs, keras.layers.Flatten(name="encoded")(added))
@@ -215,6 +223,15 @@ def test_a_key_of_keras_2_is_dropped(tmp_path, random, name, key, value, suffix)
     change_config(path, add_key)
     images = random.random((2, 8, 8, 3), dtype=np.float32)
     np.testing.assert_allclose(load_model(path)[0](images), model(images), atol=1e-6)
+
+
+def test_settings_of_an_initializer_that_only_keras_3_15_knows_are_dropped():
+    axes = {"input_axes": None, "output_axes": None}
+    initializer = {"class_name": "GlorotUniform", "config": {"seed": 3, **axes}}
+    config = {"layers": [{"config": {"kernel_initializer": initializer}}]}
+    assert update_old_keys(config)
+    assert initializer["config"] == {"seed": 3}
+    assert not update_old_keys(config)
 
 
 def test_a_key_of_keras_2_that_means_something_is_refused(tmp_path):

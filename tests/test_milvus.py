@@ -448,6 +448,7 @@ def codes(random):
     codes = random.standard_normal((1500, 4), np.float32)
     codes[7] = 0
     codes[9] = codes[8]
+    codes[1400] = 0
     return codes
 
 
@@ -468,6 +469,7 @@ def test_distances_are_those_of_exact_search(metric, codes, collection, stub_enc
         assert (distances.dtype, rows.dtype) == (np.float32, np.int64)
         assert (np.diff(distances) >= 0).all()
         np.testing.assert_allclose(distances, expected[0], atol=1e-4)
+    assert set(engine.search(queries[3:4], 2)[1][0]) == {7, 1400}  # those of zeros
     limit = float(expected[0][0, 40]) * 1.0001
     for a, b in zip(
         engine.search_within(queries[:3], limit)[1],

@@ -118,7 +118,7 @@ def test_a_preview_is_drawn_in_a_terminal(folder, python):
     terminal, end = pty.openpty()
     termios.tcsetwinsize(end, (50, 80))
     command = python("search.py", "-i", folder / "i.pickle", "-s", 1, "--preview")
-    environment = {**os.environ, "TERM": "xterm"}
+    environment = {**os.environ, "TERM": "xterm", "NO_COLOR": ""}
     searching = subprocess.Popen(
         command, cwd=ROOT, stdin=end, stdout=end, stderr=subprocess.PIPE, env=environment
     )
@@ -137,7 +137,17 @@ def test_a_preview_is_drawn_in_a_terminal(folder, python):
     assert b"\x1b[38;2;" in shown  # in colours of 24 bits
 
 
+@pytest.mark.parametrize(("name", "value"), [("NO_COLOR", "1"), ("TERM", "dumb")])
+def test_a_terminal_without_colours_gets_no_preview(folder, capsys, monkeypatch, name, value):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv(name, value)
+    message = error_of(capsys, search, "-i", folder / "i.pickle", "-s", 1, "--preview")
+    assert message.startswith("--preview draws with colours, which NO_COLOR or TERM=dumb turns off")
+
+
 def test_a_preview_needs_a_terminal_and_its_package(folder, capsys, monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
     arguments = ["-i", folder / "i.pickle", "-s", 1, "--preview"]
     assert "standard output is not one: use --output DIR" in error_of(capsys, search, *arguments)
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)

@@ -1,6 +1,7 @@
 """What the three parsers share: errors in one line, help in two steps, suggestions."""
 
 import argparse
+import itertools
 import re
 import sys
 import textwrap
@@ -83,7 +84,7 @@ class FlagParser(argparse.ArgumentParser):
     ) -> argparse.Namespace:
         """Return the flags; end the process with a usage error if a word belongs to none."""
         args = list(sys.argv[1:] if args is None else args)
-        self._refuse_misspelt(args)
+        self._refuse_at_once(args)
         parsed, left = self.parse_known_args(list(map(self._value_or_flag, args)), namespace)
         if left:
             self._refuse_left(left)
@@ -146,16 +147,19 @@ class FlagParser(argparse.ArgumentParser):
         is_number = re.match(r"-\.?\d", text) and text not in self._flags()
         return f" {text}" if is_number else text
 
-    def _refuse_misspelt(self, args: Sequence[str]) -> None:
-        """End with a usage error that names the flag that was probably meant.
+    def _refuse_at_once(self, args: Sequence[str]) -> None:
+        """End with a usage error for an empty text, as an unset variable of a shell gives, and for
+        a misspelt flag, with the one that was probably meant.
 
         Looked for before argparse does: it would say first that another flag is missing, and would
         read -index as -i ndex.
         """
         flags = self._flags()
-        for text in args:
+        for before, text in itertools.pairwise(["", *args]):
             if text == "--":
                 return
+            if not text.strip():
+                self.error(f"an empty text follows {before}: expected a value")
             name = text.partition("=")[0]
             if name.startswith("-") and f"-{name}" in flags:
                 self.error(f"{name} is not a flag: did you mean -{name}?")

@@ -148,8 +148,6 @@ def _draws_sheets(args: argparse.Namespace) -> bool:
 def _refuse_unused(parser: FlagParser, args: argparse.Namespace) -> None:
     """End with a usage error where a flag that was given would have no effect."""
     parser.refuse_unused(args, needs=NEEDS, excludes=EXCLUDES)
-    if args.text and not all(text.strip() for text in args.text):
-        parser.error("--text: expected words, received an empty text")
     if args.text and not (args.query or args.query_id):
         parser.refuse_unused(args, excludes={"text": ("crop", "any_orientation", "invert")})
     if args.interactive and "-" in (args.query or ()):

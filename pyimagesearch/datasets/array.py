@@ -13,6 +13,7 @@ from pyimagesearch.arrays import AnyArray, Floats, Labels, Rows, Size
 from pyimagesearch.datasets.builtin import BUILT_IN, load_npz, npz_digest
 from pyimagesearch.datasets.dataset import Batch, Dataset, RowIds
 from pyimagesearch.pictures.input_spec import InputSpec, unit_float
+from pyimagesearch.suggestions import did_you_mean, did_you_mean_file
 
 logger = logging.getLogger(__name__)
 
@@ -44,9 +45,10 @@ class ArrayDataset(Dataset):
             name = os.path.abspath(name)
         else:
             problem = "no such folder:" if os.sep in name else "unknown dataset"
+            suggestion = did_you_mean(name, BUILT_IN) or did_you_mean_file(name)
             raise ValueError(
                 f"{problem} {name}: expected {', '.join(BUILT_IN)}, an .npz file with "
-                "x_train and x_test, or a folder"
+                f"x_train and x_test, or a folder{suggestion}"
             )
         self.source = {"name": name, "split": split, "limit": limit}
         if self._load is load_npz and (found := npz_digest(name, split)):

@@ -3,6 +3,7 @@
 import contextlib
 import gzip
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -92,7 +93,8 @@ def _download(name: str, folder: Path, files: str) -> None:
     from pyimagesearch.backend import keras
 
     try:
-        getattr(keras.datasets, name).load_data()
+        with contextlib.redirect_stdout(sys.stderr):  # "Downloading data from ...", and a bar
+            getattr(keras.datasets, name).load_data()
     except Exception as error:  # urllib's errors come wrapped in a bare Exception
         raise OSError(
             f"{name} is not on this machine and could not be downloaded ({error}); "

@@ -98,7 +98,7 @@ class _Space:
 
     def exact(self, rows: Rows) -> NDArray[np.float64]:
         """Return the points of these rows as float64."""
-        return self.metric.points(np.asarray(self.codes[rows], np.float64))
+        return self.metric.exact_points(np.asarray(self.codes[rows], np.float64))
 
     def rough(self, rows: Rows) -> Floats:
         """Return them as float32 about their centre, none longer than 1."""

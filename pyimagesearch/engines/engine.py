@@ -26,7 +26,7 @@ class Engine:
     its number of clusters, or None.
 
     Subclasses implement `candidates` and, where its estimates are not squared true distances in
-    the space of `metric.points`, `ranked`.
+    the space of `metric.exact_points`, `ranked`.
     """
 
     report: "EngineReport | None" = None
@@ -78,10 +78,7 @@ class Engine:
 
     def ranked(self, queries: Floats, estimates: Floats, rows: Rows, k: int) -> Found:
         """Return true distances, float32 (q, k) ascending, and rows of the k nearest candidates."""
-        squares = estimates[:, :k]
-        if self.metric.zero_square is not None:
-            squares[~queries.any(axis=1)] = self.metric.zero_square
-        return self.metric.from_squares(squares), rows[:, :k]
+        return self.metric.from_squares(estimates[:, :k]), rows[:, :k]
 
     def search(self, queries: AnyArray, k: int) -> Found:
         """Return the distances, float32 (q, k) ascending, and rows, int64 (q, k), of the nearest.

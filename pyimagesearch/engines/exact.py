@@ -138,11 +138,9 @@ def rerank(queries: Floats, codes: Floats, rows: Rows, k: int, *, metric: Metric
 
 def _rerank_points(queries: Floats, codes: Floats, rows: Rows, k: int, *, metric: Metric) -> Found:
     """Rank as `rerank`, in the space of prepared points."""
-    points = metric.points(codes[np.maximum(rows, 0).ravel()]).reshape(*rows.shape, -1)
-    differences = metric.points(queries)[:, np.newaxis] - points
+    points = metric.exact_points(codes[np.maximum(rows, 0).ravel()]).reshape(*rows.shape, -1)
+    differences = metric.exact_points(queries)[:, np.newaxis] - points
     squares = np.einsum("qmd,qmd->qm", differences, differences)
-    if metric.zero_square is not None:
-        squares[~(points.any(axis=2) & queries.any(axis=1, keepdims=True))] = metric.zero_square
     squares[rows < 0] = np.inf
     order = np.argsort(squares, axis=1, kind="stable")[:, :k]
     squares = np.take_along_axis(squares, order, 1)
@@ -159,9 +157,16 @@ class ExactEngine(Engine):
 
     def candidates(self, queries: Floats, wanted: int, probe: int) -> Found:
         """Return the squared distances of the nearest points, float32 (q, wanted), and rows."""
+        if self._points.shape[1] > self.dim:
+            return self._nearest(self.metric.exact_points(queries), wanted)
         points = self.metric.points(queries)
-        if (extra := self._points.shape[1] - points.shape[1]) > 0:
-            points = np.pad(points, ((0, 0), (0, extra)))
+        squares, rows = self._nearest(points, wanted)
+        alone = self.metric.of_zeros(points)
+        if alone.any():
+            squares[alone] = self.metric.zero_square
+        return squares, rows
+
+    def _nearest(self, points: Floats, wanted: int) -> Found:
         is_first = not self._has_searched
         self._has_searched = True
         if is_first and len(points) == 1 and self._points.size < SINGLE_THREAD_WORK:
@@ -170,13 +175,14 @@ class ExactEngine(Engine):
 
     @cached_property
     def _points(self) -> Floats:
-        """The codes as points, on which the metric is Euclidean."""
+        """The codes as points, on which the metric is Euclidean.
+
+        They have the axis of codes of zeros only if there are such: it would slow the search down.
+        """
         points = self.metric.points(self.codes)
-        if self.metric.zero_square is None or (nonzero := self.codes.any(axis=1)).all():
-            return points
-        # Codes of zeros are put on an axis of their own, at the same distance from all others.
-        axis = np.sqrt(np.float32(self.metric.zero_square - 1))
-        return np.column_stack([points, np.where(nonzero, np.float32(0), axis)])
+        if self.metric.of_zeros(points).any():
+            return self.metric.exact_points(self.codes)
+        return points
 
     def _longest(self) -> float:
         """Return the largest length of a point."""

@@ -15,6 +15,7 @@ from pyimagesearch.engines.faiss_engine import FaissEngine, innermost
 from pyimagesearch.engines.kmeans import ITERATIONS, REDOS, Elbow, find_elbow
 from pyimagesearch.engines.tuning import QuerySample, measure, tune
 from pyimagesearch.metric import get_metric
+from pyimagesearch.suggestions import did_you_mean
 from pyimagesearch.terminal import ctrl_c_ends_process
 
 EXACT_SIZE = 100_000  # up to here exact search of a 16-d code takes half a millisecond
@@ -24,6 +25,7 @@ OPQ_ROUNDS = 10
 SMALL_TRAINING = 1 << 28  # multiplications, a tenth of a second
 HASH_SCAN_SIZE = 1_000_000  # up to here scanning all hash codes takes a millisecond or two
 CODES_PER_BLOCK = 1 << 20  # added at once, so that a memory map is never held as a whole
+NAMES = ("exact", "auto", "clusters", "hash", "HNSW32", "IVF256,Flat", "IVF256,PQ8", "PQ8")
 KNOWN = "exact, auto, clusters[:K], hash:BITS or a FAISS factory string such as HNSW32, IVF256,Flat"
 
 # The FAISS factory strings that are accepted. For some others FAISS ends the process (HNSW1, PQ4x0,
@@ -151,12 +153,16 @@ def require_engine(name: str, dim: int) -> None:
 
 def _from_factory(name: str, factory: str, dim: int) -> Any:
     if not _FACTORY.fullmatch(factory):
-        raise ValueError(f"unknown engine {name} for codes of {dim} dimensions: expected {KNOWN}")
+        raise ValueError(
+            f"unknown engine {name} for codes of {dim} dimensions: expected {KNOWN}"
+            f"{did_you_mean(name, NAMES)}"
+        )
     try:
         return faiss.index_factory(dim, factory)
     except RuntimeError as error:
         raise ValueError(
             f"unknown engine {name} for codes of {dim} dimensions ({_why(error)}): expected {KNOWN}"
+            f"{did_you_mean(name, NAMES)}"
         ) from error
 
 

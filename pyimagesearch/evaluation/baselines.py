@@ -126,8 +126,11 @@ def baseline_points(gallery: Floats, queries: Floats, dim: int) -> dict[str, tup
         if baseline.colour and gallery.shape[3] != 3:
             continue
         metric = get_metric(baseline.metric)
-        codes = metric.points(baseline.encode(gallery, components))
-        same = queries is gallery
-        sought = codes if same else metric.points(baseline.encode(queries, components))
-        points[f"{name}, {codes.shape[1]}-d"] = codes, sought
+        codes = baseline.encode(gallery, components)
+        sought = codes if queries is gallery else baseline.encode(queries, components)
+        exact = metric.exact_points(codes)
+        points[f"{name}, {codes.shape[1]}-d"] = (
+            exact,
+            exact if sought is codes else metric.exact_points(sought),
+        )
     return points

@@ -52,7 +52,7 @@ def evaluate_index(
     query_codes = codes if itself else images_of(encoder.spec, encoder.encode)
     dim = codes.shape[1]
     metric = engine.metric
-    points = {f"code, {dim}-d": (metric.points(codes), metric.points(query_codes))}
+    points = {f"code, {dim}-d": (metric.exact_points(codes), metric.exact_points(query_codes))}
     spec = reduced(encoder.spec)
     if (len(gallery) + len(query_labels)) * math.prod(spec.shape) <= MAX_BASELINE_VALUES:
         pixels = read_rows(gallery, np.arange(len(gallery)), spec)

@@ -39,8 +39,8 @@ def evaluate(
         gallery = gallery[known]
         gallery_labels = gallery_labels[known]
     metric = get_metric(metric)
-    queries = metric.points(queries)
-    gallery = metric.points(gallery)
+    queries = metric.exact_points(queries)
+    gallery = metric.exact_points(gallery)
     gallery_squares = np.square(gallery).sum(axis=1)
 
     def score_block(start: int) -> list[AnyArray]:

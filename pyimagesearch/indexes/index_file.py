@@ -17,6 +17,7 @@ from pyimagesearch.files import atomic_write, brief, is_inside, verify_checksum
 from pyimagesearch.indexes.local_index import LocalIndex
 from pyimagesearch.metric import METRICS
 from pyimagesearch.pickles import load_plain
+from pyimagesearch.suggestions import did_you_mean_file
 
 HDF5_SUFFIXES = (".h5", ".hdf5")
 # Codes up to this many values are all checked for NaN on loading; more would slow down opening.
@@ -84,7 +85,10 @@ def load_index(path: str | Path, verify: bool = False) -> LocalIndex:
         index = _checked_index(data)
         _require(not missing or "format" not in data, "it is damaged: its checksum is missing")
     except FileNotFoundError:
-        raise FileNotFoundError(f"no such index: {path}; make it with index_images.py") from None
+        suggestion = did_you_mean_file(path)
+        raise FileNotFoundError(
+            f"no such index: {path}; make it with index_images.py{suggestion}"
+        ) from None
     except IsADirectoryError:
         raise IsADirectoryError(f"{path} is a folder, not an index: name the file") from None
     except ValueError as error:

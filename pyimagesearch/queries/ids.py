@@ -6,6 +6,9 @@ import unicodedata
 from collections.abc import Sequence
 
 from pyimagesearch.indexes.contract import Index
+from pyimagesearch.suggestions import did_you_mean
+
+MAX_COMPARED = 50_000  # ids, which takes a second
 
 
 def find_ids(ids: Sequence[str], index: Index) -> dict[str, str]:
@@ -25,6 +28,16 @@ def find_ids(ids: Sequence[str], index: Index) -> dict[str, str]:
         if matches:
             found[id] = matches[0]
     return found
+
+
+def did_you_mean_id(id: str, index: Index) -> str:
+    """Return "; did you mean ID?" for the path in the index that is most like `id`, or "".
+
+    Row numbers of arrays are all alike, and a large index has too many ids to compare.
+    """
+    if not index.has_files or len(index) > MAX_COMPARED:
+        return ""
+    return did_you_mean(id, index.records().ids)
 
 
 def _other_forms(id: str) -> list[str]:

@@ -20,9 +20,10 @@ from pyimagesearch.files import printable
 from pyimagesearch.indexes.contract import Codes, Index, Pictures
 from pyimagesearch.pictures.fetching import fetch_picture, is_url
 from pyimagesearch.queries.crops import Look
-from pyimagesearch.queries.ids import find_ids
+from pyimagesearch.queries.ids import did_you_mean_id, find_ids
 from pyimagesearch.queries.query import Part, Picture, Query, Size
 from pyimagesearch.queries.texts import text_queries
+from pyimagesearch.suggestions import did_you_mean_file
 
 logger = logging.getLogger(__name__)
 
@@ -107,7 +108,10 @@ class QueryReader:
 
         def read(name: str) -> Iterator[Query]:
             if name not in known:
-                raise ValueError(f"the index has no picture {name}: give an id as --json prints it")
+                suggestion = did_you_mean_id(name, self._index)
+                raise ValueError(
+                    f"the index has no picture {name}: give an id as --json prints it{suggestion}"
+                )
             yield self.indexed(known[name])
 
         return read
@@ -145,6 +149,9 @@ class QueryReader:
             try:
                 with opened() as file:
                     pixels = decode(file, size)
+            except FileNotFoundError as error:
+                suggestion = did_you_mean_file(path)
+                raise type(error)(f"{printable(path)}: {error}{suggestion}") from error
             except (ValueError, OSError) as error:
                 raise type(error)(f"{printable(path)}: {error}") from error
             return 255 - pixels if invert else pixels

@@ -23,10 +23,15 @@ class Output:
     """
 
     def __init__(self, folder: str | None, titles: Sequence[str]) -> None:
-        """Use windows where `folder` is None and there is a display."""
+        """Use windows where `folder` is None and there is a display.
+
+        Raises NotADirectoryError if `folder` is a file.
+        """
         if folder is None and not has_display():
             folder = FOLDER
             logger.info(f"no display: writing pictures to {folder}/")
+        if folder is not None and os.path.exists(folder) and not os.path.isdir(folder):
+            raise NotADirectoryError(f"--output {folder} is a file: give the name of a folder")
         self.folder = folder
         self._titles = titles
         self._written: set[str] = set()

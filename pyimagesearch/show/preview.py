@@ -34,6 +34,11 @@ class Preview(contextlib.AbstractContextManager):
                 "--preview draws inside a terminal, but standard output is not one: use --output "
                 "DIR or --html FILE"
             )
+        if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+            raise ValueError(
+                "--preview draws with colours, which NO_COLOR or TERM=dumb turns off: use --output "
+                "DIR or --html FILE"
+            )
         if not os.get_terminal_size().columns:
             raise ValueError("--preview: the terminal does not report its size; set it with stty")
         if importlib.util.find_spec("textual_image") is None:

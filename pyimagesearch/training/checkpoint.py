@@ -98,7 +98,8 @@ class Checkpoint:
             if before != now:
                 raise ValueError(
                     f"cannot resume from {self.path}: it was started with {name} {before}, "
-                    f"received {now}; give the same flags, or start again without --resume"
+                    f"received {now} ({_remedy(name, before)}); give the same flags, or start "
+                    "again without --resume"
                 )
         return found
 
@@ -120,3 +121,14 @@ class Checkpoint:
     def remove(self) -> None:
         """Delete the file, once the training has ended."""
         Path(self.path).unlink(missing_ok=True)
+
+
+def _remedy(name: str, value: object) -> str:
+    """Return how a setting is made what it was: give --epochs 3."""
+    flag = f"--{name.replace('_', '-')}"
+    if value in (None, False):
+        return f"leave {flag} out"
+    if value is True:
+        return f"give {flag}"
+    values = value if isinstance(value, list) else [value]
+    return f"give {flag} {' '.join(map(str, values))}"

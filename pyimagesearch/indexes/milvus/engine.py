@@ -1,5 +1,6 @@
 """Search in a Milvus collection, with the contract of all engines."""
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -95,10 +96,24 @@ class MilvusEngine(Engine):
         """Return true distances, float32 (q, wanted) ascending, and rows, padded with -1."""
         distances = np.full((len(queries), wanted), np.inf, np.float32)
         rows = np.full((len(queries), wanted), -1, np.int64)
-        for i, (near, found) in enumerate(self._search_pages(queries, wanted, probe)):
-            distances[i, : len(found)] = near
-            rows[i, : len(found)] = found
+        zeros = self.metric.of_zeros(self.metric.points(queries))
+        found: Iterator[Found] = iter(())
+        if not zeros.all():
+            found = iter(self._search_pages(queries[~zeros], wanted, probe))
+        for i, is_zero in enumerate(zeros.tolist()):
+            near, keys = self._nearest_to_zeros(queries[i], wanted) if is_zero else next(found)
+            distances[i, : len(keys)] = near
+            rows[i, : len(keys)] = keys
         return distances, rows
+
+    def _nearest_to_zeros(self, query: Vectors, wanted: int) -> Found:
+        """Return the distances and rows nearest to a query of zeros, which has no direction.
+
+        The server ranks codes at random for it, so that as many as it gives are measured here.
+        """
+        most = max(wanted, min(LIMIT, self._count))
+        [(distances, rows)] = self._search_pages(query[np.newaxis], most, self.probe_limit)
+        return distances[:wanted], rows[:wanted]
 
     def ranked(self, queries: Vectors, estimates: Vectors, rows: Rows, k: int) -> Found:
         """Return the k nearest, or fewer if rows were deleted meanwhile."""
@@ -136,6 +151,7 @@ class MilvusEngine(Engine):
             hashes = hash_codes(queries, self.index.centre, self.spec.bits)
             data = [hashed.tobytes() for hashed in hashes]
         params = {"nprobe": probe, "ef": min(MAX_EF, max(probe, wanted))}
+        measured = self.spec.inexact or not queries.any()
         keys = {"HNSW": ("ef",), "FLAT": ()}.get(self.spec.kind, ("nprobe",))
         chosen = {key: params[key] for key in keys}
         answers = self.index.connection.call(
@@ -149,19 +165,23 @@ class MilvusEngine(Engine):
                 "metric_type": vectors.metric,
                 "params": chosen,
             },
-            output_fields=["id", "label", *["code"] * self.spec.inexact],
+            output_fields=["id", "label", *["code"] * measured],
             consistency_level="Eventually",
         )
         if len(answers) != len(queries):
             raise ValueError(f"expected {len(queries)} answers of Milvus, received {len(answers)}")
-        return [self._distances(*pair) for pair in zip(queries, answers, strict=True)]
+        pairs = zip(queries, answers, strict=True)
+        return [self._distances(*pair, measured=measured) for pair in pairs]
 
-    def _distances(self, query: Vectors, hits: Any) -> Found:
-        """Return the true distances of hits, float32 (m,) ascending, and their rows, int64 (m,)."""
+    def _distances(self, query: Vectors, hits: Any, *, measured: bool) -> Found:
+        """Return the true distances of hits, float32 (m,) ascending, and their rows, int64 (m,).
+
+        They are `measured` here where the server's are not true; the hits then have their codes.
+        """
         rows = np.array(hits.ids, np.int64)
         entities = [hit["entity"] for hit in hits]
         self.index.remember(zip(rows.tolist(), entities, strict=True))
-        if self.spec.inexact:
+        if measured:
             codes = np.array([entity["code"] for entity in entities], np.float32)
             codes = codes.reshape(len(rows), self.dim)
             own = np.arange(len(rows))[np.newaxis]
@@ -169,7 +189,7 @@ class MilvusEngine(Engine):
             return distances[0], rows[order[0]]
         distances = np.array(hits.distances, np.float32)
         if self.spec.similarity(self.metric.name):  # undefined for a code of zeros: 0 is used
-            distances = 1 - np.clip(np.nan_to_num(distances), -1, 1) * query.any()
+            distances = 1 - np.clip(np.nan_to_num(distances), -1, 1)
         else:
             distances = self.metric.from_squares(np.maximum(distances, 0))
         order = np.argsort(distances, kind="stable")
