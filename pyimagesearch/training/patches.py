@@ -1,8 +1,8 @@
-"""The architecture `patches`: one layer of patch filters, pooled, and a linear code.
+"""The architecture `patches`: a layer of patch filters of each size, pooled, and a linear code.
 
 It is the network of Coates, Ng and Lee, "An analysis of single-layer networks in unsupervised
-feature learning" (AISTATS 2011), with layers of Keras alone, so that it is saved and exported as
-any other. `training.views` computes its weights without gradients.
+feature learning" (AISTATS 2011), for patches of two sizes, with layers of Keras alone, so that it
+is saved and exported as any other. `training.views` computes its weights without gradients.
 """
 
 import math
@@ -53,12 +53,14 @@ def build_patches(
 ) -> Any:
     """Return the network; its weights before training are random, as those of any layer.
 
-    The layer `components` projects patches of 6 x 6 pixels, `contrast` divides each by its standard
-    deviation, `filters` compares it with `filters[0]` patterns; `features` are the responses,
-    averaged over 3 x 3 areas that overlap, (n, 9 * filters[0]). The code is a linear map of them,
-    scaled to length 1, so that Euclidean distances rank like cosine distances.
+    For each of SCALES that fits, the layer `components` projects patches, `contrast` divides each
+    by its standard deviation and `filters` compares it with `filters[0]` patterns, whose responses
+    are averaged over 3 x 3 areas that overlap; `features` are all of them, (n, scales * 9 *
+    filters[0]). The code is a linear map of them, scaled to length 1, so that Euclidean distances
+    rank like cosine distances.
 
-    Raises ValueError for sides that are too short, or more than one number of filters.
+    Raises ValueError for sides that are too short, or other than one number of filters, of 2 or
+    more.
     """
     from pyimagesearch.backend import keras
 
@@ -72,6 +74,8 @@ def build_patches(
             f"the architecture patches has one layer of filters, received {len(filters)}: "
             f"give one number, such as --filters {FILTERS}"
         )
+    if filters[0] < 2:
+        raise ValueError("the architecture patches has pairs of filters: give --filters 2 or more")
     layers = keras.layers
     inputs = layers.Input(shape=(height, width, channels))
     responses = [
