@@ -81,10 +81,8 @@ def build_patches(
     responses = [
         _responses(inputs, scale, filters[0], channels) for scale in scales_of(width, height)
     ]
-    if len(responses) > 1:
-        x = layers.Concatenate(name="features")(responses)
-    else:
-        x = layers.Identity(name="features")(responses[0])
+    joined = layers.Concatenate()(responses) if len(responses) > 1 else responses[0]
+    x = layers.Flatten(name="features")(joined)
     code = layers.UnitNormalization(name="encoded")(layers.Dense(latent_dim, name="linear")(x))
     return keras.Model(inputs, _decoded(code, height, width, channels), name="autoencoder")
 
