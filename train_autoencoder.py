@@ -7,6 +7,8 @@ usage: python train_autoencoder.py --model output/autoencoder.h5
 
 import os
 import sys
+from argparse import Namespace
+from collections.abc import Sequence
 from functools import partial
 
 if __name__ == "__main__":
@@ -16,11 +18,14 @@ if __name__ == "__main__":
 
 from pyimagesearch import cli
 from pyimagesearch.arguments.train_flags import parse_args
+from pyimagesearch.arrays import Source
 from pyimagesearch.cli import info, warn
 from pyimagesearch.datasets.catalog import DEFAULT_SOURCE, open_dataset, updated_source
 from pyimagesearch.datasets.dataset import Splits
+from pyimagesearch.encoders import trained_on
 from pyimagesearch.files import require_writable
 from pyimagesearch.indexes.index_file import require_model
+from pyimagesearch.locks import sole_writer
 from pyimagesearch.replacing import LOG, MODEL, PICTURE, require_kind
 from pyimagesearch.training import plan as plans
 from pyimagesearch.training.architectures import build, choose_input_spec
@@ -28,15 +33,24 @@ from pyimagesearch.training.checkpoint import Checkpoint, images_digest
 from pyimagesearch.training.readable import with_readable_validation
 
 # Flags that do not change the model: a training is resumed with all others as they were.
-OUTPUT_FLAGS = {"model", "vis", "plot", "encoder", "log", "resume", "strategy"}
+OUTPUT_FLAGS = {"model", "vis", "plot", "encoder", "log", "resume", "strategy", "overwrite"}
 
 
 @cli.command
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> None:
+    """Train an autoencoder, or continue a training that was interrupted."""
     args = parse_args(argv)
     settings = {name: value for name, value in vars(args).items() if name not in OUTPUT_FLAGS}
     checkpoint = Checkpoint(f"{args.model}.checkpoint.npz", settings)
-    require_files(args, checkpoint)
+    require_files(args, checkpoint.path)
+    with sole_writer(args.model, "training"):
+        require_checkpoint(args, checkpoint)
+        train(args, checkpoint)
+
+
+def train(args: Namespace, checkpoint: Checkpoint) -> None:
+    """Train a model from the checkpoint on, and write it."""
+    settings = checkpoint.settings
     source = updated_source(
         DEFAULT_SOURCE,
         args.dataset,
@@ -46,6 +60,9 @@ def main(argv=None):
     )
     info(f"loading {source['name']} dataset...")
     dataset = open_dataset(**source)
+    source = {**dataset.source, "limit": args.limit}
+    if not (args.resume and os.path.exists(checkpoint.path)):
+        require_same_images(args, source)
     dataset.keep_decoded()  # each phase and epoch reads all images
     names = ("architecture", "objective", "schedule", "epochs", "batch_size", "learning_rate")
     given = {name: getattr(args, name) for name in (*names, "patience", "seed")}
@@ -87,24 +104,28 @@ def main(argv=None):
         warn(f"no epoch was finished: nothing was written to {args.model}")
         raise KeyboardInterrupt
     paths = {name: getattr(args, name) for name in ("model", "encoder", "vis", "plot")}
-    write_training(autoencoder, splits, history, check=check, **paths)
+    write_training(autoencoder, splits, history, check=check, source=source, **paths)
     if history:
         log_diagnosis(autoencoder, history, splits, check)
     if finished:
         checkpoint.remove()
 
 
-def require_files(args, checkpoint):
+def require_files(args: Namespace, checkpoint_path: str) -> None:
     """Check the files that are named, before anything is read or written."""
     names = ("vis", "plot", "encoder", "log")
     outputs = {name: getattr(args, name) for name in names if getattr(args, name)}
-    cli.require_distinct(model=[args.model, checkpoint.path], dataset=args.dataset, **outputs)
+    cli.require_distinct(model=[args.model, checkpoint_path], dataset=args.dataset, **outputs)
     require_writable(args.model, *outputs.values())
     require_model(args.model)
     kinds = {"vis": PICTURE, "plot": PICTURE, "encoder": MODEL, "log": LOG}
     for name, path in outputs.items():
         require_kind(path, kinds[name], f"--{name}")
     require_kind(args.model, MODEL, "--model")
+
+
+def require_checkpoint(args: Namespace, checkpoint: Checkpoint) -> None:
+    """Raise ValueError if there is a checkpoint that would be lost, or none that was asked for."""
     if not args.resume:
         checkpoint.require_unused()
     elif os.path.exists(args.model) and not os.path.exists(checkpoint.path):
@@ -112,6 +133,15 @@ def require_files(args, checkpoint):
             f"nothing to resume: {args.model} has no checkpoint, so its training has ended; leave "
             "out --resume to train it anew"
         )
+
+
+def require_same_images(args: Namespace, source: Source) -> None:
+    """Raise ValueError if a model of other images than those of `source` would be replaced."""
+    if args.overwrite:
+        return
+    for flag, path in (("--model", args.model), ("--encoder", args.encoder)):
+        if path and trained_on.require_same_images(path, source, flag):
+            warn(f"{path} exists: it is going to be replaced when the training ends")
 
 
 if __name__ == "__main__":

@@ -16,8 +16,10 @@ from pyimagesearch.training import plan as plans
 from pyimagesearch.training.architectures import ARCHITECTURES
 from pyimagesearch.training.augmentations import AUGMENTATIONS
 
-BASICS = ("--model", "--dataset", "--objective", "--schedule", "--epochs", "--latent-dim")
-BASICS += ("--encoder", "--resume", "--seed", "--limit")
+BASICS = (
+    *("--model", "--dataset", "--objective", "--schedule", "--epochs", "--latent-dim"),
+    *("--encoder", "--resume", "--seed", "--limit"),
+)
 EXAMPLES = """\
   {command} --model output/autoencoder.h5
   {command} --model digits.h5 --objective neighbours --schedule fast
@@ -51,6 +53,8 @@ def _add_file_flags(parser: FlagParser) -> None:
     add("-p", "--plot", type=picture, default="plot.png", help="plot of losses and precision")
     add("--encoder", type=encoder, metavar="FILE", help="also write the encoder alone (also .onnx)")
     add("--log", type=log, metavar="FILE", help="write the losses of each epoch to a .csv file")
+    text = "replace a model of other images, or of more of them, too"
+    add("--overwrite", action="store_true", help=text)
 
 
 def _add_image_flags(parser: FlagParser) -> None:
@@ -92,10 +96,9 @@ def _add_network_flags(parser: FlagParser) -> None:
 
 def _add_training_flags(parser: FlagParser) -> None:
     add = parser.add_argument_group("training").add_argument
-    objectives = {"choices": plans.OBJECTIVES, "type": plans.objective_name}
     text = "what to train for; triplet is a former name of supcon (default: views for the "
     text += "architecture patches, else reconstruction)"
-    add("--objective", **objectives, help=text)
+    add("--objective", choices=plans.OBJECTIVES, type=plans.objective_name, help=text)
     text = "as published, or faster (default: fast for the architecture patches, else tutorial)"
     add("--schedule", choices=plans.SCHEDULES, help=text)
     add(

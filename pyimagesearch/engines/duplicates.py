@@ -20,8 +20,8 @@ EPSILON = np.finfo(np.float32).eps
 class Group(NamedTuple):
     """Rows of near-identical codes, int64 (m,) ascending, and their distances to the first."""
 
-    rows: np.ndarray
-    distances: np.ndarray
+    rows: Rows
+    distances: NDArray[np.float64]
 
 
 def find_duplicates(codes: Floats, metric: str, max_distance: float) -> list[Group]:
@@ -55,22 +55,38 @@ def find_duplicates(codes: Floats, metric: str, max_distance: float) -> list[Gro
 def default_distance(codes: Floats, metric: str) -> float:
     """Return a distance within which codes may be called duplicates, chosen from the codes.
 
-    It is FRACTION of the median distance from a code to its NEIGHBOURth nearest among those that
-    are not identical, over SAMPLE of them, as a Euclidean distance of points (see Metric). Images
+    It is FRACTION of `neighbour_distance`, as a Euclidean distance of points (see Metric). Images
     that merely look alike are hardly ever that near: the share of neighbours within a fraction f
-    falls like f to the power of the intrinsic dimension. The tenth neighbour is used because the
-    nearest may be a duplicate itself. If most images have ten near copies or more, the distance is
-    too small; for codes of two or three dimensions it is too large.
+    falls like f to the power of the intrinsic dimension. If most images have ten near copies or
+    more, the distance is too small; for codes of two or three dimensions it is too large.
 
     Arguments and errors are those of `find_duplicates`; 0 when there is only one distinct code.
+    """
+    chosen = get_metric(metric)
+    typical = neighbour_distance(codes, metric)
+    return float(chosen.from_squares(np.float64(FRACTION**2 * chosen.to_squares(typical))))
+
+
+def neighbour_distance(codes: Floats, metric: str) -> float:
+    """Return the median distance from a code to its NEIGHBOURth nearest that is not identical.
+
+    It is that of SAMPLE of the codes. The tenth neighbour is used because the nearest may be a
+    duplicate. Arguments, errors and 0 are as for `default_distance`.
     """
     space, rows, _ = _prepare(codes, metric)
     if len(rows) < 2:
         return 0.0
     sample = np.sort(np.random.default_rng(0).permutation(rows)[:SAMPLE])
     neighbours = _neighbours(space, rows, sample, min(NEIGHBOUR, len(rows) - 1))
-    typical = np.median(space.distances(sample, neighbours))
-    return float(space.metric.from_squares(FRACTION**2 * space.metric.to_squares(typical)))
+    return float(np.median(space.distances(sample, neighbours)))
+
+
+def pair_distances(codes: Floats, metric: str, count: int) -> NDArray[np.float64]:
+    """Return the distances, float64 (count,), of random pairs of rows of codes (n, d), n >= 2."""
+    random = np.random.default_rng(0)
+    first = random.integers(len(codes), size=count)
+    second = (first + random.integers(1, len(codes), size=count)) % len(codes)
+    return _Space(codes, get_metric(metric)).distances(first, second)
 
 
 def distances_from(codes: Floats, metric: str, row: int, rows: Rows) -> NDArray[np.float64]:
@@ -82,9 +98,9 @@ def distances_from(codes: Floats, metric: str, row: int, rows: Rows) -> NDArray[
 class _Space:
     """Codes as points: roughly, for comparing many, and exactly, for measuring few."""
 
-    codes: np.ndarray
+    codes: Floats
     metric: Metric
-    centre: np.ndarray | float = 0.0
+    centre: NDArray[np.float64] | float = 0.0
     scale: float = 1.0
 
     @property
@@ -213,8 +229,8 @@ def _contract(
         i, j = np.nonzero(near[part] & (labels[block[part], np.newaxis] != labels[others]))
         a = block[part][i]
         b = others[j]
-        within = space.distances(rows[a], rows[b]) <= max_distance if len(a) else []
-        if np.any(within):
+        within = space.distances(rows[a], rows[b]) <= max_distance
+        if within.any():
             pairs = labels[a[within]], labels[b[within]]
             shape = len(labels), len(labels)
             graph = csr_matrix((np.ones(len(pairs[0]), bool), pairs), shape=shape)
@@ -257,5 +273,6 @@ def _neighbours(space: _Space, rows: Rows, sample: Rows, k: int) -> Rows:
         found = np.hstack([found, np.broadcast_to(part, new.shape)])
         if squares.shape[1] > k:
             best = np.argpartition(squares, k - 1, axis=1)[:, :k]
-            squares, found = (np.take_along_axis(x, best, 1) for x in (squares, found))
+            squares = np.take_along_axis(squares, best, 1)
+            found = np.take_along_axis(found, best, 1)
     return np.take_along_axis(found, squares.argmax(axis=1)[:, np.newaxis], 1)[:, 0]

@@ -4,6 +4,7 @@ The file is what faiss.write_index writes, then JSON, then the lengths of both a
 FAISS reads as far as its own part, so that either can be read without the other.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -32,6 +33,14 @@ SAMPLES = 1024
 SUFFIX = ".engine"
 
 
+class OtherCodesError(ValueError):
+    """An engine file was built for other codes: the index was changed, and it was not yet."""
+
+
+class OtherMetricError(ValueError):
+    """An engine file was built for another metric than is wanted."""
+
+
 def engine_path(index_path: str | None) -> str:
     """Return the name of the file that holds the engine of an index: beside it, named after it."""
     return f"{index_path}{SUFFIX}"
@@ -49,7 +58,7 @@ def fingerprint(codes: Floats) -> str:
     digest = hashlib.sha256(f"{codes.dtype.str} {codes.shape}".encode())
     if codes.nbytes > WHOLE:
         codes = codes[np.linspace(0, len(codes) - 1, SAMPLES).astype(np.int64)]
-    digest.update(np.ascontiguousarray(codes))
+    digest.update(np.ascontiguousarray(codes).data)
     return digest.hexdigest()
 
 
@@ -96,7 +105,7 @@ def load_engine(
     only its own checks protect from a malicious file: open only your own.
 
     Raises OSError when it cannot be read, ValueError, saying how to build it again, when it is cut
-    short, foreign, of other codes, or for another metric.
+    short or foreign: OtherCodesError and OtherMetricError when it does not fit.
     """
     # Imported here, because exact search needs none of it.
     from pyimagesearch.engines.faiss_engine import FaissEngine
@@ -107,12 +116,12 @@ def load_engine(
     about, size = _read_about(path, verify=True)
     name = about["engine"]
     again = f"{_again(path)} {shlex.quote(name)}"
+    if about["fingerprint"] != (codes_fingerprint or fingerprint(codes)):
+        raise OtherCodesError(f"{path} was built for other codes than these: {again}")
     if metric not in (None, about["metric"]):
-        raise ValueError(
+        raise OtherMetricError(
             f"{path} is for {about['metric']} distance, not {metric}: {again} --metric {metric}"
         )
-    if about["fingerprint"] != (codes_fingerprint or fingerprint(codes)):
-        raise ValueError(f"{path} was built for other codes than these: {again}")
     try:
         engine = FaissEngine(
             _read_index(path, size, about["inverted"]), codes, about["metric"], name
@@ -142,10 +151,11 @@ def open_engine(
     """
     path = engine_path(index_path)
     if os.path.exists(path):
-        engine = load_engine(path, codes, metric, codes_sha256)
-        if probe is not None:
-            engine.probe = probe
-        return engine
+        with contextlib.suppress(FileNotFoundError):  # it was removed meanwhile
+            engine = load_engine(path, codes, metric, codes_sha256)
+            if probe is not None:
+                engine.probe = probe
+            return engine
     if probe is not None:
         raise ValueError(
             f"{index_path} is searched exactly, which has nothing to probe: give it another engine "

@@ -55,6 +55,7 @@ def fit_filters(autoencoder: keras.Model, scale: Scale, patches: Floats, seed: i
         min_points_per_centroid=1,
     )
     kmeans.train(whitened)
+    assert kmeans.centroids is not None  # it was trained
     own = normalise(kmeans.centroids)
     # To mirror a centroid: undo the whitening, turn the components, and whiten again.
     turn = _mirrored(found.components.T, scale.side) @ found.components

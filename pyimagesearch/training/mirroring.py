@@ -41,7 +41,7 @@ class MirrorPairs:
         """Return one number for each pair, (n, pairs)."""
         if not self._alike:
             return features[:, self._first]
-        return (features[:, self._first] + features[:, self._second]) / 2
+        return np.float32(0.5) * (features[:, self._first] + features[:, self._second])
 
     def of_features(self, matrix: Floats) -> Floats:
         """Return the linear map of features that equals one, (pairs, k), of what they become."""

@@ -29,7 +29,7 @@ from pyimagesearch.training.readable import readable_batches
 BATCH = 250  # images
 SAMPLE = 10_000  # images that all statistics are computed from
 VIEWS = 20_000  # at least 2 of an image
-PATCHES = 100_000  # of each scale
+PATCHES = 50_000  # of each scale
 
 
 def fit_views(

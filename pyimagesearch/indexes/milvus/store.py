@@ -2,11 +2,13 @@
 
 import base64
 import binascii
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from pyimagesearch.indexes.contract import Codes
 from pyimagesearch.indexes.index_file import load_index
 from pyimagesearch.indexes.local_index import LocalIndex
 from pyimagesearch.indexes.milvus.client import MilvusConnection, parse_address
@@ -70,6 +72,10 @@ class MilvusStore:
     def require_writable(self) -> None:
         """Raise ValueError now if this is not the address of a collection."""
         parse_address(self.name)
+
+    def exclusive(self) -> AbstractContextManager[None]:
+        """Exclude nobody: shards are written into a collection at the same time."""
+        return nullcontext()
 
     def open(self) -> MilvusIndex:
         """Open a collection that `update` made.
@@ -244,7 +250,7 @@ def _collection_name(connection: MilvusConnection, state: dict[str, Any] | None)
     name = connection.address.name
     if state is None:
         return name
-    return state.get("collection", name)
+    return str(state.get("collection", name))
 
 
 def _sound_state(connection: MilvusConnection) -> dict[str, Any] | None:
@@ -279,7 +285,7 @@ def _opened(
     return MilvusIndex(connection, collection, description | state, encoder)
 
 
-def _first_codes(update: Update) -> np.ndarray:
+def _first_codes(update: Update) -> Codes:
     """Return codes of the first images that can be read; raise ValueError if they are not finite.
 
     A collection is made only for a model that works.
@@ -294,7 +300,7 @@ def _first_codes(update: Update) -> np.ndarray:
     return codes
 
 
-def _centre_of(codes: np.ndarray, engine: CollectionEngine) -> str:
+def _centre_of(codes: Codes, engine: CollectionEngine) -> str:
     """Return the centre of hash codes as text, empty for other engines."""
     if not engine.bits:
         return ""
