@@ -7,6 +7,7 @@ from pyimagesearch.evaluation.baselines import (
     BASELINES,
     baseline_points,
     colour_histograms,
+    describe_metrics,
     oriented_gradients,
     reduced,
 )
@@ -74,6 +75,16 @@ def test_there_are_no_more_components_than_directions(random):
     assert principal_components(np.ones((4, 3), np.float32), 2).components.shape == (3, 0)
 
 
+@pytest.mark.parametrize("count", [20, 300, 50_000])
+def test_how_many_components_there_are_does_not_depend_on_the_number_of_points(count, random):
+    deviations = np.array([1, 0.1, 0.01, 0.01, 0])
+    points = (random.standard_normal((count, 5)) * deviations + 3).astype(np.float32)
+    found = principal_components(points, 5)
+    assert found.components.shape == (5, 4)
+    np.testing.assert_allclose(found.variances[:2], [1, 0.01], rtol=1)
+    np.testing.assert_allclose(found.project(points).var(axis=0), found.variances, rtol=0.05)
+
+
 def test_large_images_are_compared_at_32_pixels():
     assert reduced(InputSpec(224, 20, 3)).shape == (32, 20, 3)
     assert reduced(InputSpec(28, 28, 1)).shape == (28, 28, 1)
@@ -111,3 +122,11 @@ def test_copies_come_kind_after_kind(random):
     copies = make_copies(images)
     assert len(copies) == 2 * len(COPIES)
     np.testing.assert_array_equal(copies[3], cropped(images[1]))
+
+
+def test_the_metric_of_each_baseline_is_named():
+    parts = dict(part.split(" distance of ", 1) for part in describe_metrics().split("; "))
+    assert parts == {
+        "euclidean": "raw pixels, PCA, HSV histogram, HOG",
+        "cosine": "PCA, whitened",
+    }
