@@ -3,11 +3,13 @@
 usage: python train_autoencoder.py --model output/autoencoder.h5
        python train_autoencoder.py --model digits.h5 --objective neighbours --schedule fast
        python train_autoencoder.py --model photos.keras --dataset my/photos
+       python train_autoencoder.py --model photos.onnx --dataset my/photos --backbone mobilenet_v2
 """
 
 import os
 import signal
 import sys
+from argparse import Namespace
 from functools import partial
 
 if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
@@ -17,7 +19,8 @@ from pyimagesearch import cli
 from pyimagesearch.arguments.train_flags import parse_args
 from pyimagesearch.cli import info, warn
 from pyimagesearch.datasets.catalog import DEFAULT_SOURCE, open_dataset, updated_source
-from pyimagesearch.datasets.dataset import Splits
+from pyimagesearch.datasets.dataset import Dataset, Splits
+from pyimagesearch.encoders.model_source import ModelFlags, model_path
 from pyimagesearch.files import require_writable
 from pyimagesearch.indexes.index_file import require_model
 from pyimagesearch.replacing import LOG, MODEL, PICTURE, require_kind
@@ -33,18 +36,13 @@ OUTPUT_FLAGS = {"model", "vis", "plot", "encoder", "log", "resume", "strategy"}
 @cli.command
 def main(argv=None):
     args = parse_args(argv)
+    if args.backbone:
+        adapt_backbone(args)
+        return
     settings = {name: value for name, value in vars(args).items() if name not in OUTPUT_FLAGS}
     checkpoint = Checkpoint(f"{args.model}.checkpoint.npz", settings)
     require_files(args, checkpoint)
-    source = updated_source(
-        DEFAULT_SOURCE,
-        args.dataset,
-        limit=args.limit,
-        exclude=args.exclude,
-        truncated=args.truncated,
-    )
-    info(f"loading {source['name']} dataset...")
-    dataset = open_dataset(**source)
+    dataset = open_images(args)
     dataset.keep_decoded()  # each phase and epoch reads all images
     names = ("architecture", "objective", "schedule", "epochs", "batch_size", "learning_rate")
     given = {name: getattr(args, name) for name in (*names, "patience", "seed")}
@@ -91,6 +89,40 @@ def main(argv=None):
         log_diagnosis(autoencoder, history, splits, check)
     if finished:
         checkpoint.remove()
+
+
+def open_images(args: Namespace) -> Dataset:
+    """Return the images that are named."""
+    source = updated_source(
+        DEFAULT_SOURCE,
+        args.dataset,
+        limit=args.limit,
+        exclude=args.exclude,
+        truncated=args.truncated,
+    )
+    info(f"loading {source['name']} dataset...")
+    return open_dataset(**source)
+
+
+def adapt_backbone(args: Namespace) -> None:
+    """Adapt a network that others trained to the images, and write both as one model."""
+    cli.require_distinct(
+        model=args.model,
+        dataset=args.dataset,
+        backbone=model_path(args.backbone),
+        weights=args.weights,
+    )
+    require_writable(args.model)
+    require_model(args.model)
+    require_kind(args.model, MODEL, "--model")
+    dataset = open_images(args)
+    # SciPy takes half a second to import, so flags and data are checked first.
+    from pyimagesearch.training.adaptation import DIM, Adaptation, train_from_backbone
+
+    size = tuple(args.image_size) if args.image_size else None
+    backbone = ModelFlags(args.backbone, args.weights, size, args.fit)
+    settings = Adaptation(args.objective or "neighbours", args.latent_dim or DIM, args.seed)
+    train_from_backbone(backbone, dataset, args.model, settings)
 
 
 def require_files(args, checkpoint):
