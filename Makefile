@@ -4,8 +4,9 @@ PYTHON := $(VENV)/bin/python
 DEMO := output/demo
 SCALE := .venv-scale
 MILVUS := .venv-milvus
+MINIMUM := .venv-minimum
 
-.PHONY: demo test test-slow test-scale format
+.PHONY: demo test test-slow test-scale test-minimum format
 
 demo: $(VENV)/installed
 	$(PYTHON) train_autoencoder.py --model $(DEMO)/autoencoder.keras \
@@ -33,6 +34,10 @@ test-scale: $(SCALE)/installed $(MILVUS)/installed
 	$(SCALE)/bin/python -m pytest tests/test_milvus*.py tests/test_compatibility.py tests/test_docs.py \
 	    -k "milvus or collection"
 
+# The oldest versions that requirements.txt allows.
+test-minimum: $(MINIMUM)/installed
+	$(MINIMUM)/bin/python -m pytest
+
 format: $(VENV)/installed
 	$(PYTHON) -m ruff check --fix .
 	$(PYTHON) -m ruff format .
@@ -41,6 +46,12 @@ $(VENV)/installed: requirements.txt tests/requirements.txt
 	python3 -c 'import sys; sys.exit("Python 3.11 or newer is needed" if sys.version_info < (3, 11) else 0)'
 	python3 -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet --requirement requirements.txt --requirement tests/requirements.txt
+	touch $@
+
+$(MINIMUM)/installed: requirements.txt constraints-minimum.txt tests/requirements.txt
+	python3 -m venv $(MINIMUM)
+	$(MINIMUM)/bin/pip install --quiet --requirement requirements.txt \
+	    --requirement tests/requirements.txt --constraint constraints-minimum.txt
 	touch $@
 
 $(SCALE)/installed: requirements.txt requirements-scale.txt tests/requirements.txt

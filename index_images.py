@@ -7,15 +7,16 @@ usage: python index_images.py --model output/autoencoder.h5 --index output/index
        python index_images.py --model photos.keras --index http://localhost:19530/photos
 """
 
-import signal
 import sys
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback for Ctrl-C during the imports
+if __name__ == "__main__":
+    from pyimagesearch import startup
+
+    startup.begin()
 
 from pyimagesearch import cli
 from pyimagesearch.arguments.index_flags import parse_args

@@ -3,15 +3,16 @@
 usage: python search.py --index output/index.pickle --query picture.png
 """
 
-import signal
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback for Ctrl-C during the imports
+if __name__ == "__main__":
+    from pyimagesearch import startup
+
+    startup.begin()
 
 from pyimagesearch import cli
 from pyimagesearch.arguments.search_flags import MAX_RESULTS, SAMPLE, parse_args

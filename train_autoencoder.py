@@ -7,13 +7,14 @@ usage: python train_autoencoder.py --model output/autoencoder.h5
 """
 
 import os
-import signal
 import sys
 from argparse import Namespace
 from functools import partial
 
-if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback for Ctrl-C during the imports
+if __name__ == "__main__":
+    from pyimagesearch import startup
+
+    startup.begin()
 
 from pyimagesearch import cli
 from pyimagesearch.arguments.train_flags import parse_args

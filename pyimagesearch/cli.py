@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pyimagesearch.files import printable
+from pyimagesearch.startup import explain
 from pyimagesearch.terminal import (
     ctrl_c_raises,
     flush_results,
@@ -67,7 +68,8 @@ def command(main: Main) -> Callable[[Sequence[str] | None], int]:
                     flush_results()
         except (ValueError, OSError, ImportError, MemoryError) as error:
             name = program_name(Path(main.__code__.co_filename).name)
-            text = " ".join(str(error).splitlines()) or type(error).__name__
+            reason = explain(error) if isinstance(error, ImportError) else str(error)
+            text = " ".join(reason.splitlines()) or type(error).__name__
             write_status(f"{name}: error: {printable(text)}")
             return 1
         except KeyboardInterrupt:

@@ -9,7 +9,7 @@ PACKAGE = Path(__file__).parent.parent / "pyimagesearch"
 LAYERS = [
     {
         *("arrays", "backend", "cli", "convautoencoder", "files", "metric", "pickles"),
-        *("suggestions", "terminal"),
+        *("startup", "suggestions", "terminal"),
     },
     {"pictures"},
     {"datasets"},

@@ -196,13 +196,21 @@ def test_codes_of_a_keras_2_model_are_those_of_keras_2(recwarn):
     assert not [warning for warning in recwarn if "alpha" in str(warning.message)]
 
 
+ARGUMENTS = {
+    "SpatialDropout2D": (0.5,),
+    "DepthwiseConv2D": (3,),
+    "Dense": (2,),
+    "BatchNormalization": (),
+}
+
+
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])
 @pytest.mark.parametrize(
     ("name", "key", "value"),
     [(name, *item) for name, keys in DROPPED_KEYS.items() for item in keys.items()],
 )
-def test_a_key_of_keras_2_is_dropped(tmp_path, random, name, key, value, suffix):
-    arguments = {"SpatialDropout2D": (0.5,), "DepthwiseConv2D": (3,)}.get(name, (2, 3))
+def test_a_key_of_another_keras_is_dropped(tmp_path, random, name, key, value, suffix):
+    arguments = ARGUMENTS.get(name, (2, 3))
     inputs = keras.Input((8, 8, 3))
     added = getattr(keras.layers, name)(*arguments)(inputs)
     model = keras.Model(inputs, keras.layers.Flatten(name="encoded")(added))

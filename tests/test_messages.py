@@ -1,18 +1,21 @@
 """Wrong names are answered with the nearest; what cannot be written is said before the work."""
 
 import os
+import subprocess
 import sys
 
 import pytest
 
 import index_images
 import search
+from pyimagesearch.cli import command
 from pyimagesearch.datasets.builtin import _download
 from pyimagesearch.engines.factory import require_engine
 from pyimagesearch.files import require_writable
+from pyimagesearch.startup import explain
 from pyimagesearch.suggestions import did_you_mean_file
 from pyimagesearch.training.checkpoint import Checkpoint
-from tests.scripts import MODEL, digit_file, error_of, run
+from tests.scripts import MODEL, ROOT, digit_file, error_of, run
 
 
 @pytest.fixture(scope="module")
@@ -118,3 +121,33 @@ def test_what_keras_says_of_a_download_is_no_result(capsys, monkeypatch, tmp_pat
     output = capsys.readouterr()
     assert (output.out, output.err) == ("", "Downloading data\n")
     assert sys.stdout is not sys.stderr
+
+
+def test_a_package_that_is_not_installed_is_one_line(tmp_path):
+    (tmp_path / "numpy.py").write_text("raise ModuleNotFoundError('no', name='numpy')")
+    for script in ("search.py", "index_images.py", "train_autoencoder.py"):
+        done = subprocess.run(
+            [sys.executable, ROOT / script, "--help"],
+            env={**os.environ, "PYTHONPATH": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 1
+        [line] = done.stderr.splitlines()
+        assert line.startswith(f"{script}: error: the package numpy is not installed: pip install")
+
+
+def test_a_package_that_is_missing_later_is_one_line_too(capsys):
+    @command
+    def main(argv):
+        import no_such_package.part  # noqa: F401
+
+    assert main([]) == 1
+    assert "error: the package no_such_package is not installed: " in capsys.readouterr().err
+
+
+def test_a_library_that_is_missing_is_explained():
+    reason = "libGL.so.1: cannot open shared object file: No such file or directory"
+    assert explain(ImportError(reason)).endswith("see docs/troubleshooting.md")
+    assert explain(ImportError("--text needs tokenizers")) == "--text needs tokenizers"

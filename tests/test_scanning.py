@@ -55,7 +55,25 @@ def test_links_are_followed_and_each_folder_is_visited_once(tmp_path):
     (root / "other").symlink_to(tmp_path / "outside")
     (root / "single.png").symlink_to(tmp_path / "outside" / "o.png")
     (root / "self.d").symlink_to(root / "self.d")
-    assert FolderDataset(root).ids == ["again/a.png", "other/o.png", "single.png"]
+    assert FolderDataset(root).ids == ["other/o.png", "real/a.png", "single.png"]
+
+
+def test_a_link_beside_a_folder_never_takes_over_its_ids_and_labels(tmp_path):
+    fill(tmp_path, "pictures/m/deep/a.png", "pictures/.hidden/h.png", "outside/x/o.png")
+    root = tmp_path / "pictures"
+    for name in ("a", "z", "m/deep/b"):
+        (root / name).symlink_to(root / "m")
+    (root / "l").symlink_to(root / "m" / "deep")
+    for name in ("s", "r"):
+        (root / name).symlink_to(tmp_path / "outside")
+    (root / "h").symlink_to(root / ".hidden")
+    dataset = FolderDataset(root)
+    assert dataset.ids == ["h/h.png", "m/deep/a.png", "r/x/o.png"]
+    assert dataset.label_names == ["h", "m", "r"]
+    for both in (["a", "m"], ["m", "z"], ["m", "z/deep"]):
+        assert FolderDataset(root, folders=both).ids == ["m/deep/a.png"]
+    assert FolderDataset(root, folders=["a"]).ids == ["a/deep/a.png"]
+    assert FolderDataset(root, exclude=["m"]).ids == ["a/deep/a.png", "h/h.png", "r/x/o.png"]
 
 
 def test_a_very_deep_folder_is_searched(tmp_path):

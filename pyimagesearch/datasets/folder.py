@@ -95,7 +95,7 @@ class FolderDataset(Dataset):
             return
         if not os.path.isdir(folder):
             raise NotADirectoryError(f"no such folder: {printable(folder)}")
-        found = list(find_pictures(self.folder, self.unreadable, folders, exclude))
+        found = find_pictures(self.folder, self.unreadable, folders, exclude)
         if not found:
             reasons = (f"; {printable(path)}: {why}" for path, why in self.unreadable.items())
             raise ValueError(f"no pictures in {printable(folder)} or below it{''.join(reasons)}")

@@ -6,7 +6,7 @@ import stat
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from fnmatch import translate
-from itertools import filterfalse
+from heapq import heapify, heappop, heappush
 
 from pyimagesearch.pictures.formats import HEAD_SIZE, SUFFIXES, is_own_output, picture_format
 
@@ -22,34 +22,47 @@ _OWN_NAME = re.compile(r"(query|results|map|duplicates|clusters|elbow|plot|recon
 
 def find_pictures(
     root: str, unreadable: dict[str, str], folders: Sequence[str] = (), exclude: Sequence[str] = ()
-) -> Iterator[tuple[str, int, int]]:
-    """Yield (relative path, size, mtime_ns) of the candidates below `root`, sorted by path.
+) -> list[tuple[str, int, int]]:
+    """Return (relative path, size, mtime_ns) of the candidates below `root`, sorted by path.
 
     A file is a candidate if its name has the suffix of a picture, or its content begins like one.
     Of `root` only the relative paths `folders` are searched, by default all. Names that start with
     a dot are skipped, and so are EXCLUDED, pictures that this program wrote, and names or
     relative paths that match a pattern of `exclude`. Links are followed, but each folder is visited
-    once, under the first of its paths. A folder that cannot be listed is added to `unreadable`.
+    once, under its own path if that is searched, else under the first of its links. A folder that
+    cannot be listed is added to `unreadable`.
     """
     is_excluded = _matcher(exclude)
+    found: list[tuple[str, int, int]] = []
     visited = set()
-    # The entries to visit, the next one on top; folders end in "/".
-    stack = sorted((f"{folder}/" for folder in folders), reverse=True) or [""]
-    while stack:
-        path = stack.pop()
+    # Entries to visit, folders ending in "/"; links to folders wait until no other entry is left.
+    links = [f"{folder}/" for folder in folders if _is_behind_link(root, folder)]
+    pending = [f"{folder}/" for folder in folders if f"{folder}/" not in links]
+    if not folders:
+        pending = [""]
+    heapify(links)
+    while pending or links:
+        if not pending:
+            pending.append(heappop(links))
+        path = pending.pop()
         if path and not path.endswith("/"):
-            yield from _candidate(root, path)
+            found += _candidate(root, path)
             continue
         try:
             status = os.stat(os.path.join(root, path))
-            if (status.st_dev, status.st_ino) not in visited:
-                visited.add((status.st_dev, status.st_ino))
-                paths = [path + name for name in _names(root, path)]
-                if exclude:
-                    paths = filterfalse(is_excluded, paths)
-                stack += sorted(paths, reverse=True)
+            if (status.st_dev, status.st_ino) in visited:
+                continue
+            visited.add((status.st_dev, status.st_ino))
+            for name, is_link in _names(root, path):
+                if exclude and is_excluded(path + name):
+                    continue
+                if is_link:
+                    heappush(links, path + name)
+                else:
+                    pending.append(path + name)
         except OSError as error:
             unreadable[path or "./"] = error.strerror
+    return sorted(found)
 
 
 def _matcher(patterns: Sequence[str]) -> Callable[[str], object]:
@@ -77,13 +90,23 @@ def _folded(name: str) -> str:
     return unicodedata.normalize("NFC", name).lower()
 
 
-def _names(root: str, path: str) -> list[str]:
+def _is_behind_link(root: str, folder: str) -> bool:
+    """Whether the path of a folder below `root` leads over a link."""
+    return os.path.realpath(os.path.join(root, folder)) != os.path.join(
+        os.path.realpath(root), *folder.split("/")
+    )
+
+
+def _names(root: str, path: str) -> Iterator[tuple[str, bool]]:
+    """Yield the names in a folder, of folders with "/", and whether each is a link to a folder."""
     with os.scandir(os.path.join(root, path)) as entries:
-        return [
-            entry.name + ("/" if _is_folder(entry) else "")
-            for entry in entries
-            if not entry.name.startswith(".") and entry.name.lower() not in EXCLUDED
-        ]
+        for entry in entries:
+            if entry.name.startswith(".") or entry.name.lower() in EXCLUDED:
+                continue
+            if _is_folder(entry):
+                yield entry.name + "/", entry.is_symlink()
+            else:
+                yield entry.name, False
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

@@ -43,15 +43,18 @@ MODULES = re.compile(
 MEMBERS = {"metadata.json", "config.json", "model.weights.h5"}
 CHECKSUM_KEY = "has_checksum"  # an attribute of .h5 files that end with a checksum
 
-# What Keras 2 (TensorFlow 2.3 to 2.15) wrote and Keras 3 refuses, though it stands for what Keras 3
-# does anyway: {class: {key: the value that may be dropped}}.
+# What one version of Keras writes and others refuse, though it stands for what these do anyway, as
+# Keras 2 (TensorFlow 2.3 to 2.15) for convolutions: {class: {key: the value that may be dropped}}.
 DROPPED_KEYS: Mapping[str, Mapping[str, object]] = {
     "Conv2DTranspose": {"groups": 1},
     "DepthwiseConv2D": {"groups": 1},
     "SeparableConv2D": {"groups": 1},
     "SpatialDropout2D": {"noise_shape": None},
+    # Keras 3.12 to 3.15
+    "BatchNormalization": {"renorm": False, "renorm_clipping": None, "renorm_momentum": 0.99},
+    "Dense": {"quantization_config": None},
 }
-# What Keras 3.15 writes and older ones refuse, likewise; stored weights replace initial ones.
+# Likewise of every initializer, whose values the stored weights replace: Keras 3.15.
 DROPPED_FROM_INITIALIZERS: Mapping[str, object] = {"input_axes": None, "output_axes": None}
 # Keys that have another name since: {class: {old key: new key}}.
 RENAMED_KEYS: Mapping[str, Mapping[str, str]] = {"LeakyReLU": {"alpha": "negative_slope"}}
