@@ -32,9 +32,8 @@ BASICS = ("--model", "--dataset", "--objective", "--schedule", "--epochs", "--la
 BASICS += ("--backbone", "--encoder", "--resume", "--seed", "--limit")
 EXAMPLES = """\
   {command} --model output/autoencoder.h5
-  {command} --model digits.h5 --objective neighbours --schedule fast
   {command} --model photos.keras --dataset my/photos
-  {command} --model photos.onnx --dataset my/photos --backbone mobilenet_v2"""
+  {command} --model adapted.onnx --dataset my/photos --backbone mobilenet_v2"""
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:

@@ -11,7 +11,7 @@ the network itself has .634 / .573 / .296 and all steps together .677 / .631 / .
    which would outweigh all others in distances. +.04 / +.02 / +.02.
 2. Features divided by their deviations, reduced to COMPONENTS principal components.
 3. A discriminant: the directions in which pictures differ much, compared with neighbours (Fisher's,
-   with neighbours as the classes). The neighbours are found again by the better codes: +.01 / +.01 / 0.
+   with neighbours as the classes). Finding the neighbours again by the better codes: +.01 / +.01.
 4. The diffusion map of the neighbours, by linear regression: kinds of pictures are parts of the
    graph of neighbours, and this map has them as directions. +.02 / +.02 / +.04.
 5. Both maps side by side, rotated to their principal directions, of which the first are kept.
