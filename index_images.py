@@ -48,12 +48,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     require_files(args)
     store = open_store(args.index)
     store.require_writable()
-    settings = update_settings(args)
-    if args.merge:
-        info(f"joining {len(args.merge)} indexes...")
-        report(store, store.merge(args.merge, settings))
-        return
+    with store.exclusive():
+        if args.merge:
+            info(f"joining {len(args.merge)} indexes...")
+            result = store.merge(args.merge, update_settings(args))
+        else:
+            result = update_index(store, args)
+        report(store, result)
 
+
+def update_index(store: Store, args: Namespace) -> UpdateResult:
+    """Make an index, or bring it up to date."""
     named = args.dataset is not None
     index = index_so_far(store, args.model, dataset_named=named, rebuild=args.rebuild)
     model = ModelFlags(args.model, args.weights, args.image_size, args.fit)
@@ -65,10 +70,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     is_array = index is not None and not index.has_files and not store.keeps_arrays
     encoder = choose_encoder(index, model, replace=args.rebuild or is_array)
     info(f"encoding {source['name']}...")
-    update = Update(dataset, encoder, choose_encode(args.ray), index, settings)
+    update = Update(dataset, encoder, choose_encode(args.ray), index, update_settings(args))
     with listing_unreadable(dataset, args.rejects):
-        result = store.update(update)
-    report(store, result)
+        return store.update(update)
 
 
 def update_settings(args: Namespace) -> UpdateSettings:

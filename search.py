@@ -5,7 +5,7 @@ usage: python search.py --index output/index.pickle --query picture.png
 
 import sys
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -15,9 +15,9 @@ if __name__ == "__main__":
     startup.begin()
 
 from pyimagesearch import cli
-from pyimagesearch.arguments.search_flags import MAX_RESULTS, SAMPLE, parse_args
+from pyimagesearch.arguments.search_flags import SAMPLE, parse_args
 from pyimagesearch.cli import info
-from pyimagesearch.indexes.contract import Index, Pictures
+from pyimagesearch.indexes.contract import Index, LoadedIndex, Pictures
 from pyimagesearch.indexes.stores import open_store
 from pyimagesearch.pictures.fetching import without_password
 from pyimagesearch.queries.crops import Look
@@ -27,6 +27,7 @@ from pyimagesearch.replacing import PAGE, require_kind
 from pyimagesearch.terminal import to_json, write_lines
 
 if TYPE_CHECKING:
+    from pyimagesearch.browse.start import BrowseOptions
     from pyimagesearch.show.output import Output
     from pyimagesearch.show.projection import Projection
     from pyimagesearch.show.reporter import Reporter
@@ -54,21 +55,30 @@ def main(argv: Sequence[str] | None = None) -> None:
     if engine.name != "exact":
         info(f"searching by {engine.name}, probe {engine.probe}")
     reader = QueryReader(index, pictures, query_options(args))
-    k = args.max_results
-    if k is None and args.max_distance is None:
-        k = MAX_RESULTS
-    wanted = Wanted(k, args.max_distance, args.expand)
-    answers = search_queries(reader.queries(), index, wanted, reader.unreadable)
+    max_distance = largest_distance(args, index.load)
 
     # Imported while the images are loaded in the background: a search should start at once.
     from pyimagesearch.show.reporter import Reporter
     from pyimagesearch.show.results import report_results
+    from pyimagesearch.show.sizes import LISTED_RESULTS
 
-    reporter = Reporter(pictures, side=args.tile, strip=args.strip, max_distance=args.max_distance)
+    reporter = Reporter(
+        pictures,
+        side=args.tile,
+        strip=args.strip,
+        max_distance=max_distance,
+        listed=args.max_results or LISTED_RESULTS,
+    )
+    k = args.max_results
+    if k is None and max_distance is None:
+        k = reporter.usual_results
+    wanted = Wanted(k, max_distance, args.expand)
+    answers = search_queries(reader.queries(), index, wanted, reader.unreadable)
     if browses(args):
         from pyimagesearch.browse.start import browse_results
 
-        browse_results(answers, index, reporter, browse_options(args), form=line_form(args))
+        options = browse_options(args, max_distance)
+        browse_results(answers, index, reporter, options, form=line_form(args))
     else:
         projection = None
         if args.map:
@@ -97,6 +107,20 @@ def open_searched_pictures(index: Index, args: Namespace) -> Pictures:
     return pictures
 
 
+def largest_distance(args: Namespace, load: Callable[[], LoadedIndex]) -> float | None:
+    """Return the distance that `--max-distance` means; one in words is measured in the index."""
+    named = args.max_distance
+    if not isinstance(named, str):
+        return named
+    from pyimagesearch.engines.named_distances import NAMED_DISTANCES
+
+    loaded = load()
+    metric = args.metric or loaded.metric
+    distance = NAMED_DISTANCES[named](loaded.codes, metric)
+    info(f"{named} means within {metric} distance {distance:.4g}")
+    return distance
+
+
 def query_options(args: Namespace) -> QueryOptions:
     """Return what to search for."""
     return QueryOptions(
@@ -120,13 +144,13 @@ def browses(args: Namespace) -> bool:
     return has_display()
 
 
-def browse_options(args: Namespace):
+def browse_options(args: Namespace, max_distance: float | None) -> "BrowseOptions":
     """Return how the user searches on from the results."""
     from pyimagesearch.browse.start import BrowseOptions
 
     return BrowseOptions(
         max_results=args.max_results,
-        max_distance=args.max_distance,
+        max_distance=max_distance,
         folder=args.output,
         map_method=args.map,
         by_commands=args.interactive,
@@ -204,7 +228,7 @@ def list_duplicates(index: Index, args: Namespace) -> None:
         loaded,
         pictures,
         metric=args.metric,
-        max_distance=args.max_distance,
+        max_distance=largest_distance(args, lambda: loaded),
         prefer=args.prefer,
     )
     report_groups(groups, pictures, line_form(args), output_of(args, "Duplicates"))

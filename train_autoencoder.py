@@ -21,9 +21,11 @@ from pyimagesearch.arguments.train_flags import parse_args
 from pyimagesearch.cli import info, warn
 from pyimagesearch.datasets.catalog import DEFAULT_SOURCE, open_dataset, updated_source
 from pyimagesearch.datasets.dataset import Dataset, Splits
+from pyimagesearch.encoders import trained_on
 from pyimagesearch.encoders.model_source import ModelFlags, model_path
 from pyimagesearch.files import require_writable
 from pyimagesearch.indexes.index_file import require_model
+from pyimagesearch.locks import sole_writer
 from pyimagesearch.replacing import LOG, MODEL, PICTURE, require_kind
 from pyimagesearch.training import plan as plans
 from pyimagesearch.training.architectures import build, choose_input_spec
@@ -31,7 +33,7 @@ from pyimagesearch.training.checkpoint import Checkpoint, images_digest
 from pyimagesearch.training.readable import with_readable_validation
 
 # Flags that do not change the model: a training is resumed with all others as they were.
-OUTPUT_FLAGS = {"model", "vis", "plot", "encoder", "log", "resume", "strategy"}
+OUTPUT_FLAGS = {"model", "vis", "plot", "encoder", "log", "resume", "strategy", "overwrite"}
 
 
 @cli.command
@@ -42,8 +44,19 @@ def main(argv=None):
         return
     settings = {name: value for name, value in vars(args).items() if name not in OUTPUT_FLAGS}
     checkpoint = Checkpoint(f"{args.model}.checkpoint.npz", settings)
-    require_files(args, checkpoint)
+    require_files(args, checkpoint.path)
+    with sole_writer(args.model, "training"):
+        require_checkpoint(args, checkpoint)
+        train(args, checkpoint)
+
+
+def train(args, checkpoint):
+    """Train a model from the checkpoint on, and write it."""
+    settings = checkpoint.settings
     dataset = open_images(args)
+    source = {**dataset.source, "limit": args.limit}
+    if not (args.resume and os.path.exists(checkpoint.path)):
+        require_same_images(args, source)
     dataset.keep_decoded()  # each phase and epoch reads all images
     names = ("architecture", "objective", "schedule", "epochs", "batch_size", "learning_rate")
     given = {name: getattr(args, name) for name in (*names, "patience", "seed")}
@@ -85,7 +98,7 @@ def main(argv=None):
         warn(f"no epoch was finished: nothing was written to {args.model}")
         raise KeyboardInterrupt
     paths = {name: getattr(args, name) for name in ("model", "encoder", "vis", "plot")}
-    write_training(autoencoder, splits, history, check=check, **paths)
+    write_training(autoencoder, splits, history, check=check, source=source, **paths)
     if history:
         log_diagnosis(autoencoder, history, splits, check)
     if finished:
@@ -117,26 +130,32 @@ def adapt_backbone(args: Namespace) -> None:
     require_model(args.model)
     require_kind(args.model, MODEL, "--model")
     dataset = open_images(args)
+    require_same_images(args, {**dataset.source, "limit": args.limit})
     # SciPy takes half a second to import, so flags and data are checked first.
     from pyimagesearch.training.adaptation import DIM, Adaptation, train_from_backbone
 
     size = tuple(args.image_size) if args.image_size else None
     backbone = ModelFlags(args.backbone, args.weights, size, args.fit)
     settings = Adaptation(args.objective or "neighbours", args.latent_dim or DIM, args.seed)
-    train_from_backbone(backbone, dataset, args.model, settings)
+    with sole_writer(args.model, "training"):
+        train_from_backbone(backbone, dataset, args.model, settings)
 
 
-def require_files(args, checkpoint):
+def require_files(args, checkpoint_path):
     """Check the files that are named, before anything is read or written."""
     names = ("vis", "plot", "encoder", "log")
     outputs = {name: getattr(args, name) for name in names if getattr(args, name)}
-    cli.require_distinct(model=[args.model, checkpoint.path], dataset=args.dataset, **outputs)
+    cli.require_distinct(model=[args.model, checkpoint_path], dataset=args.dataset, **outputs)
     require_writable(args.model, *outputs.values())
     require_model(args.model)
     kinds = {"vis": PICTURE, "plot": PICTURE, "encoder": MODEL, "log": LOG}
     for name, path in outputs.items():
         require_kind(path, kinds[name], f"--{name}")
     require_kind(args.model, MODEL, "--model")
+
+
+def require_checkpoint(args, checkpoint):
+    """Raise ValueError if there is a checkpoint that would be lost, or none that was asked for."""
     if not args.resume:
         checkpoint.require_unused()
     elif os.path.exists(args.model) and not os.path.exists(checkpoint.path):
@@ -144,6 +163,15 @@ def require_files(args, checkpoint):
             f"nothing to resume: {args.model} has no checkpoint, so its training has ended; leave "
             "out --resume to train it anew"
         )
+
+
+def require_same_images(args, source):
+    """Raise ValueError if a model of other images than those of `source` would be replaced."""
+    if args.overwrite:
+        return
+    for flag, path in (("--model", args.model), ("--encoder", args.encoder)):
+        if path and trained_on.require_same_images(path, source, flag):
+            warn(f"{path} exists: it is going to be replaced when the training ends")
 
 
 if __name__ == "__main__":

@@ -9,3 +9,6 @@ __version__ = "1.0.0"
 # instead of being returned and faulted in again, which costs up to half the time of small batches.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_CPU_ALLOCATOR_USE_BFC", "true")
+# HDF5 reads this when h5py is first imported. Its locks fail on file systems without locks, and are
+# not needed: files are replaced whole, and `locks` keeps a second writer out.
+os.environ.setdefault("HDF5_USE_FILE_LOCKING", "FALSE")

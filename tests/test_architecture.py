@@ -8,8 +8,8 @@ PACKAGE = Path(__file__).parent.parent / "pyimagesearch"
 # A module may import from its own layer and from those above it in this list.
 LAYERS = [
     {
-        *("arrays", "backend", "cli", "convautoencoder", "files", "metric", "pickles"),
-        *("startup", "suggestions", "terminal"),
+        *("arrays", "backend", "cli", "convautoencoder", "files", "locks", "metric"),
+        *("pickles", "startup", "suggestions", "terminal"),
     },
     {"pictures"},
     {"datasets"},

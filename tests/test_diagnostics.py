@@ -11,7 +11,9 @@ from pyimagesearch.pictures.input_spec import InputSpec
 
 SPEC = InputSpec(28, 28, 1)
 WARNINGS = [
-    "COLLAPSED: the validation MSE 0.1120 is no better than that of one constant image",
+    "BLANK: the validation MSE 0.1120 is no better than that of one constant image",
+    "COLLAPSED: the codes differ by 0 for a length of 0, so they do not distinguish images. Try a "
+    "smaller --learning-rate, another --seed, more --epochs or more images.",
     "DEAD: 4 of 4 dimensions of the code",
     "WEAK: the P@10 of the codes",
 ]
@@ -28,8 +30,19 @@ def test_the_constant_loss_is_that_of_the_training_mean():
 
 
 @pytest.mark.parametrize(("loss", "warned"), [(0.006, False), (0.0673, True), (np.nan, True)])
-def test_a_loss_no_better_than_a_constant_images_is_a_collapse(loss, warned):
-    assert bool(diagnostics.collapse(loss, 0.0674)) == warned
+def test_a_loss_no_better_than_a_constant_images_is_blank_and_no_collapse(loss, warned):
+    lines = diagnostics.blank(loss, 0.0674)
+    assert bool(lines) == warned
+    assert "COLLAPSED" not in "".join(lines)
+
+
+@pytest.mark.parametrize(("spread", "collapsed"), [(1, False), (0.01, False), (1e-6, True)])
+def test_codes_that_hardly_differ_are_a_collapse(random, spread, collapsed):
+    codes = 3 + spread * random.standard_normal((100, 5)).astype(np.float32)
+    assert bool(diagnostics.collapse(codes)) == collapsed
+    assert diagnostics.collapse(np.zeros_like(codes))
+    assert diagnostics.collapse(codes[:1]) == []  # one image says nothing
+    assert diagnostics.collapse(np.full_like(codes, np.nan))
 
 
 def test_dimensions_that_do_not_change_are_dead(random):
@@ -42,6 +55,13 @@ def test_dimensions_that_do_not_change_are_dead(random):
     assert "5 of 5" in diagnostics.dead_dimensions(np.ones((9, 5), np.float32))[0]
 
 
+def test_few_images_need_not_fill_all_dimensions_of_a_code(random):
+    codes = np.zeros((42, 64), np.float32)
+    codes[:, :41] = random.standard_normal((42, 41))
+    assert diagnostics.dead_dimensions(codes) == []
+    assert "24 of 64" in diagnostics.dead_dimensions(codes * (np.arange(64) != 7))[0]
+
+
 def test_codes_no_better_than_a_baseline_are_warned_of():
     baselines = {"raw pixels": 0.9, "untrained": 0.6}
     assert diagnostics.weak_codes(0.95, baselines) == []
@@ -49,6 +69,8 @@ def test_codes_no_better_than_a_baseline_are_warned_of():
     assert "(0.900) is no better than that of raw pixels (0.900), without training" in warning
     assert "raw pixels (0.900), untrained (0.600)" in diagnostics.weak_codes(0.3, baselines)[0]
     assert diagnostics.weak_codes(1.0, {"raw pixels": 1.0}) == []
+    assert diagnostics.weak_codes(0.6, {"raw pixels": 0.6}, best=0.6) == []
+    assert diagnostics.weak_codes(0.58, {"raw pixels": 0.6}, best=0.6)
 
 
 def test_the_precision_of_raw_pixels_is_that_of_a_plain_search():
@@ -73,6 +95,8 @@ def test_only_the_labelled_images_are_searched():
     dataset.labels[10:] = -1
     check = diagnostics.make_retrieval_check(Splits(dataset, dataset, SPEC), 0, untrained())
     assert check.rows.tolist() == check.query_rows.tolist() == list(range(10))
+    counts = np.bincount(dataset.labels[:10])
+    assert check.best == pytest.approx(np.mean(counts[dataset.labels[:10]]) / 10)
 
 
 def test_the_first_images_and_their_reconstructions_are_returned():

@@ -24,6 +24,7 @@ SCRIPTS = {
     Path(script.__file__).name: script for script in (train_autoencoder, index_images, search)
 }
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+OTHER_PAGES = [ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
 README_WORDS = 1200
 SHARED_FLAGS = {"--help", "--help-all", "--version"}
 
@@ -71,7 +72,7 @@ def test_every_flag_is_documented_once_and_no_other(name, capsys):
     assert sorted(documented) == sorted(flags)
 
 
-@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", [*PAGES, *OTHER_PAGES], ids=lambda path: path.name)
 def test_every_relative_link_leads_to_a_file_and_a_heading(path):
     links = re.findall(r"\]\(([^)\s]+)\)", without_code(path.read_text()))
     broken = []

@@ -8,7 +8,12 @@ from hypothesis import strategies as st
 
 from pyimagesearch.datasets.catalog import open_dataset
 from pyimagesearch.engines import duplicates
-from pyimagesearch.engines.duplicates import default_distance, find_duplicates
+from pyimagesearch.engines.duplicates import (
+    default_distance,
+    find_duplicates,
+    neighbour_distance,
+)
+from pyimagesearch.engines.named_distances import similar_distance
 from pyimagesearch.indexes.index_file import load_index
 from pyimagesearch.pictures.input_spec import unit_float
 
@@ -203,3 +208,15 @@ def test_the_default_distance_hardly_moves_when_every_picture_is_there_many_time
     for copies in ([codes] * 6, [codes, shaken]):
         together = default_distance(np.concatenate(copies), metric)
         assert together == pytest.approx(alone, rel=0.15)
+
+
+def test_similar_is_within_the_tenth_neighbour_and_rare_among_pairs(random):
+    many = random.standard_normal((3000, 8)).astype(np.float32)
+    typical = neighbour_distance(many, "euclidean")
+    assert default_distance(many, "euclidean") < similar_distance(many, "euclidean") == typical
+    few = many[:40]  # of which ten are a quarter
+    near = similar_distance(few, "euclidean")
+    assert 0 < near < neighbour_distance(few, "euclidean")
+    pairs = np.linalg.norm(few[:, np.newaxis] - few, axis=2)[np.triu_indices(40, 1)]
+    assert 0.03 < (pairs <= near).mean() < 0.07
+    assert similar_distance(few[[0, 0]], "cosine") == 0

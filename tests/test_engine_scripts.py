@@ -1,7 +1,8 @@
-"""Engines through the real scripts: built with an index, kept with it, refused elsewhere."""
+"""Engines through the real scripts: built with an index, kept with it, left aside elsewhere."""
 
 import json
 import shutil
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 import index_images
 import search
 from pyimagesearch.datasets.catalog import open_dataset
-from pyimagesearch.engines import tuning
+from pyimagesearch.engines import engine_file, tuning
 from tests.scripts import MODEL, digit_file, error_of, run
 
 
@@ -73,14 +74,41 @@ def test_an_engine_for_the_other_metric_is_refused_with_the_command_that_builds_
     assert len(results(capsys, index, "--metric", "cosine")) == 3
 
 
-def test_the_engine_of_other_codes_is_refused(index, tmp_path, capsys):
+def test_with_the_engine_of_other_codes_a_search_is_exact_and_says_so(index, tmp_path, capsys):
     assert run(index_images, "-i", index, "--engine", "HNSW16") == 0
     other = tmp_path / "other.pickle"
     assert run(index_images, "-i", other, "-m", MODEL, "--limit", 2000, "--split", "test") == 0
+    exact = results(capsys, other)
     shutil.copy(f"{index}.engine", f"{other}.engine")
-    message = error_of(capsys, search, "-i", other, "-s", 1, "--json")
-    assert "was built for other codes than these: build it again with: python" in message
-    assert message.endswith("--engine HNSW16")
+    for flags in ([], ["--probe", 40]):
+        assert results(capsys, other, *flags) == exact
+    assert run(search, "-i", other, "-s", 1, "--json") == 0
+    errors = capsys.readouterr().err
+    assert "[WARNING] searching exactly: " in errors
+    assert "was built for other codes than these: build it again with: python" in errors
+    assert errors.strip().endswith("--engine HNSW16")
+
+
+def test_while_an_engine_is_built_again_for_another_metric_a_search_is_exact(index, capsys):
+    assert run(index_images, "-i", index, "--engine", "HNSW16") == 0
+    former = Path(f"{index}.engine").read_bytes()
+    assert run(index_images, "-i", index, "--limit", 2000, "--metric", "cosine") == 0
+    Path(f"{index}.engine").write_bytes(former)
+    exact = results(capsys, index)
+    Path(f"{index}.engine").unlink()
+    assert exact == results(capsys, index)
+    assert run(search, "-i", index, "--evaluate", "--json") == 0
+
+
+def test_an_engine_that_is_removed_while_it_is_opened_is_none(index, monkeypatch, capsys):
+    exact = results(capsys, index)
+    assert run(index_images, "-i", index, "--engine", "HNSW16") == 0
+
+    def gone(path, *arguments):
+        raise FileNotFoundError(path)
+
+    monkeypatch.setattr(engine_file, "load_engine", gone)
+    assert results(capsys, index) == exact
 
 
 @pytest.mark.parametrize("content", [b"", b"PISENG01", b"x" * 100])

@@ -45,6 +45,11 @@ def help_of(capsys, script, flag):
         ("-k 0", "-k/--max-results: expected a whole number of at least 1, received 0"),
         ("--max-distance -1", "--max-distance: expected a number of at least 0, received -1"),
         ("--max-distance nan", "--max-distance: expected a number of at least 0, received nan"),
+        (
+            "--max-distance close",
+            "--max-distance: expected a number of at least 0, near-duplicate or similar, "
+            "received close",
+        ),
         ("--seed x", "--seed: expected a whole number, received x"),
         ("--max-reslts 3", "--max-reslts is not a flag; did you mean --max-results?"),
         ("--max-reslts=3", "--max-reslts is not a flag; did you mean --max-results?"),
@@ -84,6 +89,7 @@ def test_a_variable_that_is_not_set_is_no_value(capsys):
     for flag, text in [("--text", " "), ("--output", ""), ("--query", "")]:
         line = usage_error(capsys, search, "--index", "none.h5", flag, text)
         assert line == f"an empty text follows {flag}: expected a value"
+        assert usage_error(capsys, search, "--index", "none.h5", f"{flag}={text}") == line
 
 
 def test_a_flag_may_still_be_shortened():

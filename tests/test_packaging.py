@@ -6,6 +6,7 @@ from importlib import import_module
 
 import pytest
 
+from pyimagesearch import __version__
 from tests.scripts import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -63,3 +64,20 @@ def test_a_command_is_the_main_of_a_script():
         assert package == "pyimagesearch.scripts"
         assert (ROOT / f"{script}.py").is_file()
         assert callable(getattr(import_module(script), function))
+
+
+def test_the_newest_change_is_of_this_version():
+    versions = re.findall(r"^## (.*)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert versions[0] == __version__
+
+
+def test_a_target_of_make_that_is_named_exists():
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    files = [ROOT / "CONTRIBUTING.md", ROOT / "README.md", ROOT / ".ci" / "run"]
+    files += (ROOT / ".github" / "workflows").glob("*.yml")
+    named = set()
+    for path in files:
+        for words in re.findall(r"^(?:- run: | *)make ([a-z -]+)", path.read_text(), re.MULTILINE):
+            named |= set(words.partition("  ")[0].split())
+    assert {"demo", "test", "test-minimum"} <= named
+    assert named <= targets

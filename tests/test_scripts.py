@@ -38,12 +38,14 @@ def test_training_writes_the_model_the_plot_and_the_reconstructions(tmp_path, ca
     assert run(search, "-i", index, "-s", 1, "--json") == 0
 
 
-def test_a_collapsed_autoencoder_is_called_that(tmp_path, capsys):
+def test_reconstructions_that_show_nothing_are_no_collapse_of_the_codes(tmp_path, capsys):
     # One step at a tiny rate leaves the network giving grey, which is worse than the mean image.
     arguments = ["-m", tmp_path / "m.keras", "-v", tmp_path / "v.png", "-p", tmp_path / "p.png"]
     arguments += ["--limit", 32, "--epochs", 1, "--learning-rate", 1e-9]
     assert run(train_autoencoder, *arguments) == 0
-    assert "COLLAPSED" in capsys.readouterr().err
+    messages = capsys.readouterr().err
+    assert "BLANK" in messages
+    assert "COLLAPSED" not in messages
 
 
 def test_ctrl_c_keeps_the_best_model_so_far_and_says_so(tmp_path, python):
@@ -204,8 +206,36 @@ def test_without_a_display_pictures_are_written_and_lines_printed(small_index, t
     assert width == 15 * 56
     assert height > width
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 2
+    assert len(lines) == 2 * 12
     assert "precision@225" in lines[0]
+    assert [line.split()[0] for line in lines[1:12]] == [*map(str, range(1, 11)), "..."]
+    assert lines[11] == "  ... and 215 more"
+
+
+def test_results_are_listed_with_rank_distance_name_and_label(small_index, capsys, tmp_path):
+    flags = ["-i", small_index, "--query-id", 7, "-k", 12]
+    assert run(search, *flags, "--json") == 0
+    results = json.loads(capsys.readouterr().out)["results"]
+    assert run(search, *flags, "--output", tmp_path) == 0
+    first, *lines = capsys.readouterr().out.splitlines()
+    assert first.startswith("query 7 (3): 12 results, distance ")
+    columns = [line.split() for line in lines]
+    assert [int(rank) for rank, *_ in columns] == list(range(1, 13))
+    found = [(name, int(label)) for _, _, name, label in columns]
+    assert found == [(result["id"], result["label"]) for result in results]
+    distances = [float(distance) for _, distance, *_ in columns]
+    assert distances == pytest.approx([result["distance"] for result in results], abs=6e-4)
+
+
+def test_a_distance_in_words_is_measured_in_the_index(small_index, capsys):
+    counts = {}
+    for word in ("near-duplicate", "similar"):
+        assert run(search, "-i", small_index, "-s", 40, "--max-distance", word, "--json") == 0
+        output = capsys.readouterr()
+        assert f"{word} means within euclidean distance " in output.err
+        counts[word] = [len(json.loads(line)["results"]) for line in output.out.splitlines()]
+    assert max(counts["near-duplicate"]) <= 2
+    assert 2 <= np.median(counts["similar"]) <= 40
 
 
 def test_without_a_display_the_default_folder_is_output(small_index, tmp_path, capsys, monkeypatch):

@@ -72,17 +72,26 @@ def test_a_montage_is_filled_row_by_row():
 
 def test_a_results_sheet_marks_every_wrong_result_and_has_room_for_its_summary():
     cards = [Card(digit(), wrong=wrong) for wrong in (False, True, False, False)]
-    text = "a summary of some length"
-    sheet = visuals.results_sheet(cards, 56, captioned=False, summary=text)
-    left = (sheet.shape[1] - 112) // 2  # a narrow montage is centred over a longer summary
-    corners = [sheet[y, x + left].tolist() for y in (0, 56) for x in (0, 56)]
+    query = Card(digit(), mark=Mark.QUERY)
+    texts = ["query 7", "a summary"]
+    sheet = visuals.results_sheet([query], cards, texts, side=56, captioned=False)
+    assert sheet[:112, :112][[0, -1], [0, -1]].min() == 255  # the query above, in a white border
+    assert sheet[:44, 124:].any()  # beside it its name
+    below = sheet[120:]
+    corners = [below[y, x].tolist() for y in (0, 56) for x in (0, 56)]
     assert [corner == [0, 0, 255] for corner in corners] == [False, True, False, False]
-    assert sheet[112:].any()
 
 
 def test_without_labels_nothing_is_marked():
-    sheet = visuals.results_sheet([Card(digit())], 56, captioned=False, summary="summary")
+    cards = [Card(digit())]
+    sheet = visuals.results_sheet(cards, cards, ["summary"], side=56, captioned=False)
     assert not (sheet == [0, 0, 255]).all(axis=2).any()
+
+
+def test_a_query_without_results_is_shown_all_the_same():
+    sheet = visuals.results_sheet([Card(digit())], [], ["no match"], side=56, captioned=False)
+    assert sheet[:112, :112].any()
+    assert sheet[:22, 124:].any()
 
 
 def test_a_picture_that_is_gone_is_crossed_out():

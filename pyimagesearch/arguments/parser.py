@@ -160,7 +160,9 @@ class FlagParser(argparse.ArgumentParser):
                 return
             if not text.strip():
                 self.error(f"an empty text follows {before}: expected a value")
-            name = text.partition("=")[0]
+            name, equals, value = text.partition("=")
+            if name in flags and equals and not value.strip():
+                self.error(f"an empty text follows {name}: expected a value")
             if name.startswith("-") and f"-{name}" in flags:
                 self.error(f"{name} is not a flag: did you mean -{name}?")
             if name.startswith("--") and not any(flag.startswith(name) for flag in flags):

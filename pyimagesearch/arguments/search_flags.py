@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pyimagesearch.arguments.parser import FlagParser
 from pyimagesearch.arguments.values import (
     checked,
-    non_negative_float,
+    distance,
     path_ending_in,
     positive_int,
     whole_number,
@@ -14,9 +14,7 @@ from pyimagesearch.arguments.values import (
 from pyimagesearch.metric import METRICS
 from pyimagesearch.queries.crops import parse_crop
 
-# As many results and random queries as the tutorial shows.
-MAX_RESULTS = 225
-SAMPLE = 10
+SAMPLE = 10  # random queries, as many as the tutorial shows
 
 # Flags that would have no effect: what a flag needs one of, and what it excludes.
 QUERY_FLAGS = ("query", "query_id", "text", "sample", "seed", "invert", "combine", "max_results")
@@ -95,10 +93,11 @@ def _add_query_flags(parser: FlagParser) -> None:
 
 def _add_ranking_flags(parser: FlagParser) -> None:
     add = parser.add_argument_group("how to search").add_argument
-    text = f"results for each query (default: {MAX_RESULTS})"
+    text = "results for each query (default: 24 of a folder, else 225, of which 10 are listed)"
     add("-k", "--max-results", type=positive_int, metavar="N", help=text)
-    text = "results within this distance only; without -k, all of them"
-    add("--max-distance", type=non_negative_float, metavar="D", help=text)
+    text = "results within this distance only; a number, or near-duplicate or similar, which are "
+    text += "measured in the index; without -k, all of them"
+    add("--max-distance", type=distance, metavar="D", help=text)
     add("--metric", choices=METRICS, help="distance to rank by (default: the index's)")
     text = "search again by each query moved towards its K nearest; see docs/cli.md"
     add("--expand", type=positive_int, metavar="K", help=text)

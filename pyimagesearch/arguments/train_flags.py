@@ -87,6 +87,8 @@ def _add_file_flags(parser: FlagParser) -> None:
     add("-p", "--plot", type=picture, metavar="FILE", help=text)
     add("--encoder", type=encoder, metavar="FILE", help="also write the encoder alone (also .onnx)")
     add("--log", type=log, metavar="FILE", help="write the losses of each epoch to a .csv file")
+    text = "replace a model of other images, or of more of them, too"
+    add("--overwrite", action="store_true", help=text)
 
 
 def _add_image_flags(parser: FlagParser) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from pyimagesearch.engines.named_distances import NAMED_DISTANCES
+
 
 def checked(parse: Callable[[str], Any]) -> Callable[[str], Any]:
     """Return an argparse type: a function of the package that raises ValueError with the reason."""
@@ -44,6 +46,19 @@ positive_int = number(int, lambda value: value >= 1, "a whole number of at least
 positive_float = number(float, lambda value: 0 < value < math.inf, "a number above 0")
 non_negative_float = number(float, lambda value: 0 <= value < math.inf, "a number of at least 0")
 fraction = number(float, lambda value: 0 < value < 1, "a number between 0 and 1")
+
+
+def distance(text: str) -> float | str:
+    """argparse type: a number of at least 0, or one of NAMED_DISTANCES."""
+    if text in NAMED_DISTANCES:
+        return text
+    try:
+        float(text)
+    except ValueError:
+        words = " or ".join(NAMED_DISTANCES)
+        message = f"expected a number of at least 0, {words}, received {text.strip()}"
+        raise argparse.ArgumentTypeError(message) from None
+    return non_negative_float(text)
 
 
 def fraction_or_test(text: str) -> float | str:

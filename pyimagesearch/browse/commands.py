@@ -98,15 +98,17 @@ def _number(command: str, text: str) -> int:
 
 
 def run_commands(
-    commands: Commands, report: Callable[[Answer], bool], write: Callable[[Iterable[str]], bool]
+    commands: Commands,
+    report: Callable[[Answer, int], bool],
+    write: Callable[[Iterable[str]], bool],
 ) -> None:
     """Report the first results, and run the lines of standard input until its end or `quit`.
 
-    `report(answer)` writes results and `write(lines)` other lines; both return whether they
-    are still read.
+    `report(answer, before)` writes results, before which there are so many nearer ones, and
+    `write(lines)` other lines; both return whether they are still read.
     """
     session = commands.session
-    still_read = report(session.page)
+    still_read = report(session.page, session.first)
     while still_read and (text := _next_line()) and not _quits(text):
         if not text.strip():
             continue
@@ -115,7 +117,7 @@ def run_commands(
         except (ValueError, OSError, ImportError) as error:
             logger.warning(" ".join(str(error).split()))
             continue
-        still_read = report(session.page) if lines is None else write(lines)
+        still_read = report(session.page, session.first) if lines is None else write(lines)
 
 
 def _quits(text: str) -> bool:

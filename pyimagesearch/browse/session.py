@@ -21,7 +21,6 @@ from pyimagesearch.queries.ranking import Wanted, search_queries
 from pyimagesearch.show.card import Mark
 from pyimagesearch.show.image_file import write_image
 from pyimagesearch.show.reporter import Reporter
-from pyimagesearch.show.sizes import SHEET_RESULTS
 
 
 @dataclass(frozen=True)
@@ -48,9 +47,9 @@ class Session:
     """Searches on from results to further queries.
 
     `answers` are those that `search_queries` yields; the first is current. At first `max_results`,
-    else SHEET_RESULTS, are searched for; more when pages of `page_size` are turned. `max_distance`
-    ends the results; without `max_results`, all within it are searched for. `report`, if set, is
-    called with the answer whenever the current step is another.
+    else the usual number, are searched for; more when pages of `page_size` are turned.
+    `max_distance` ends the results; without `max_results`, all within it are searched for.
+    `report`, if set, is called with the answer whenever the current step is another.
     """
 
     def __init__(
@@ -70,7 +69,7 @@ class Session:
         self.reporter = reporter
         self.max_results = max_results
         self.max_distance = max_distance
-        self.page_size = max_results or SHEET_RESULTS
+        self.page_size = max_results or reporter.usual_results
         self.report: Callable[[Answer], object] | None = None
         self._step: Step | None = None
         self._history: list[Step] = []
@@ -277,7 +276,7 @@ class Session:
         return replace(base, code=code, view=text, orientations=None)
 
     def _answer_to(self, query: Query, wanted: int = 0) -> Answer:
-        k: int | None = max(self.max_results or SHEET_RESULTS, wanted)
+        k: int | None = max(self.max_results or self.reporter.usual_results, wanted)
         if self.max_results is None and self.max_distance is not None:
             k = None  # all within the distance
         answers = list(search_queries([query], self.index, Wanted(k, self.max_distance)))

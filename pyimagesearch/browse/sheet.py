@@ -18,7 +18,7 @@ from pyimagesearch.datasets.folder import cores
 from pyimagesearch.queries.query import Answer, Part
 from pyimagesearch.show.card import Card, card_side, draw_card, result_cards, shrunk, tile
 from pyimagesearch.show.lettering import FONT_SCALE, WHITE, draw_text, lines_height, shorten
-from pyimagesearch.show.montage import Grid
+from pyimagesearch.show.montage import Grid, columns_for
 from pyimagesearch.show.sizes import SHEET_RESULTS
 
 AREA = 960, 840  # width and height of the results, so that a sheet fits a screen
@@ -54,8 +54,8 @@ class Sheet:
         first = result_cards(reporter, session.answer, 5)
         self.side = reporter.side or card_side(first, captioned=self._captioned)
         height = self.side + (lines_height(2) if self._captioned else 0)
-        count = min(SHEET_RESULTS, session.max_results or SHEET_RESULTS)
-        square = count if reporter.strip else math.ceil(math.sqrt(count))
+        count = min(SHEET_RESULTS, session.max_results or reporter.usual_results)
+        square = count if reporter.strip else columns_for(count, captioned=self._captioned)
         columns = max(1, min(AREA[0] // self.side, square))
         rows = 1 if reporter.strip else max(1, min(AREA[1] // height, -(-count // columns)))
         self.grid = Grid(columns, self.side, height)

@@ -49,8 +49,8 @@ def browse_results(
     )
     folder = options.folder or FOLDER
 
-    def report(answer: Answer) -> bool:
-        return form.write(reporter.lines(answer, form.name))
+    def report(answer: Answer, before: int = 0) -> bool:
+        return form.write(reporter.lines(answer, form.name, before))
 
     if options.by_commands:
         from pyimagesearch.browse.commands import Commands, run_commands

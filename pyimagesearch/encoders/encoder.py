@@ -42,6 +42,11 @@ Codes = NDArray[np.float32]
 NetworkSource = NetworkBytes | Callable[[], NetworkBytes]
 
 
+def short_digest(sha256: str) -> str:
+    """Return as much of a SHA-256, in hexadecimal digits, as tells models apart, as text."""
+    return f"SHA-256 {sha256[:12]}..."
+
+
 @dataclass(eq=False)
 class Encoder:
     """The part of a network that gives the code, in a form that can be stored in an index.
@@ -67,6 +72,11 @@ class Encoder:
                 f"expected codes of 1 to {MAX_DIM:,} dimensions from {self.model}, received "
                 f"{str(self.dim)[:20]}"
             )
+
+    @property
+    def title(self) -> str:
+        """The name and the digest of its model, which tells it from one trained later."""
+        return f"{self.model} ({short_digest(self.model_sha256)})"
 
     @classmethod
     def from_onnx(cls, path: str | Path) -> Self:

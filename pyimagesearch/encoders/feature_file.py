@@ -24,6 +24,7 @@ from pyimagesearch.datasets.dataset import Dataset
 from pyimagesearch.encoders.encoder import Encoder
 from pyimagesearch.encoders.encoding import encode_rows
 from pyimagesearch.files import atomic_write
+from pyimagesearch.locks import sole_writer
 
 logger = logging.getLogger(__name__)
 
@@ -83,6 +84,10 @@ class FeatureFile:
         Pictures that cannot be read are named in warnings and left out. A file of a folder is
         known by its path, size and time of change. Raises OSError when the file cannot be written.
         """
+        with sole_writer(self.path, "computing features into"):
+            return self._features(dataset, rows)
+
+    def _features(self, dataset: Dataset, rows: Rows) -> Features:
         keys = picture_keys(dataset, rows)
         self._make_sound()
         known = self._places()

@@ -5,9 +5,11 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from pyimagesearch.datasets.catalog import is_source
+from pyimagesearch.arrays import Source
+from pyimagesearch.datasets.catalog import DEFAULT_SOURCE, is_source
 from pyimagesearch.encoders.onnx_session import TRAINED_ON_KEY
 
+DIGIT_SHAPE = (28, 28, 1)  # of the images that the tutorial's model takes
 MAX_BYTES = 1 << 20  # of a configuration or a training set, as JSON
 # What the readers of its three formats raise for a damaged file; h5py raises RuntimeError too.
 UNREADABLE = (OSError, ValueError, KeyError, RuntimeError, zipfile.BadZipFile)
@@ -21,6 +23,51 @@ def trained_on(path: str) -> dict[str, Any] | None:
     except UNREADABLE:  # opening it will say why
         return None
     return source if is_source(source) else None
+
+
+def images_of(path: str) -> Source | None:
+    """Return what `trained_on` does; for a model that takes digits and does not say it, mnist."""
+    source = trained_on(path)
+    if source is None and input_shape(path) == DIGIT_SHAPE:
+        return dict(DEFAULT_SOURCE)
+    return source
+
+
+def require_same_images(path: str, source: Source, flag: str) -> bool:
+    """Return whether a training on `source` would replace a model, at a path that a flag names.
+
+    Raises ValueError if that was trained on images that are not among those of `source`, or on
+    images that are not known: its weights could not be made again by the same command.
+    """
+    if not Path(path).exists():
+        return False
+    before = images_of(path)
+    if before is None or not _covers(source, before):
+        raise ValueError(
+            f"{flag} would replace {path}, a model of {_described(before)}, by one of "
+            f"{_described(source)}: give another name, or --overwrite"
+        )
+    return True
+
+
+def _covers(source: Source, other: Source) -> bool:
+    """Whether all images of a source are among those of another one, as far as it can be told."""
+    for key in ("name", "split", "folders"):
+        if source.get(key) != other.get(key):
+            return False
+    limit = source["limit"]
+    return limit is None or (other["limit"] is not None and other["limit"] <= limit)
+
+
+def _described(source: Source | None) -> str:
+    if source is None:
+        return "unknown images"
+    name = source["name"]
+    if source.get("folders"):
+        name = f"{', '.join(source['folders'])} in {name}"
+    if source["limit"] is not None:
+        return f"the first {source['limit']:,} images of {name}"
+    return name
 
 
 def input_shape(path: str) -> tuple[int, ...] | None:

@@ -55,22 +55,38 @@ def find_duplicates(codes: Floats, metric: str, max_distance: float) -> list[Gro
 def default_distance(codes: Floats, metric: str) -> float:
     """Return a distance within which codes may be called duplicates, chosen from the codes.
 
-    It is FRACTION of the median distance from a code to its NEIGHBOURth nearest among those that
-    are not identical, over SAMPLE of them, as a Euclidean distance of points (see Metric). Images
+    It is FRACTION of `neighbour_distance`, as a Euclidean distance of points (see Metric). Images
     that merely look alike are hardly ever that near: the share of neighbours within a fraction f
-    falls like f to the power of the intrinsic dimension. The tenth neighbour is used because the
-    nearest may be a duplicate itself. If most images have ten near copies or more, the distance is
-    too small; for codes of two or three dimensions it is too large.
+    falls like f to the power of the intrinsic dimension. If most images have ten near copies or
+    more, the distance is too small; for codes of two or three dimensions it is too large.
 
     Arguments and errors are those of `find_duplicates`; 0 when there is only one distinct code.
+    """
+    chosen = get_metric(metric)
+    typical = neighbour_distance(codes, metric)
+    return float(chosen.from_squares(np.float64(FRACTION**2 * chosen.to_squares(typical))))
+
+
+def neighbour_distance(codes: Floats, metric: str) -> float:
+    """Return the median distance from a code to its NEIGHBOURth nearest that is not identical.
+
+    It is that of SAMPLE of the codes. The tenth neighbour is used because the nearest may be a
+    duplicate. Arguments, errors and 0 are as for `default_distance`.
     """
     space, rows, _ = _prepare(codes, metric)
     if len(rows) < 2:
         return 0.0
     sample = np.sort(np.random.default_rng(0).permutation(rows)[:SAMPLE])
     neighbours = _neighbours(space, rows, sample, min(NEIGHBOUR, len(rows) - 1))
-    typical = np.median(space.distances(sample, neighbours))
-    return float(space.metric.from_squares(FRACTION**2 * space.metric.to_squares(typical)))
+    return float(np.median(space.distances(sample, neighbours)))
+
+
+def pair_distances(codes: Floats, metric: str, count: int) -> NDArray[np.float64]:
+    """Return the distances, float64 (count,), of random pairs of rows of codes (n, d), n >= 2."""
+    random = np.random.default_rng(0)
+    first = random.integers(len(codes), size=count)
+    second = (first + random.integers(1, len(codes), size=count)) % len(codes)
+    return _Space(codes, get_metric(metric)).distances(first, second)
 
 
 def distances_from(codes: Floats, metric: str, row: int, rows: Rows) -> NDArray[np.float64]:

@@ -4,6 +4,7 @@ The file is what faiss.write_index writes, then JSON, then the lengths of both a
 FAISS reads as far as its own part, so that either can be read without the other.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -30,6 +31,14 @@ MAX_JSON = 1 << 20
 WHOLE = 64 << 20  # bytes of codes up to which all of them are hashed, in 0.1 s
 SAMPLES = 1024
 SUFFIX = ".engine"
+
+
+class OtherCodesError(ValueError):
+    """An engine file was built for other codes: the index was changed, and it was not yet."""
+
+
+class OtherMetricError(ValueError):
+    """An engine file was built for another metric than is wanted."""
 
 
 def engine_path(index_path: str | None) -> str:
@@ -96,7 +105,7 @@ def load_engine(
     only its own checks protect from a malicious file: open only your own.
 
     Raises OSError when it cannot be read, ValueError, saying how to build it again, when it is cut
-    short, foreign, of other codes, or for another metric.
+    short or foreign: OtherCodesError and OtherMetricError when it does not fit.
     """
     # Imported here, because exact search needs none of it.
     from pyimagesearch.engines.faiss_engine import FaissEngine
@@ -107,12 +116,12 @@ def load_engine(
     about, size = _read_about(path, verify=True)
     name = about["engine"]
     again = f"{_again(path)} {shlex.quote(name)}"
+    if about["fingerprint"] != (codes_fingerprint or fingerprint(codes)):
+        raise OtherCodesError(f"{path} was built for other codes than these: {again}")
     if metric not in (None, about["metric"]):
-        raise ValueError(
+        raise OtherMetricError(
             f"{path} is for {about['metric']} distance, not {metric}: {again} --metric {metric}"
         )
-    if about["fingerprint"] != (codes_fingerprint or fingerprint(codes)):
-        raise ValueError(f"{path} was built for other codes than these: {again}")
     try:
         engine = FaissEngine(
             _read_index(path, size, about["inverted"]), codes, about["metric"], name
@@ -142,10 +151,11 @@ def open_engine(
     """
     path = engine_path(index_path)
     if os.path.exists(path):
-        engine = load_engine(path, codes, metric, codes_sha256)
-        if probe is not None:
-            engine.probe = probe
-        return engine
+        with contextlib.suppress(FileNotFoundError):  # it was removed meanwhile
+            engine = load_engine(path, codes, metric, codes_sha256)
+            if probe is not None:
+                engine.probe = probe
+            return engine
     if probe is not None:
         raise ValueError(
             f"{index_path} is searched exactly, which has nothing to probe: give it another engine "

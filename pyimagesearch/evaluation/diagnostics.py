@@ -1,4 +1,4 @@
-"""Training diagnostics: collapse, dead dimensions, and codes that retrieve too little."""
+"""Training diagnostics: blank reconstructions, collapsed or dead codes, too little retrieved."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -18,6 +18,7 @@ IMAGE_PHASES = "reconstruct", "denoise", "decode"  # phases whose loss is an MSE
 
 MAX_IMAGES = 10_000  # for the loss of a constant image, and in the gallery of a RetrievalCheck
 MAX_QUERIES = 1_000
+COLLAPSED_SPREAD = 1e-4  # of codes about their mean, relative to their length
 DEAD_SPREAD = 0.01  # standard deviation of a dead dimension, relative to that of the widest
 MIN_GAIN = 0.01  # a smaller difference in P@10 is not significant with 1,000 queries
 
@@ -38,16 +39,17 @@ def diagnose(
         loss = min(row["val_loss"] for row in history if row["phase"] == phases[-1])
         constant = constant_loss(splits)
         summary.append(f"validation MSE {loss:.4f} (best constant image: {constant:.4f})")
-        warnings += collapse(loss, constant)
+        warnings += blank(loss, constant)
     encoder = encoder_of(autoencoder)
     rows = np.arange(min(MAX_QUERIES, len(splits.training)))
     _, codes = encode_with_network(encoder, splits.training, splits.spec, rows)
+    warnings += collapse(codes)
     warnings += dead_dimensions(codes)
     if check:
         precision = check.precision(encoder)
         others = ", ".join(f"{name} {value:.3f}" for name, value in check.baselines.items())
         summary.append(f"validation P@10 {precision:.3f} ({others})")
-        warnings += weak_codes(precision, check.baselines)
+        warnings += weak_codes(precision, check.baselines, check.best)
     return summary, warnings
 
 
@@ -69,7 +71,8 @@ class RetrievalCheck:
     """Searches a sample of the training images for a sample of the validation images.
 
     Images with the query's label are relevant. `baselines` maps names to the P@10 of codes that
-    need no training: those of BASELINES and the "untrained" network.
+    need no training: those of BASELINES and the "untrained" network. `best` is that of a perfect
+    ranking, below 1 where there are fewer than 10 relevant images.
     """
 
     def __init__(self, splits: Splits, seed: int, untrained: Any) -> None:
@@ -93,6 +96,9 @@ class RetrievalCheck:
             for name, (gallery, queries) in baseline_points(*pixels, dim).items()
         }
         self.baselines["untrained"] = self.precision(untrained)
+        own_labels = training.labels[self.rows, np.newaxis].astype(np.float32)
+        sought_labels = validation.labels[self.query_rows, np.newaxis].astype(np.float32)
+        self.best = self._precision((self.rows, own_labels), (self.query_rows, sought_labels))
 
     def precision(self, network: Any) -> float:
         """Return the P@10, by Euclidean distance, of a Keras network with codes (n, dim)."""
@@ -154,22 +160,41 @@ def _image_batches(dataset: Dataset, spec: InputSpec) -> Iterator[Floats]:
         yield batch.images
 
 
-def collapse(loss: float, constant: float) -> list[str]:
-    """Return a warning, in a list, when a validation MSE is not below that of a constant image."""
+def blank(loss: float, constant: float) -> list[str]:
+    """Return a warning, in a list, when a validation MSE is not below that of a constant image.
+
+    It says nothing about the codes, by which a search may work nevertheless.
+    """
     if loss < 0.99 * constant:
         return []
     return [
-        f"COLLAPSED: the validation MSE {loss:.4f} is no better than that of one constant image "
-        f"({constant:.4f}), so the codes do not distinguish images. Try a smaller "
-        "--learning-rate, another --seed, more --epochs or more images."
+        f"BLANK: the validation MSE {loss:.4f} is no better than that of one constant image "
+        f"({constant:.4f}), so the reconstructions show little; for a search the codes count. Try "
+        "more --epochs, another --learning-rate or more images."
+    ]
+
+
+def collapse(codes: Floats) -> list[str]:
+    """Return a warning, in a list, when codes, float32 (n, d), are the same for all images."""
+    spread = np.sqrt(codes.var(axis=0, dtype=np.float64).sum())
+    length = np.sqrt(np.square(codes, dtype=np.float64).sum(axis=1).mean())
+    if len(codes) < 2 or spread > COLLAPSED_SPREAD * length:
+        return []
+    return [
+        f"COLLAPSED: the codes differ by {spread:.2g} for a length of {length:.2g}, so they do not "
+        "distinguish images. Try a smaller --learning-rate, another --seed, more --epochs or more "
+        "images."
     ]
 
 
 def dead_dimensions(codes: Floats) -> list[str]:
-    """Return a warning, in a list, when dimensions of codes, float32 (n, d), hardly vary."""
+    """Return a warning, in a list, when dimensions of codes, float32 (n, d), hardly vary.
+
+    Of n images no more than n - 1 can be expected to do so.
+    """
     spread = codes.std(axis=0)
     dead = np.flatnonzero(~(spread > DEAD_SPREAD * spread.max()))
-    if not len(dead):
+    if len(spread) - len(dead) >= min(len(spread), len(codes) - 1):
         return []
     shown = ", ".join(map(str, dead[:8])) + (", ..." if len(dead) > 8 else "")
     return [
@@ -179,12 +204,15 @@ def dead_dimensions(codes: Floats) -> list[str]:
     ]
 
 
-def weak_codes(precision: float, baselines: dict[str, float]) -> list[str]:
-    """Return a warning, in a list, about baselines, P@10 by name, that codes do not exceed."""
+def weak_codes(precision: float, baselines: dict[str, float], best: float = 1.0) -> list[str]:
+    """Return a warning, in a list, about baselines, P@10 by name, that codes do not exceed.
+
+    `best` is the P@10 of a perfect ranking, which cannot be exceeded.
+    """
     better = [
         f"{name} ({value:.3f})"
         for name, value in baselines.items()
-        if not precision > min(value, 1 - 2 * MIN_GAIN) + MIN_GAIN  # 1 cannot be exceeded
+        if not precision > min(value, best - 2 * MIN_GAIN) + MIN_GAIN
     ]
     if not better:
         return []

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pyimagesearch.datasets.catalog import DEFAULT_SOURCE, folder_settings, updated_source
-from pyimagesearch.encoders.encoder import Encoder
+from pyimagesearch.encoders.encoder import Encoder, short_digest
 from pyimagesearch.encoders.model_source import ModelFlags, find_model, model_path, network_name
 from pyimagesearch.encoders.onnx_files import is_export
 from pyimagesearch.indexes.contract import Index
@@ -17,8 +17,6 @@ from pyimagesearch.indexes.stores import Store
 from pyimagesearch.pictures.input_spec import InputSpec
 
 logger = logging.getLogger(__name__)
-
-DIGIT_SHAPE = (28, 28, 1)  # of the images that the tutorial's model takes
 
 
 @dataclass(frozen=True)
@@ -106,7 +104,7 @@ def _source_of_model(model: ModelFlags) -> dict[str, Any]:
     name = model.name
     path = None if name is None else model_path(name)
     if path is not None and not is_export(path):
-        from pyimagesearch.encoders.trained_on import input_shape, trained_on
+        from pyimagesearch.encoders.trained_on import DIGIT_SHAPE, input_shape, trained_on
 
         found = trained_on(path)
         if found is not None:
@@ -133,20 +131,22 @@ def choose_encoder(index: Index | None, model: ModelFlags, *, replace: bool = Fa
         return known
     made_with = None if known is None or replace else known.model
     source = find_model(model, made_with)
-    same_file = known is not None and source.fingerprint() == known.model_sha256
-    if known is not None and same_file and _is_spec(known.spec, model):
-        return known  # as ONNX, so that TensorFlow is not imported
+    if known is not None:
+        fingerprint = source.fingerprint()
+        same_file = fingerprint == known.model_sha256
+        if same_file and _is_spec(known.spec, model):
+            return known  # as ONNX, so that TensorFlow is not imported
     if replace or known is None:
         logger.info(f"loading {name}...")
         return source.open()
-    made = f"another model, {known.model}, than {name}"
+    made = f"another model, {known.title}, than {name} ({short_digest(fingerprint)})"
     if same_file or network_name(name) == known.model:
         spec = known.spec
         size = f"{spec.height} x {spec.width}, {spec.resize_mode}"
         made = f"other weights or images of {name} ({size})"
     raise ValueError(
         f"the index was made with {made}: codes of two models cannot be compared; encode "
-        "everything again with --rebuild"
+        f"everything again with --rebuild, or leave --model out to go on with {known.model}"
     )
 
 

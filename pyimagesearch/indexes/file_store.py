@@ -1,11 +1,13 @@
 """Index files as a store: opened here, made and brought up to date by `update`."""
 
 import os
+from contextlib import AbstractContextManager
 
 from pyimagesearch.files import require_writable, verify_checksum
 from pyimagesearch.indexes.index_file import load_index, require_replaceable
 from pyimagesearch.indexes.local_index import LocalIndex
 from pyimagesearch.indexes.settings import Update, UpdateResult, UpdateSettings
+from pyimagesearch.locks import sole_writer
 
 
 class FileStore:
@@ -34,6 +36,13 @@ class FileStore:
         """Raise OSError if the file cannot be written, ValueError if it is not an index."""
         require_writable(self.path)
         require_replaceable(self.path)
+
+    def exclusive(self) -> AbstractContextManager[None]:
+        """Exclude other processes from changing the file; to be held from before it is opened.
+
+        Entering raises BlockingIOError while another process is changing it.
+        """
+        return sole_writer(self.path, "indexing into")
 
     def update(self, update: Update) -> UpdateResult:
         """Bring the file up to date, or make it; see `sync`.

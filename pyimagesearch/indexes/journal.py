@@ -30,8 +30,8 @@ FILES = (
 class Journal:
     """The codes made since the index was last written, in an SQLite file beside it.
 
-    Open it with `open_journal`, which also excludes other processes: the file is locked as long as
-    its process lives. Each row has a checksum; a row that was damaged is treated as missing.
+    Open it with `open_journal`. Each row has a checksum; a row that was damaged is treated as
+    missing.
     """
 
     def __init__(self, database: sqlite3.Connection) -> None:
@@ -77,11 +77,12 @@ def open_journal(index_path: str | None, encoder: Encoder) -> Iterator[Journal]:
     """Yield the Journal of an interrupted run that made `index_path` with `encoder`, or a new one.
 
     When the block ends without an error the file is removed. An error or a kill leaves it for the
-    next run. Raises OSError when another process is indexing there, or the disk is full.
+    next run. The caller excludes other processes, by `FileStore.exclusive`. Raises OSError when
+    the disk is full.
     """
     path = Path(f"{index_path}.progress")
     try:
-        database = _locked(path, encoder)
+        database = _opened(path, encoder)
         try:
             journal = Journal(database)
             yield journal
@@ -91,30 +92,26 @@ def open_journal(index_path: str | None, encoder: Encoder) -> Iterator[Journal]:
                 journal.save()
             database.close()
     except sqlite3.OperationalError as error:
-        if "locked" in str(error):
-            raise BlockingIOError(
-                f"another process is indexing into {index_path}: wait for it to end"
-            ) from None
         raise OSError(f"cannot write {path}: {error}; the rows saved before are kept") from error
     except sqlite3.DatabaseError as error:
         raise OSError(f"{path} is damaged ({error}): delete it and run again") from error
 
 
-def _locked(path: Path, encoder: Encoder) -> sqlite3.Connection:
+def _opened(path: Path, encoder: Encoder) -> sqlite3.Connection:
     made_with = json.dumps([encoder.model_sha256, encoder.spec.to_dict(), FORMAT])
     try:
-        database = _open_locked(path)
+        database = _connect(path)
         found = database.execute("SELECT made_with FROM run").fetchone()
         if database.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
             raise sqlite3.DatabaseError
     except sqlite3.DatabaseError as error:
         code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
         if isinstance(error, sqlite3.OperationalError) and code != sqlite3.SQLITE_ERROR:
-            raise  # locked, a full disk, no permission: the file itself may be sound
+            raise  # a full disk, no permission: the file itself may be sound
         logger.info(f"{path} cannot be read: continuing without it")
         for name in (path, Path(f"{path}-journal")):
             name.unlink(missing_ok=True)
-        database = _open_locked(path)
+        database = _connect(path)
         found = None
     if found is None or found[0] != made_with:
         database.execute("DROP TABLE files")
@@ -125,13 +122,10 @@ def _locked(path: Path, encoder: Encoder) -> sqlite3.Connection:
     return database
 
 
-def _open_locked(path: Path) -> sqlite3.Connection:
-    database = sqlite3.connect(path, timeout=0)
-    database.execute("PRAGMA locking_mode = EXCLUSIVE")  # kept from here on, through commits
-    database.execute("BEGIN EXCLUSIVE")
-    if not path.exists():  # its last holder removed it between our opening and our locking it
-        database.close()
-        return _open_locked(path)
+def _connect(path: Path) -> sqlite3.Connection:
+    """Open the database without its own locks, which not all file systems have."""
+    uri = f"{path.absolute().as_uri()}?nolock=1"
+    database = sqlite3.connect(uri, uri=True)
     database.execute("CREATE TABLE IF NOT EXISTS run (made_with TEXT)")
     database.execute(FILES)
     database.commit()

@@ -14,6 +14,7 @@ from pyimagesearch.datasets.catalog import DEFAULT_SOURCE, open_source
 from pyimagesearch.datasets.dataset import FILE_STATS, Dataset
 from pyimagesearch.encoders.encoder import Encoder
 from pyimagesearch.engines.engine import Engine
+from pyimagesearch.engines.exact import ExactEngine
 from pyimagesearch.indexes.contract import Codes, Hits, LoadedIndex, Pictures, Records
 from pyimagesearch.indexes.pictures import pictures_of
 
@@ -68,13 +69,25 @@ class LocalIndex:
     def open_engine(self, metric: str | None = None, probe: int | None = None) -> Engine:
         """Search by the engine stored beside the file from now on, else exactly; return it.
 
-        `metric` is by default the index's, `probe` the one that the engine was tuned to. Raises
-        ValueError for an engine that does not fit, and for a probe of exact search.
+        `metric` is by default the index's, `probe` the one that the engine was tuned to. An engine
+        that was built before the index was changed, such as one that is being built again, gives
+        way to exact search, with a warning. Raises ValueError for one that is damaged or for
+        another metric than was asked for, and for a probe of exact search.
         """
-        from pyimagesearch.engines.engine_file import open_engine
+        from pyimagesearch.engines.engine_file import (
+            OtherCodesError,
+            OtherMetricError,
+            open_engine,
+        )
 
         name = metric or self.metric
-        self._engine = open_engine(self.path, self.codes, name, self.codes_sha256, probe=probe)
+        try:
+            self._engine = open_engine(self.path, self.codes, name, self.codes_sha256, probe=probe)
+        except (OtherCodesError, OtherMetricError) as error:
+            if isinstance(error, OtherMetricError) and name != self.metric:
+                raise
+            logger.warning(f"searching exactly: {error}")
+            self._engine = ExactEngine(self.codes, name)
         return self._engine
 
     def search(

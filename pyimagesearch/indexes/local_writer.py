@@ -103,7 +103,7 @@ class FolderWriter:
         self._kept_rows: list[int] = []
 
     def __enter__(self) -> Self:
-        """Open the journal, which excludes other processes."""
+        """Open the journal."""
         self._journal: Journal = self._stack.enter_context(open_journal(self._path, self.encoder))
         return self
 

@@ -122,8 +122,8 @@ def require_alike(first: Index, first_path: str, part: Index, path: str) -> None
         raise ValueError(f"{path} has no encoder: make it again with index_images.py")
     if (made.model_sha256, made.spec) != (other.model_sha256, other.spec):
         raise ValueError(
-            f"{path} was made with another encoder, {made.model}, than {first_path}, "
-            f"{other.model}: their codes cannot be compared"
+            f"{path} was made with another encoder, {made.title}, than {first_path}, "
+            f"{other.title}: their codes cannot be compared"
         )
     for name, field in (("metric", "metric"), ("dataset", "source"), ("kind of ids", "has_files")):
         before = getattr(first, field)

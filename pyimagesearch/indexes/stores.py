@@ -1,5 +1,6 @@
 """The store of an index, chosen by its name; a new kind of store needs one line here."""
 
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from pyimagesearch.indexes.contract import Index
@@ -31,6 +32,12 @@ class Store(Protocol):
 
     def unfinished_source(self) -> dict[str, Any] | None:
         """Return the source of the images of an index whose making was interrupted, or None."""
+
+    def exclusive(self) -> AbstractContextManager[None]:
+        """Exclude others that change the index; to be held from before it is opened.
+
+        A store that several processes may change at once excludes none.
+        """
 
     def update(self, update: Update) -> UpdateResult:
         """Bring the index up to date, or make it."""

@@ -79,6 +79,18 @@ def with_caption(image: Pixels, lines: Sequence[str]) -> Pixels:
     return sheet
 
 
+def beside(image: Pixels, lines: Sequence[str]) -> Pixels:
+    """Put lines of text to the right of an image, with a margin below."""
+    left = image.shape[1] + 12
+    width = left + max(text_width(line, FONT_SCALE) for line in lines) + 8
+    height = max(image.shape[0], CAPTION_LINE * len(lines)) + 8
+    sheet = np.zeros((height, width, 3), np.uint8)
+    sheet[: image.shape[0], : image.shape[1]] = image
+    for i, line in enumerate(lines):
+        draw_text(sheet, line, (left, CAPTION_LINE * i + 18), FONT_SCALE)
+    return sheet
+
+
 def text_picture(text: str, side: int = PHOTO_SIDE) -> Pixels:
     """Draw a text in black on a white square, uint8 (side, side, 3), in as many lines as fit."""
     picture = np.full((side, side, 3), 255, np.uint8)

@@ -8,8 +8,8 @@ import numpy as np
 
 from pyimagesearch.arrays import AnyArray, Picture, Pixels
 from pyimagesearch.show.card import Card, card_side, draw_card, tile, tile_side, to_bgr
-from pyimagesearch.show.lettering import with_caption
-from pyimagesearch.show.sizes import READABLE_SIDE
+from pyimagesearch.show.lettering import beside, with_caption
+from pyimagesearch.show.sizes import QUERY_SIDE, READABLE_SIDE
 
 
 @dataclass(frozen=True)
@@ -59,10 +59,35 @@ def query_sheet(title: str, picture: Picture | None) -> Pixels:
     return with_caption(tile(picture, side), [title])
 
 
-def results_sheet(cards: Sequence[Card], side: int, *, captioned: bool, summary: str) -> Pixels:
-    """Draw cards of results as a montage of tiles of `side` pixels over a line of summary."""
-    tiles = [draw_card(card, side, captioned=captioned) for card in cards]
-    return with_caption(montage(tiles, math.ceil(math.sqrt(len(tiles)))), [summary])
+def results_sheet(
+    queries: Sequence[Card],
+    results: Sequence[Card],
+    lines: Sequence[str],
+    *,
+    side: int,
+    captioned: bool,
+) -> Pixels:
+    """Draw cards of results as a montage of tiles of `side` pixels.
+
+    Above it are the cards of the query and, beside them, lines of text. `captioned` results have
+    their lines under them.
+    """
+    parts = []
+    if results:
+        tiles = [draw_card(card, side, captioned=captioned) for card in results]
+        parts.append(montage(tiles, columns_for(len(tiles), captioned=captioned)))
+    width = max([part.shape[1] for part in parts], default=0)
+    small = min(QUERY_SIDE, max(QUERY_SIDE, width // 2) // len(queries))
+    pictures = [draw_card(card, small, captioned=False) for card in queries]
+    return np.vstack(_padded([beside(np.hstack(pictures), lines), *parts]))
+
+
+def columns_for(count: int, *, captioned: bool) -> int:
+    """Return how many of `count` tiles lie in a row: for a square sheet, or for a wide screen.
+
+    Digits fill a square, as in the tutorial; 24 tiles with their names are four rows of six.
+    """
+    return math.ceil(math.sqrt(count * 1.5 if captioned else count))
 
 
 @dataclass(frozen=True)

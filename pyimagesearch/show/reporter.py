@@ -10,7 +10,13 @@ import numpy as np
 from pyimagesearch.files import path_bytes
 from pyimagesearch.indexes.contract import Hits, Pictures
 from pyimagesearch.queries.query import Answer, Picture, Query, Size
-from pyimagesearch.show.sizes import PHOTO_SIDE, SHEET_RESULTS
+from pyimagesearch.show.sizes import (
+    LISTED_RESULTS,
+    PHOTO_SIDE,
+    SCREEN_RESULTS,
+    SHEET_RESULTS,
+    TUTORIAL_RESULTS,
+)
 from pyimagesearch.terminal import to_json
 
 logger = logging.getLogger(__name__)
@@ -20,7 +26,8 @@ class Reporter:
     """Describes queries and the answers of an index whose images are `pictures`.
 
     `side` is that of the tiles in pixels, by default chosen by the pictures; with `strip` the
-    query and its results are drawn in one row; `max_distance` is mentioned if nothing was found.
+    query and its results are drawn in one row; `max_distance` is mentioned if nothing was found;
+    `listed` results have a line of text each.
     """
 
     def __init__(
@@ -30,11 +37,18 @@ class Reporter:
         side: int | None = None,
         strip: bool = False,
         max_distance: float | None = None,
+        listed: int = LISTED_RESULTS,
     ) -> None:
         self.pictures = pictures
+        self.listed = listed
         self.side = side
         self.strip = strip
         self.max_distance = max_distance
+
+    @property
+    def usual_results(self) -> int:
+        """The number of results for a query unless another is asked for."""
+        return SCREEN_RESULTS if self.pictures.shows_names else TUTORIAL_RESULTS
 
     @property
     def captioned(self) -> bool:
@@ -59,27 +73,42 @@ class Reporter:
         within = "" if self.max_distance is None else f" within {self.max_distance:g}"
         return f"no match{within}"
 
-    def lines(self, answer: Answer, form: str = "text") -> list[Any]:
-        """Return lines about results: "text", "json", or "paths" of the files, as bytes."""
+    def lines(self, answer: Answer, form: str = "text", before: int = 0) -> list[Any]:
+        """Return lines about results: "text", "json", or "paths" of the files, as bytes.
+
+        `before` is the number of nearer results that are not among them.
+        """
         if form == "paths":
             return self.paths(answer)
         if form == "json":
             return [to_json(self.record(answer))]
-        return [self.line(answer)]
+        return [self.line(answer, before), *self.listing(answer, before)]
 
-    def line(self, answer: Answer) -> str:
-        """Return a line of text for the terminal."""
-        query = answer.query
-        distances = answer.hits.distances
-        if not len(distances):
-            return f"{self.title(query)}: {self.no_results_text()}"
-        text = f"{self.title(query)}: distances " + " ".join(f"{d:.3f}" for d in distances[:5])
-        if len(distances) > 5:
-            text += f" ... {distances[-1]:.3f}"
+    def line(self, answer: Answer, before: int = 0) -> str:
+        """Return a line of text for the terminal: the query, and a summary of its results."""
+        title = self.title(answer.query)
+        if not len(answer.hits):
+            return f"{title}: {self.no_results_text()}"
+        text = f"{title}: {_extent(answer, before)}"
         right, judged = self._judged(answer)
         if not judged:
             return text
         return f"{text}, precision@{judged} {right / judged:.3f}"
+
+    def listing(self, answer: Answer, before: int = 0) -> list[str]:
+        """Return a line for each of the first results: its rank, distance, name and label."""
+        shown = answer.hits[: self.listed]
+        ranks = len(str(before + len(shown)))
+        distances = [f"{distance:.3f}" for distance in shown.distances]
+        width = max(map(len, distances), default=0)
+        lines = []
+        for place, id in enumerate(shown.ids):
+            label = None if shown.labels is None else self.label(int(shown.labels[place]))
+            text = f"  {before + place + 1:>{ranks}}  {distances[place]:>{width}}  {id}"
+            lines.append(text if label is None else f"{text}  {label}")
+        if len(answer.hits) > len(shown):
+            lines.append(f"  ... and {len(answer.hits) - len(shown):,} more")
+        return lines
 
     def record(self, answer: Answer) -> dict[str, Any]:
         """Return a query and its results as a dict of plain values, for JSON."""
@@ -115,13 +144,10 @@ class Reporter:
 
         `before` is the number of nearer results that are not among them.
         """
-        hits = answer.hits
-        if not len(hits):
+        count = len(answer.hits)
+        if not count:
             return self.no_results_text()
-        count = len(hits)
-        distances = hits.distances
-        which = f"results {before + 1:,} to {before + count:,}" if before else f"{count:,} results"
-        text = f"{which}, distance {distances[0]:.3f} to {distances[-1]:.3f}"
+        text = _extent(answer, before)
         if count > SHEET_RESULTS:
             text += f", first {SHEET_RESULTS} shown"
         right, judged = self._judged(answer)
@@ -156,6 +182,16 @@ class Reporter:
         """
         side = side or self.side or PHOTO_SIDE
         return _picture_or_none(lambda: self.pictures.picture(id, (side, side)))
+
+
+def _extent(answer: Answer, before: int = 0) -> str:
+    """Return words for the number of results and their distances; see `Reporter.summary`."""
+    count = len(answer.hits)
+    distances = answer.hits.distances
+    which = f"results {before + 1:,} to {before + count:,}" if before else f"{count:,} results"
+    if count == 1 and not before:
+        return f"1 result, distance {distances[0]:.3f}"
+    return f"{which}, distance {distances[0]:.3f} to {distances[-1]:.3f}"
 
 
 def _picture_or_none(read: Callable[[], Picture]) -> Picture | None:

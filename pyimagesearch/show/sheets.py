@@ -14,17 +14,15 @@ from pyimagesearch.show.sizes import PHOTO_SIDE, SHEET_RESULTS
 def draw_sheets(reporter: Reporter, answer: Answer) -> dict[str, Pixels]:
     """Return the pictures of the windows "Query" and "Results" by their titles."""
     sheet = _query_sheet(reporter, answer.query)
-    if not len(answer.hits):
-        return {"Query": sheet, "Results": query_sheet(reporter.no_results_text(), None)}
+    queries = query_cards(reporter, answer.query)
     cards = result_cards(reporter, answer, SHEET_RESULTS)
     captioned = reporter.captioned
     side = reporter.side or card_side(cards, captioned=captioned)
-    if reporter.strip:
-        row = [*query_cards(reporter, answer.query), *cards]
-        results = np.hstack([draw_card(card, side) for card in row])
+    if reporter.strip and cards:
+        results = np.hstack([draw_card(card, side) for card in (*queries, *cards)])
     else:
-        summary = reporter.summary(answer)
-        results = results_sheet(cards, side, captioned=captioned, summary=summary)
+        lines = [reporter.title(answer.query), reporter.summary(answer)]
+        results = results_sheet(queries, cards, lines, side=side, captioned=captioned)
     return {"Query": sheet, "Results": results}
 
 

@@ -3,7 +3,7 @@
 import logging
 from typing import Any
 
-from pyimagesearch.arrays import History
+from pyimagesearch.arrays import History, Source
 from pyimagesearch.datasets.dataset import Splits
 from pyimagesearch.encoders.export import save_encoder
 from pyimagesearch.encoders.keras_files import save_model
@@ -21,6 +21,7 @@ def write_training(
     history: History,
     *,
     check: RetrievalCheck | None,
+    source: Source,
     model: str,
     encoder: str | None,
     vis: str,
@@ -29,9 +30,9 @@ def write_training(
     """Write a trained Keras model, and pictures of its reconstructions and its history.
 
     `model`, `vis` and `plot` are paths, `encoder` is that of a file for the encoder alone, or None.
-    `history` is that of the Checkpoint, and `check` the RetrievalCheck or None.
+    `history` is that of the Checkpoint, and `check` the RetrievalCheck or None. `source` is that of
+    the images, with their limit.
     """
-    source = splits.training.source
     save_model(autoencoder, model, splits.spec, source)
     written = [model]
     if encoder:

@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -70,6 +71,10 @@ class MilvusStore:
     def require_writable(self) -> None:
         """Raise ValueError now if this is not the address of a collection."""
         parse_address(self.name)
+
+    def exclusive(self) -> AbstractContextManager[None]:
+        """Exclude nobody: shards are written into a collection at the same time."""
+        return nullcontext()
 
     def open(self) -> MilvusIndex:
         """Open a collection that `update` made.

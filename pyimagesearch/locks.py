@@ -1,0 +1,82 @@
+"""One writer of a file at a time: a second process is refused, so that nothing is lost."""
+
+import errno
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+logger = logging.getLogger(__name__)
+
+SUFFIX = ".lock"
+# What `flock` fails with where the file system of a folder has no locks.
+NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
+
+
+@contextmanager
+def sole_writer(path: str | Path, doing: str) -> Iterator[None]:
+    """Exclude other processes that call this for a file from the block.
+
+    The lock is that of a file beside it, `.NAME.lock`: it ends with its process, and the file is
+    removed at the end of the block. Where the file system has no locks, a warning is logged, and
+    the block runs without one.
+
+    Raises BlockingIOError, which says `doing`, such as "indexing into", if another process has the
+    lock, and OSError if the folder cannot be written.
+    """
+    if fcntl is None:
+        yield
+        return
+    target = Path(os.path.realpath(path))
+    lock = target.with_name(f".{target.name}{SUFFIX}")
+    try:
+        handle = _locked(lock)
+    except BlockingIOError:
+        raise BlockingIOError(f"another process is {doing} {path}: wait for it to end") from None
+    except OSError as error:
+        raise OSError(f"cannot write {path}: {os.strerror(error.errno or 0)}") from error
+    try:
+        yield
+    finally:
+        lock.unlink(missing_ok=True)  # while it is still locked, so that no other has it
+        os.close(handle)
+
+
+def _locked(lock: Path) -> int:
+    """Open and lock a file, which is made if there is none; return its descriptor."""
+    while True:
+        handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+        try:
+            _try_lock(handle, lock)
+            if _is_at(handle, lock):
+                return handle
+        except BaseException:
+            os.close(handle)
+            raise
+        os.close(handle)  # its last holder removed it after it was opened here
+
+
+def _try_lock(handle: int, lock: Path) -> None:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
+        logger.warning(
+            f"{lock.parent} is on a file system without locks ({os.strerror(error.errno)}): let "
+            "one process at a time write there"
+        )
+
+
+def _is_at(handle: int, lock: Path) -> bool:
+    """Whether an open file is the one of a name."""
+    try:
+        return os.path.samestat(os.fstat(handle), os.stat(lock))
+    except FileNotFoundError:
+        return False
