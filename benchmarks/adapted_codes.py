@@ -5,8 +5,8 @@ and with --views of the default training of train_autoencoder.py, for the same p
 Relevant is the first sub-folder. Without QUERIES, a fifth of the pictures is held out in turn, by
 the seed. The features are kept in FOLDER. Times are those of the fit, without the features.
 
-The network of the published table is what `python -m benchmarks.pretrained_codes x y --only-convert`
-writes to output/efficientnet_lite0.
+The network is by default the one that `python -m benchmarks.pretrained_codes x y --only-convert`
+writes.
 
 usage: python -m benchmarks.adapted_codes DATASET [QUERIES] [--network output/efficientnet_lite0]
            [--folder output] [--dims 64 128] [--seeds 1 2 3] [--views]
