@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from pyimagesearch.arrays import Picture, Pixels
-from pyimagesearch.browse.session import Session
+from pyimagesearch.browse.session import Session, Step
 from pyimagesearch.datasets.folder import cores
 from pyimagesearch.queries.query import Answer, Part
 from pyimagesearch.show.card import Card, card_side, draw_card, result_cards, shrunk, tile
@@ -31,6 +31,7 @@ MARK_SIDE = 56
 MARKS = 24  # shown
 YELLOW = (0, 230, 255)  # BGR
 REMEMBERED = 2048  # tiles
+Pixel = tuple[int, int]  # a place on the sheet: from the left, from the top
 HINTS = "click: search for it   right click: dislike   Ctrl or Shift click: like   ? keys   q quit"
 
 
@@ -46,7 +47,9 @@ class Sheet:
         """Lay out the tiles of a Session, and set its `page_size`."""
         self.session = session
         self.hints = hints
-        self.selected = self.drag = self.overlay = None
+        self.selected: int | None = None
+        self.drag: tuple[Pixel, Pixel] | None = None
+        self.overlay: list[str] | None = None
         self.status = ""
         reporter = session.reporter
         self._picture = lru_cache(REMEMBERED)(self._read_picture)
@@ -61,8 +64,7 @@ class Sheet:
         self.grid = Grid(columns, self.side, height)
         self.rows = rows
         session.page_size = min(count, columns * rows)
-        self._drawn = None
-        self._base = None
+        self._drawn: tuple[Step, Pixels] | None = None
         self._box = (0, 0, 0, 0)  # left, top, width and height of the query's picture
 
     # --- finding
@@ -79,9 +81,7 @@ class Sheet:
         left, top, width, height = self._box
         return 0 <= x - left < width and 0 <= y - top < height
 
-    def fractions(
-        self, start: tuple[int, int], end: tuple[int, int]
-    ) -> tuple[float, float, float, float]:
+    def fractions(self, start: Pixel, end: Pixel) -> tuple[float, float, float, float]:
         """Return the part of the query's picture between two pixels as left, top, width, height.
 
         They are fractions of its sides; pixels outside count as on its edge.
@@ -118,10 +118,9 @@ class Sheet:
     def base(self) -> Pixels:
         """Return the sheet without selection, status and overlay; it is drawn once for a page."""
         step = self.session.step
-        if self._drawn is not step:
-            self._base = self._draw_base()
-            self._drawn = step
-        return self._base
+        if self._drawn is None or self._drawn[0] is not step:
+            self._drawn = (step, self._draw_base())
+        return self._drawn[1]
 
     def _draw_base(self) -> Pixels:
         session = self.session

@@ -10,7 +10,7 @@ from pyimagesearch.arrays import Pixels
 from pyimagesearch.browse.actions import ACTIONS, Action, window_help
 from pyimagesearch.browse.keys import key_name
 from pyimagesearch.browse.session import Session
-from pyimagesearch.browse.sheet import HINTS, Sheet
+from pyimagesearch.browse.sheet import HINTS, Pixel, Sheet
 from pyimagesearch.queries.crops import Crop
 from pyimagesearch.show.windows import is_open, prepare_windows
 
@@ -46,7 +46,8 @@ class Browser:
         self._maps_always = self.map_wanted
         self.changed = True
         self.ended = False
-        self._hovered = self._pressed = None
+        self._hovered: int | None = None
+        self._pressed: Pixel | None = None
         self._keys = {key: action for action in ACTIONS for key in action.keys}
 
     def on_key(self, code: int) -> None:
@@ -61,10 +62,10 @@ class Browser:
         elif name in self._keys:
             self._act(partial(self._run, self._keys[name]))
 
-    def _run(self, action: Action) -> object:
+    def _run(self, action: Action) -> str | None:
         """Run the method of an action: the one of this window, or else of the session."""
         own = getattr(self, f"_{action.method}", None)
-        method = own or getattr(self.session, action.method)
+        method: Callable[..., str | None] = own or getattr(self.session, action.method)
         if action.of_result:
             return method(self._chosen_id())
         return method()
@@ -110,8 +111,8 @@ class Browser:
             else:
                 self._act(lambda: self.session.choose(id))
 
-    def _act(self, action: Callable[[], object]) -> None:
-        """Run an action of the session; its error becomes the status line."""
+    def _act(self, action: Callable[[], str | None]) -> None:
+        """Run an action of the session; what it returns, or its error, becomes the status line."""
         step = self.session.step
         try:
             self.sheet.status = action() or ""
@@ -141,8 +142,9 @@ class Browser:
         self._describe(self.sheet.selected)
 
     def _describe(self, place: int | None) -> None:
-        known = place is not None and place < len(self.session.page.hits)
-        self.sheet.status = self.session.tooltip(self.sheet.number(place)) if known else ""
+        self.sheet.status = ""
+        if place is not None and place < len(self.session.page.hits):
+            self.sheet.status = self.session.tooltip(self.sheet.number(place))
 
     def _id(self, place: int) -> str:
         return self.session.id_of(self.sheet.number(place))

@@ -55,7 +55,7 @@ def open_dataset(
     return folder.subset(np.arange(min(limit, len(folder))))
 
 
-def open_source(source: Source, files: bool) -> Any:
+def open_source(source: Source, files: bool) -> Dataset:
     """Return the dataset of a `source` for use by `with_ids`: a folder is not listed.
 
     `files` says whether the ids are paths of files. Raises ValueError when the images of an .npz
@@ -87,8 +87,8 @@ def updated_source(
     `names` are one dataset, or several folders: they become the folder that holds them all and the
     paths below it. Raises ValueError when several names are not folders.
     """
-    given = {"split": split, "limit": limit, "exclude": exclude, "truncated": truncated}
-    given = {key: value for key, value in given.items() if value is not None}
+    settings = {"split": split, "limit": limit, "exclude": exclude, "truncated": truncated}
+    given: Source = {key: value for key, value in settings.items() if value is not None}
     if names is not None:
         source = {key: value for key, value in source.items() if key not in ("folders", "digest")}
         given |= _named([names] if isinstance(names, str) else names)

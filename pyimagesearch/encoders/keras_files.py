@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pyimagesearch.arrays import Source
-from pyimagesearch.encoders.encoder import INPUT_SPEC_KEY
 from pyimagesearch.encoders.keras_config import CHECKSUM_KEY, safe_config, update_old_keys
-from pyimagesearch.encoders.onnx_session import TRAINED_ON_KEY
+from pyimagesearch.encoders.onnx_session import INPUT_SPEC_KEY, TRAINED_ON_KEY
 from pyimagesearch.files import atomic_write
 from pyimagesearch.pictures.input_spec import InputSpec
 

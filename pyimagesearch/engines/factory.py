@@ -109,10 +109,11 @@ def build_engine(
     seconds = time.perf_counter() - started
     built.reason = reason
     sample = QuerySample(codes, metric, seed or 0, depth)
-    if built.name.startswith("clusters"):
-        built.probe = 1  # the query's own cluster
-    elif built.name != "exact":
-        tune(built, sample, recall, depth)
+    if isinstance(built, FaissEngine):
+        if built.name.startswith("clusters"):
+            built.probe = 1  # the query's own cluster
+        else:
+            tune(built, sample, recall, depth)
     built.report = measure(built, sample, recall, depth, build_seconds=seconds)
     return built
 
@@ -175,9 +176,10 @@ def _factory_string(
     if kind not in ("clusters", "hash"):
         return name, name, None
     if kind == "clusters":
-        elbow = None if number else find_elbow(sample, seed)
-        k = int(number) if number else elbow.chosen
-        return f"clusters:{k}", f"IVF{k},Flat", elbow
+        if number:
+            return name, f"IVF{number},Flat", None
+        elbow = find_elbow(sample, seed)
+        return f"clusters:{elbow.chosen}", f"IVF{elbow.chosen},Flat", elbow
     bits = int(number)
     # ITQ (Gong and Lazebnik, 2011) turns the codes until their signs say the most. There are as
     # many signs as axes; with more bits than that, a random rotation into more axes comes first.
@@ -222,7 +224,8 @@ def _prepare(index: Any, name: str, count: int, seed: int) -> None:
         # The tables are nlist x M kilobytes: slower to open than they are ever worth here.
         inner.use_precomputed_table = -1
     if isinstance(index, faiss.IndexPreTransform):
-        turn = faiss.downcast_VectorTransform(index.chain.at(index.chain.size() - 1))
+        chain: Any = index.chain  # a vector of C++; FAISS' stubs say a list
+        turn = faiss.downcast_VectorTransform(chain.at(chain.size() - 1))
         if isinstance(turn, faiss.OPQMatrix):
             turn.max_train_points = 256 * PQ_POINTS
             turn.niter = OPQ_ROUNDS
@@ -230,7 +233,7 @@ def _prepare(index: Any, name: str, count: int, seed: int) -> None:
 
 def _train(index: Any, sample: Floats, name: str) -> None:
     ivf = faiss.try_extract_index_ivf(index)
-    if name.startswith("clusters"):  # few centroids easily settle badly
+    if ivf is not None and name.startswith("clusters"):  # few centroids easily settle badly
         ivf.cp.niter = ITERATIONS
         ivf.cp.nredo = REDOS
     # K-means synchronises its threads thousands of times, which slows small samples down.

@@ -95,18 +95,24 @@ def _query_images(gallery: Dataset, queries: Dataset) -> tuple[Callable[..., Any
             return convert(make_copies(read_rows(gallery, sample, spec)))
 
         return copies, labels, np.tile(sample, len(COPIES))
-    for dataset in (gallery, queries):
-        if dataset.labels is None:
-            raise ValueError(
-                f"{dataset.source['name']} has no labels to measure retrieval by: put its pictures "
-                "into sub-folders by class"
-            )
+    labels = _known_labels(gallery)
+    query_labels = labels_in(gallery, queries)
     all_rows = np.arange(len(queries))
 
     def images(spec: InputSpec, convert: Convert = np.asarray) -> Any:
         return read_rows(queries, all_rows, spec, convert)
 
-    return images, gallery.labels, labels_in(gallery, queries)
+    return images, labels, query_labels
+
+
+def _known_labels(dataset: Dataset) -> Labels:
+    """Return the labels of a dataset, int64 (n,), or raise ValueError where it has none."""
+    if dataset.labels is None:
+        raise ValueError(
+            f"{dataset.source['name']} has no labels to measure retrieval by: put its pictures "
+            "into sub-folders by class"
+        )
+    return dataset.labels
 
 
 def _without_unreadable(dataset: Dataset, labels: Labels) -> Labels:
@@ -118,12 +124,16 @@ def _without_unreadable(dataset: Dataset, labels: Labels) -> Labels:
 
 
 def labels_in(gallery: Dataset, queries: Dataset) -> Labels:
-    """Return the labels of `queries`, int64 (q,), as the gallery counts them; -1 for others."""
+    """Return the labels of `queries`, int64 (q,), as the gallery counts them; -1 for others.
+
+    Raises ValueError where the queries have no labels.
+    """
+    labels = _known_labels(queries)
     if gallery.label_names is None or queries.label_names is None:
-        return queries.labels
+        return labels
     numbers = {name: number for number, name in enumerate(gallery.label_names)}
     lookup = np.array([*(numbers.get(name, -1) for name in queries.label_names), -1])
-    return lookup[queries.labels]
+    return lookup[labels]
 
 
 def read_rows(

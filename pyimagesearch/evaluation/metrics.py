@@ -38,9 +38,9 @@ def evaluate(
     if len(known) < len(gallery):
         gallery = gallery[known]
         gallery_labels = gallery_labels[known]
-    metric = get_metric(metric)
-    queries = metric.exact_points(queries)
-    gallery = metric.exact_points(gallery)
+    chosen = get_metric(metric)
+    queries = chosen.exact_points(queries)
+    gallery = chosen.exact_points(gallery)
     gallery_squares = np.square(gallery).sum(axis=1)
 
     def score_block(start: int) -> list[AnyArray]:

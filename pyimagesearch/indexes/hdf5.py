@@ -29,7 +29,7 @@ REFERENCE = np.dtype([("length", "<u4"), ("address", "<u8"), ("number", "<u4")])
 DATASETS = {"features", "names", "labels", "files", "onnx", "text"}
 
 
-class Names(Sequence):
+class Names(Sequence[str]):
     """The ids of an index, read from its file when they are asked for.
 
     `lengths`, uint32 (n,), are their numbers of bytes, and `size` is that of the file: reading ids
@@ -181,5 +181,6 @@ def _mapped(path: str, dataset: Any) -> AnyArray:
         raise ValueError(f"its object {dataset.name} does not hold numbers")
     offset = dataset.id.get_offset()
     if offset is None or not dataset.size:
-        return dataset[()]
+        copy: AnyArray = dataset[()]
+        return copy
     return np.memmap(path, dataset.dtype, "r", offset, dataset.shape)

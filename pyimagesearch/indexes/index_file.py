@@ -203,8 +203,9 @@ def _checked_ids(ids: Any, count: int, files: bool) -> Sequence[str]:
     )
     if isinstance(ids, range):
         ids = list(ids)
-    if not isinstance(ids, list):  # text that stays in an HDF5 file, which checks it
-        return ids
+    if not isinstance(ids, list):
+        names: Sequence[str] = ids  # text that stays in an HDF5 file, which checks it
+        return names
     if not files and ids == list(range(count)):
         return RowIds(count)
     kind = str if files else int

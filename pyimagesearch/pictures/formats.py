@@ -74,10 +74,10 @@ def plugin(name: str) -> Callable[..., Any]:
     The check of sizes by `Image.open` does not name the sides, and only warns of pictures up to
     twice its limit. Raises ValueError with the install command if an optional package is missing.
     """
-    from PIL import Image  # here, because a search among arrays need not wait for it
+    from PIL import Image, _imaging  # here, because a search among arrays need not wait for it
 
     try:
-        module = import_module(_PLUGINS[name])
+        module: Any = import_module(_PLUGINS[name])
     except ImportError:
         raise ValueError(f"{name} pictures need: pip install {_OPTIONAL[name]}") from None
     if name == "HEIF":
@@ -85,11 +85,11 @@ def plugin(name: str) -> Callable[..., Any]:
     if name == "TIFF":
         # Pillow's own decoder mixes up planes of 16 bits.
         module.READ_LIBTIFF = True
-        _silence_libtiff(Image.core.__file__)
+        _silence_libtiff(_imaging.__file__)
     return Image.OPEN[name][0]
 
 
-def _silence_libtiff(pillow: str) -> None:
+def _silence_libtiff(pillow: str | None) -> None:
     """Keep libtiff, the only library that prints, from doing so; Pillow raises its errors too."""
     with contextlib.suppress(OSError, AttributeError):  # linked statically on some systems
         ctypes.CDLL(pillow).TIFFSetErrorHandler(None)

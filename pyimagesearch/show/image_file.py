@@ -24,12 +24,12 @@ def write_image(path: str | Path, image: Pixels) -> None:
     if not encoded:
         size = f"{image.shape[1]:,} x {image.shape[0]:,} pixels"
         raise OSError(f"cannot write {path}: OpenCV cannot encode {size} as {suffix}")
-    data = data.tobytes()
+    content = data.tobytes()
     if suffix == ".png":
-        data = data[:-PNG_END_SIZE] + _MARK + data[-PNG_END_SIZE:]
+        content = content[:-PNG_END_SIZE] + _MARK + content[-PNG_END_SIZE:]
     # Not by cv2.imwrite, which ends the process over names that are not UTF-8.
     with atomic_write(path) as temporary:
-        temporary.write_bytes(data)
+        temporary.write_bytes(content)
 
 
 def is_written_here(path: str) -> bool:

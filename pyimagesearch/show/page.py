@@ -48,7 +48,7 @@ HEAD = """<!DOCTYPE html>
 """
 
 
-class HtmlPage(contextlib.AbstractContextManager):
+class HtmlPage(contextlib.AbstractContextManager["HtmlPage"]):
     """Writes results, query by query, to an HTML file, which appears when it is complete.
 
     Thumbnails are inside the page; results with another label than the query have a red border.

@@ -14,7 +14,7 @@ from pyimagesearch.files import printable
 from pyimagesearch.indexes.contract import LoadedIndex
 from pyimagesearch.metric import get_metric
 from pyimagesearch.queries.query import Answer
-from pyimagesearch.show.montage import with_caption
+from pyimagesearch.show.lettering import with_caption
 
 MAX_POINTS = {"pca": 200_000, "tsne": 5_000, "umap": 20_000}  # the latter two take minutes
 COLOURS = 20  # distinguishable ones
@@ -89,9 +89,13 @@ def project_index(
         groups = [NO_LABEL if name is None else str(name) for name in names]
     elif engine.name.startswith("clusters") and hasattr(engine, "inverted"):
         groups = [f"cluster {number}" for number in clusters_of(engine).assignments]
-    queries = np.stack([answer.query.code for answer in answers])
+    codes = []
+    for answer in answers:
+        assert answer.query.code is not None  # every query that was searched for has one
+        codes.append(answer.query.code)
     rows = [loaded.rows_of(answer.hits.ids) for answer in answers]
     results = [np.array(list(places.values()), np.int64) for places in rows]
+    queries = np.stack(codes)
     return Projection(loaded.codes, queries, results, groups, metric=loaded.metric, method=method)
 
 
@@ -148,10 +152,13 @@ def _scatter(
     # In random order, because the group drawn last would hide the others.
     order = np.random.default_rng(0).permutation(len(points))
     size = float(np.clip(150_000 / len(points), 2.5, 40))
-    axes.scatter(*points[order].T, size, color=colours[order], linewidths=0, alpha=0.7)
+    across, up = points[order].T
+    axes.scatter(across, up, size, color=colours[order], linewidths=0, alpha=0.7)
     if names:
-        where = {"loc": "upper left", "bbox_to_anchor": (1.01, 1), "frameon": False}
-        legend = axes.legend(handles, [""] * len(texts), **where)
+        untitled = [""] * len(texts)
+        legend = axes.legend(
+            handles, untitled, loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False
+        )
         # Set afterwards, because a legend leaves out texts that begin with "_".
         for label, text in zip(legend.get_texts(), texts, strict=True):
             label.set_text(text)
@@ -159,7 +166,7 @@ def _scatter(
     canvas.draw()
     pixels = axes.transData.transform(framed)
     pixels[:, 1] = HEIGHT - pixels[:, 1]  # matplotlib counts from below
-    image = cv2.cvtColor(np.asarray(canvas.buffer_rgba()), cv2.COLOR_RGBA2BGR)
+    image: AnyArray = cv2.cvtColor(np.asarray(canvas.buffer_rgba()), cv2.COLOR_RGBA2BGR)
     return image, np.round(pixels).astype(int)
 
 
@@ -173,13 +180,13 @@ def _legend_text(name: str | None) -> str:
 
 def _groups(names: Sequence[str] | None, count: int) -> Iterator[tuple[str | None, Any, Rows]]:
     """Yield the name, colour and places of each group; the smallest of many become one."""
-    from matplotlib import colormaps
+    from matplotlib import color_sequences
 
     if names is None:
-        yield None, colormaps["tab10"].colors[0], np.arange(count)
+        yield None, color_sequences["tab10"][0], np.arange(count)
         return
     values, inverse, counts = np.unique(names, return_inverse=True, return_counts=True)
-    colours = colormaps["tab10" if len(values) <= 10 else "tab20"].colors
+    colours = color_sequences["tab10" if len(values) <= 10 else "tab20"]
     kept = np.sort(np.argsort(-counts, kind="stable")[: COLOURS - (len(values) > COLOURS)])
     for colour, group in zip(colours, kept, strict=False):
         yield str(values[group]), colour, np.flatnonzero(inverse == group)

@@ -32,8 +32,10 @@ def prepare_windows() -> None:
     """Choose the platform of Qt that was tested, and fonts, of which its wheel has none."""
     if sys.platform == "linux":
         os.environ["QT_QPA_PLATFORM"] = "xcb"
-    fonts = Path(find_spec("matplotlib").origin).parent / "mpl-data" / "fonts" / "ttf"
-    os.environ["QT_QPA_FONTDIR"] = str(fonts)
+    matplotlib = find_spec("matplotlib")
+    if matplotlib is not None and matplotlib.origin is not None:
+        fonts = Path(matplotlib.origin).parent / "mpl-data" / "fonts" / "ttf"
+        os.environ["QT_QPA_FONTDIR"] = str(fonts)
 
 
 def is_open(title: str) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from pyimagesearch.arrays import AnyArray, History
 from pyimagesearch.datasets.dataset import Dataset
 from pyimagesearch.files import atomic_write
 from pyimagesearch.training.plan import objective_name
@@ -32,12 +33,12 @@ class Checkpoint:
     """
 
     path: str
-    settings: dict
+    settings: dict[str, Any]
     phase: int = 0
     epoch: int = 0
-    history: list = field(default_factory=list)
+    history: History = field(default_factory=list)
     best: float = float("inf")
-    arrays: dict = field(default_factory=dict)
+    arrays: dict[str, list[AnyArray]] = field(default_factory=dict)
 
     def save(self) -> None:
         """Write the file; on an error the previous file stays as it was."""
@@ -49,7 +50,7 @@ class Checkpoint:
             "best": self.best,
             "counts": {name: len(arrays) for name, arrays in self.arrays.items()},
         }
-        numbered = {
+        numbered: dict[str, Any] = {
             f"{name}_{i}": array
             for name, arrays in self.arrays.items()
             for i, array in enumerate(arrays)
