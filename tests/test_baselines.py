@@ -74,6 +74,16 @@ def test_there_are_no_more_components_than_directions(random):
     assert principal_components(np.ones((4, 3), np.float32), 2).components.shape == (3, 0)
 
 
+@pytest.mark.parametrize("count", [20, 300, 50_000])
+def test_how_many_components_there_are_does_not_depend_on_the_number_of_points(count, random):
+    deviations = np.array([1, 0.1, 0.01, 0.01, 0])
+    points = (random.standard_normal((count, 5)) * deviations + 3).astype(np.float32)
+    found = principal_components(points, 5)
+    assert found.components.shape == (5, 4)
+    np.testing.assert_allclose(found.variances[:2], [1, 0.01], rtol=1)
+    np.testing.assert_allclose(found.project(points).var(axis=0), found.variances, rtol=0.05)
+
+
 def test_large_images_are_compared_at_32_pixels():
     assert reduced(InputSpec(224, 20, 3)).shape == (32, 20, 3)
     assert reduced(InputSpec(28, 28, 1)).shape == (28, 28, 1)

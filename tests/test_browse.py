@@ -55,7 +55,7 @@ def folder_index(tmp_path_factory):
         path = root / "pictures" / f"digit {digits.labels[row]}" / f"{row}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         cv2.imwrite(str(path), digits.picture(row))
-    flags = "-m", MODEL, "-i", root / "index.h5", "--dataset", root / "pictures"
+    flags = "-m", MODEL, "-i", root / "index.h5", "--dataset", root / "pictures", "--classes"
     assert run(index_images, *flags) == 0
     return root / "index.h5"
 

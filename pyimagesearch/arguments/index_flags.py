@@ -73,6 +73,9 @@ def _add_folder_flags(parser: FlagParser) -> None:
     add("--rebuild", action="store_true", help="replace the index instead of updating it")
     add("--prune", action="store_true", help="update even if most of the indexed files are gone")
     add_folder_flags(add)
+    text = "the first sub-folders are classes: search.py marks results of another class than the "
+    text += "query's (default: the index's, else no)"
+    add("--classes", action=argparse.BooleanOptionalAction, help=text)
     add("--checksum", action="store_true", help="compare files by content, not size and time")
     text = "list the files that cannot be read in FILE, with the reasons"
     add("--rejects", metavar="FILE", help=text)

@@ -114,7 +114,7 @@ class Session:
         hits = self.answer.hits
         texts = [f"{number}: {self.id_of(number)}", f"distance {hits.distances[number - 1]:.4g}"]
         if hits.labels is not None:
-            label = self.reporter.label(int(hits.labels[number - 1]))
+            label = self.reporter.class_name(int(hits.labels[number - 1]))
             if label is not None:
                 texts.append(f"label {label}")
         return ", ".join(texts)

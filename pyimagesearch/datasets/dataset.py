@@ -49,6 +49,7 @@ class Dataset:
     unreadable: dict[str, str]
     file_stats: AnyArray | None = None
     truncated = False  # whether JPEGs that are cut short are read
+    has_classes = True  # whether labels, where there are any, are classes
     shows_names = False  # whether ids are worth a caption
     reader_threads = 0  # threads that prepare training batches beside the training step
 

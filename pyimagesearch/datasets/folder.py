@@ -76,10 +76,12 @@ class FolderDataset(Dataset):
         exclude: Sequence[str] = (),
         *,
         truncated: bool = False,
+        classes: bool = False,
     ) -> None:
         """Look for pictures in `folder`, or take the relative `paths`, such as an index's ids.
 
         `folders` and `exclude` are those of `find_pictures`, `truncated` that of `read_picture`.
+        `classes` says that labels are classes: what a result has to be, not only where it is.
         Raises OSError when there is no such folder, ValueError when there are no pictures in it.
         """
         self.folder = os.path.abspath(folder)
@@ -88,8 +90,10 @@ class FolderDataset(Dataset):
             "folders": list(folders),
             "exclude": list(exclude),
             "truncated": truncated,
+            "classes": classes,
         }
         self.truncated = truncated
+        self.has_classes = classes
         self._settings = {key: value for key, value in settings.items() if value}
         self.source |= self._settings
         self.unreadable = {}

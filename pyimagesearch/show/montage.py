@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pyimagesearch.arrays import AnyArray, Picture, Pixels
-from pyimagesearch.show.card import Card, card_side, draw_card, tile, tile_side, to_bgr
+from pyimagesearch.show.card import Card, card_side, draw_card, legend_of, tile, tile_side, to_bgr
 from pyimagesearch.show.lettering import beside, with_caption
 from pyimagesearch.show.sizes import QUERY_SIDE, READABLE_SIDE
 
@@ -69,8 +69,8 @@ def results_sheet(
 ) -> Pixels:
     """Draw cards of results as a montage of tiles of `side` pixels.
 
-    Above it are the cards of the query and, beside them, lines of text. `captioned` results have
-    their lines under them.
+    Above it are the cards of the query and, beside them, lines of text and a legend. `captioned`
+    results have their lines under them.
     """
     parts = []
     if results:
@@ -79,7 +79,8 @@ def results_sheet(
     width = max([part.shape[1] for part in parts], default=0)
     small = min(QUERY_SIDE, max(QUERY_SIDE, width // 2) // len(queries))
     pictures = [draw_card(card, small, captioned=False) for card in queries]
-    return np.vstack(_padded([beside(np.hstack(pictures), lines), *parts]))
+    legend = legend_of([*queries, *results])
+    return np.vstack(_padded([beside(np.hstack(pictures), lines, legend), *parts]))
 
 
 def columns_for(count: int, *, captioned: bool) -> int:
