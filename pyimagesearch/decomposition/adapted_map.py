@@ -133,11 +133,16 @@ def adapted_map(components: Components, dim: int) -> LinearMap:
     for _ in range(ROUNDS):
         discriminant = _discriminant(points, _neighbour_graph(points @ discriminant))
     walk = _regressed_walk(points, _neighbour_graph(points @ discriminant))
-    walk *= np.linalg.norm(points @ discriminant) / max(np.linalg.norm(points @ walk), 1e-9)
-    both = np.concatenate([discriminant, walk], axis=1)
+    both = np.concatenate([_scaled(discriminant, points), _scaled(walk, points)], axis=1)
     _, directions = eigh(_square(points @ both))
     kept = directions[:, ::-1][:, : min(dim, points.shape[1])]
     return components.projection.followed_by(both @ kept)
+
+
+def _scaled(matrix: AnyArray, points: Floats) -> AnyArray:
+    """Return a map, (m, k), scaled so that the points it gives are of length 1 on average."""
+    length = np.sqrt(np.square(points @ matrix).sum(axis=1).mean())
+    return matrix / (length + 1e-9)
 
 
 def _neighbour_graph(codes: AnyArray) -> AnyArray:

@@ -63,4 +63,5 @@ def train_contrast_head(
     gain = gamma / np.sqrt(variance + norm.epsilon)
     kernel, bias = hidden.get_weights()
     first = components.projection.followed_by(kernel / scale * gain, (bias - mean) * gain + beta)
-    return [first, LinearMap(*last.get_weights(), root=False)]
+    kernel, bias = last.get_weights()
+    return [first, LinearMap(kernel, bias, root=False)]
