@@ -131,7 +131,7 @@ def _add_network_flags(parser: FlagParser) -> None:
     add("--weights", metavar="FILE", help=text)
     text = "filters a layer (default of conv: 32 64; of patches 400)"
     add("--filters", type=positive_int, nargs="+", metavar="N", help=text)
-    text = "dimensions of the code (default: 16; of patches and --backbone 64, of deep 512)"
+    text = "dimensions of the code (default: 16; of patches 64, of --backbone 128, of deep 512)"
     add("--latent-dim", type=positive_int, metavar="N", help=text)
 
 

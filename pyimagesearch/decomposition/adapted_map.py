@@ -44,10 +44,10 @@ NEIGHBOURS = 20
 ROUNDS = 2  # of finding neighbours and a discriminant
 DIRECTIONS = 128  # of the discriminant: more raise mAP, and lower P@1
 MAP_DIM = 64
-RIDGE = 0.5  # added to the variances between neighbours, as a multiple of their mean
+RIDGE = 2.0  # added to the variances between neighbours, as a multiple of their mean
 EXPONENT = 0.1  # of the ratios of variances that the directions are multiplied by
 STEPS = 15  # of the random walk: fewer than for neighbour_map, as neighbours here are of one kind
-REGRESSION_RIDGE = 0.01  # added to the variances, as a multiple of their mean
+REGRESSION_RIDGE = 0.1  # added to the variances, as a multiple of their mean
 MIN_PICTURES = 100  # fewer do not show what varies between new pictures
 
 Doubles = NDArray[np.float64]
