@@ -13,17 +13,15 @@ from pyimagesearch.engines.engine import Engine, as_vectors
 from pyimagesearch.engines.exact import ExactEngine, threads
 from pyimagesearch.engines.faiss_engine import FaissEngine, innermost
 from pyimagesearch.engines.kmeans import ITERATIONS, REDOS, Elbow, find_elbow
+from pyimagesearch.engines.recommendation import HASH_SCAN_SIZE, list_count, recommend_engine
 from pyimagesearch.engines.tuning import QuerySample, measure, tune
 from pyimagesearch.metric import get_metric
 from pyimagesearch.suggestions import did_you_mean
 from pyimagesearch.terminal import ctrl_c_ends_process
 
-EXACT_SIZE = 100_000  # up to here exact search of a 16-d code takes half a millisecond
-GRAPH_SIZE = 500_000  # up to here a graph is built within a minute or two
 PQ_POINTS = 64
 OPQ_ROUNDS = 10
 SMALL_TRAINING = 1 << 28  # multiplications, a tenth of a second
-HASH_SCAN_SIZE = 1_000_000  # up to here scanning all hash codes takes a millisecond or two
 CODES_PER_BLOCK = 1 << 20  # added at once, so that a memory map is never held as a whole
 NAMES = ("exact", "auto", "clusters", "hash", "HNSW32", "IVF256,Flat", "IVF256,PQ8", "PQ8")
 KNOWN = "exact, auto, clusters[:K], hash:BITS or a FAISS factory string such as HNSW32, IVF256,Flat"
@@ -45,32 +43,6 @@ _FACTORY = re.compile(
     rf"(?:{_TURN},)*(?:IVF{_N}(?:_HNSW(?:{_GRAPH})?)?,{_STORED}|{_WHOLE})"
     rf"(?:,RFlat|,Refine\((?:Flat|{_SQ})\))?"
 )
-
-
-def recommend_engine(count: int, dim: int) -> tuple[str, str]:
-    """Return the engine that suits `count` codes of `dim` dimensions, and the reason."""
-    if count <= EXACT_SIZE:
-        return "exact", f"{count:,} codes are few enough to compare with all of them"
-    if count <= GRAPH_SIZE:
-        return (
-            "HNSW32",
-            f"for {count:,} codes a graph is fastest, and still built in a minute or two",
-        )
-    # Half a byte a number or less; a prime number of them cannot be cut into parts.
-    parts = max(m for m in range(1, min(64, max(1, dim // 2)) + 1) if dim % m == 0)
-    code = f"PQ{parts}" if 8 * parts >= dim else "SQ8"
-    return (
-        f"IVF{list_count(count)},{code}",
-        f"{count:,} codes are best held compressed, in lists of which a search reads a few",
-    )
-
-
-def list_count(count: int) -> int:
-    """Return the number of inverted lists for `count` codes: the power of 2 near 4 sqrt(n).
-
-    The FAISS guidelines ("Guidelines to choose an index") advise 4 to 16 sqrt(n).
-    """
-    return 2 ** max(0, round(np.log2(4 * count**0.5)))
 
 
 def build_engine(

@@ -115,6 +115,15 @@ def reduced(spec: InputSpec) -> InputSpec:
     )
 
 
+def describe_metrics() -> str:
+    """Return by which metrics the baselines rank, as in "cosine distance of PCA, whitened"."""
+    names: dict[str, list[str]] = {}
+    for name, baseline in BASELINES.items():
+        names.setdefault(baseline.metric, []).append(name)
+    parts = [f"{metric} distance of {', '.join(group)}" for metric, group in names.items()]
+    return "; ".join(parts)
+
+
 def baseline_points(gallery: Floats, queries: Floats, dim: int) -> dict[str, tuple[Floats, Floats]]:
     """Return {name: (points of the gallery, points of the queries)} of all baselines.
 

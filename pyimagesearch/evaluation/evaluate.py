@@ -13,7 +13,7 @@ from pyimagesearch.datasets.dataset import Dataset, same_images
 from pyimagesearch.encoders.encoder import Encoder
 from pyimagesearch.encoders.encoding import warn_unreadable
 from pyimagesearch.engines.engine import Engine
-from pyimagesearch.evaluation.baselines import baseline_points, reduced
+from pyimagesearch.evaluation.baselines import baseline_points, describe_metrics, reduced
 from pyimagesearch.evaluation.copies import COPIES, SAMPLE, make_copies
 from pyimagesearch.evaluation.metrics import KS, evaluate
 from pyimagesearch.pictures.input_spec import InputSpec
@@ -56,6 +56,7 @@ def evaluate_index(
     spec = reduced(encoder.spec)
     if (len(gallery) + len(query_labels)) * math.prod(spec.shape) <= MAX_BASELINE_VALUES:
         pixels = read_rows(gallery, np.arange(len(gallery)), spec)
+        logger.info(f"beside codes that need no training, by {describe_metrics()}")
         points |= baseline_points(pixels, pixels if itself else images_of(spec), dim)
     else:
         logger.info(f"no baselines: the pixels of {len(gallery):,} images would not fit in memory")
