@@ -61,13 +61,14 @@ class HtmlPage(contextlib.AbstractContextManager["HtmlPage"]):
         self.reporter = reporter
 
     def __enter__(self) -> "HtmlPage":
-        self._stack = contextlib.ExitStack()
-        temporary = self._stack.enter_context(atomic_write(self.path))
-        self._file = self._stack.enter_context(open(temporary, "w", encoding="utf-8"))
-        self._file.write(HEAD)
-        if self.reporter.pictures.has_classes:
-            text = f'<span class="swatch"></span> {WRONG_MEANING}'
-            self._file.write(f'<p class="legend">{text}</p>\n')
+        with contextlib.ExitStack() as stack:
+            temporary = stack.enter_context(atomic_write(self.path))
+            self._file = stack.enter_context(open(temporary, "w", encoding="utf-8"))
+            self._file.write(HEAD)
+            if self.reporter.pictures.has_classes:
+                text = f'<span class="swatch"></span> {WRONG_MEANING}'
+                self._file.write(f'<p class="legend">{text}</p>\n')
+            self._stack = stack.pop_all()
         return self
 
     def __exit__(self, *error: Any) -> None:

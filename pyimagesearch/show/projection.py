@@ -14,7 +14,7 @@ from pyimagesearch.files import printable
 from pyimagesearch.indexes.contract import LoadedIndex
 from pyimagesearch.metric import get_metric
 from pyimagesearch.queries.query import Answer
-from pyimagesearch.show.lettering import with_caption
+from pyimagesearch.show.lettering import BLACK, SMALL, WHITE, draw_text, with_caption
 
 MAX_POINTS = {"pca": 200_000, "tsne": 5_000, "umap": 20_000}  # the latter two take minutes
 COLOURS = 20  # distinguishable ones
@@ -22,8 +22,9 @@ LONGEST_NAME = 14  # characters of a group's name in the legend
 NO_LABEL = "(no label)"
 WIDTH = 1100  # pixels
 HEIGHT = 850
-BLACK = (0, 0, 0)  # BGR
-RED = (0, 0, 255)
+RINGS = 10  # results that are marked
+REACH = 8  # pixels from a point within which the mouse is over it
+RED = (0, 0, 255)  # BGR
 
 
 class Projection:
@@ -60,14 +61,26 @@ class Projection:
         self._queries = pixels[len(self.rows) :]
 
     def sheet(self, number: int, title: str) -> Pixels:
-        """Return the map, uint8 BGR, with query `number` as a star and its results as rings."""
+        """Return the map, uint8 BGR: query `number` is a star, its first results have rings."""
         image = self._image.copy()
-        for place in np.searchsorted(self.rows, self.results[number]):
-            cv2.circle(image, self._points[place].tolist(), 4, BLACK, 1, cv2.LINE_AA)
+        nearest = self.results[number][:RINGS]
+        for rank, place in enumerate(np.searchsorted(self.rows, nearest), 1):
+            x, y = self._points[place].tolist()
+            for colour, thickness in ((WHITE, 4), (BLACK, 1)):
+                cv2.circle(image, (x, y), 7, colour, thickness, cv2.LINE_AA)
+                origin = (x + 8, y - 6)
+                draw_text(image, str(rank), origin, SMALL, colour=colour, thickness=thickness)
         for colour, thickness in ((BLACK, 5), (RED, 2)):
             where = self._queries[number].tolist()
             cv2.drawMarker(image, where, colour, cv2.MARKER_STAR, 26, thickness, cv2.LINE_AA)
-        return with_caption(image, [f"star: {title}; rings: its results"])
+        rings = "no results" if not len(nearest) else f"rings: its first {len(nearest)} results"
+        return with_caption(image, [f"star: {title}; {rings}"])
+
+    def nearest_row(self, x: int, y: int) -> int | None:
+        """Return the row of the code whose point is nearest to a pixel, None where none is near."""
+        squares = ((self._points - (x, y)) ** 2).sum(axis=1)
+        place = int(squares.argmin())
+        return int(self.rows[place]) if squares[place] <= REACH**2 else None
 
 
 def project_index(
