@@ -3,7 +3,8 @@
 Prints P@1, P@10 and mAP of the network alone, of its first principal components, of adapted codes,
 and with --views of the default training of train_autoencoder.py, for the same pictures and queries.
 Relevant is the first sub-folder. Without QUERIES, a fifth of the pictures is held out in turn, by
-the seed. The features are kept in FOLDER. Times are those of the fit, without the features.
+the seed. The features are kept in FOLDER. Times are processor time of the fit, without the
+features.
 
 The network is by default the one that `python -m benchmarks.pretrained_codes x y --only-convert`
 writes.
@@ -128,9 +129,9 @@ def main():
     def show(name, measure, count=None, timed=True):
         scores, seconds = [], []
         for task, seed in list(zip(tasks, args.seeds, strict=True))[:count]:
-            started = time.perf_counter()
+            started = time.process_time()
             scores.append(measure(task, seed))
-            seconds.append(time.perf_counter() - started)
+            seconds.append(time.process_time() - started)
         print(table_row(name, scores, seconds if timed else None), flush=True)
 
     alone = f"the network, {first.features.shape[1]:,}-d"

@@ -39,15 +39,17 @@ logger = logging.getLogger(__name__)
 
 COMPONENTS = 512  # more hold noise
 RANK_LIMIT = 1e-6  # of the largest variance: components below are rounding errors
+RANK_LIMIT_WITHIN = 1e-4  # of the mean variance: copies have no differences but rounding errors
 MIN_DEVIATION = 0.01  # of the mean deviation, added so that rare features do not become large
 NEIGHBOURS = 20
 ROUNDS = 2  # of finding neighbours and a discriminant
 DIRECTIONS = 128  # of the discriminant: more raise mAP, and lower P@1
 MAP_DIM = 64
-RIDGE = 2.0  # added to the variances between neighbours, as a multiple of their mean
+RIDGE = 0.5  # added to the variances between neighbours, as a multiple of their mean
 EXPONENT = 0.1  # of the ratios of variances that the directions are multiplied by
 STEPS = 15  # of the random walk: fewer than for neighbour_map, as neighbours here are of one kind
-REGRESSION_RIDGE = 0.1  # added to the variances, as a multiple of their mean
+REGRESSION_RIDGE = 0.05  # added to the variances, as a multiple of their mean
+FEW = 2000  # pictures, for which ridges are twice as large: fewer pictures need more
 MIN_PICTURES = 100  # fewer do not show what varies between new pictures
 
 Doubles = NDArray[np.float64]
@@ -161,9 +163,11 @@ def _discriminant(points: Floats, graph: AnyArray) -> Doubles:
     degrees = np.asarray(graph.sum(axis=1)).ravel()
     within = (points.T * degrees) @ points - points.T @ (graph @ points)
     within = within.astype(np.float64) / max(degrees.sum(), 1)
-    ridge = RIDGE * np.trace(within) / size + 1e-9
+    total = _square(points) / len(points)
+    ridge = RIDGE * (1 + FEW / len(points)) * max(0, np.trace(within)) / size
+    ridge += RANK_LIMIT_WITHIN * np.trace(total) / size
     values, vectors = eigh(
-        _square(points) / len(points),
+        total,
         within + ridge * np.eye(size),
         subset_by_index=[max(0, size - DIRECTIONS), size - 1],
     )
@@ -175,7 +179,7 @@ def _regressed_walk(points: Floats, graph: AnyArray) -> Doubles:
     walk = diffusion_map(graph, min(MAP_DIM, len(points) // 4), STEPS)
     covariance = _square(points) / len(points)
     size = len(covariance)
-    ridge = REGRESSION_RIDGE * np.trace(covariance) / size
+    ridge = REGRESSION_RIDGE * (1 + FEW / len(points)) * np.trace(covariance) / size
     targets = points.T @ (walk - walk.mean(axis=0)) / len(points)
     return np.linalg.solve(covariance + ridge * np.eye(size), targets)
 
