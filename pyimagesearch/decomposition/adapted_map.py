@@ -39,7 +39,7 @@ logger = logging.getLogger(__name__)
 
 COMPONENTS = 512  # more hold noise
 RANK_LIMIT = 1e-6  # of the largest variance: components below are rounding errors
-RANK_LIMIT_WITHIN = 1e-4  # of the mean variance: copies have no differences but rounding errors
+LEAST_RIDGE = 1e-4  # of the mean variance: copies have no differences but rounding errors
 MIN_DEVIATION = 0.01  # of the mean deviation, added so that rare features do not become large
 NEIGHBOURS = 20
 ROUNDS = 2  # of finding neighbours and a discriminant
@@ -165,7 +165,7 @@ def _discriminant(points: Floats, graph: AnyArray) -> Doubles:
     within = within.astype(np.float64) / max(degrees.sum(), 1)
     total = _square(points) / len(points)
     ridge = RIDGE * (1 + FEW / len(points)) * max(0, np.trace(within)) / size
-    ridge += RANK_LIMIT_WITHIN * np.trace(total) / size
+    ridge += LEAST_RIDGE * np.trace(total) / size
     values, vectors = eigh(
         total,
         within + ridge * np.eye(size),
