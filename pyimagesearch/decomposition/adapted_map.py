@@ -4,17 +4,20 @@ A network that was trained on other pictures tells apart much that does not matt
 the nearest neighbours of a picture stand for its kind: the map shrinks what differs between
 neighbours, and draws together pictures that random walks along neighbours connect.
 
-Each step, with what it adds on pictures held out from a tenth of CIFAR-10, P@1 / P@10 / mAP, where
-the network itself has .634 / .573 / .296 and all steps together .677 / .631 / .418:
+The steps, with P@1 / P@10 / mAP of 64 dimensions after them, on pictures held out from the database
+of a tenth of CIFAR-10, where the network itself has .635 / .576 / .299:
 
 1. The square root of features that are never negative. Few pictures have large values of a feature,
-   which would outweigh all others in distances. +.04 / +.02 / +.02.
-2. Features divided by their deviations, reduced to COMPONENTS principal components.
+   which would outweigh all others in distances. Without it the end is at .04 / .02 / .02 less.
+2. Features divided by their deviations, reduced to COMPONENTS principal components, of which the
+   first 64 have .659 / .590 / .329.
 3. A discriminant: the directions in which pictures differ much, compared with neighbours (Fisher's,
-   with neighbours as the classes). Finding the neighbours again by the better codes: +.01 / +.01.
+   with neighbours as the classes): .666 / .624 / .381. The neighbours are found again by the better
+   codes, which adds .002 / .005 / .003 in the end.
 4. The diffusion map of the neighbours, by linear regression: kinds of pictures are parts of the
-   graph of neighbours, and this map has them as directions. +.02 / +.02 / +.04.
-5. Both maps side by side, rotated to their principal directions, of which the first are kept.
+   graph of neighbours, and this map has them as directions.
+5. Both maps side by side, rotated to their principal directions, of which the first are kept:
+   .673 / .635 / .431.
 
 All steps after the square root are linear, so that the result is one matrix and a bias.
 """
