@@ -8,14 +8,14 @@ The steps, with P@1 / P@10 / mAP of 64 dimensions after them, on pictures held o
 of a tenth of CIFAR-10, where the network itself has .635 / .576 / .299:
 
 1. The square root of features that are never negative. Few pictures have large values of a feature,
-   which would outweigh all others in distances. Without it the end is at .04 / .02 / .02 less.
+   which would outweigh all others in distances. Without it the end is .651 / .621 / .417.
 2. Features divided by their deviations, reduced to COMPONENTS principal components, of which the
    first 64 have .659 / .590 / .329.
 3. A discriminant: the directions in which pictures differ much, compared with neighbours (Fisher's,
    with neighbours as the classes): .666 / .624 / .381. The neighbours are found again by the better
    codes, which adds .002 / .005 / .003 in the end.
 4. The diffusion map of the neighbours, by linear regression: kinds of pictures are parts of the
-   graph of neighbours, and this map has them as directions.
+   graph of neighbours, and this map has them as directions: alone .618 / .607 / .434.
 5. Both maps side by side, rotated to their principal directions, of which the first are kept:
    .673 / .635 / .431.
 
