@@ -114,6 +114,11 @@ def reduced(spec: InputSpec) -> InputSpec:
     )
 
 
+def baseline_metric(name: str) -> str:
+    """Return the name of the metric of a code that `baseline_points` names."""
+    return BASELINES[name.rpartition(", ")[0]].metric
+
+
 def baseline_points(gallery: Floats, queries: Floats, dim: int) -> dict[str, tuple[Floats, Floats]]:
     """Return {name: (points of the gallery, points of the queries)} of all baselines.
 

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 import numpy as np
-from tqdm import tqdm
 
 from pyimagesearch.arrays import Floats, Rows
 from pyimagesearch.backend import keras
@@ -22,6 +21,7 @@ from pyimagesearch.decomposition.pca import principal_components
 from pyimagesearch.engines.exact import ExactEngine
 from pyimagesearch.metric import normalise
 from pyimagesearch.pictures.input_spec import InputSpec
+from pyimagesearch.terminal import progress
 from pyimagesearch.training.augmentations import augment
 from pyimagesearch.training.patches import CONTRAST_EPSILON, PATCH
 from pyimagesearch.training.readable import readable_batches
@@ -59,18 +59,18 @@ def fit_views(
     order = random.permutation(len(dataset))
     size = min(len(order), SAMPLE)
     count = int(np.clip(VIEWS // size, 2, 20))
-    with tqdm(total=size * (2 + count), desc="fit", unit="view", disable=None) as bar:
+    with progress(size * (2 + count), "views", "fit") as done:
         each = -(-PATCHES // size)
         sampled = []
         patches = []
         for batch in readable_batches(dataset, spec, order, count=size, batch_size=BATCH):
             sampled.append(batch.rows)
             patches.append(_random_patches(batch.images, each, random))
-            bar.update(len(batch.rows))
+            done(len(batch.rows))
         readable = sum(map(len, sampled))
         if readable < 2:
             raise ValueError(f"the objective views needs 2 images or more, received {readable}")
-        read = partial(_read, dataset, np.concatenate(sampled), spec, bar.update)
+        read = partial(_read, dataset, np.concatenate(sampled), spec, done)
         fit_filters(autoencoder, np.concatenate(patches), seed)
         network = keras.Model(autoencoder.input, autoencoder.get_layer("features").output)
         features = np.concatenate([_features(network, images) for images in read()])
