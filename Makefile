@@ -30,9 +30,8 @@ test-slow: $(VENV)/installed
 # Milvus and Ray are tested in environments and processes of their own: the tests start and kill
 # servers, and a Ray cluster does not always start in a process that has been a client of Milvus.
 test-scale: $(SCALE)/installed $(MILVUS)/installed
-	$(SCALE)/bin/python -m pytest tests/test_ray.py
-	$(SCALE)/bin/python -m pytest tests/test_milvus*.py tests/test_compatibility.py tests/test_docs.py \
-	    -k "milvus or collection"
+	$(SCALE)/bin/python -m pytest -m ray
+	$(SCALE)/bin/python -m pytest -m milvus
 
 # The oldest versions that requirements.txt allows.
 test-minimum: $(MINIMUM)/installed

@@ -91,7 +91,14 @@ def update_settings(args: Namespace) -> UpdateSettings:
 
 def source_flags(args: Namespace) -> SourceFlags:
     """Return the images that were named."""
-    return SourceFlags(args.dataset, args.split, args.limit, args.exclude, args.truncated)
+    return SourceFlags(
+        names=args.dataset,
+        split=args.split,
+        limit=args.limit,
+        exclude=args.exclude,
+        truncated=args.truncated,
+        classes=args.classes,
+    )
 
 
 def require_files(args: Namespace) -> None:

@@ -5,7 +5,7 @@ usage: python search.py --index output/index.pickle --query picture.png
 
 import sys
 from argparse import Namespace
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,7 @@ from pyimagesearch.indexes.contract import Index, LoadedIndex, Pictures
 from pyimagesearch.indexes.stores import open_store
 from pyimagesearch.pictures.fetching import without_password
 from pyimagesearch.queries.crops import Look
+from pyimagesearch.queries.query import Answer
 from pyimagesearch.queries.ranking import Wanted, check_encoder, open_pictures, search_queries
 from pyimagesearch.queries.sources import QueryOptions, QueryReader
 from pyimagesearch.replacing import PAGE, require_kind
@@ -73,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if k is None and max_distance is None:
         k = reporter.usual_results
     wanted = Wanted(k, max_distance, args.expand)
-    answers = search_queries(reader.queries(), index, wanted, reader.unreadable)
+    answers: Iterable[Answer] = search_queries(reader.queries(), index, wanted, reader.unreadable)
     if browses(args):
         from pyimagesearch.browse.start import browse_results
 
@@ -84,10 +85,13 @@ def main(argv: Sequence[str] | None = None) -> None:
         if args.map:
             from pyimagesearch.show.projection import project_index
 
-            answers = list(answers)
+            all_answers = list(answers)
             loaded = index.load()
             in_rows = index.engine_of(loaded)
-            projection = project_index(answers, loaded, in_rows, reporter.label, method=args.map)
+            projection = project_index(
+                all_answers, loaded, in_rows, reporter.label, method=args.map
+            )
+            answers = all_answers
         report_results(answers, reporter, line_form(args), views_of(args, reporter, projection))
     if reader.unreadable:
         count = len(args.query or args.query_id or reader.unreadable)
@@ -216,6 +220,7 @@ def evaluate(index: Index, args: Namespace) -> None:
         queries = open_dataset(args.queries)
     name = f"{engine.name}, by {engine.metric.name} distance"
     info(f"searching {len(loaded.ids):,} images by {name}...")
+    assert index.encoder is not None  # check_encoder has seen to it
     moved = None
     if args.expand:
         moved = Moved(f"--expand {args.expand}", partial(expand_queries, count=args.expand))

@@ -7,6 +7,8 @@ usage: python train_autoencoder.py --model output/autoencoder.h5
 
 import os
 import sys
+from argparse import Namespace
+from collections.abc import Sequence
 from functools import partial
 
 if __name__ == "__main__":
@@ -16,6 +18,7 @@ if __name__ == "__main__":
 
 from pyimagesearch import cli
 from pyimagesearch.arguments.train_flags import parse_args
+from pyimagesearch.arrays import Source
 from pyimagesearch.cli import info, warn
 from pyimagesearch.datasets.catalog import DEFAULT_SOURCE, open_dataset, updated_source
 from pyimagesearch.datasets.dataset import Splits
@@ -34,7 +37,8 @@ OUTPUT_FLAGS = {"model", "vis", "plot", "encoder", "log", "resume", "strategy", 
 
 
 @cli.command
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> None:
+    """Train an autoencoder, or continue a training that was interrupted."""
     args = parse_args(argv)
     settings = {name: value for name, value in vars(args).items() if name not in OUTPUT_FLAGS}
     checkpoint = Checkpoint(f"{args.model}.checkpoint.npz", settings)
@@ -44,7 +48,7 @@ def main(argv=None):
         train(args, checkpoint)
 
 
-def train(args, checkpoint):
+def train(args: Namespace, checkpoint: Checkpoint) -> None:
     """Train a model from the checkpoint on, and write it."""
     settings = checkpoint.settings
     source = updated_source(
@@ -107,7 +111,7 @@ def train(args, checkpoint):
         checkpoint.remove()
 
 
-def require_files(args, checkpoint_path):
+def require_files(args: Namespace, checkpoint_path: str) -> None:
     """Check the files that are named, before anything is read or written."""
     names = ("vis", "plot", "encoder", "log")
     outputs = {name: getattr(args, name) for name in names if getattr(args, name)}
@@ -120,7 +124,7 @@ def require_files(args, checkpoint_path):
     require_kind(args.model, MODEL, "--model")
 
 
-def require_checkpoint(args, checkpoint):
+def require_checkpoint(args: Namespace, checkpoint: Checkpoint) -> None:
     """Raise ValueError if there is a checkpoint that would be lost, or none that was asked for."""
     if not args.resume:
         checkpoint.require_unused()
@@ -131,7 +135,7 @@ def require_checkpoint(args, checkpoint):
         )
 
 
-def require_same_images(args, source):
+def require_same_images(args: Namespace, source: Source) -> None:
     """Raise ValueError if a model of other images than those of `source` would be replaced."""
     if args.overwrite:
         return

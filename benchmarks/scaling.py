@@ -24,7 +24,8 @@ from pyimagesearch.datasets.dataset import FILE_STATS
 from pyimagesearch.encoders.export import encoder_from_keras
 from pyimagesearch.engines.engine_file import engine_path, open_engine, save_engine
 from pyimagesearch.engines.exact import ExactEngine
-from pyimagesearch.engines.factory import build_engine, list_count
+from pyimagesearch.engines.factory import build_engine
+from pyimagesearch.engines.recommendation import list_count
 from pyimagesearch.files import atomic_write
 from pyimagesearch.indexes.index_file import load_index, save_index
 from pyimagesearch.indexes.local_index import LocalIndex

@@ -14,6 +14,7 @@ Pixels = NDArray[np.uint8]  # a picture in OpenCV's order, BGR, (h, w, 3)
 Picture = NDArray[Any]  # for people to look at: uint8 or float in [0, 1], (h, w, 1 or 3) RGB
 
 Found = tuple[Floats, Rows]  # distances and rows of what a search found
+Candidates = tuple[AnyArray, Rows]  # estimates of any type that order candidates, and their rows
 Size = tuple[int, int]  # height and width in pixels
 Colour = tuple[int, int, int]  # BGR
 Source = dict[str, Any]  # the arguments of `open_dataset` that open a dataset again

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from pyimagesearch.files import printable
 from pyimagesearch.startup import explain
@@ -17,6 +18,14 @@ from pyimagesearch.terminal import (
 )
 
 Main = Callable[[Sequence[str] | None], None]  # of a script
+
+
+class Command(Protocol):
+    """A script's `main` after `command`: it takes the arguments of the process by default."""
+
+    def __call__(self, argv: Sequence[str] | None = None) -> int:
+        """Run the script; return its exit status."""
+
 
 logger = logging.getLogger("pyimagesearch")
 info = logger.info
@@ -47,7 +56,7 @@ def program_name(script: str) -> str:
     return started if started.startswith("image-search-") else script
 
 
-def command(main: Main) -> Callable[[Sequence[str] | None], int]:
+def command(main: Main) -> Command:
     """Decorate a script's `main(argv)`: it shows status lines and returns an exit status.
 
     ValueError, OSError, ImportError and MemoryError, which the package raises with the reason and

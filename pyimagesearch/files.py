@@ -20,6 +20,8 @@ TEMPORARY = ".part"  # in the names of files that are being written, before the 
 UMASK = os.umask(0)  # which can only be read by setting it
 os.umask(UMASK)
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+# Bytes of text in a file that is parsed as JSON, which takes up to 40 times as much memory.
+MAX_TEXT = 32 << 20
 MAX_EXPANSION = 64  # how much larger than its file a compressed HDF5 dataset may be
 
 
@@ -36,7 +38,7 @@ def atomic_write(path: str | Path, checksum: bool = False) -> Iterator[Path]:
     target = Path(path)
     if target.is_symlink():
         target = Path(os.path.realpath(target))
-    target.parent.mkdir(parents=True, exist_ok=True)
+    _make_folder_of(target)
     with _among_writers(target):
         temporary = _new_file(target, path)
         try:
@@ -53,6 +55,13 @@ def atomic_write(path: str | Path, checksum: bool = False) -> Iterator[Path]:
             raise _cannot_write(path, error) from error
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def _make_folder_of(path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _cannot_write(path, error) from error
 
 
 def _new_file(target: Path, path: str | Path) -> Path:
@@ -161,7 +170,7 @@ def _sha256(file: BinaryIO, size: int) -> bytes:
 def require_writable(*paths: str | Path) -> None:
     """Raise OSError now if any of `paths` could not be written later; make their folders."""
     for path in map(Path, paths):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder_of(path)
         if path.is_dir():
             raise IsADirectoryError(f"cannot write {path}: it is a folder; give a file name")
         if path.exists() and not path.is_file():
@@ -248,6 +257,24 @@ def has_hdf5_attribute(path: str | Path, name: str) -> bool | None:
         raise
     except (OSError, RuntimeError, KeyError):  # the latter two where its structure is damaged
         return None
+
+
+def hdf5_text(file: Any, name: str, limit: int = MAX_TEXT) -> str | None:
+    """Return an attribute of the root of an open HDF5 file, which holds text; None without it.
+
+    Raises ValueError if it is not a single text, of at most `limit` bytes.
+    """
+    if name not in file.attrs:
+        return None
+    stored = file.attrs.get_id(name)
+    if stored.shape != ():  # many values may be one text, many times
+        raise ValueError(f"its attribute {name} is not a single value")
+    if stored.dtype.kind not in "SO" or stored.dtype.itemsize > limit:
+        raise ValueError(f"its attribute {name} is not text of up to {limit:,} bytes")
+    value = file.attrs[name]
+    if not isinstance(value, str | bytes) or len(value) > limit:
+        raise ValueError(f"its attribute {name} is not text of up to {limit:,} bytes")
+    return value.decode() if isinstance(value, bytes) else value
 
 
 def require_plain_hdf5(file: Any, size: int) -> None:

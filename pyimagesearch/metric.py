@@ -6,6 +6,7 @@ serves them all.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -29,9 +30,9 @@ class Metric:
     """
 
     name: str
-    from_squares: Callable
-    to_squares: Callable
-    prepare: Callable | None = None
+    from_squares: Callable[[Any], Any]
+    to_squares: Callable[[Any], Any]
+    prepare: Callable[[AnyArray], AnyArray] | None = None
     zero_square: float | None = None
 
     def points(self, codes: AnyArray) -> AnyArray:
@@ -56,7 +57,8 @@ class Metric:
         """Return which of `points` are those of codes of zeros that need an axis: bool (n,)."""
         if self.zero_square is None:
             return np.zeros(len(points), bool)
-        return np.einsum("nd,nd->n", points, points) < 0.5  # all others have length 1
+        squares: AnyArray = np.einsum("nd,nd->n", points, points)
+        return squares < 0.5  # all others have length 1
 
 
 METRICS = {

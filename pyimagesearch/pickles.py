@@ -14,7 +14,7 @@ import struct
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -308,7 +308,7 @@ class _PickledArray:
         _, shape, dtype, is_fortran, content = state
         self.fill(content, dtype, shape, order="F" if is_fortran is True else "C")
 
-    def fill(self, content: Any, dtype: Any, shape: Any, *, order: str) -> None:
+    def fill(self, content: Any, dtype: Any, shape: Any, *, order: Literal["C", "F"]) -> None:
         """Take the content, or raise ValueError where type, shape and bytes do not fit."""
         if not isinstance(dtype, _PickledDtype) or not isinstance(content, bytes | bytearray):
             raise ValueError("an array is damaged")
@@ -319,7 +319,7 @@ class _PickledArray:
         if math.prod(shape) * kind.itemsize != len(content):
             raise ValueError("an array has another shape than its bytes")
         values: NDArray[Any] = np.frombuffer(content, kind) if content else np.empty(0, kind)
-        self.values = values.reshape(shape, order=order)  # type: ignore[call-overload]
+        self.values = values.reshape(shape, order=order)
 
 
 class _PlainUnpickler(pickle.Unpickler):

@@ -7,6 +7,7 @@ from pyimagesearch.evaluation.baselines import (
     BASELINES,
     baseline_points,
     colour_histograms,
+    describe_metrics,
     oriented_gradients,
     reduced,
 )
@@ -121,3 +122,11 @@ def test_copies_come_kind_after_kind(random):
     copies = make_copies(images)
     assert len(copies) == 2 * len(COPIES)
     np.testing.assert_array_equal(copies[3], cropped(images[1]))
+
+
+def test_the_metric_of_each_baseline_is_named():
+    parts = dict(part.split(" distance of ", 1) for part in describe_metrics().split("; "))
+    assert parts == {
+        "euclidean": "raw pixels, PCA, HSV histogram, HOG",
+        "cosine": "PCA, whitened",
+    }

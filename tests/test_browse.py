@@ -14,9 +14,8 @@ from pyimagesearch.browse import opener
 from pyimagesearch.browse.actions import ACTIONS, command_help, window_help
 from pyimagesearch.browse.commands import Commands
 from pyimagesearch.browse.feedback import feedback_code, feedback_text
-from pyimagesearch.browse.keys import key_name
 from pyimagesearch.browse.session import Session
-from pyimagesearch.browse.sheet import PANEL, Sheet
+from pyimagesearch.browse.sheet import GAP, PANEL, Sheet
 from pyimagesearch.browse.window import Browser
 from pyimagesearch.datasets.catalog import open_dataset
 from pyimagesearch.indexes.stores import open_store
@@ -25,8 +24,10 @@ from pyimagesearch.queries.crops import Crop
 from pyimagesearch.queries.ranking import Wanted, search_queries
 from pyimagesearch.queries.sources import QueryOptions, QueryReader
 from pyimagesearch.show.card import Mark, tile
+from pyimagesearch.show.keys import key_name
 from pyimagesearch.show.montage import Grid
 from pyimagesearch.show.reporter import Reporter
+from pyimagesearch.show.windows import room_on
 from tests.scripts import MODEL, ROOT, run
 
 
@@ -55,7 +56,7 @@ def folder_index(tmp_path_factory):
         path = root / "pictures" / f"digit {digits.labels[row]}" / f"{row}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         cv2.imwrite(str(path), digits.picture(row))
-    flags = "-m", MODEL, "-i", root / "index.h5", "--dataset", root / "pictures"
+    flags = "-m", MODEL, "-i", root / "index.h5", "--dataset", root / "pictures", "--classes"
     assert run(index_images, *flags) == 0
     return root / "index.h5"
 
@@ -437,8 +438,65 @@ def test_a_map_is_drawn_after_it_was_announced(browser):
     press(browser, "m")
     assert browser.map_wanted
     assert browser.sheet.status == "drawing a map by pca..."
-    assert browser.draw_map().shape[2] == 3
+    view = browser.draw_map()
     assert not browser.map_wanted
+    assert view.changed
+    plain = view.draw()
+    assert not view.changed
+    x, y = view._projection._points[0].tolist()
+    view.on_mouse(cv2.EVENT_MOUSEMOVE, x, y, 0)
+    assert view.changed
+    shown = view.draw()
+    assert shown.shape == plain.shape
+    assert 10_000 < (shown != plain).any(axis=2).sum() < 30_000  # the picture and its name
+    view.on_mouse(cv2.EVENT_MOUSEMOVE, 1090, 840, 0)  # where no point is
+    np.testing.assert_array_equal(view.draw(), plain)
+
+
+@pytest.mark.parametrize("screen", [(1024, 700), (1366, 768), (1920, 1080), (3840, 2160)])
+@pytest.mark.parametrize("folder", [False, True])
+def test_a_sheet_fits_the_screen_with_its_lines(small_index, folder_index, folder, screen):
+    session = start(folder_index, "digit 7/0.png") if folder else start(small_index, "7")
+    room = room_on(screen)
+    sheet = Sheet(session, room=room)
+    height, width, _ = sheet.draw().shape
+    assert width * room.scale <= screen[0] - 16
+    assert height * room.scale <= screen[1] - 80
+    assert session.page_size == 24 if folder else session.page_size >= 100
+    assert room.scale == (2 if screen[1] > 2000 else 1)
+    if folder:
+        assert sheet.side >= 96
+
+
+def test_the_tile_under_the_mouse_is_framed(browser):
+    plain = browser.sheet.draw()
+    browser.on_mouse(cv2.EVENT_MOUSEMOVE, *at(browser, 20), 0)
+    changed = np.argwhere((browser.sheet.draw() != plain).any(axis=2))
+    left, top = browser.sheet.grid.corner(20)
+    inside = changed[changed[:, 0] < plain.shape[0] - 66] - (top, left + PANEL)  # not the status
+    assert len(inside)
+    assert inside.min() >= -GAP
+    assert inside.max() < browser.sheet.side + GAP
+
+
+def test_the_query_stays_whole_with_its_crop_drawn_over_it(browser):
+    session = browser.session
+    browser.sheet.draw()
+    box = browser.sheet._box
+    for _ in range(2):  # the second part is one of the whole picture too
+        browser.on_mouse(cv2.EVENT_LBUTTONDOWN, box[0], box[1] + box[3] // 2, 1)
+        browser.on_mouse(cv2.EVENT_LBUTTONUP, box[0] + box[2] // 2, box[1] + box[3], 1)
+        assert session.step.query.view == "crop 0,0.5,0.5,0.5"
+        browser.sheet.draw()
+        assert browser.sheet._box == box
+    press(browser, "r")
+    picture, crop = browser.sheet._whole_query()
+    assert picture.shape == (28, 28, 1)
+    assert (crop.left, crop.top, crop.width, crop.height) == (0, 0, 0.5, 0.5)
+
+
+def test_the_title_of_the_window_names_the_query(browser):
+    assert browser.title == "Results - query 7 (3)"
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,4 @@
+import json
 import pickle
 
 import numpy as np
@@ -104,3 +105,54 @@ def test_a_failed_write_leaves_the_previous_checkpoint(tmp_path, monkeypatch):
     assert Checkpoint(before.path, before.settings).resumed().epoch == 2
     before.remove()
     assert list(tmp_path.iterdir()) == []
+
+
+def write_state(path, **changes):
+    """Write a checkpoint whose state is changed."""
+    state = {"settings": {}, "phase": 0, "epoch": 0, "history": [], "best": 0.5, "counts": {}}
+    text = json.dumps({**state, **changes})
+    np.savez(path, state=np.array(text))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"settings": []},
+        {"phase": "0"},
+        {"phase": -1},
+        {"epoch": 1.5},
+        {"history": [1]},
+        {"best": "0"},
+        {"counts": {"weights": 10**9}},
+        {"counts": {"weights": "many"}},
+        {"x" * 10_000: 1},
+        {"settings": {"x" * 10_000: "y" * 10_000}},
+        {"settings": {"filters": [[1] * 10_000]}},
+        {"settings": {"objective": "\x1b[31m" * 10_000}},
+        {"history": [{}] * 2_000_000},
+    ],
+    ids=range(13),
+)
+def test_a_state_of_another_form_is_refused_in_a_short_line(changes, tmp_path):
+    write_state(tmp_path / "c.npz", **changes)
+    with pytest.raises(ValueError, match="cannot resume from") as error:
+        Checkpoint(str(tmp_path / "c.npz"), {}).resumed()
+    assert len(str(error.value)) < 500 + len(str(tmp_path))
+    assert str(error.value).isprintable()
+
+
+@pytest.mark.parametrize("state", [np.array(["{}"] * 2), np.array(5), np.zeros((0,), "U9")])
+def test_a_state_that_is_no_text_is_refused(state, tmp_path):
+    np.savez(tmp_path / "c.npz", state=state)
+    with pytest.raises(ValueError, match="it has no state as text"):
+        Checkpoint(str(tmp_path / "c.npz"), {}).resumed()
+
+
+def test_a_small_file_of_large_arrays_is_refused_before_they_are_read(tmp_path):
+    np.savez_compressed(tmp_path / "c.npz", state=np.array("{}"), weights_0=np.zeros(10**7))
+    assert (tmp_path / "c.npz").stat().st_size < 10**6
+    checkpoint = Checkpoint(str(tmp_path / "c.npz"), {})
+    with pytest.raises(ValueError, match="compressed"):
+        checkpoint.resumed()
+    with pytest.raises(ValueError, match="checkpoint of an interrupted training"):
+        checkpoint.require_unused()

@@ -82,6 +82,7 @@ def test_an_engine_finds_what_it_found(name, tmp_path, capsys):
     assert EXPECTED[name]["status"] in messages
 
 
+@pytest.mark.milvus
 @lite
 def test_a_collection_finds_what_it_found(tmp_path, capsys):
     shutil.unpack_archive(BEFORE / "collection.db.tar.gz", tmp_path, filter="data")
@@ -156,6 +157,7 @@ def test_a_model_of_views_gives_the_codes_it_gave(model, tmp_path):
     np.testing.assert_allclose(now.codes, before.codes, atol=1e-5)
 
 
+@pytest.mark.milvus
 @lite
 def test_a_collection_of_views_is_searched_rebuilt_and_brought_up_to_date(tmp_path, capsys):
     shutil.unpack_archive(VIEWS / "views.db.tar.gz", tmp_path, filter="data")

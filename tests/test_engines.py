@@ -16,8 +16,9 @@ from pyimagesearch.engines.engine_file import (
     save_engine,
 )
 from pyimagesearch.engines.exact import ExactEngine
-from pyimagesearch.engines.factory import build_engine, recommend_engine, require_engine
+from pyimagesearch.engines.factory import build_engine, require_engine
 from pyimagesearch.engines.kmeans import clusters_of, find_elbow
+from pyimagesearch.engines.recommendation import recommend_engine
 from pyimagesearch.files import content_size
 from pyimagesearch.metric import METRICS, normalise
 

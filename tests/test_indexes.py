@@ -4,6 +4,7 @@ import h5py
 import numpy as np
 import pytest
 
+from pyimagesearch import files
 from pyimagesearch.datasets.dataset import FILE_STATS, RowIds
 from pyimagesearch.indexes.index_file import load_index, save_index
 from pyimagesearch.indexes.local_index import LocalIndex
@@ -202,6 +203,43 @@ def test_text_whose_length_an_index_does_not_bound_is_refused(tmp_path, kind):
                 "names", data=["a"] * 6, dtype=h5py.string_dtype(), chunks=(3,), maxshape=(None,)
             )
     with pytest.raises(ValueError, match=r"single value|not hold numbers|not text|stores them"):
+        load_index(path)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "[" * (files.MAX_TEXT + 1),
+        np.arange(3),
+        h5py.Empty("S9"),
+        5,
+        "[" * 100_000,
+    ],
+    ids=["long", "numbers", "empty", "number", "nested"],
+)
+def test_the_settings_of_an_hdf5_index_are_one_short_text(value, tmp_path):
+    path = tmp_path / "index.h5"
+    with_one_name(path, "a.png", 6)
+    with h5py.File(path, "a") as file:
+        file.attrs["pyimagesearch"] = value
+    with pytest.raises(ValueError, match="cannot use the index") as error:
+        load_index(path)
+    assert len(str(error.value)) < 500
+
+
+@pytest.mark.parametrize("names", [["a" * 4097], ["a" * 4000] * 9000], ids=["one", "all"])
+@pytest.mark.parametrize("name", ["index.pickle", "index.h5"])
+def test_names_of_labels_have_a_limit(name, names, tmp_path, index):
+    path = tmp_path / name
+    index.labels = np.zeros(3, np.int64)
+    index.label_names = names
+    if name == "index.h5" and len(names) > 1:
+        with pytest.raises(ValueError, match="names of its 9,000 labels have more than"):
+            save_index(index, path)
+        assert not path.exists()
+        return
+    save_index(index, path)
+    with pytest.raises(ValueError, match="label names of at most 4,096 characters"):
         load_index(path)
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import onnx
 import pytest
 
+from pyimagesearch import files
 from pyimagesearch.backend import keras
 from pyimagesearch.convautoencoder import ConvAutoencoder
 from pyimagesearch.encoders.encoder import Encoder
@@ -13,6 +14,7 @@ from pyimagesearch.encoders.export import encoder_from_keras, save_encoder
 from pyimagesearch.encoders.keras_config import DROPPED_KEYS, require_known_classes, update_old_keys
 from pyimagesearch.encoders.keras_files import load_model, save_model
 from pyimagesearch.encoders.pretrained import NETWORKS
+from pyimagesearch.encoders.trained_on import input_shape, trained_on
 from pyimagesearch.pictures.input_spec import InputSpec
 from pyimagesearch.training.architectures import ARCHITECTURES, build
 from tests.scripts import ROOT
@@ -245,3 +247,36 @@ def test_a_key_of_keras_2_that_means_something_is_refused(tmp_path):
     change_config(tmp_path / "model.h5", add_groups)
     with pytest.raises(ValueError, match=r"cannot load .* as a Keras model"):
         load_model(tmp_path / "model.h5")
+
+
+@pytest.mark.parametrize("key", ["model_config", "input_spec.json", "trained_on"])
+@pytest.mark.parametrize(
+    "value",
+    ["[" * (files.MAX_TEXT + 1), np.array(["{}", "{}"], object), 5, "[" * 100_000],
+    ids=["long", "many", "number", "nested"],
+)
+def test_texts_of_an_hdf5_model_are_single_and_short(key, value, tmp_path):
+    path = tmp_path / "model.h5"
+    save_model(ConvAutoencoder.build(8, 8, 1, (2,), 2), path, InputSpec(8, 8, 1))
+    with h5py.File(path, "a") as file:
+        del file.attrs["has_checksum"]
+        file.attrs[key] = value
+    assert trained_on(str(path)) is None
+    input_shape(str(path))
+    if key != "trained_on":
+        with pytest.raises(ValueError, match=r"cannot load .*model\.h5 as a Keras model") as error:
+            load_model(path)
+        assert len(str(error.value)) < 500
+
+
+@pytest.mark.parametrize("name", ["config.json", "input_spec.json"])
+def test_texts_of_an_archive_have_a_limit(name, tmp_path):
+    path = planted(tmp_path, lambda config: None)
+    with zipfile.ZipFile(path) as archive:
+        members = {member: archive.read(member) for member in archive.namelist()}
+    members[name] = b" " * (files.MAX_TEXT + 1)
+    with zipfile.ZipFile(path, "w") as archive:
+        for member, data in members.items():
+            archive.writestr(member, data)
+    with pytest.raises(ValueError, match=rf"its member {name} has more than"):
+        load_model(path)

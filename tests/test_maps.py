@@ -26,7 +26,9 @@ def test_a_star_stands_where_the_query_is_and_rings_where_its_results_are(random
     np.testing.assert_allclose(red, chart._queries[0][::-1], atol=1)
     assert (chart._points[1] == chart._queries[0]).all()
     x, y = chart._points[2]
-    assert not (sheet[y, x + 4] == 255).all()
+    assert not (sheet[y, x + 7] == 255).all()
+    assert chart.nearest_row(x + 3, y) == 2
+    assert chart.nearest_row(x + 60, y + 60) is None
 
 
 def test_results_are_on_the_map_even_where_only_a_part_of_the_index_is(monkeypatch, random):

@@ -33,6 +33,8 @@ from pyimagesearch.indexes.milvus.schema import parse_engine
 from pyimagesearch.indexes.milvus.store import MilvusStore
 from pyimagesearch.indexes.stores import open_store
 
+pytestmark = pytest.mark.milvus
+
 lite = pytest.mark.skipif(
     not (find_spec("pymilvus") and find_spec("milvus_lite")),
     reason="needs pymilvus and milvus-lite, of requirements-scale.txt",

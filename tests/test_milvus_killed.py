@@ -15,6 +15,8 @@ from pyimagesearch.encoders.encoding import encode_rows
 from pyimagesearch.indexes.milvus import client as milvus
 from pyimagesearch.indexes.milvus import writer as milvus_writer
 
+pytestmark = pytest.mark.milvus
+
 needs_client = None if find_spec("pymilvus") else "needs pymilvus, of requirements-scale.txt"
 
 

@@ -13,6 +13,7 @@ from test_milvus import make_folder
 KILLS = 20
 
 pytestmark = [
+    pytest.mark.milvus,
     pytest.mark.slow,
     pytest.mark.skipif(
         not (find_spec("pymilvus") and find_spec("milvus_lite")),

@@ -14,7 +14,10 @@ from pyimagesearch.indexes.milvus.engine import MilvusEngine
 from pyimagesearch.indexes.stores import open_store
 
 reason = why_not() if find_spec("pymilvus") else "needs pymilvus, of requirements-scale.txt"
-pytestmark = pytest.mark.skipif(reason is not None, reason=str(reason))
+pytestmark = [
+    pytest.mark.milvus,
+    pytest.mark.skipif(reason is not None, reason=str(reason)),
+]
 
 
 @pytest.fixture(scope="module")

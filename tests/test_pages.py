@@ -53,7 +53,10 @@ def folder(tmp_path):
         path.parent.mkdir(parents=True, exist_ok=True)
         picture = digits.picture(row)
         cv2.imwrite(str(path), cv2.resize(picture, (400, 200)) if row == 5 else picture)
-    assert run(index_images, "-m", MODEL, "-i", tmp_path / "i.pickle", "--dataset", root) == 0
+    assert (
+        run(index_images, "-m", MODEL, "-i", tmp_path / "i.pickle", "--dataset", root, "--classes")
+        == 0
+    )
     return tmp_path
 
 
@@ -64,7 +67,7 @@ def test_a_page_holds_all_pictures_and_runs_nothing(folder, capsys):
     assert run(search, *arguments) == 0
     assert f"[INFO] wrote {page}" in capsys.readouterr().err
     found = Page(page)
-    known = "html meta title style section header div h2 ol li figure img figcaption br span"
+    known = "html meta title style p section header div h2 ol li figure img figcaption br span"
     assert {tag for tag, _ in found.tags} == set(known.split(" "))  # no script, no link
     assert len(found.named("img")) == 2 + 2 * 5
     for image in found.named("img"):
@@ -78,6 +81,28 @@ def test_a_page_holds_all_pictures_and_runs_nothing(folder, capsys):
     assert "default-src 'none'" in found.named("meta")[2]["content"]
     # The digits are 7, 2, 1, 0, 4 and 1: the second query, a 1, finds the other one.
     assert sum(item.get("class") == "wrong" for item in found.named("li")) == 9
+
+
+def test_sub_folders_are_classes_only_where_that_was_said(folder, capsys):
+    index, page = folder / "i.pickle", folder / "page.html"
+    search_one = "-i", index, "--query-id", "digit 7/0.png", "--html", page
+    counts = []
+    for flags in ([], ["--no-classes"], [], ["--classes"]):  # an update without a flag changes none
+        assert run(index_images, "-i", index, *flags) == 0
+        capsys.readouterr()
+        assert run(search, *search_one) == 0
+        found = Page(page)
+        wrong = sum(item.get("class") == "wrong" for item in found.named("li"))
+        line = capsys.readouterr().out.splitlines()[0]
+        assert ("precision@5" in line) == ("(digit 7)" in line) == (wrong > 0)
+        assert ("of another class" in found.text) == (wrong > 0)
+        counts.append(wrong)
+    assert counts == [5, 0, 0, 5]
+
+
+def test_an_array_has_classes_without_a_flag(tmp_path, capsys):
+    flags = "-m", MODEL, "-i", tmp_path / "i.pickle", "--limit", 9
+    assert "--classes is for folders" in error_of(capsys, index_images, *flags, "--classes")
 
 
 def test_a_page_is_replaced_only_by_a_complete_one(folder, capsys):

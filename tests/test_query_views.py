@@ -215,3 +215,14 @@ def test_words_have_no_picture_to_crop_or_turn():
     words = Query("a red flower", code=np.zeros(4), is_text=True)
     with pytest.raises(ValueError, match="no picture of its own"):
         view_of(words)
+
+
+@pytest.mark.parametrize("orientation", range(8))
+def test_the_part_of_a_turned_picture_is_found_in_the_whole_one(random, orientation):
+    picture = random.integers(0, 256, (32, 64, 3), np.uint8)
+    crop = Crop(16, 4, 24, 20)
+    view = View(lambda size: picture, "a").cropped(crop).oriented(lambda last: orientation)
+    whole, part = view.uncropped()
+    assert whole().shape[:2] == (picture.shape[:2] if orientation % 2 == 0 else (64, 32))
+    np.testing.assert_array_equal(part.of(whole()), view())
+    assert View(lambda size: picture, "a").uncropped()[1] is None

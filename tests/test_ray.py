@@ -16,6 +16,8 @@ from pyimagesearch.encoders.export import encoder_from_keras
 from pyimagesearch.indexes.index_file import load_index
 from tests.picture_files import ENCODED, fill
 
+pytestmark = pytest.mark.ray
+
 ray_needed = pytest.mark.skipif(not find_spec("ray"), reason="needs Ray: make test-scale")
 
 

@@ -7,13 +7,16 @@ from io import BytesIO
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 import index_images
 import search
 import train_autoencoder
 from pyimagesearch.files import require_writable
-from pyimagesearch.replacing import KINDS, require_kind
+from pyimagesearch.replacing import KINDS, PICTURE, require_kind
 from pyimagesearch.replacing import MODEL as A_MODEL
+from pyimagesearch.show.image_file import write_image
+from pyimagesearch.show.plots import plot_training
 from tests.scripts import MODEL, ROOT, error_of, run
 
 BEFORE = ROOT / "tests" / "data" / "before"
@@ -127,3 +130,18 @@ def test_a_pipe_or_a_device_is_not_replaced(tmp_path, capsys):
     flags = ["-m", MODEL, "-i", tmp_path / "i.h5", "--rejects", pipe, "--limit", 9]
     assert "no regular file" in error_of(capsys, index_images, *flags)
     assert pipe.is_fifo()
+
+
+@pytest.mark.parametrize("name", ["sheet.png", "sheet.jpg"])
+def test_a_picture_of_ours_may_be_replaced_and_is_read_as_it_was(name, tmp_path):
+    path = tmp_path / name
+    picture = np.full((40, 60, 3), 200, np.uint8)
+    for _ in range(2):
+        write_image(path, picture)
+        require_kind(path, PICTURE, "--vis")
+        assert abs(cv2.imread(str(path)).astype(int) - 200).max() < 3
+    with Image.open(path) as image:
+        assert image.size == (60, 40)
+    plot_training(str(path), [{"phase": "fit", "epoch": 1, "loss": 1, "val_loss": 1}], {})
+    require_kind(path, PICTURE, "--plot")
+    assert cv2.imread(str(path)).shape == (480, 640, 3)

@@ -111,7 +111,10 @@ LITE = pytest.mark.skipif(
 )
 
 
-@pytest.fixture(params=["index.pickle", "index.h5", pytest.param("milvus.db", marks=LITE)])
+COLLECTION = pytest.param("milvus.db", marks=[pytest.mark.milvus, LITE])
+
+
+@pytest.fixture(params=["index.pickle", "index.h5", COLLECTION])
 def index(request, tmp_path, pictures):
     export = exports.save_clip(tmp_path / "clip")
     path = tmp_path / request.param

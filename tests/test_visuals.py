@@ -4,7 +4,17 @@ import pytest
 
 from pyimagesearch.show import image_file, lettering, plots, windows
 from pyimagesearch.show import montage as visuals
-from pyimagesearch.show.card import RED, Card, Mark, card_side, draw_card, shrunk, tile, to_bgr
+from pyimagesearch.show.card import (
+    RED,
+    Card,
+    Mark,
+    card_side,
+    draw_card,
+    legend_of,
+    shrunk,
+    tile,
+    to_bgr,
+)
 from pyimagesearch.show.output import Output
 
 
@@ -29,6 +39,14 @@ def test_a_card_of_every_kind_has_its_border_sign_and_lines():
         corners[mark] = image[5, 60].tolist()
     white, green, magenta = [255, 255, 255], [0, 210, 0], [255, 0, 255]
     assert corners == {Mark.QUERY: white, Mark.LIKED: green, Mark.DISLIKED: magenta}
+
+
+def test_a_legend_names_the_borders_that_there_are():
+    plain = Card(digit())
+    assert legend_of([plain]) == []
+    cards = [plain, Card(digit(), wrong=True), Card(digit(), mark=Mark.QUERY)]
+    assert [text for _, text in legend_of(cards)] == ["query", "of another class than the query"]
+    assert legend_of(cards)[1][0] == RED
 
 
 def test_the_side_of_cards_is_that_of_the_first_that_can_be_read():

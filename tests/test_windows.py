@@ -22,7 +22,7 @@ from pyimagesearch.datasets.catalog import open_dataset
 from pyimagesearch.show.card import tile
 from tests.scripts import MODEL, ROOT, run
 
-PANEL, SIDE = 240, 56  # pixels: the width of the query's panel, the side of a tile
+PANEL, SIDE, GAP = 240, 56, 2  # pixels: the query's panel, a tile, and between two tiles
 
 
 @dataclass
@@ -51,7 +51,7 @@ class Screen:
 
     def focus(self, title):
         """Wait for the window of a title, and give it the keyboard."""
-        found = self.do("search", "--sync", "--onlyvisible", "--name", f"^{title}$")
+        found = self.do("search", "--sync", "--onlyvisible", "--name", f"^{title}")
         self.do("windowfocus", "--sync", found.split()[0])
 
     def press(self, *keys):
@@ -75,7 +75,7 @@ class Screen:
 
     def ask_to_close(self, title):
         """Ask the window of a title to close, as a window manager does for a click on its X."""
-        window = int(self.do("search", "--onlyvisible", "--name", f"^{title}$").split()[0])
+        window = int(self.do("search", "--onlyvisible", "--name", f"^{title}").split()[0])
         x11 = ctypes.CDLL("libX11.so.6")
         x11.XOpenDisplay.restype = ctypes.c_void_p
         x11.XInternAtom.restype = ctypes.c_ulong
@@ -172,7 +172,7 @@ def test_mouse_and_keys_search_on(small_index, python, screen, tmp_path, capsys)
 
     def at(place):
         row, column = divmod(place, 15)
-        return PANEL + SIDE * column + 3, SIDE * row + 3
+        return PANEL + (SIDE + GAP) * column + 3, (SIDE + GAP) * row + 3
 
     def drawn(id):
         return tile(images.picture(int(id)), SIDE)[5:-5, 5:-5]

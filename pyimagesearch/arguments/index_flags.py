@@ -10,8 +10,10 @@ from pyimagesearch.encoders.pretrained import NETWORKS
 from pyimagesearch.metric import METRICS
 from pyimagesearch.pictures.input_spec import RESIZE_MODES
 
-BASICS = ("--model", "--index", "--dataset", "--limit", "--metric", "--engine", "--rebuild")
-BASICS += ("--exclude", "--rejects")
+BASICS = (
+    *("--model", "--index", "--dataset", "--limit", "--metric", "--engine", "--rebuild"),
+    *("--exclude", "--rejects"),
+)
 EXAMPLES = """\
   {command} --model output/neighbours.h5 --metric cosine --index output/index.pickle
   {command} --model photos.keras --dataset my/photos --index photos.h5
@@ -71,6 +73,9 @@ def _add_folder_flags(parser: FlagParser) -> None:
     add("--rebuild", action="store_true", help="replace the index instead of updating it")
     add("--prune", action="store_true", help="update even if most of the indexed files are gone")
     add_folder_flags(add)
+    text = "the first sub-folders are classes: search.py marks results of another class than the "
+    text += "query's (default: the index's, else no)"
+    add("--classes", action=argparse.BooleanOptionalAction, help=text)
     add("--checksum", action="store_true", help="compare files by content, not size and time")
     text = "list the files that cannot be read in FILE, with the reasons"
     add("--rejects", metavar="FILE", help=text)
@@ -86,8 +91,8 @@ def _add_cluster_flags(parser: FlagParser) -> None:
 def _add_network_flags(parser: FlagParser) -> None:
     add = parser.add_argument_group("pretrained networks").add_argument
     add("--weights", metavar="FILE", help="weights of the network (default: ImageNet's)")
-    size = {"nargs": 2, "type": positive_int, "metavar": ("H", "W")}
-    add("--image-size", **size, help="size of its images (default: that it was trained with)")
+    text = "size of its images (default: that it was trained with)"
+    add("--image-size", nargs=2, type=positive_int, metavar=("H", "W"), help=text)
     add(
         "--fit",
         choices=RESIZE_MODES,

@@ -5,7 +5,7 @@ import itertools
 import re
 import sys
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from pyimagesearch import __version__
@@ -14,7 +14,7 @@ from pyimagesearch.suggestions import did_you_mean
 
 HELP_WIDTH = 78  # columns, as argparse takes where it does not know those of a terminal
 
-FlagTable = dict[str, Sequence[str]]  # flags, by the flag that needs or excludes them
+FlagTable = Mapping[str, Sequence[str]]  # flags, by the flag that needs or excludes them
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
@@ -79,7 +79,7 @@ class FlagParser(argparse.ArgumentParser):
             if not shown.intersection(action.option_strings):
                 action.help = argparse.SUPPRESS
 
-    def parse_args(  # type: ignore[override]
+    def parse_args(  # type: ignore[override]  # argparse may fill any other namespace
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
     ) -> argparse.Namespace:
         """Return the flags; end the process with a usage error if a word belongs to none."""
@@ -90,7 +90,7 @@ class FlagParser(argparse.ArgumentParser):
             self._refuse_left(left)
         return parsed
 
-    def parse_known_args(  # type: ignore[override]
+    def parse_known_args(  # type: ignore[override]  # argparse may fill any other namespace
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
     ) -> tuple[argparse.Namespace, list[str]]:
         """Return the flags and what belongs to none, as argparse does, with errors in our words."""

@@ -17,8 +17,10 @@ from pyimagesearch.queries.crops import parse_crop
 SAMPLE = 10  # random queries, as many as the tutorial shows
 
 # Flags that would have no effect: what a flag needs one of, and what it excludes.
-QUERY_FLAGS = ("query", "query_id", "text", "sample", "seed", "invert", "combine", "max_results")
-QUERY_FLAGS += ("crop", "any_orientation", "interactive")
+QUERY_FLAGS = (
+    *("query", "query_id", "text", "sample", "seed", "invert", "combine", "max_results"),
+    *("crop", "any_orientation", "interactive"),
+)
 DRAWING_FLAGS = ("strip", "tile", "map")
 LOOKS = (*DRAWING_FLAGS, "html", "preview")
 NEEDS = {
@@ -39,8 +41,10 @@ EXCLUDES = {
     "text": ("seed", "sample"),
 }
 
-BASICS = ("--index", "--query", "--query-id", "--text", "--max-results", "--max-distance")
-BASICS += ("--output", "--html", "--paths", "--duplicates", "--evaluate")
+BASICS = (
+    *("--index", "--query", "--query-id", "--text", "--max-results", "--max-distance"),
+    *("--output", "--html", "--paths", "--duplicates", "--evaluate"),
+)
 EXAMPLES = """\
   {command} --index photos.h5 --query holiday.jpg
   {command} --index photos.h5 --text "a red flower" --html results.html

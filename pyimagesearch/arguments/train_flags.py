@@ -16,8 +16,10 @@ from pyimagesearch.training import plan as plans
 from pyimagesearch.training.architectures import ARCHITECTURES
 from pyimagesearch.training.augmentations import AUGMENTATIONS
 
-BASICS = ("--model", "--dataset", "--objective", "--schedule", "--epochs", "--latent-dim")
-BASICS += ("--encoder", "--resume", "--seed", "--limit")
+BASICS = (
+    *("--model", "--dataset", "--objective", "--schedule", "--epochs", "--latent-dim"),
+    *("--encoder", "--resume", "--seed", "--limit"),
+)
 EXAMPLES = """\
   {command} --model output/autoencoder.h5
   {command} --model digits.h5 --objective neighbours --schedule fast
@@ -94,10 +96,9 @@ def _add_network_flags(parser: FlagParser) -> None:
 
 def _add_training_flags(parser: FlagParser) -> None:
     add = parser.add_argument_group("training").add_argument
-    objectives = {"choices": plans.OBJECTIVES, "type": plans.objective_name}
     text = "what to train for; triplet is a former name of supcon (default: views for the "
     text += "architecture patches, else reconstruction)"
-    add("--objective", **objectives, help=text)
+    add("--objective", choices=plans.OBJECTIVES, type=plans.objective_name, help=text)
     text = "as published, or faster (default: fast for the architecture patches, else tutorial)"
     add("--schedule", choices=plans.SCHEDULES, help=text)
     add(

@@ -83,7 +83,7 @@ class Commands:
 
     def _map(self) -> list[str]:
         path = f"{self._folder}/map.png"
-        write_image(path, self.session.map(self._method))
+        write_image(path, self.session.map_sheet(self._method))
         logger.info(f"wrote {path}")
         return []
 

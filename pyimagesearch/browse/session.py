@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import count
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,6 +22,9 @@ from pyimagesearch.queries.ranking import Wanted, search_queries
 from pyimagesearch.show.card import Mark
 from pyimagesearch.show.image_file import write_image
 from pyimagesearch.show.reporter import Reporter
+
+if TYPE_CHECKING:
+    from pyimagesearch.show.projection import Projection
 
 
 @dataclass(frozen=True)
@@ -114,7 +118,7 @@ class Session:
         hits = self.answer.hits
         texts = [f"{number}: {self.id_of(number)}", f"distance {hits.distances[number - 1]:.4g}"]
         if hits.labels is not None:
-            label = self.reporter.label(int(hits.labels[number - 1]))
+            label = self.reporter.class_name(int(hits.labels[number - 1]))
             if label is not None:
                 texts.append(f"label {label}")
         return ", ".join(texts)
@@ -173,8 +177,9 @@ class Session:
         return liked, disliked
 
     def crop(self, crop: Crop) -> None:
-        """Search for a part, a Crop, of the query's picture."""
-        self._look(view_of(self.step.base).cropped(crop))
+        """Search for a part, a Crop, of the query's whole picture, as it is turned now."""
+        whole, _ = view_of(self.step.base).uncropped()
+        self._look(whole.cropped(crop))
 
     def rotate(self) -> None:
         """Turn the query's picture clockwise by 90 degrees and search for it."""
@@ -229,24 +234,26 @@ class Session:
             temporary.write_bytes(b"".join(path_bytes(path) + b"\n" for path in paths))
         return names
 
-    def map(self, method: str = "pca") -> Picture:
-        """Return a map of the index, uint8 BGR, with the query and its results marked.
+    def map(self, method: str = "pca") -> "Projection":
+        """Return a map of the index, with the current query.
 
         `method` is one of projection.PROJECTIONS.
         """
         from pyimagesearch.show.projection import project_index  # loads matplotlib
 
-        loaded = self._loaded
+        loaded = self.loaded
         engine = self.index.engine_of(loaded)
-        projection = project_index(
-            [self.answer], loaded, engine, self.reporter.label, method=method
-        )
-        return projection.sheet(0, self.reporter.title(self.step.query))
+        return project_index([self.answer], loaded, engine, self.reporter.label, method=method)
+
+    def map_sheet(self, method: str = "pca") -> Picture:
+        """Return a picture of the map, uint8 BGR; see `map`."""
+        return self.map(method).sheet(0, self.reporter.title(self.step.query))
 
     # --- steps
 
     @cached_property
-    def _loaded(self) -> LoadedIndex:
+    def loaded(self) -> LoadedIndex:
+        """All codes and ids of the index."""
         return self.index.load()  # of a collection, all codes are fetched
 
     def _look(self, view: View) -> None:

@@ -12,16 +12,27 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from pyimagesearch.arrays import Picture, Pixels
-from pyimagesearch.browse.session import Session
+from pyimagesearch.arrays import Colour, Picture, Pixels
+from pyimagesearch.browse.session import Session, Step
 from pyimagesearch.datasets.folder import cores
+from pyimagesearch.queries.crops import Crop, View
 from pyimagesearch.queries.query import Answer, Part
-from pyimagesearch.show.card import Card, card_side, draw_card, result_cards, shrunk, tile
+from pyimagesearch.show.card import (
+    WRONG_MEANING,
+    Card,
+    card_side,
+    draw_card,
+    result_cards,
+    shrunk,
+    tile,
+)
 from pyimagesearch.show.lettering import FONT_SCALE, WHITE, draw_text, lines_height, shorten
 from pyimagesearch.show.montage import Grid, columns_for
-from pyimagesearch.show.sizes import SHEET_RESULTS
+from pyimagesearch.show.sizes import READABLE_SIDE, SHEET_RESULTS
+from pyimagesearch.show.windows import Room
 
-AREA = 960, 840  # width and height of the results, so that a sheet fits a screen
+SCREEN = Room(1264, 944)  # where the screen is not known
+GAP = 2  # pixels between two tiles
 PANEL = 240  # the width of the query's panel
 BOX = 224  # the side of the query's picture
 MARGIN = 8
@@ -30,40 +41,60 @@ LINES = 3
 MARK_SIDE = 56
 MARKS = 24  # shown
 YELLOW = (0, 230, 255)  # BGR
+PALE = (255, 210, 130)
 REMEMBERED = 2048  # tiles
+Pixel = tuple[int, int]  # a place on the sheet: from the left, from the top
 HINTS = "click: search for it   right click: dislike   Ctrl or Shift click: like   ? keys   q quit"
 
 
 class Sheet:
     """Draws the current step of a Session, and finds what is at a pixel of it.
 
-    `selected` is the place of a tile on the page that is framed, or None; `status` a line of text;
-    `drag` the two corners of a rectangle over the query, or None; `overlay` lines of text drawn
-    over everything, or None. The size of a sheet never changes.
+    `selected` is the place of a tile on the page that is framed, or None, and `hovered` that of the
+    tile under the mouse; `status` is a line of text, `drag` the two corners of a rectangle over the
+    query, or None, `overlay` lines of text drawn over everything, or None. The size of a sheet
+    never changes.
     """
 
-    def __init__(self, session: Session, hints: str = HINTS) -> None:
-        """Lay out the tiles of a Session, and set its `page_size`."""
+    def __init__(self, session: Session, hints: str = HINTS, room: Room = SCREEN) -> None:
+        """Lay out the tiles of a Session for the Room on a screen, and set its `page_size`."""
         self.session = session
         self.hints = hints
-        self.selected = self.drag = self.overlay = None
+        self.selected: int | None = None
+        self.hovered: int | None = None
+        self.drag: tuple[Pixel, Pixel] | None = None
+        self.overlay: list[str] | None = None
         self.status = ""
         reporter = session.reporter
         self._picture = lru_cache(REMEMBERED)(self._read_picture)
         self._captioned = reporter.captioned
         first = result_cards(reporter, session.answer, 5)
-        self.side = reporter.side or card_side(first, captioned=self._captioned)
-        height = self.side + (lines_height(2) if self._captioned else 0)
+        self._natural_side = reporter.side or card_side(first, captioned=self._captioned)
         count = min(SHEET_RESULTS, session.max_results or reporter.usual_results)
-        square = count if reporter.strip else columns_for(count, captioned=self._captioned)
-        columns = max(1, min(AREA[0] // self.side, square))
-        rows = 1 if reporter.strip else max(1, min(AREA[1] // height, -(-count // columns)))
-        self.grid = Grid(columns, self.side, height)
-        self.rows = rows
-        session.page_size = min(count, columns * rows)
-        self._drawn = None
-        self._base = None
+        self.grid = self._grid(count, room)
+        self.side = self.grid.width
+        session.page_size = min(count, self.grid.columns * self.rows)
+        self._drawn: tuple[Step, Pixels] | None = None
         self._box = (0, 0, 0, 0)  # left, top, width and height of the query's picture
+
+    def _grid(self, count: int, room: Room) -> Grid:
+        """Return where up to `count` tiles lie; set the number of rows."""
+        extra = lines_height(2) if self._captioned else 0
+        width = room.width - PANEL
+        height = room.height - LINES * LINE - 6
+        side = self._natural_side
+        if self._captioned and not self.session.reporter.strip and not self.session.reporter.side:
+            side = _largest_side(count, width, height, extra=extra, most=side)
+        most_columns = max(1, width // (side + GAP))
+        most_rows = max(1, height // (side + extra + GAP))
+        if self.session.reporter.strip:
+            columns = min(count, most_columns)
+            most_rows = 1
+        else:
+            columns = columns_for(count, captioned=self._captioned)
+            columns = min(most_columns, max(columns, -(-count // most_rows)))
+        self.rows = min(most_rows, -(-count // columns))
+        return Grid(columns, side, side + extra, GAP)
 
     # --- finding
 
@@ -79,9 +110,7 @@ class Sheet:
         left, top, width, height = self._box
         return 0 <= x - left < width and 0 <= y - top < height
 
-    def fractions(
-        self, start: tuple[int, int], end: tuple[int, int]
-    ) -> tuple[float, float, float, float]:
+    def fractions(self, start: Pixel, end: Pixel) -> tuple[float, float, float, float]:
         """Return the part of the query's picture between two pixels as left, top, width, height.
 
         They are fractions of its sides; pixels outside count as on its edge.
@@ -100,12 +129,10 @@ class Sheet:
     def draw(self) -> Pixels:
         """Return the sheet, uint8 BGR (h, w, 3)."""
         sheet = self.base().copy()
+        if self.hovered is not None and self.hovered < len(self.session.page.hits):
+            self._frame(sheet, self.hovered, PALE)
         if self.selected is not None:
-            left, top = self.grid.corner(self.selected)
-            left += PANEL
-            for colour, thickness in ((0, 0, 0), 5), (YELLOW, 3):
-                corner = left + self.side - 2, top + self.side - 2
-                cv2.rectangle(sheet, (left + 1, top + 1), corner, colour, thickness)
+            self._frame(sheet, self.selected, YELLOW)
         if self.drag is not None:
             cv2.rectangle(sheet, *self.drag, YELLOW, 1)
         bottom = sheet.shape[0] - LINE * LINES
@@ -115,19 +142,26 @@ class Sheet:
             _draw_overlay(sheet, self.overlay)
         return sheet
 
+    def _frame(self, sheet: Pixels, place: int, colour: Colour) -> None:
+        left, top = self.grid.corner(place)
+        left += PANEL
+        corner = left + self.side - 2, top + self.side - 2
+        for stroke, thickness in (((0, 0, 0), 5), (colour, 3)):
+            cv2.rectangle(sheet, (left + 1, top + 1), corner, stroke, thickness)
+
     def base(self) -> Pixels:
         """Return the sheet without selection, status and overlay; it is drawn once for a page."""
         step = self.session.step
-        if self._drawn is not step:
-            self._base = self._draw_base()
-            self._drawn = step
-        return self._base
+        if self._drawn is None or self._drawn[0] is not step:
+            self._drawn = (step, self._draw_base())
+        return self._drawn[1]
 
     def _draw_base(self) -> Pixels:
         session = self.session
         page = session.page
-        width = PANEL + self.grid.columns * self.grid.width
-        height = max(self.rows * self.grid.height, 2 * BOX)
+        width, height = self.grid.size(self.rows)
+        width += PANEL
+        height = max(height, 2 * BOX)
         sheet = np.zeros((height + LINES * LINE + 6, max(width, 4 * PANEL), 3), np.uint8)
         self._draw_query(sheet[:height, :PANEL])
         cards = self._cards(page)
@@ -135,6 +169,8 @@ class Sheet:
         tiles = self.grid.draw(drawn, self.rows)
         sheet[: tiles.shape[0], PANEL:width] = tiles
         summary = session.reporter.summary(page, session.first)
+        if any(card.wrong for card in cards):
+            summary += f"   red border: {WRONG_MEANING}"
         _write(sheet, summary, (MARGIN, height + 18), sheet.shape[1] - 2 * MARGIN)
         return sheet
 
@@ -155,10 +191,10 @@ class Sheet:
         """Draw the query's picture, its title, and the marked pictures into the panel."""
         reporter = self.session.reporter
         step = self.session.step
-        picture = reporter.query_picture(step.base, (BOX, BOX))
         parts = step.base.parts
         box = panel[MARGIN : MARGIN + BOX, MARGIN : MARGIN + BOX]
         self._box = (0, 0, 0, 0)
+        picture, crop = self._whole_query()
         if parts:
             box[:] = self._parts(parts)
         elif picture is not None or step.base.picture is not None:
@@ -172,6 +208,8 @@ class Sheet:
             top = MARGIN + (BOX - height) // 2
             self._box = left, top, width, height
             cv2.rectangle(panel, (left - 2, top - 2), (left + width + 1, top + height + 1), WHITE)
+        if crop is not None:
+            self._draw_crop(panel, crop)
         top = BOX + 2 * MARGIN
         for line in reporter.title(step.query).split(", "):
             _write(panel, line, (MARGIN, top + 14), PANEL - 2 * MARGIN)
@@ -185,6 +223,31 @@ class Sheet:
             if room.shape[:2] == (MARK_SIDE, MARK_SIDE):
                 room[:] = draw_card(card, MARK_SIDE, captioned=False)
 
+    def _whole_query(self) -> tuple[Picture | None, Crop | None]:
+        """Return the query's whole picture, or None, and the part of it that is searched for."""
+        base = self.session.step.base
+        crop = None
+        if isinstance(base.picture, View):
+            try:
+                whole, crop = base.picture.uncropped()
+            except (ValueError, OSError):  # the file is gone; said where it is read
+                whole = base.picture
+            base = replace(base, picture=whole)
+        return self.session.reporter.query_picture(base, (BOX, BOX)), crop
+
+    def _draw_crop(self, panel: Pixels, crop: Crop) -> None:
+        """Darken the query's picture except for a crop, in fractions, and frame that."""
+        left, top, width, height = self._box
+        picture = panel[top : top + height, left : left + width]
+        corner = round(crop.left * width), round(crop.top * height)
+        end = round((crop.left + crop.width) * width), round((crop.top + crop.height) * height)
+        inside = slice(corner[1], max(end[1], corner[1] + 1))
+        across = slice(corner[0], max(end[0], corner[0] + 1))
+        part = picture[inside, across].copy()
+        picture[:] = picture // 3
+        picture[inside, across] = part
+        cv2.rectangle(picture, corner, (end[0] - 1, end[1] - 1), YELLOW, 1)
+
     def _parts(self, parts: Sequence[Part]) -> Pixels:
         """Draw the parts of a combined query, each with its weight, into a square."""
         count = math.ceil(math.sqrt(min(len(parts), SHEET_RESULTS)))
@@ -197,6 +260,18 @@ class Sheet:
         square = np.zeros((BOX, BOX, 3), np.uint8)
         square[: side * count, : side * count] = Grid(count, side, side).draw(tiles, count)
         return square
+
+
+def _largest_side(count: int, width: int, height: int, *, extra: int, most: int) -> int:
+    """Return the side of the largest tiles of which `count` fit, at least READABLE_SIDE.
+
+    `extra` is the height of the lines under a tile, `most` the largest side.
+    """
+    sides = [
+        min(height // rows - extra - GAP, width // math.ceil(count / rows) - GAP)
+        for rows in range(1, count + 1)
+    ]
+    return max(READABLE_SIDE, min(most, max(sides)))
 
 
 def _write(sheet: Pixels, text: str, origin: tuple[int, int], width: int) -> None:

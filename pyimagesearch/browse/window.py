@@ -2,17 +2,27 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 
-from pyimagesearch.arrays import Pixels
 from pyimagesearch.browse.actions import ACTIONS, Action, window_help
-from pyimagesearch.browse.keys import key_name
 from pyimagesearch.browse.session import Session
-from pyimagesearch.browse.sheet import HINTS, Sheet
+from pyimagesearch.browse.sheet import HINTS, SCREEN, Pixel, Sheet
+from pyimagesearch.files import printable
 from pyimagesearch.queries.crops import Crop
-from pyimagesearch.show.windows import is_open, prepare_windows
+from pyimagesearch.show.keys import key_name
+from pyimagesearch.show.windows import (
+    Room,
+    is_open,
+    open_window,
+    prepare_windows,
+    room_on,
+    screen_size,
+)
+
+if TYPE_CHECKING:
+    from pyimagesearch.browse.map_view import MapView
 
 TITLE = "Results"
 MAP = "Map"
@@ -30,8 +40,10 @@ class Browser:
     that `draw_map` is to be called then: it may take long, as the status line says.
     """
 
-    def __init__(self, session: Session, folder: str, method: str | None = None) -> None:
-        """Browse a Session; `folder` is for saved sheets.
+    def __init__(
+        self, session: Session, folder: str, method: str | None = None, room: Room = SCREEN
+    ) -> None:
+        """Browse a Session on a screen with some Room; `folder` is for saved sheets.
 
         `method` is that of maps, which are drawn for each given query if it is not None.
         """
@@ -39,14 +51,14 @@ class Browser:
         if session.has_more:
             hints = hints.replace("? keys", "Space: next query   ? keys")
         self.session = session
-        self.sheet = Sheet(session, hints)
+        self.sheet = Sheet(session, hints, room)
         self._folder = folder
         self._method = method or "pca"
         self.map_wanted = method is not None
         self._maps_always = self.map_wanted
         self.changed = True
         self.ended = False
-        self._hovered = self._pressed = None
+        self._pressed: Pixel | None = None
         self._keys = {key: action for action in ACTIONS for key in action.keys}
 
     def on_key(self, code: int) -> None:
@@ -61,10 +73,10 @@ class Browser:
         elif name in self._keys:
             self._act(partial(self._run, self._keys[name]))
 
-    def _run(self, action: Action) -> object:
+    def _run(self, action: Action) -> str | None:
         """Run the method of an action: the one of this window, or else of the session."""
         own = getattr(self, f"_{action.method}", None)
-        method = own or getattr(self.session, action.method)
+        method: Callable[..., str | None] = own or getattr(self.session, action.method)
         if action.of_result:
             return method(self._chosen_id())
         return method()
@@ -86,8 +98,8 @@ class Browser:
         if self._pressed and self.sheet.on_query(*self._pressed):
             self.sheet.drag = (self._pressed, (x, y))
             self.changed = True
-        elif place != self._hovered:
-            self._hovered = place
+        elif place != self.sheet.hovered:
+            self.sheet.hovered = place
             self.sheet.selected = None
             self.changed = True
             self._describe(place)
@@ -110,8 +122,8 @@ class Browser:
             else:
                 self._act(lambda: self.session.choose(id))
 
-    def _act(self, action: Callable[[], object]) -> None:
-        """Run an action of the session; its error becomes the status line."""
+    def _act(self, action: Callable[[], str | None]) -> None:
+        """Run an action of the session; what it returns, or its error, becomes the status line."""
         step = self.session.step
         try:
             self.sheet.status = action() or ""
@@ -122,7 +134,7 @@ class Browser:
                 self.sheet.selected = None
             if self.session.step is not step:
                 place = self.sheet.selected
-                self._describe(self._hovered if place is None else place)
+                self._describe(self.sheet.hovered if place is None else place)
         self.changed = True
 
     def _select(self, right: int, down: int) -> None:
@@ -133,7 +145,7 @@ class Browser:
             return
         place = self.sheet.selected
         if place is None:
-            place = 0 if self._hovered is None else self._hovered
+            place = 0 if self.sheet.hovered is None else self.sheet.hovered
         else:
             place += right + down * columns
         self.sheet.selected = min(max(place, 0), count - 1)
@@ -141,14 +153,15 @@ class Browser:
         self._describe(self.sheet.selected)
 
     def _describe(self, place: int | None) -> None:
-        known = place is not None and place < len(self.session.page.hits)
-        self.sheet.status = self.session.tooltip(self.sheet.number(place)) if known else ""
+        self.sheet.status = ""
+        if place is not None and place < len(self.session.page.hits):
+            self.sheet.status = self.session.tooltip(self.sheet.number(place))
 
     def _id(self, place: int) -> str:
         return self.session.id_of(self.sheet.number(place))
 
     def _chosen_id(self) -> str:
-        place = self._hovered if self.sheet.selected is None else self.sheet.selected
+        place = self.sheet.hovered if self.sheet.selected is None else self.sheet.selected
         if place is None:
             raise ValueError("select a picture first, by the arrow keys or the mouse")
         return self._id(place)
@@ -165,12 +178,22 @@ class Browser:
         self.map_wanted = True
         return f"drawing a map by {self._method}..."
 
-    def draw_map(self) -> Pixels | None:
-        """Return a map, uint8 BGR, or None with the reason in the status line."""
-        maps = []
+    def draw_map(self) -> "MapView | None":
+        """Return a map, or None with the reason in the status line."""
+        maps: list[MapView] = []
         self.map_wanted = False
-        self._act(lambda: maps.append(self.session.map(self._method)))
+        self._act(lambda: maps.append(self._map_view()))
         return maps[0] if maps else None
+
+    def _map_view(self) -> "MapView":
+        from pyimagesearch.browse.map_view import MapView  # loads matplotlib
+
+        return MapView(self.session, self.session.map(self._method))
+
+    @property
+    def title(self) -> str:
+        """The title of the window."""
+        return f"{TITLE} - {self.session.reporter.title(self.session.step.query)}"
 
     def _quit(self) -> None:
         self.ended = True
@@ -179,21 +202,33 @@ class Browser:
 def browse(session: Session, folder: str, method: str | None = None) -> None:
     """Show a Session in a window until the user quits; see Browser."""
     prepare_windows()
-    browser = Browser(session, folder, method)
+    room = room_on(screen_size())
+    browser = Browser(session, folder, method, room)
     sheet = browser.sheet.draw()
-    cv2.namedWindow(TITLE, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
-    cv2.resizeWindow(TITLE, sheet.shape[1], sheet.shape[0])
+    open_window(TITLE, sheet.shape[1::-1], room, browser.title)
     cv2.imshow(TITLE, sheet)
     cv2.setMouseCallback(TITLE, browser.on_mouse)
+    map_view = None
     while not browser.ended and is_open(TITLE):
         if browser.changed:
             browser.changed = False
+            cv2.setWindowTitle(TITLE, printable(browser.title))
             cv2.imshow(TITLE, browser.sheet.draw())
+        if map_view is not None and map_view.changed and is_open(MAP):
+            cv2.imshow(MAP, map_view.draw())
         key = cv2.waitKeyEx(WAIT)
         if key != -1:
             browser.on_key(key)
         elif browser.map_wanted and not browser.changed:
-            drawn = browser.draw_map()
-            if drawn is not None:
-                cv2.imshow(MAP, drawn)
+            map_view = browser.draw_map() or map_view
+            if map_view is not None:
+                show_map(map_view, room)
     cv2.destroyAllWindows()
+
+
+def show_map(map_view: "MapView", room: Room) -> None:
+    """Show a map in a window of its own."""
+    image = map_view.draw()
+    open_window(MAP, image.shape[1::-1], room)
+    cv2.imshow(MAP, image)
+    cv2.setMouseCallback(MAP, map_view.on_mouse)

@@ -4,13 +4,13 @@ import contextlib
 import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property
 
 import numpy as np
 
 from pyimagesearch.arrays import AnyArray, Floats, Labels, Rows, Size
-from pyimagesearch.datasets.builtin import BUILT_IN, load_npz, npz_digest
+from pyimagesearch.datasets.builtin import BUILT_IN, Loader, load_npz, npz_digest
 from pyimagesearch.datasets.dataset import Batch, Dataset, RowIds
 from pyimagesearch.pictures.input_spec import InputSpec, unit_float
 from pyimagesearch.suggestions import did_you_mean, did_you_mean_file
@@ -38,6 +38,7 @@ class ArrayDataset(Dataset):
         """
         if split not in SPLITS:
             raise ValueError(f"expected the split train or test, received {split}")
+        self._load: Loader
         if name in BUILT_IN:
             self._load = BUILT_IN[name]
         elif name.endswith(".npz"):
@@ -58,7 +59,7 @@ class ArrayDataset(Dataset):
                 )
             self.source["digest"] = found
         self.unreadable = {}
-        self._loading = None
+        self._loading: Future[AnyArray] | None = None
 
     def prefetch(self) -> None:
         """Start loading the images in a thread, while the caller does something else."""
@@ -89,14 +90,14 @@ class ArrayDataset(Dataset):
         from pyimagesearch.pictures.pixels import integer_range, scaled  # rarely needed
 
         name = self.source["name"]
-        extremes = [int(images.min()), int(images.max())]
+        found = [int(images.min()), int(images.max())]
         with contextlib.suppress(ValueError):  # there may be one split only
             [other] = set(SPLITS) - {self.source["split"]}
             images_of_other = self._load(name, other, "x")
-            if images_of_other.dtype.kind in "iu":
-                extremes += [int(images_of_other.min()), int(images_of_other.max())]
+            if images_of_other is not None and images_of_other.dtype.kind in "iu":
+                found += [int(images_of_other.min()), int(images_of_other.max())]
         info = np.iinfo(images.dtype)
-        extremes = np.array(extremes, object)
+        extremes = np.array(found, object)
         first, last = integer_range(extremes, info.bits, info.kind == "i", range(8, 65, 2))
         if (first, last) != (info.min, info.max):
             logger.warning(
@@ -165,8 +166,11 @@ class ArrayDataset(Dataset):
         """Return the rows of those of the ids that exist, as {id: row}."""
         return {id: int(id) for id in ids if id in self.ids}
 
-    def read_good(self, rows: Rows, spec: InputSpec) -> tuple[Rows, Floats, list[tuple[str, str]]]:
+    def read_good(
+        self, rows: Sequence[int] | Rows, spec: InputSpec
+    ) -> tuple[Rows, Floats, list[tuple[str, str]]]:
         """Return (rows, images, []), images float32 in [0, 1] shaped (len(rows), *spec.shape)."""
+        rows = np.asarray(rows, np.int64)
         images = self.images[rows]
         if spec.accepts(images.shape[1:]):
             return rows, unit_float(images), []
@@ -204,8 +208,10 @@ class ArraySubset(ArrayDataset):
         return self._dataset.images[self._rows]
 
 
-def _as_images(images: AnyArray, name: str) -> AnyArray:
+def _as_images(images: AnyArray | None, name: str) -> AnyArray:
     """Check an array of images and give it a channel axis."""
+    if images is None:
+        raise ValueError(f"{name} has no images")
     if images.ndim == 3:
         images = images[..., np.newaxis]
     if images.ndim != 4 or images.shape[3] not in (1, 3) or not images.size:

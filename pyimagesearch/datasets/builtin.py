@@ -4,6 +4,7 @@ import contextlib
 import gzip
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,9 @@ from pyimagesearch.pickles import load_plain
 
 MNIST = Path(__file__).parent.parent / "data"
 DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
+
+# The images, `kind` "x", or labels, "y", of (name, split, kind); None where there are no labels.
+Loader = Callable[[str, str, str], AnyArray | None]
 
 
 def load_npz(path: str, split: str, kind: str) -> AnyArray | None:
@@ -81,7 +85,11 @@ def _load_cifar10(name: str, split: str, kind: str) -> AnyArray:
     )
 
 
-BUILT_IN = {"mnist": _load_mnist, "fashion_mnist": _load_fashion_mnist, "cifar10": _load_cifar10}
+BUILT_IN: dict[str, Loader] = {
+    "mnist": _load_mnist,
+    "fashion_mnist": _load_fashion_mnist,
+    "cifar10": _load_cifar10,
+}
 
 
 def _keras_datasets() -> Path:

@@ -15,6 +15,7 @@ from pyimagesearch.datasets.dataset import Dataset
 logger = logging.getLogger(__name__)
 
 DEFAULT_SOURCE = {"name": "mnist", "split": "train", "limit": None}
+FOLDER_SETTINGS = ("folders", "exclude", "truncated", "classes")
 
 
 def is_folder(name: str) -> bool:
@@ -30,6 +31,7 @@ def open_dataset(
     *,
     exclude: Sequence[str] = (),
     truncated: bool = False,
+    classes: bool = False,
     digest: str | None = None,
 ) -> Dataset:
     """Return the dataset called `name`: one of `BUILT_IN`, an .npz file, or a folder of pictures.
@@ -37,25 +39,28 @@ def open_dataset(
     `limit` keeps the first rows. A folder has no splits: `split` makes no difference to it. Of a
     folder, only the relative paths `folders` are searched, by default all, without the files and
     folders that match a pattern of `exclude`; with `truncated`, JPEGs that are cut short are read
-    as far as they go. `digest`, which a source may record, is not compared: the images may be new.
+    as far as they go; with `classes`, its first sub-folders are classes. `digest`, which a source
+    may record, is not compared: the images may be new.
 
     Raises ValueError or OSError, saying what to do, when it is unknown, malformed or missing.
     """
     if not is_folder(name):
         if exclude or truncated:
             raise ValueError(f"--exclude and --truncated are for folders of pictures, not {name}")
+        if classes:
+            raise ValueError(f"--classes is for folders; labels of {name} are classes without it")
         if name in BUILT_IN and os.path.isdir(name):
             logger.info(f"{name} is the built-in dataset: for the folder, give ./{name}")
         return ArrayDataset(name, split, limit)
     from pyimagesearch.datasets.folder import FolderDataset  # needs Pillow
 
-    folder = FolderDataset(name, None, folders, exclude, truncated=truncated)
+    folder = FolderDataset(name, None, folders, exclude, truncated=truncated, classes=classes)
     if limit is None:
         return folder
     return folder.subset(np.arange(min(limit, len(folder))))
 
 
-def open_source(source: Source, files: bool) -> Any:
+def open_source(source: Source, files: bool) -> Dataset:
     """Return the dataset of a `source` for use by `with_ids`: a folder is not listed.
 
     `files` says whether the ids are paths of files. Raises ValueError when the images of an .npz
@@ -70,7 +75,7 @@ def open_source(source: Source, files: bool) -> Any:
 
 def folder_settings(source: Source) -> dict[str, Any]:
     """Return the arguments of FolderDataset in a source, apart from the name of the folder."""
-    return {key: source[key] for key in ("folders", "exclude", "truncated") if key in source}
+    return {key: source[key] for key in FOLDER_SETTINGS if key in source}
 
 
 def updated_source(
@@ -81,14 +86,16 @@ def updated_source(
     *,
     exclude: Sequence[str] | None = None,
     truncated: bool | None = None,
+    classes: bool | None = None,
 ) -> Source:
     """Return a source, the arguments of `open_dataset`, with all that is not None replaced.
 
     `names` are one dataset, or several folders: they become the folder that holds them all and the
     paths below it. Raises ValueError when several names are not folders.
     """
-    given = {"split": split, "limit": limit, "exclude": exclude, "truncated": truncated}
-    given = {key: value for key, value in given.items() if value is not None}
+    settings: Source = {"split": split, "limit": limit, "exclude": exclude}
+    settings |= {"truncated": truncated, "classes": classes}
+    given: Source = {key: value for key, value in settings.items() if value is not None}
     if names is not None:
         source = {key: value for key, value in source.items() if key not in ("folders", "digest")}
         given |= _named([names] if isinstance(names, str) else names)
@@ -128,6 +135,7 @@ def is_source(value: Any) -> bool:
         "folders": _are_texts(value.get("folders", [])),
         "exclude": _are_texts(value.get("exclude", [])),
         "truncated": isinstance(value.get("truncated", False), bool),
+        "classes": isinstance(value.get("classes", False), bool),
         "digest": isinstance(value.get("digest", ""), str),
     }
     return value.keys() <= checks.keys() and all(checks.values())

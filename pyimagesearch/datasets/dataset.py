@@ -2,9 +2,11 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pyimagesearch.arrays import AnyArray, Floats, Labels, Picture, Rows, Size, Source
 from pyimagesearch.files import printable
@@ -21,10 +23,10 @@ class Batch(NamedTuple):
     of (id, reason), `digests` uint64 (k, 2), hashes of the content of the files, or None.
     """
 
-    rows: np.ndarray
-    images: np.ndarray
-    unreadable: list
-    digests: np.ndarray | None = None
+    rows: Rows
+    images: Floats
+    unreadable: list[tuple[str, str]]
+    digests: NDArray[np.uint64] | None = None
 
     def without_digests(self) -> tuple[Rows, Floats, list[tuple[str, str]]]:
         """Return the rows, the images and the unreadable ones."""
@@ -43,16 +45,33 @@ class Dataset:
     Subclasses implement `read_good`, `batches`, `picture`, `subset`, `with_ids` and `split`.
     """
 
-    ids: Sequence[str]
-    labels: Labels | None
-    label_names: list[str] | None = None
     source: Source
     unreadable: dict[str, str]
     file_stats: AnyArray | None = None
     truncated = False  # whether JPEGs that are cut short are read
+    has_classes = True  # whether labels, where there are any, are classes
     shows_names = False  # whether ids are worth a caption
     reader_threads = 0  # threads that prepare training batches beside the training step
-    default_shape: tuple[int, int, int]  # height, width, channels to train with
+
+    @cached_property
+    def ids(self) -> Sequence[str]:
+        """The id of each row, in order."""
+        raise TypeError(f"{type(self).__name__} does not implement ids")
+
+    @cached_property
+    def labels(self) -> Labels | None:
+        """int64 (n,), -1 where a row has none; None without labels."""
+        raise TypeError(f"{type(self).__name__} does not implement labels")
+
+    @cached_property
+    def label_names(self) -> list[str] | None:
+        """The names of labels 0, 1, ..., or None where labels are plain numbers."""
+        return None
+
+    @property
+    def default_shape(self) -> tuple[int, int, int]:
+        """(height, width, channels) to train with unless others are asked for."""
+        raise TypeError(f"{type(self).__name__} does not implement default_shape")
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -78,7 +97,8 @@ class Dataset:
 
     def random_rows(self, count: int, seed: int | None = None) -> list[int]:
         """Return up to `count` random rows, without replacement; the same for the same seed."""
-        return np.random.default_rng(seed).permutation(len(self))[:count].tolist()
+        rows: Rows = np.random.default_rng(seed).permutation(len(self))[:count]
+        return list(map(int, rows))
 
     def rows_of(self, ids: Iterable[str]) -> dict[str, int]:
         """Return the rows of those of the ids that exist, as {id: row}."""
@@ -141,7 +161,7 @@ class Splits:
     spec: InputSpec
 
 
-class RowIds(Sequence):
+class RowIds(Sequence[str]):
     """The ids of an array: the row numbers as text."""
 
     def __init__(self, count: int) -> None:

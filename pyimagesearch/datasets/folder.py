@@ -8,13 +8,13 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import BinaryIO
+from io import BufferedReader
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pyimagesearch.arrays import AnyArray, Floats, Labels, Rows, Size
+from pyimagesearch.arrays import AnyArray, Floats, Labels, Rows, Size, Source
 from pyimagesearch.datasets.dataset import FILE_STATS, Batch, Dataset
 from pyimagesearch.datasets.scanning import find_pictures
 from pyimagesearch.files import printable
@@ -25,7 +25,7 @@ from pyimagesearch.pictures.input_spec import InputSpec
 DEFAULT_SHAPE = 64, 64, 3  # height, width, channels
 FILES_PER_BATCH = 64
 PREFETCHED_BATCHES = 2  # decoded while the caller works on one
-decoder_threads = None  # None for one a core
+decoder_threads: int | None = None  # None for one a core
 
 
 @dataclass
@@ -76,20 +76,28 @@ class FolderDataset(Dataset):
         exclude: Sequence[str] = (),
         *,
         truncated: bool = False,
+        classes: bool = False,
     ) -> None:
         """Look for pictures in `folder`, or take the relative `paths`, such as an index's ids.
 
         `folders` and `exclude` are those of `find_pictures`, `truncated` that of `read_picture`.
+        `classes` says that labels are classes: what a result has to be, not only where it is.
         Raises OSError when there is no such folder, ValueError when there are no pictures in it.
         """
         self.folder = os.path.abspath(folder)
         self.source = {"name": self.folder, "split": "train", "limit": None}
-        settings = {"folders": list(folders), "exclude": list(exclude), "truncated": truncated}
+        settings: Source = {
+            "folders": list(folders),
+            "exclude": list(exclude),
+            "truncated": truncated,
+            "classes": classes,
+        }
         self.truncated = truncated
+        self.has_classes = classes
         self._settings = {key: value for key, value in settings.items() if value}
         self.source |= self._settings
         self.unreadable = {}
-        self._decoded = None
+        self._decoded: DecodedImages | None = None
         if paths is not None:
             self.ids = paths
             return
@@ -148,7 +156,9 @@ class FolderDataset(Dataset):
         except (ValueError, OSError) as error:
             raise type(error)(f"{printable(self.ids[row])}: {error}") from error
 
-    def read_good(self, rows: Rows, spec: InputSpec) -> tuple[Rows, Floats, list[tuple[str, str]]]:
+    def read_good(
+        self, rows: Sequence[int] | Rows, spec: InputSpec
+    ) -> tuple[Rows, Floats, list[tuple[str, str]]]:
         """Return those of the rows that can be read, their images, and the newly unreadable ones.
 
         These are int64 (k,), float32 in [0, 1] (k, *spec.shape) with k <= len(rows), and a list of
@@ -166,7 +176,7 @@ class FolderDataset(Dataset):
         """
         rows = np.arange(len(self)) if rows is None else rows
         batch_size = batch_size or FILES_PER_BATCH
-        pending = deque()
+        pending: deque[_Reading] = deque()
         try:
             for start in range(0, len(rows), batch_size):
                 pending.append(self._start(rows[start : start + batch_size], spec, hashed=True))
@@ -208,7 +218,9 @@ class FolderDataset(Dataset):
         """Return the dataset of these paths, without looking whether the files exist."""
         return FolderDataset(self.folder, ids, **self._settings)
 
-    def _start(self, rows: Rows, spec: InputSpec, *, hashed: bool = False) -> _Reading:
+    def _start(
+        self, rows: Sequence[int] | Rows, spec: InputSpec, *, hashed: bool = False
+    ) -> _Reading:
         """Start decoding rows; return what `_finish` takes."""
         rows = np.array([row for row in rows if self.ids[row] not in self.unreadable], np.int64)
         images = np.empty((len(rows), *spec.shape), np.float32)
@@ -240,7 +252,7 @@ class FolderDataset(Dataset):
         return Batch(rows[good], reading.images[good], list(new.items()), digests)
 
 
-def content_digest(file: BinaryIO) -> NDArray[np.uint64]:
+def content_digest(file: BufferedReader) -> NDArray[np.uint64]:
     """Return the BLAKE2b hash of an open file's content, uint64 (2,)."""
     content = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16))
     return np.frombuffer(content.digest(), "<u8")
@@ -250,7 +262,7 @@ def cores() -> int:
     """Return the number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
-    return os.cpu_count()
+    return os.cpu_count() or 1
 
 
 @functools.cache

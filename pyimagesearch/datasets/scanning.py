@@ -61,7 +61,7 @@ def find_pictures(
                 else:
                     pending.append(path + name)
         except OSError as error:
-            unreadable[path or "./"] = error.strerror
+            unreadable[path or "./"] = error.strerror or str(error)
     return sorted(found)
 
 

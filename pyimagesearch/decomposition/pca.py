@@ -20,13 +20,14 @@ class PrincipalComponents(NamedTuple):
     float32 (k,), descending.
     """
 
-    mean: np.ndarray
-    components: np.ndarray
-    variances: np.ndarray
+    mean: Floats
+    components: Floats
+    variances: Floats
 
     def project(self, points: Floats) -> Floats:
         """Return the coordinates of points (n, d) along the components, float32 (n, k)."""
-        return (points - self.mean) @ self.components
+        centred: Floats = points - self.mean
+        return centred @ self.components
 
 
 def principal_components(points: Floats, count: int) -> PrincipalComponents:

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pyimagesearch.files import require_plain_hdf5, verify_checksum
+from pyimagesearch.files import MAX_TEXT, hdf5_text, require_plain_hdf5, verify_checksum
 
 # The layers of our architectures and of keras.applications.
 LAYERS = {
@@ -40,7 +40,8 @@ MODULES = re.compile(
     r"|keras\.src\.(models|layers|initializers|regularizers|constraints|applications)\.[\w.]+"
     r"|keras\.src\.ops\.numpy"
 )
-MEMBERS = {"metadata.json", "config.json", "model.weights.h5"}
+WEIGHTS = "model.weights.h5"
+MEMBERS = {"metadata.json", "config.json", WEIGHTS}
 CHECKSUM_KEY = "has_checksum"  # an attribute of .h5 files that end with a checksum
 
 # What one version of Keras writes and others refuse, though it stands for what these do anyway, as
@@ -146,9 +147,12 @@ def _archive_config(path: str | Path, notes: Collection[str]) -> dict[str, Any]:
             raise ValueError(f"it has other members than {', '.join(sorted(MEMBERS))}")
         if any(info.compress_type != zipfile.ZIP_STORED for info in archive.infolist()):
             raise ValueError("its members are compressed, which Keras does not do")
+        for name in names:
+            if name != WEIGHTS and archive.getinfo(name).file_size > MAX_TEXT:
+                raise ValueError(f"its member {name} has more than {MAX_TEXT:,} bytes")
         if damaged := archive.testzip():
             raise ValueError(f"it is damaged: the checksum of {damaged} differs")
-        weights = archive.read("model.weights.h5")
+        weights = archive.read(WEIGHTS)
         with h5py.File(io.BytesIO(weights), "r") as file:
             require_plain_hdf5(file, len(weights))
         config = json.loads(archive.read("config.json"))
@@ -165,9 +169,10 @@ def _hdf5_config(path: str | Path) -> dict[str, Any]:
         if CHECKSUM_KEY in file.attrs and not has_checksum:
             raise ValueError("it is damaged: its checksum is missing")
         require_plain_hdf5(file, Path(path).stat().st_size)
-        if "model_config" not in file.attrs:
+        text = hdf5_text(file, "model_config")
+        if text is None:
             raise ValueError("it has no model configuration")
-        config = json.loads(file.attrs["model_config"])
+        config = json.loads(text)
     if not isinstance(config, dict):
         raise ValueError("its configuration is damaged")
     return config

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pyimagesearch.arrays import Source
-from pyimagesearch.encoders.encoder import INPUT_SPEC_KEY
 from pyimagesearch.encoders.keras_config import CHECKSUM_KEY, safe_config, update_old_keys
-from pyimagesearch.encoders.onnx_session import TRAINED_ON_KEY
-from pyimagesearch.files import atomic_write
+from pyimagesearch.encoders.onnx_session import INPUT_SPEC_KEY, TRAINED_ON_KEY
+from pyimagesearch.files import atomic_write, hdf5_text
 from pyimagesearch.pictures.input_spec import InputSpec
 
 if TYPE_CHECKING:
@@ -102,6 +101,7 @@ def _load_updated(path: str | Path, config: dict[str, Any]) -> "Model":
 
 def _read_spec(path: str | Path) -> InputSpec | None:
     """Return the InputSpec that a model file stores, or None."""
+    text: str | bytes | None
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             stored = INPUT_SPEC_KEY in archive.namelist()
@@ -110,7 +110,7 @@ def _read_spec(path: str | Path) -> InputSpec | None:
         import h5py
 
         with h5py.File(path) as file:
-            text = file.attrs.get(INPUT_SPEC_KEY)
+            text = hdf5_text(file, INPUT_SPEC_KEY)
     if text is None:
         return None
     return InputSpec.from_dict(json.loads(text))

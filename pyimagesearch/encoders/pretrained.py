@@ -155,7 +155,7 @@ def _download(name: str) -> str:
 @contextlib.contextmanager
 def _megabytes(title: str) -> Iterator[None]:
     """Show Keras' downloads as megabytes on standard error, not on standard output."""
-    files = sys.modules.get("keras.src.utils.file_utils")
+    files: Any = sys.modules.get("keras.src.utils.file_utils")
     original = getattr(files, "Progbar", None)
     bars: list[tqdm] = []
 
@@ -169,13 +169,13 @@ def _megabytes(title: str) -> Iterator[None]:
             bars[-1].update(current - bars[-1].n)
 
     if original is not None:
-        files.Progbar = Bar  # type: ignore[union-attr]
+        files.Progbar = Bar
     try:
         with contextlib.redirect_stdout(io.StringIO()):  # "Downloading data from ..."
             yield
     finally:
         if original is not None:
-            files.Progbar = original  # type: ignore[union-attr]
+            files.Progbar = original
         for bar in bars:
             bar.close()
 

@@ -2,17 +2,22 @@
 
 import json
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
 from pyimagesearch.arrays import Source
 from pyimagesearch.datasets.catalog import DEFAULT_SOURCE, is_source
 from pyimagesearch.encoders.onnx_session import TRAINED_ON_KEY
+from pyimagesearch.files import hdf5_text
 
 DIGIT_SHAPE = (28, 28, 1)  # of the images that the tutorial's model takes
 MAX_BYTES = 1 << 20  # of a configuration or a training set, as JSON
 # What the readers of its three formats raise for a damaged file; h5py raises RuntimeError too.
-UNREADABLE = (OSError, ValueError, KeyError, RuntimeError, zipfile.BadZipFile)
+UNREADABLE = (
+    *(OSError, ValueError, KeyError, TypeError, RuntimeError, EOFError),
+    *(zipfile.BadZipFile, zlib.error),
+)
 
 
 def trained_on(path: str) -> dict[str, Any] | None:
@@ -82,7 +87,7 @@ def input_shape(path: str) -> tuple[int, ...] | None:
         values = first["config"]
         shape = values.get("batch_shape") or values["batch_input_shape"]
         return tuple(shape[1:])
-    except (*UNREADABLE, TypeError, AttributeError):
+    except (*UNREADABLE, AttributeError):
         return None
 
 
@@ -98,10 +103,7 @@ def _read_text(path: str, key: str) -> str | None:
     import h5py
 
     with h5py.File(path) as file:
-        value = file.attrs.get(key)
-    if isinstance(value, bytes):
-        return value.decode()
-    return value
+        return hdf5_text(file, key, MAX_BYTES)
 
 
 def _onnx_metadata(path: str, key: str) -> str | None:

@@ -20,8 +20,8 @@ EPSILON = np.finfo(np.float32).eps
 class Group(NamedTuple):
     """Rows of near-identical codes, int64 (m,) ascending, and their distances to the first."""
 
-    rows: np.ndarray
-    distances: np.ndarray
+    rows: Rows
+    distances: NDArray[np.float64]
 
 
 def find_duplicates(codes: Floats, metric: str, max_distance: float) -> list[Group]:
@@ -98,9 +98,9 @@ def distances_from(codes: Floats, metric: str, row: int, rows: Rows) -> NDArray[
 class _Space:
     """Codes as points: roughly, for comparing many, and exactly, for measuring few."""
 
-    codes: np.ndarray
+    codes: Floats
     metric: Metric
-    centre: np.ndarray | float = 0.0
+    centre: NDArray[np.float64] | float = 0.0
     scale: float = 1.0
 
     @property
@@ -229,8 +229,8 @@ def _contract(
         i, j = np.nonzero(near[part] & (labels[block[part], np.newaxis] != labels[others]))
         a = block[part][i]
         b = others[j]
-        within = space.distances(rows[a], rows[b]) <= max_distance if len(a) else []
-        if np.any(within):
+        within = space.distances(rows[a], rows[b]) <= max_distance
+        if within.any():
             pairs = labels[a[within]], labels[b[within]]
             shape = len(labels), len(labels)
             graph = csr_matrix((np.ones(len(pairs[0]), bool), pairs), shape=shape)
@@ -273,5 +273,6 @@ def _neighbours(space: _Space, rows: Rows, sample: Rows, k: int) -> Rows:
         found = np.hstack([found, np.broadcast_to(part, new.shape)])
         if squares.shape[1] > k:
             best = np.argpartition(squares, k - 1, axis=1)[:, :k]
-            squares, found = (np.take_along_axis(x, best, 1) for x in (squares, found))
+            squares = np.take_along_axis(squares, best, 1)
+            found = np.take_along_axis(found, best, 1)
     return np.take_along_axis(found, squares.argmax(axis=1)[:, np.newaxis], 1)[:, 0]

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pyimagesearch.arrays import AnyArray, Floats, Found, Rows
+from pyimagesearch.arrays import AnyArray, Candidates, Floats, Found, Rows
 from pyimagesearch.metric import Metric, get_metric
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class Engine:
     def __len__(self) -> int:
         return len(self.codes)
 
-    def candidates(self, queries: Floats, wanted: int, probe: int) -> Found:
+    def candidates(self, queries: Floats, wanted: int, probe: int) -> Candidates:
         """Return estimates, (q, wanted), and rows, int64 (q, wanted), padded with rows of -1.
 
         `queries` is float32 (q, d). The estimates order the candidates of a query.
@@ -76,7 +76,7 @@ class Engine:
         """Return the room that `candidates` needs for one query, in candidates."""
         return wanted
 
-    def ranked(self, queries: Floats, estimates: Floats, rows: Rows, k: int) -> Found:
+    def ranked(self, queries: Floats, estimates: AnyArray, rows: Rows, k: int) -> Found:
         """Return true distances, float32 (q, k) ascending, and rows of the k nearest candidates."""
         return self.metric.from_squares(estimates[:, :k]), rows[:, :k]
 

@@ -58,7 +58,7 @@ def fingerprint(codes: Floats) -> str:
     digest = hashlib.sha256(f"{codes.dtype.str} {codes.shape}".encode())
     if codes.nbytes > WHOLE:
         codes = codes[np.linspace(0, len(codes) - 1, SAMPLES).astype(np.int64)]
-    digest.update(np.ascontiguousarray(codes))
+    digest.update(np.ascontiguousarray(codes).data)
     return digest.hexdigest()
 
 

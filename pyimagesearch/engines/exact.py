@@ -37,8 +37,10 @@ def squares_of(queries: Floats, codes: Floats, rows: Rows) -> Floats:
     import faiss
 
     squares = np.empty(rows.shape, np.float32)
-    pointers = map(faiss.swig_ptr, (squares, queries, codes, rows))
-    faiss.fvec_L2sqr_by_idx(*pointers, codes.shape[1], *rows.shape)
+    pointers = [faiss.swig_ptr(array) for array in (squares, queries, codes, rows)]
+    faiss.fvec_L2sqr_by_idx(  # type: ignore[attr-defined]  # FAISS' stubs lack it
+        *pointers, codes.shape[1], *rows.shape
+    )
     return squares
 
 
@@ -63,7 +65,9 @@ def nearest(queries: Floats, codes: Floats, k: int, longest: Callable[[], float]
         squares = squares_of(queries, codes, rows)
     if np.array_equal(estimates, squares):  # ranked by the differences
         return squares[:, :k], rows[:, :k]
-    squares, rows = (array[:, :k] for array in _sorted(squares, rows))
+    squares, rows = _sorted(squares, rows)
+    squares = squares[:, :k]
+    rows = rows[:, :k]
     if proposed < n:
         lengths = np.linalg.norm(queries, axis=1) + longest()
         rounding = (dim + 4) * np.finfo(np.float32).eps / 2 * lengths**2
@@ -122,7 +126,8 @@ def rerank(queries: Floats, codes: Floats, rows: Rows, k: int, *, metric: Metric
         parts = [
             _rerank_points(queries[block], codes, rows[block], k, metric=metric) for block in blocks
         ]
-        return tuple(map(np.concatenate, zip(*parts, strict=True)))
+        distances = np.concatenate([near for near, _ in parts])
+        return distances, np.concatenate([found for _, found in parts])
     rows = np.ascontiguousarray(rows)
     if rows.shape[1] == k:  # all are kept, in the order of their true distances
         squares, rows = _sorted(squares_of(queries, codes, rows), rows)
@@ -132,7 +137,9 @@ def rerank(queries: Floats, codes: Floats, rows: Rows, k: int, *, metric: Metric
     sizes = codes.shape[1], len(queries), len(codes), rows.shape[1], k
     pointers = [faiss.swig_ptr(array) for array in (queries, codes, rows)]
     results = faiss.swig_ptr(squares), faiss.swig_ptr(found)
-    faiss.knn_L2sqr_by_idx(*pointers, *sizes, *results, rows.shape[1])
+    faiss.knn_L2sqr_by_idx(  # type: ignore[attr-defined]  # FAISS' stubs lack it
+        *pointers, *sizes, *results, rows.shape[1]
+    )
     return metric.from_squares(squares), found
 
 

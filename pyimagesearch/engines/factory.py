@@ -13,17 +13,15 @@ from pyimagesearch.engines.engine import Engine, as_vectors
 from pyimagesearch.engines.exact import ExactEngine, threads
 from pyimagesearch.engines.faiss_engine import FaissEngine, innermost
 from pyimagesearch.engines.kmeans import ITERATIONS, REDOS, Elbow, find_elbow
+from pyimagesearch.engines.recommendation import HASH_SCAN_SIZE, list_count, recommend_engine
 from pyimagesearch.engines.tuning import QuerySample, measure, tune
 from pyimagesearch.metric import get_metric
 from pyimagesearch.suggestions import did_you_mean
 from pyimagesearch.terminal import ctrl_c_ends_process
 
-EXACT_SIZE = 100_000  # up to here exact search of a 16-d code takes half a millisecond
-GRAPH_SIZE = 500_000  # up to here a graph is built within a minute or two
 PQ_POINTS = 64
 OPQ_ROUNDS = 10
 SMALL_TRAINING = 1 << 28  # multiplications, a tenth of a second
-HASH_SCAN_SIZE = 1_000_000  # up to here scanning all hash codes takes a millisecond or two
 CODES_PER_BLOCK = 1 << 20  # added at once, so that a memory map is never held as a whole
 NAMES = ("exact", "auto", "clusters", "hash", "HNSW32", "IVF256,Flat", "IVF256,PQ8", "PQ8")
 KNOWN = "exact, auto, clusters[:K], hash:BITS or a FAISS factory string such as HNSW32, IVF256,Flat"
@@ -45,32 +43,6 @@ _FACTORY = re.compile(
     rf"(?:{_TURN},)*(?:IVF{_N}(?:_HNSW(?:{_GRAPH})?)?,{_STORED}|{_WHOLE})"
     rf"(?:,RFlat|,Refine\((?:Flat|{_SQ})\))?"
 )
-
-
-def recommend_engine(count: int, dim: int) -> tuple[str, str]:
-    """Return the engine that suits `count` codes of `dim` dimensions, and the reason."""
-    if count <= EXACT_SIZE:
-        return "exact", f"{count:,} codes are few enough to compare with all of them"
-    if count <= GRAPH_SIZE:
-        return (
-            "HNSW32",
-            f"for {count:,} codes a graph is fastest, and still built in a minute or two",
-        )
-    # Half a byte a number or less; a prime number of them cannot be cut into parts.
-    parts = max(m for m in range(1, min(64, max(1, dim // 2)) + 1) if dim % m == 0)
-    code = f"PQ{parts}" if 8 * parts >= dim else "SQ8"
-    return (
-        f"IVF{list_count(count)},{code}",
-        f"{count:,} codes are best held compressed, in lists of which a search reads a few",
-    )
-
-
-def list_count(count: int) -> int:
-    """Return the number of inverted lists for `count` codes: the power of 2 near 4 sqrt(n).
-
-    The FAISS guidelines ("Guidelines to choose an index") advise 4 to 16 sqrt(n).
-    """
-    return 2 ** max(0, round(np.log2(4 * count**0.5)))
 
 
 def build_engine(
@@ -109,10 +81,11 @@ def build_engine(
     seconds = time.perf_counter() - started
     built.reason = reason
     sample = QuerySample(codes, metric, seed or 0, depth)
-    if built.name.startswith("clusters"):
-        built.probe = 1  # the query's own cluster
-    elif built.name != "exact":
-        tune(built, sample, recall, depth)
+    if isinstance(built, FaissEngine):
+        if built.name.startswith("clusters"):
+            built.probe = 1  # the query's own cluster
+        else:
+            tune(built, sample, recall, depth)
     built.report = measure(built, sample, recall, depth, build_seconds=seconds)
     return built
 
@@ -175,9 +148,10 @@ def _factory_string(
     if kind not in ("clusters", "hash"):
         return name, name, None
     if kind == "clusters":
-        elbow = None if number else find_elbow(sample, seed)
-        k = int(number) if number else elbow.chosen
-        return f"clusters:{k}", f"IVF{k},Flat", elbow
+        if number:
+            return name, f"IVF{number},Flat", None
+        elbow = find_elbow(sample, seed)
+        return f"clusters:{elbow.chosen}", f"IVF{elbow.chosen},Flat", elbow
     bits = int(number)
     # ITQ (Gong and Lazebnik, 2011) turns the codes until their signs say the most. There are as
     # many signs as axes; with more bits than that, a random rotation into more axes comes first.
@@ -222,7 +196,8 @@ def _prepare(index: Any, name: str, count: int, seed: int) -> None:
         # The tables are nlist x M kilobytes: slower to open than they are ever worth here.
         inner.use_precomputed_table = -1
     if isinstance(index, faiss.IndexPreTransform):
-        turn = faiss.downcast_VectorTransform(index.chain.at(index.chain.size() - 1))
+        chain: Any = index.chain  # a vector of C++; FAISS' stubs say a list
+        turn = faiss.downcast_VectorTransform(chain.at(chain.size() - 1))
         if isinstance(turn, faiss.OPQMatrix):
             turn.max_train_points = 256 * PQ_POINTS
             turn.niter = OPQ_ROUNDS
@@ -230,7 +205,7 @@ def _prepare(index: Any, name: str, count: int, seed: int) -> None:
 
 def _train(index: Any, sample: Floats, name: str) -> None:
     ivf = faiss.try_extract_index_ivf(index)
-    if name.startswith("clusters"):  # few centroids easily settle badly
+    if ivf is not None and name.startswith("clusters"):  # few centroids easily settle badly
         ivf.cp.niter = ITERATIONS
         ivf.cp.nredo = REDOS
     # K-means synchronises its threads thousands of times, which slows small samples down.

@@ -6,7 +6,7 @@ from typing import Any
 import faiss
 import numpy as np
 
-from pyimagesearch.arrays import AnyArray, Floats, Found, Rows
+from pyimagesearch.arrays import AnyArray, Candidates, Floats, Found, Rows
 from pyimagesearch.engines.engine import Engine, checked_probe
 from pyimagesearch.engines.exact import ExactEngine, rerank, threads
 
@@ -42,10 +42,11 @@ class FaissEngine(Engine):
         # These two compute the squares of the differences of the codes themselves.
         whole = isinstance(faiss.downcast_index(index), (faiss.IndexIVFFlat, faiss.IndexHNSWFlat))
         self._true = whole and self.metric.prepare is None
-        if self._hnsw is not None:  # a sixth faster, and finds as much
-            self._hnsw.hnsw.search_bounded_queue = False
+        if self._hnsw is not None:
+            graph: Any = self._hnsw.hnsw  # FAISS' stubs lack the attribute
+            graph.search_bounded_queue = False  # a sixth faster, and finds as much
         self._probe = min(16, self.probe_limit)
-        self._parameters = {}
+        self._parameters: dict[str, int] = {}
         self.shortlist = 40 if self.compressed else 10
 
     @property
@@ -84,7 +85,7 @@ class FaissEngine(Engine):
         return self.shortlist if self.scans else self._probe
 
     @probe.setter
-    def probe(self, probe: int) -> int:
+    def probe(self, probe: int) -> None:
         probe = checked_probe(probe, self.probe_limit)
         if self.scans:
             self.shortlist = probe
@@ -114,7 +115,7 @@ class FaissEngine(Engine):
             return self._exact.search(queries, k)
         return super().search(queries, k)
 
-    def candidates(self, queries: Floats, wanted: int, probe: int) -> Found:
+    def candidates(self, queries: Floats, wanted: int, probe: int) -> Candidates:
         """Return the distances inside the index, (q, wanted), and rows; see Engine."""
         points = self.metric.points(queries)
         with threads(1 if len(queries) == 1 else None):
@@ -134,7 +135,7 @@ class FaissEngine(Engine):
             faiss.ParameterSpace().set_index_parameter(self.index, name, value)
             self._parameters[name] = value
 
-    def ranked(self, queries: Floats, estimates: Floats, rows: Rows, k: int) -> Found:
+    def ranked(self, queries: Floats, estimates: AnyArray, rows: Rows, k: int) -> Found:
         """Return true distances, float32 (q, k) ascending, and rows of the k nearest candidates."""
         if rows.max() >= len(self):
             raise ValueError(f"the engine {self.name} is damaged: build it again")
@@ -146,7 +147,7 @@ class FaissEngine(Engine):
             return self.metric.from_squares(estimates[:, :k]), rows[:, :k]
         return rerank(queries, self.codes, rows, k, metric=self.metric)
 
-    def _nearest_hashes(self, points: Floats, wanted: int) -> Found:
+    def _nearest_hashes(self, points: Floats, wanted: int) -> Candidates:
         """Rank by Hamming distance with counters, 3 times as fast as heaps for long shortlists."""
         hashes = self.index.sa_encode(points)
         size = self._inner.code_size
@@ -174,7 +175,10 @@ def index_bytes(index: Any) -> int:
         nonlocal size
         size += len(block)
 
-    faiss.write_index(index, faiss.PyCallbackIOWriter(count, 1 << 20))
+    writer = faiss.PyCallbackIOWriter(  # type: ignore[attr-defined]  # FAISS' stubs lack it
+        count, 1 << 20
+    )
+    faiss.write_index(index, writer)
     return size
 
 

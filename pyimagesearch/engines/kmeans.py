@@ -9,6 +9,7 @@ from faiss.contrib.inspect_tools import get_invlist
 from pyimagesearch.arrays import Floats, Rows
 from pyimagesearch.engines.engine import Engine
 from pyimagesearch.engines.exact import ExactEngine, threads
+from pyimagesearch.engines.faiss_engine import FaissEngine
 
 MAX_CLUSTERS = 20  # largest K tried for the elbow
 SAMPLE = 20_000  # codes used to find the elbow
@@ -23,8 +24,8 @@ class Elbow:
     `ks` is a list of int, `inertias` a list of float of the same length, `chosen` one of `ks`.
     """
 
-    ks: list
-    inertias: list
+    ks: list[int]
+    inertias: list[float]
     chosen: int
 
 
@@ -35,8 +36,8 @@ class Clusters:
     For an engine of cosine distance the centroids are means of codes of length 1.
     """
 
-    centroids: np.ndarray
-    assignments: np.ndarray
+    centroids: Floats
+    assignments: Rows
 
 
 def find_elbow(points: Floats, seed: int = 0, max_clusters: int = MAX_CLUSTERS) -> Elbow:
@@ -80,12 +81,14 @@ def clusters_of(engine: Engine) -> Clusters:
 
     Raises ValueError for any other engine.
     """
-    if not engine.name.startswith("clusters"):
+    ivf = None
+    if isinstance(engine, FaissEngine) and engine.name.startswith("clusters"):
+        ivf = faiss.try_extract_index_ivf(engine.index)
+    if ivf is None:
         raise ValueError(
             f"the engine {engine.name} has no clusters: build one with "
             "index_images.py --engine clusters"
         )
-    ivf = faiss.downcast_index(engine.index)
     assignments = np.empty(len(engine), np.int64)
     for cluster in range(ivf.nlist):
         rows, _ = get_invlist(ivf.invlists, cluster)

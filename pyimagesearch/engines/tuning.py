@@ -3,13 +3,16 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pyimagesearch.arrays import Floats, Rows
 from pyimagesearch.engines.engine import Engine
 from pyimagesearch.engines.exact import ExactEngine
+
+if TYPE_CHECKING:
+    from pyimagesearch.engines.faiss_engine import FaissEngine
 
 QUERIES = 400
 TIMED = 100
@@ -94,7 +97,7 @@ class QuerySample:
     def recall(self, engine: Engine, k: int) -> float:
         """Return the mean fraction of the k nearest that `engine` finds; equals are as good."""
         k = min(k, self.k)
-        if not k:
+        if not k or self.truth is None:
             return 1.0
         furthest = self.truth[:, k - 1 : k] * (1 + 1e-5)
         return float((self._others(engine, k, self._own_rows) <= furthest).mean())
@@ -109,7 +112,7 @@ class QuerySample:
         return 1000 * float(np.median(times))
 
 
-def tune(engine: Any, sample: QuerySample, target: float, depth: int = FIRST) -> None:
+def tune(engine: "FaissEngine", sample: QuerySample, target: float, depth: int = FIRST) -> None:
     """Set the probe of `engine`, and its shortlist, to the smallest with recall@`depth` `target`.
 
     Where nothing reaches it, they are left as wide as can be. `sample` is a QuerySample.
@@ -136,7 +139,7 @@ def tune(engine: Any, sample: QuerySample, target: float, depth: int = FIRST) ->
 
 
 def _smallest(
-    engine: Any, setting: str, value: int, limit: int, *, reaches: Callable[[], bool]
+    engine: Engine, setting: str, value: int, limit: int, *, reaches: Callable[[], bool]
 ) -> None:
     """Set the attribute to about the smallest value from `value` to `limit` that reaches."""
     below = value = min(value, limit)

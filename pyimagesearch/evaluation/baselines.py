@@ -5,7 +5,7 @@ A new baseline is one entry of BASELINES.
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -31,7 +31,7 @@ class Baseline(NamedTuple):
     the metric they are compared by. Those of `colour` need RGB images.
     """
 
-    encode: Callable
+    encode: Callable[[Floats, PrincipalComponents], Floats]
     metric: str = "euclidean"
     colour: bool = False
 
@@ -47,7 +47,8 @@ def project(images: Floats, components: PrincipalComponents) -> Floats:
 
 def project_whitened(images: Floats, components: PrincipalComponents) -> Floats:
     """Return the projection on principal components, each divided by its standard deviation."""
-    return project(images, components) / np.sqrt(components.variances)
+    deviations: Floats = np.sqrt(components.variances)
+    return project(images, components) / deviations
 
 
 def colour_histograms(images: Floats) -> Floats:
@@ -78,9 +79,9 @@ def oriented_gradients(images: Floats) -> Floats:
 def _hog(images: Floats) -> Floats:
     grey = images @ LUMA if images.shape[3] == 3 else images[..., 0]
     height, width = (max(1, side // CELL) * CELL for side in grey.shape[1:])
-    down, across = np.gradient(grey, axis=(1, 2))
-    down = down[:, :height, :width]
-    across = across[:, :height, :width]
+    slopes: Any = np.gradient(grey, axis=(1, 2))
+    down = slopes[0][:, :height, :width]
+    across = slopes[1][:, :height, :width]
     lengths = np.hypot(down, across)
     # Each gradient is divided between the two bins nearest to its angle; bin 0 is at 0 degrees.
     places = np.arctan2(down, across) % np.pi * (ORIENTATIONS / np.pi)
@@ -117,6 +118,15 @@ def reduced(spec: InputSpec) -> InputSpec:
 def baseline_metric(name: str) -> str:
     """Return the name of the metric of a code that `baseline_points` names."""
     return BASELINES[name.rpartition(", ")[0]].metric
+
+
+def describe_metrics() -> str:
+    """Return by which metrics the baselines rank, as in "cosine distance of PCA, whitened"."""
+    names: dict[str, list[str]] = {}
+    for name, baseline in BASELINES.items():
+        names.setdefault(baseline.metric, []).append(name)
+    parts = [f"{metric} distance of {', '.join(group)}" for metric, group in names.items()]
+    return "; ".join(parts)
 
 
 def baseline_points(gallery: Floats, queries: Floats, dim: int) -> dict[str, tuple[Floats, Floats]]:

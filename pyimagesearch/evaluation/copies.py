@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from pyimagesearch.arrays import Floats
+from pyimagesearch.arrays import AnyArray, Floats
 
 SAMPLE = 200  # images of which copies are made
 
@@ -12,19 +12,22 @@ def turned(image: Floats) -> Floats:
     """Return an image turned by 10 degrees."""
     height, width = image.shape[:2]
     matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), 10, 1)
-    turned = cv2.warpAffine(image, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE)
+    turned: AnyArray = cv2.warpAffine(
+        image, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE
+    )
     return turned.reshape(image.shape)
 
 
 def cropped(image: Floats) -> Floats:
     """Return the middle of an image, with 90 % of its sides, enlarged to the whole size."""
     height, width = image.shape[:2]
-    part = cv2.getRectSubPix(
+    part: AnyArray = cv2.getRectSubPix(
         image,
         (max(1, round(0.9 * width)), max(1, round(0.9 * height))),
         ((width - 1) / 2, (height - 1) / 2),
     )
-    return cv2.resize(part, (width, height)).reshape(image.shape)
+    enlarged: AnyArray = cv2.resize(part, (width, height))
+    return enlarged.reshape(image.shape)
 
 
 def recompressed(image: Floats) -> Floats:
@@ -32,8 +35,10 @@ def recompressed(image: Floats) -> Floats:
     data = cv2.imencode(
         ".jpg", np.round(image * 255).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, 30]
     )[1]
-    stored = cv2.imdecode(data, cv2.IMREAD_UNCHANGED).astype(np.float32) / 255
-    return stored.reshape(image.shape)
+    stored = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
+    assert stored is not None  # it was written a moment ago
+    pixels: AnyArray = stored.astype(np.float32) / 255
+    return pixels.reshape(image.shape)
 
 
 COPIES = {"turned": turned, "cropped": cropped, "recompressed": recompressed}

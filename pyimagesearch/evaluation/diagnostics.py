@@ -83,9 +83,13 @@ class RetrievalCheck:
         self.training = training
         self.validation = validation
         self.spec = spec
+        if training.labels is None or validation.labels is None:
+            raise ValueError("retrieval is measured by labels, which one of the datasets lacks")
+        self.labels = training.labels
+        self.query_labels = validation.labels
         random = np.random.default_rng(seed)
-        sampled = _labelled_sample(training.labels, MAX_IMAGES, random)
-        sampled_queries = _labelled_sample(validation.labels, MAX_QUERIES, random)
+        sampled = _labelled_sample(self.labels, MAX_IMAGES, random)
+        sampled_queries = _labelled_sample(self.query_labels, MAX_QUERIES, random)
         self.rows, pixels = _readable(training, sampled, reduced(spec))
         self.query_rows, query_pixels = _readable(validation, sampled_queries, reduced(spec))
         dim = untrained.output.shape[1]
@@ -94,8 +98,8 @@ class RetrievalCheck:
             for name, (gallery, queries) in baseline_points(pixels, query_pixels, dim).items()
         }
         self.baselines["untrained"] = self.precision(untrained)
-        own_labels = training.labels[self.rows, np.newaxis].astype(np.float32)
-        sought_labels = validation.labels[self.query_rows, np.newaxis].astype(np.float32)
+        own_labels = self.labels[self.rows, np.newaxis].astype(np.float32)
+        sought_labels = self.query_labels[self.query_rows, np.newaxis].astype(np.float32)
         self.best = self._precision((self.rows, own_labels), (self.query_rows, sought_labels))
 
     def precision(self, network: Any) -> float:
@@ -109,8 +113,8 @@ class RetrievalCheck:
         """Return the P@10 of two pairs of rows and their codes."""
         rows, codes = gallery
         query_rows, query_codes = queries
-        query_labels = self.validation.labels[query_rows]
-        labels = self.training.labels[rows]
+        query_labels = self.query_labels[query_rows]
+        labels = self.labels[rows]
         return evaluate(query_codes, query_labels, codes, labels, ks=(10,))["P@10"]
 
 
@@ -144,7 +148,7 @@ def constant_loss(splits: Splits) -> float:
     An autoencoder with a loss as high has collapsed. Of both datasets the first MAX_IMAGES images
     are read, batch by batch.
     """
-    total = 0
+    total = np.zeros(splits.spec.shape)
     count = 0
     for images in _image_batches(splits.training, splits.spec):
         total = total + images.sum(axis=0, dtype=np.float64)

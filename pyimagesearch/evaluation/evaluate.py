@@ -4,7 +4,7 @@ import logging
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,7 +13,12 @@ from pyimagesearch.datasets.dataset import Dataset, same_images
 from pyimagesearch.encoders.encoder import Encoder
 from pyimagesearch.encoders.encoding import warn_unreadable
 from pyimagesearch.engines.engine import Engine
-from pyimagesearch.evaluation.baselines import baseline_metric, baseline_points, reduced
+from pyimagesearch.evaluation.baselines import (
+    baseline_metric,
+    baseline_points,
+    describe_metrics,
+    reduced,
+)
 from pyimagesearch.evaluation.copies import COPIES, SAMPLE, make_copies
 from pyimagesearch.evaluation.metrics import KS, query_scores
 from pyimagesearch.files import printable
@@ -41,6 +46,14 @@ class Moved:
 
     name: str
     move: Callable[[Floats, Engine, Floats, Rows | None], Floats]
+
+
+class _Points(NamedTuple):
+    """Codes as points, float32 (n, d) and (q, d), and the name of the metric that made them."""
+
+    gallery: Floats
+    queries: Floats
+    metric: str
 
 
 @dataclass(frozen=True)
@@ -104,33 +117,29 @@ def evaluate_index(
     own_rows = sought.rows if same else None
     query_codes = codes[sought.rows] if itself else sought.images(encoder.spec, encoder.encode)
     dim = codes.shape[1]
-    exact = engine.metric.exact_points
-    rows = {f"code, {dim}-d": (exact(codes), exact(query_codes))}
-    metrics = dict.fromkeys(rows, engine.metric.name)
+    metric = engine.metric
+    ranked = metric.exact_points(codes)
+    measured = {f"code, {dim}-d": _Points(ranked, metric.exact_points(query_codes), metric.name)}
     if moved:
-        name = f"code, {dim}-d, {moved.name}"
-        rows[name] = (exact(codes), exact(moved.move(query_codes, engine, codes, own_rows)))
-        metrics[name] = engine.metric.name
-    for name, points in _baselines(gallery, sought, encoder.spec, dim, itself=itself).items():
-        rows[name] = points
-        metrics[name] = baseline_metric(name)
+        others = metric.exact_points(moved.move(query_codes, engine, codes, own_rows))
+        measured[f"code, {dim}-d, {moved.name}"] = _Points(ranked, others, metric.name)
+    measured |= _baselines(gallery, sought, encoder.spec, dim, itself=itself)
     labels = _without_unreadable(gallery, sought.gallery_labels)
     query_labels = sought.readable_labels()
-    ranked = np.count_nonzero(labels >= 0) - bool(same)
-    ks = [k for k in KS if k <= max(1, ranked)]
+    most_results = int(np.count_nonzero(labels >= 0)) - int(same)
     scores: Scores = {}
-    with progress(len(rows) * len(query_labels), "queries", "measuring") as done:
-        for name, (points, query_points) in rows.items():
+    with progress(len(measured) * len(query_labels), "queries", "measuring") as done:
+        for name, points in measured.items():
             of_queries = query_scores(
-                query_points,
+                points.queries,
                 query_labels,
-                points,
+                points.gallery,
                 labels,
-                ks=ks,
+                ks=[k for k in KS if k <= max(1, most_results)],
                 own_rows=own_rows,
                 progress=done,
             )
-            scores[name] = _row(metrics[name], of_queries)
+            scores[name] = _row(points.metric, of_queries)
     if engine.name != "exact":
         scores["engine"] = engine_scores(engine, codes, None if same else query_codes)
     return scores
@@ -147,15 +156,19 @@ def _row(metric: str, of_queries: dict[str, AnyArray]) -> dict[str, Any]:
 
 def _baselines(
     gallery: Dataset, sought: _Sought, spec: InputSpec, dim: int, *, itself: bool
-) -> dict[str, tuple[Floats, Floats]]:
+) -> dict[str, _Points]:
     """Return the points of all baselines, or none where the pixels do not fit in memory."""
     spec = reduced(spec)
     if (len(gallery) + len(sought.labels)) * math.prod(spec.shape) > MAX_BASELINE_VALUES:
         logger.info(f"no baselines: the pixels of {len(gallery):,} images would not fit in memory")
         return {}
-    logger.info("computing codes that need no training, to compare with...")
+    logger.info(f"beside codes that need no training, by {describe_metrics()}")
     pixels = read_rows(gallery, np.arange(len(gallery)), spec)
-    return baseline_points(pixels, pixels[sought.rows] if itself else sought.images(spec), dim)
+    query_pixels = pixels[sought.rows] if itself else sought.images(spec)
+    return {
+        name: _Points(*points, baseline_metric(name))
+        for name, points in baseline_points(pixels, query_pixels, dim).items()
+    }
 
 
 def _sought(gallery: Dataset, queries: Dataset, most: int | None) -> _Sought:
@@ -168,35 +181,41 @@ def _sought(gallery: Dataset, queries: Dataset, most: int | None) -> _Sought:
         return _Sought(
             gallery, sample, np.tile(sample, len(COPIES)), np.arange(len(gallery)), copies=True
         )
-    for dataset in (gallery, queries):
-        if dataset.labels is None:
-            raise ValueError(
-                f"{dataset.source['name']} has no labels to measure retrieval by: put its pictures "
-                "into sub-folders by class"
-            )
+    gallery_labels = _known_labels(gallery)
     labels = labels_in(gallery, queries)
-    _warn_left_out(gallery, queries, labels)
-    rows = np.flatnonzero(np.isin(labels, gallery.labels[gallery.labels >= 0]))
+    _warn_left_out(gallery_labels, queries, labels)
+    rows = np.flatnonzero(np.isin(labels, gallery_labels[gallery_labels >= 0]))
     if most is not None and len(rows) > most:
         logger.info(f"searching for {most:,} of {len(rows):,} images, drawn at random")
         rows = np.sort(np.random.default_rng(0).permutation(rows)[:most])
     if not len(rows):
         raise ValueError("no query shares a label with the index, so there is nothing to measure")
-    return _Sought(queries, rows, labels[rows], gallery.labels)
+    return _Sought(queries, rows, labels[rows], gallery_labels)
 
 
-def _warn_left_out(gallery: Dataset, queries: Dataset, labels: Labels) -> None:
+def _known_labels(dataset: Dataset) -> Labels:
+    """Return the labels of a dataset, int64 (n,), or raise ValueError where it has none."""
+    if dataset.labels is None:
+        raise ValueError(
+            f"{dataset.source['name']} has no labels to measure retrieval by: put its pictures "
+            "into sub-folders by class"
+        )
+    return dataset.labels
+
+
+def _warn_left_out(gallery_labels: Labels, queries: Dataset, labels: Labels) -> None:
     """Tell of queries without a label, and warn of those with one that the gallery lacks.
 
     `labels` int64 (q,) are those of the queries as the gallery counts them.
     """
-    unlabelled = queries.labels < 0
-    lacking = ~unlabelled & ~np.isin(labels, gallery.labels)
+    own_labels = _known_labels(queries)
+    unlabelled = own_labels < 0
+    lacking = ~unlabelled & ~np.isin(labels, gallery_labels)
     if unlabelled.any():
         count = np.count_nonzero(unlabelled)
         logger.info(f"{count:,} of {len(labels):,} queries have no label and are left out")
     if lacking.any():
-        numbers = np.unique(queries.labels[lacking])
+        numbers = np.unique(own_labels[lacking])
         names = queries.label_names
         shown = [str(n) if names is None else printable(names[n]) for n in numbers[:SHOWN_LABELS]]
         more = ", ..." if len(numbers) > SHOWN_LABELS else ""
@@ -215,12 +234,16 @@ def _without_unreadable(dataset: Dataset, labels: Labels) -> Labels:
 
 
 def labels_in(gallery: Dataset, queries: Dataset) -> Labels:
-    """Return the labels of `queries`, int64 (q,), as the gallery counts them; -1 for others."""
+    """Return the labels of `queries`, int64 (q,), as the gallery counts them; -1 for others.
+
+    Raises ValueError where the queries have no labels.
+    """
+    labels = _known_labels(queries)
     if gallery.label_names is None or queries.label_names is None:
-        return queries.labels
+        return labels
     numbers = {name: number for number, name in enumerate(gallery.label_names)}
     lookup = np.array([*(numbers.get(name, -1) for name in queries.label_names), -1])
-    return lookup[queries.labels]
+    return lookup[labels]
 
 
 def read_rows(

@@ -26,11 +26,11 @@ def evaluate(
 
     With `skip_own_row`, query i is row i of the gallery, which is left out of its own ranking.
     """
-    metric = get_metric(metric)
+    chosen = get_metric(metric)
     scores = query_scores(
-        metric.exact_points(queries),
+        chosen.exact_points(queries),
         query_labels,
-        metric.exact_points(gallery),
+        chosen.exact_points(gallery),
         gallery_labels,
         ks=ks,
         own_rows=np.arange(len(queries)) if skip_own_row else None,

@@ -28,6 +28,7 @@ class SourceFlags:
     limit: int | None = None
     exclude: Sequence[str] | None = None
     truncated: bool | None = None
+    classes: bool | None = None
 
 
 def index_so_far(
@@ -85,6 +86,7 @@ def choose_source(
         limit=flags.limit,
         exclude=flags.exclude,
         truncated=flags.truncated,
+        classes=flags.classes,
     )
 
 

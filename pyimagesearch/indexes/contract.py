@@ -66,6 +66,7 @@ class Pictures(Protocol):
     """The indexed images, by id, for people to look at; opened by `Index.pictures`."""
 
     label_names: list[str] | None
+    has_classes: bool  # whether another label than the query's makes a result wrong
     shows_names: bool  # whether ids are names of files, worth a caption
     folder: str | None  # the absolute path of the folder of files, None for arrays
 

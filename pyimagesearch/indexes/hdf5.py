@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 from pyimagesearch.arrays import AnyArray, Floats, Rows
 from pyimagesearch.files import (
     HDF5_SIGNATURE,
+    MAX_TEXT,
     atomic_write,
     brief,
     has_hdf5_attribute,
+    hdf5_text,
     is_inside,
     require_plain_hdf5,
 )
@@ -26,10 +28,11 @@ MAX_NAME = 1 << 16  # bytes of an id, a relative path
 # What a dataset of text holds for each row: the length and the place of the text, which is stored
 # elsewhere. Many rows may name one place, so that the lengths are not bounded by the file.
 REFERENCE = np.dtype([("length", "<u4"), ("address", "<u8"), ("number", "<u4")])
+SHA256_DIGITS = 64
 DATASETS = {"features", "names", "labels", "files", "onnx", "text"}
 
 
-class Names(Sequence):
+class Names(Sequence[str]):
     """The ids of an index, read from its file when they are asked for.
 
     `lengths`, uint32 (n,), are their numbers of bytes, and `size` is that of the file: reading ids
@@ -97,7 +100,7 @@ def write_hdf5(
                     if isinstance(value, np.ndarray):
                         file[name] = value
                 plain = {k: v for k, v in data.items() if not isinstance(v, np.ndarray)}
-                file.attrs["pyimagesearch"] = json.dumps(plain)
+                file.attrs["pyimagesearch"] = _as_json(plain)
                 names = file.create_dataset("names", len(ids), h5py.string_dtype())
                 features = file.create_dataset("features", (len(ids), data["code_size"]), "f4")
                 for start in range(0, len(ids), BLOCK):
@@ -116,6 +119,17 @@ def write_hdf5(
             raise OSError("HDF5 failed to; is the disk full?") from error
 
 
+def _as_json(plain: dict[str, Any]) -> str:
+    text = json.dumps(plain)
+    if len(text) > MAX_TEXT:
+        count = len(plain.get("label_names") or ())
+        raise ValueError(
+            f"the names of its {count:,} labels have more than {MAX_TEXT:,} characters, which an "
+            "HDF5 index cannot hold: put the pictures into fewer folders"
+        )
+    return text
+
+
 def read_hdf5(path: str) -> dict[str, Any]:
     """Return the datasets and plain values of an index; all but the plain values stay in the file.
 
@@ -125,29 +139,20 @@ def read_hdf5(path: str) -> dict[str, Any]:
     try:
         file = h5py.File(path)
         require_plain_hdf5(file, os.path.getsize(path))
-        data = json.loads(_attribute(file, "pyimagesearch") or "{}")
+        data = json.loads(hdf5_text(file, "pyimagesearch") or "{}")
         if not isinstance(data, dict) or not set(file) <= DATASETS:
             raise ValueError("it has other content than an index")
         names = _names(path, file["names"])
         for name, dataset in file.items():
             if name != "names":
                 data[name] = _mapped(path, dataset)
-        codes_sha256 = _attribute(file, "codes_sha256")
+        codes_sha256 = hdf5_text(file, "codes_sha256", SHA256_DIGITS)
         return {**data, "codes_sha256": codes_sha256, "indexes": names}
     except FileNotFoundError:
         raise
     except (OSError, KeyError, RuntimeError, TypeError, AttributeError, RecursionError) as error:
         reason = " ".join(str(error).split())
         raise ValueError(f"it is not a complete HDF5 index ({reason})") from error
-
-
-def _attribute(file: Any, name: str) -> Any:
-    """Return an attribute or None; one with many values, which may be one text, is refused."""
-    if name not in file.attrs:
-        return None
-    if file.attrs.get_id(name).shape != ():
-        raise ValueError(f"its attribute {name} is not a single value")
-    return file.attrs[name]
 
 
 def _names(path: str, dataset: Any) -> Names:
@@ -181,5 +186,6 @@ def _mapped(path: str, dataset: Any) -> AnyArray:
         raise ValueError(f"its object {dataset.name} does not hold numbers")
     offset = dataset.id.get_offset()
     if offset is None or not dataset.size:
-        return dataset[()]
+        copy: AnyArray = dataset[()]
+        return copy
     return np.memmap(path, dataset.dtype, "r", offset, dataset.shape)

@@ -13,7 +13,7 @@ from pyimagesearch.arrays import Floats
 from pyimagesearch.datasets.catalog import is_source
 from pyimagesearch.datasets.dataset import FILE_STATS, RowIds
 from pyimagesearch.encoders.encoder import Encoder
-from pyimagesearch.files import atomic_write, brief, is_inside, verify_checksum
+from pyimagesearch.files import MAX_TEXT, atomic_write, brief, is_inside, verify_checksum
 from pyimagesearch.indexes.local_index import LocalIndex
 from pyimagesearch.metric import METRICS
 from pyimagesearch.pickles import load_plain
@@ -23,6 +23,7 @@ HDF5_SUFFIXES = (".h5", ".hdf5")
 # Codes up to this many values are all checked for NaN on loading; more would slow down opening.
 MAX_CHECKED_VALUES = 50_000_000
 MAX_CHECKED_BYTES = 64 << 20  # files up to this size are verified on loading, in 0.05 s
+MAX_LABEL_NAME = 4096  # characters: a label is named after a folder
 PICKLE = b"\x80"  # the first byte of all pickles since protocol 2
 ENCODER_DATASETS = {"onnx", "text"}  # in HDF5; in a pickle they are entries of the encoder
 FORMAT = 2  # files without this number have no checksum
@@ -172,8 +173,8 @@ def _checked_index(data: Any) -> LocalIndex:
         f"expected {n:,} file records, one per code",
     )
     _require(
-        names is None or (isinstance(names, list) and all(isinstance(name, str) for name in names)),
-        "expected a list of label names",
+        names is None or _are_label_names(names),
+        f"expected a list of label names of at most {MAX_LABEL_NAME:,} characters",
     )
     if labels is not None and names is not None:
         _require(-1 <= labels.min() <= labels.max() < len(names), "a label has no name")
@@ -203,8 +204,9 @@ def _checked_ids(ids: Any, count: int, files: bool) -> Sequence[str]:
     )
     if isinstance(ids, range):
         ids = list(ids)
-    if not isinstance(ids, list):  # text that stays in an HDF5 file, which checks it
-        return ids
+    if not isinstance(ids, list):
+        names: Sequence[str] = ids  # text that stays in an HDF5 file, which checks it
+        return names
     if not files and ids == list(range(count)):
         return RowIds(count)
     kind = str if files else int
@@ -219,6 +221,14 @@ def _checked_ids(ids: Any, count: int, files: bool) -> Sequence[str]:
         return ids
     _require(min(ids) >= 0 and max(ids) < 2**63, "expected row numbers as indexes")
     return [str(id) for id in ids]
+
+
+def _are_label_names(names: Any) -> bool:
+    """Whether a value is a list of names of folders; a long one may be in a pickle many times."""
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        return False
+    lengths = list(map(len, names))
+    return max(lengths, default=0) <= MAX_LABEL_NAME and sum(lengths) <= MAX_TEXT
 
 
 def _is_array(value: Any, shape: tuple[int, ...]) -> bool:

@@ -64,7 +64,7 @@ class Journal:
         return row[0], np.frombuffer(row[1], np.float32)
 
     def __len__(self) -> int:
-        return self._database.execute("SELECT count(*) FROM files").fetchone()[0]
+        return int(self._database.execute("SELECT count(*) FROM files").fetchone()[0])
 
 
 def _checksum(*values: Any) -> bytes:

@@ -3,13 +3,14 @@
 import logging
 import os
 from bisect import bisect_left
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pyimagesearch.arrays import Rows
 from pyimagesearch.datasets.catalog import DEFAULT_SOURCE, open_source
 from pyimagesearch.datasets.dataset import FILE_STATS, Dataset
 from pyimagesearch.encoders.encoder import Encoder
@@ -118,7 +119,7 @@ class LocalIndex:
 
     def ids_of(self, rows: NDArray[np.int64]) -> list[str]:
         """Return the ids of rows, int64 (k,)."""
-        many = getattr(self.ids, "many", None)
+        many: Callable[[Rows], list[str]] | None = getattr(self.ids, "many", None)
         if many is not None:  # of a file, which is read once for all of them
             return many(rows)
         return [self.ids[row] for row in rows.tolist()]

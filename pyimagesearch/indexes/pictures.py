@@ -15,6 +15,7 @@ class ArrayPictures:
     """The images of an array; an id is the number of its row."""
 
     label_names: list[str] | None = None
+    has_classes = True
     shows_names = False
     folder: str | None = None
 
@@ -43,11 +44,17 @@ class FolderPictures:
     shows_names = True
 
     def __init__(
-        self, folder: str, label_names: list[str] | None, *, truncated: bool = False
+        self,
+        folder: str,
+        label_names: list[str] | None,
+        *,
+        truncated: bool = False,
+        has_classes: bool = False,
     ) -> None:
         """`label_names` may grow later; `truncated` is that of `read_picture`."""
         self.folder: str | None = folder
         self.label_names = label_names
+        self.has_classes = has_classes
         self._truncated = truncated
 
     def path(self, id: str) -> str:
@@ -84,4 +91,6 @@ def pictures_of(dataset: Dataset, label_names: list[str] | None) -> Pictures:
     folder = getattr(dataset, "folder", None)
     if folder is None:
         return ArrayPictures(dataset)
-    return FolderPictures(folder, label_names, truncated=dataset.truncated)
+    return FolderPictures(
+        folder, label_names, truncated=dataset.truncated, has_classes=dataset.has_classes
+    )

@@ -240,7 +240,7 @@ def require_same_source(
 
 def _described(source: dict[str, Any], files: bool) -> str:
     if files:
-        return source["name"]
+        return str(source["name"])
     return f"{source['name']}, {source['split']}"
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from pyimagesearch.arrays import Rows
 from pyimagesearch.datasets.dataset import Dataset
 from pyimagesearch.encoders.encoding import encode_into
 from pyimagesearch.indexes.contract import Codes, IndexWriter, Records
@@ -80,7 +81,8 @@ def _changed_records(plan: SyncPlan, so_far: Records, good: NDArray[np.bool_]) -
     kept = np.flatnonzero(good & (plan.kept_row >= 0))
     old_stats = so_far.file_stats[plan.kept_row[kept]]
     changed = ~plan.known[kept] | (plan.file_stats[kept] != old_stats)
-    return kept[changed]
+    rows: Rows = kept[changed]
+    return rows
 
 
 def _leftover_ids(

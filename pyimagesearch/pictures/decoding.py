@@ -49,13 +49,13 @@ def read_picture(path: str, size: Size | None = None, truncated: bool = False) -
         return decode(file, size, truncated)
 
 
-def open_picture(path: str) -> BinaryIO:
+def open_picture(path: str) -> io.BufferedReader:
     """Open a regular file for reading; raise OSError with the reason alone otherwise."""
-    path = path_bytes(path)
+    name = path_bytes(path)
     try:
-        mode = os.stat(path).st_mode
+        mode = os.stat(name).st_mode
         if stat.S_ISREG(mode):  # opening a FIFO would wait for its writer
-            return open(path, "rb")
+            return open(name, "rb")
     except OSError as error:
         raise type(error)(error.strerror) from None
     raise OSError(f"a {'folder' if stat.S_ISDIR(mode) else 'device or pipe'}, not a picture file")
@@ -126,7 +126,7 @@ class DecodedImages:
     """Images as an InputSpec takes them, kept as uint8, which most pictures are stored as."""
 
     def __init__(self, max_bytes: int) -> None:
-        self._images = {}
+        self._images: dict[tuple[str, InputSpec], tuple[Pixels, NDArray[np.uint64] | None]] = {}
         self._free = max_bytes
 
     def copy(
@@ -136,12 +136,15 @@ class DecodedImages:
 
         Returns False where they are not kept.
         """
-        kept, kept_digest = self._images.get((path, spec), (None, None))
-        if kept is None or (digest is not None and kept_digest is None):
+        kept = self._images.get((path, spec))
+        if kept is None:
             return False
-        image[:] = unit_float(kept)
+        pixels, kept_digest = kept
         if digest is not None:
+            if kept_digest is None:
+                return False
             digest[:] = kept_digest
+        image[:] = unit_float(pixels)
         return True
 
     def add(

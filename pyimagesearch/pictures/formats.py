@@ -55,7 +55,10 @@ _PLUGINS = {
     "JXL": "pillow_jxl",
 }
 _OPTIONAL = {"HEIF": "pillow-heif", "JXL": "pillow-jxl-plugin"}
-# The text chunk of PNG (ISO 15948, 11.3.4.3) that marks the sheets and plots written here.
+# The text chunk of PNG (ISO 15948, 11.3.4.3) that marks the sheets and plots written here; those in
+# JPEG have it as a comment.
+PNG = b"\x89PNG"
+JPEG = b"\xff\xd8"
 OWN_MARK = b"tEXtSoftware\0pyimagesearch"
 PNG_END_SIZE = 12  # bytes of the last chunk of a PNG
 _MARK_END = len(OWN_MARK) + 4 + PNG_END_SIZE  # a sheet ends in the mark, its checksum, the end
@@ -74,10 +77,10 @@ def plugin(name: str) -> Callable[..., Any]:
     The check of sizes by `Image.open` does not name the sides, and only warns of pictures up to
     twice its limit. Raises ValueError with the install command if an optional package is missing.
     """
-    from PIL import Image  # here, because a search among arrays need not wait for it
+    from PIL import Image, _imaging  # here, because a search among arrays need not wait for it
 
     try:
-        module = import_module(_PLUGINS[name])
+        module: Any = import_module(_PLUGINS[name])
     except ImportError:
         raise ValueError(f"{name} pictures need: pip install {_OPTIONAL[name]}") from None
     if name == "HEIF":
@@ -85,21 +88,23 @@ def plugin(name: str) -> Callable[..., Any]:
     if name == "TIFF":
         # Pillow's own decoder mixes up planes of 16 bits.
         module.READ_LIBTIFF = True
-        _silence_libtiff(Image.core.__file__)
+        _silence_libtiff(_imaging.__file__)
     return Image.OPEN[name][0]
 
 
-def _silence_libtiff(pillow: str) -> None:
+def _silence_libtiff(pillow: str | None) -> None:
     """Keep libtiff, the only library that prints, from doing so; Pillow raises its errors too."""
     with contextlib.suppress(OSError, AttributeError):  # linked statically on some systems
         ctypes.CDLL(pillow).TIFFSetErrorHandler(None)
 
 
 def is_own_output(file: BinaryIO) -> bool:
-    """Whether an open file is a PNG that this program wrote; leaves it at its start."""
+    """Whether an open file is a PNG or JPEG that this program wrote; leaves it at its start."""
     head = file.read(4096)
     size = file.seek(0, os.SEEK_END)
     file.seek(max(0, size - _MARK_END))
-    marked = head.startswith(b"\x89PNG") and (OWN_MARK in head or OWN_MARK in file.read())
+    marked = head.startswith((PNG, JPEG)) and OWN_MARK in head
+    if head.startswith(PNG) and not marked:
+        marked = OWN_MARK in file.read()
     file.seek(0)
     return marked

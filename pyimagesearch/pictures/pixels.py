@@ -117,7 +117,7 @@ def _range(values: Any, image: Any, file: BinaryIO, bits: int) -> tuple[int, int
 
     16 bits often hold 12 of a camera or a scanner, and 32 bits fewer still.
     """
-    depths = DEPTHS
+    depths: tuple[int, ...] = DEPTHS
     if image.format == "PPM" or bits not in (16, 32):
         depths = (bits,)
     elif image.format == "PNG":
@@ -170,9 +170,10 @@ def _srgb_transform(profile: bytes | None) -> tuple[str | None, Any]:
     from PIL import ImageCms
 
     with contextlib.suppress(Exception):  # LittleCMS raises what it likes
-        profile = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        if not (profile.profile.profile_description or "").startswith("sRGB"):
-            mode = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}[profile.profile.xcolor_space.strip()]
+        embedded = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        about = embedded.profile
+        if not (about.profile_description or "").startswith("sRGB"):
+            mode = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}[about.xcolor_space.strip()]
             srgb = ImageCms.createProfile("sRGB")
-            return mode, ImageCms.buildTransform(profile, srgb, mode, "RGB")
+            return mode, ImageCms.buildTransform(embedded, srgb, mode, "RGB")
     return None, None

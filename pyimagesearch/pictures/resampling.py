@@ -25,7 +25,7 @@ class Resampling:
     """
 
     filter: str
-    size: tuple
+    size: tuple[int, ...]
     rounding: str = "transformers"
 
     def __post_init__(self) -> None:
@@ -54,8 +54,9 @@ class Resampling:
             part = np.asarray(image.resize((new_w, new_h), resample))[top:bottom, left:right]
         else:
             # A long strip: all of it would fill memory. The part differs by one level at most.
-            box = left * w / new_w, top * h / new_h, right * w / new_w, bottom * h / new_h
-            box = [min(value, side) for value, side in zip(box, (w, h, w, h), strict=True)]
+            across = [min(side * w / new_w, w) for side in (left, right)]
+            down = [min(side * h / new_h, h) for side in (top, bottom)]
+            box = across[0], down[0], across[1], down[1]
             part = np.asarray(image.resize((right - left, bottom - top), resample, box))
         canvas = np.zeros((height, width, picture.shape[2]), np.uint8)
         inside = canvas[above : above + bottom - top, before : before + right - left]

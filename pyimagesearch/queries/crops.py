@@ -4,6 +4,7 @@ import math
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -64,6 +65,24 @@ class Crop:
 
     def __str__(self) -> str:
         return ",".join(f"{n:.3g}" if self.fractions else f"{n:g}" for n in self._numbers)
+
+    def oriented(self, orientation: int) -> "Crop":
+        """Return the same part of the picture in an orientation; this one is in fractions."""
+        left, top, width, height = self._numbers
+        if orientation >= 4:
+            left = 1 - left - width
+        for _ in range(orientation % 4):
+            left, top = 1 - top - height, left
+            width, height = height, width
+        return Crop(max(0, left), max(0, top), width, height, fractions=True)
+
+    def in_fractions(self, picture: Picture) -> "Crop":
+        """Return the same part of a picture (h, w, c), in fractions of its sides."""
+        if self.fractions:
+            return self
+        height, width = picture.shape[:2]
+        left, top, w, h = self._numbers
+        return Crop(left / width, top / height, w / width, h / height, fractions=True)
 
     @property
     def _numbers(self) -> tuple[float, float, float, float]:
@@ -146,6 +165,23 @@ class View:
     def cropped(self, crop: Crop) -> "View":
         """Return the View of a part of this one."""
         return replace(self, steps=(*self.steps, crop))
+
+    def uncropped(self) -> tuple["View", Crop | None]:
+        """Return the View before its last crop, turned as this one, and the part, in fractions."""
+        places = [place for place, step in enumerate(self.steps) if isinstance(step, Crop)]
+        if not places:
+            return self, None
+        place = places[-1]
+        crop = self.steps[place]
+        assert isinstance(crop, Crop)
+        before = replace(self, steps=self.steps[:place])
+        turns = [step for step in self.steps[place + 1 :] if isinstance(step, int)]
+        if not crop.fractions:
+            crop = crop.in_fractions(before())
+        for orientation in turns:
+            before = before.oriented(partial(_composed, then=orientation))
+            crop = crop.oriented(orientation)
+        return before, crop
 
     def oriented(self, change: Callable[[int], int]) -> "View":
         """Return this View in another orientation: `change` maps the present number to the new."""

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pyimagesearch.arrays import Bools
 from pyimagesearch.indexes.contract import Codes, Hits
 
 Image = NDArray[np.float32]  # the input of an encoder, (height, width, channels) in [0, 1]
@@ -61,18 +62,20 @@ class Answer:
         return replace(self, hits=self.hits[part])
 
     @property
-    def right(self) -> NDArray[np.bool_] | None:
+    def right(self) -> Bools | None:
         """Whether each hit has the query's label, bool (k,); None without labels."""
         if self.query.label is None or self.hits.labels is None:
             return None
-        return self.hits.labels == self.query.label
+        right: Bools = self.hits.labels == self.query.label
+        return right
 
     @property
-    def wrong(self) -> NDArray[np.bool_] | None:
+    def wrong(self) -> Bools | None:
         """Whether each hit has another label, bool (k,); None without labels.
 
         A hit without a label is neither right nor wrong.
         """
         if self.query.label is None or self.hits.labels is None:
             return None
-        return (self.hits.labels != self.query.label) & (self.hits.labels >= 0)
+        wrong: Bools = (self.hits.labels != self.query.label) & (self.hits.labels >= 0)
+        return wrong

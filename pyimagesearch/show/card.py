@@ -3,7 +3,7 @@
 Montages, strips, groups, previews, pages and windows show the same cards.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pyimagesearch.arrays import Picture, Pixels
+from pyimagesearch.arrays import Colour, Picture, Pixels
 from pyimagesearch.queries.query import Answer, Query
 from pyimagesearch.show.lettering import BLACK, WHITE, draw_text, labelled
 from pyimagesearch.show.reporter import Reporter
@@ -33,6 +33,8 @@ class Mark(Enum):
 
 
 MARK_COLOURS = {Mark.QUERY: WHITE, Mark.LIKED: GREEN, Mark.DISLIKED: MAGENTA}
+MARK_MEANINGS = {Mark.QUERY: "query", Mark.LIKED: "liked", Mark.DISLIKED: "disliked"}
+WRONG_MEANING = "of another class than the query"
 MARK_SIGNS = {Mark.LIKED: "+", Mark.DISLIKED: "-"}
 
 
@@ -62,7 +64,7 @@ def result_cards(
     `read(id)` returns a picture or None, by default as the reporter does.
     """
     hits = answer.hits[:count]
-    wrong = np.zeros(len(answer.hits), bool) if answer.wrong is None else answer.wrong
+    wrong = reporter.wrong(answer)
     read = read or reporter.picture
     return [
         Card(read(id), reporter.result_lines(hits, place), bool(wrong[place]))
@@ -80,6 +82,16 @@ def query_cards(reporter: Reporter, query: Query) -> list[Card]:
         lines = (part.query.id, f"query, weight {part.weight:g}")
         cards.append(Card(picture, lines, mark=Mark.QUERY))
     return cards
+
+
+def legend_of(cards: Iterable[Card]) -> list[tuple[Colour, str]]:
+    """Return the colours of the borders that cards have, with what they mean."""
+    cards = list(cards)
+    marks = {card.mark for card in cards}
+    entries = [(MARK_COLOURS[mark], MARK_MEANINGS[mark]) for mark in Mark if mark in marks]
+    if any(card.wrong for card in cards):
+        entries.append((RED, WRONG_MEANING))
+    return entries
 
 
 def card_side(cards: Sequence[Card], *, captioned: bool) -> int:

@@ -1,6 +1,7 @@
 """Reports of duplicates: which picture of a group to keep, and which could be removed."""
 
 import logging
+import math
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
+from pyimagesearch.arrays import Pixels
 from pyimagesearch.datasets.folder import content_digest
 from pyimagesearch.engines.duplicates import (
     Group,
@@ -19,13 +21,12 @@ from pyimagesearch.engines.duplicates import (
 from pyimagesearch.files import path_bytes
 from pyimagesearch.indexes.contract import LoadedIndex, Pictures
 from pyimagesearch.pictures.decoding import decode, open_picture
-from pyimagesearch.queries.query import Picture
 from pyimagesearch.show.card import Card
 from pyimagesearch.show.montage import Group as DrawnGroup
-from pyimagesearch.show.montage import groups_sheet
+from pyimagesearch.show.montage import group_height, groups_sheet
 from pyimagesearch.show.reporter import Reporter
 from pyimagesearch.show.results import LineForm
-from pyimagesearch.show.sizes import GROUP_PICTURES, GROUP_ROWS
+from pyimagesearch.show.sizes import GROUP_PICTURES, GROUP_ROWS, QUERY_SIDE
 from pyimagesearch.terminal import to_json
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 RULE = "the picture with the most pixels; of several, the oldest file"
+MEMBER_LINES = 3  # of text under a picture
 OUTDATED = ("missing", "changed")  # states in which the index does not know a file
 
 
@@ -226,7 +228,11 @@ def report_groups(
     write_group = lines_of[form.name]
     form.write(line for pair in enumerate(groups) for line in write_group(*pair))
     if output and groups:
-        output.show({"Duplicates": duplicates_sheet(groups, pictures)})
+        if output.folder is None:
+            show_groups(groups, pictures)
+        else:
+            sheet = duplicates_sheet(groups, pictures, range(len(groups))[:GROUP_ROWS])
+            output.show({"Duplicates": sheet})
     if output:
         output.remove_stale()
 
@@ -257,14 +263,37 @@ def removable_paths(pictures: Pictures, number: int, members: list[Member]) -> l
     return [path_bytes(pictures.path(m.id) or m.id) for m in members if m.status == "remove"]
 
 
-def duplicates_sheet(groups: list[list[Member]], pictures: Pictures) -> Picture:
-    """Draw groups, lists of Members, as uint8 BGR; see `groups_sheet`."""
+def show_groups(groups: list[list[Member]], pictures: Pictures) -> None:
+    """Show groups, lists of Members, in a window, as many at a time as fit the screen."""
+    from pyimagesearch.show.windows import room_on, screen_size, show_pages
+
+    room = room_on(screen_size())
+    rows = max(1, room.height // group_height(MEMBER_LINES, QUERY_SIDE))
+    columns = max(1, min(GROUP_PICTURES, room.width // QUERY_SIDE - 1))  # one for the others
+
+    def draw(page: int) -> Pixels:
+        numbers = range(len(groups))[page * rows : (page + 1) * rows]
+        return duplicates_sheet(groups, pictures, numbers, columns=columns, side=QUERY_SIDE)
+
+    show_pages("Duplicates", math.ceil(len(groups) / rows), draw)
+
+
+def duplicates_sheet(
+    groups: list[list[Member]],
+    pictures: Pictures,
+    numbers: range,
+    *,
+    columns: int = GROUP_PICTURES,
+    side: int | None = None,
+) -> Pixels:
+    """Draw the groups, lists of Members, of some numbers, as uint8 BGR; see `groups_sheet`."""
     reporter = Reporter(pictures)
     drawn = []
-    for number, members in enumerate(groups[:GROUP_ROWS]):
-        cards = [_card(member, reporter) for member in members[:GROUP_PICTURES]]
+    for number in numbers:
+        members = groups[number]
+        cards = [_card(member, reporter) for member in members[:columns]]
         drawn.append(DrawnGroup(_title(number, members), cards, len(members)))
-    return groups_sheet(drawn, len(groups))
+    return groups_sheet(drawn, len(groups) - numbers.start, side=side)
 
 
 def _card(member: Member, reporter: Reporter) -> Card:

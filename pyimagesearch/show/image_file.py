@@ -9,9 +9,12 @@ import cv2
 
 from pyimagesearch.arrays import Pixels
 from pyimagesearch.files import atomic_write
-from pyimagesearch.pictures.formats import OWN_MARK, PNG_END_SIZE
+from pyimagesearch.pictures.formats import JPEG, OWN_MARK, PNG, PNG_END_SIZE
 
+# A text chunk of PNG, and a comment of JPEG.
 _MARK = struct.pack(">I", len(OWN_MARK) - 4) + OWN_MARK + struct.pack(">I", zlib.crc32(OWN_MARK))
+
+_COMMENT = b"\xff\xfe" + struct.pack(">H", len(OWN_MARK) + 2) + OWN_MARK
 
 
 def write_image(path: str | Path, image: Pixels) -> None:
@@ -24,10 +27,19 @@ def write_image(path: str | Path, image: Pixels) -> None:
     if not encoded:
         size = f"{image.shape[1]:,} x {image.shape[0]:,} pixels"
         raise OSError(f"cannot write {path}: OpenCV cannot encode {size} as {suffix}")
-    data = data.tobytes()
-    if suffix == ".png":
-        data = data[:-PNG_END_SIZE] + _MARK + data[-PNG_END_SIZE:]
     # Not by cv2.imwrite, which ends the process over names that are not UTF-8.
+    write_marked(path, data.tobytes())
+
+
+def write_marked(path: str | Path, data: bytes) -> None:
+    """Write the bytes of a picture; a PNG or JPEG is marked, so that it may be replaced."""
+    if data.startswith(PNG):
+        data = data[:-PNG_END_SIZE] + _MARK + data[-PNG_END_SIZE:]
+    elif data.startswith(JPEG):
+        place = len(JPEG)
+        if data[place : place + 2] == b"\xff\xe0":  # the header of JFIF, which stays the first
+            place += 2 + int.from_bytes(data[place + 2 : place + 4])
+        data = data[:place] + _COMMENT + data[place:]
     with atomic_write(path) as temporary:
         temporary.write_bytes(data)
 

@@ -79,16 +79,34 @@ def with_caption(image: Pixels, lines: Sequence[str]) -> Pixels:
     return sheet
 
 
-def beside(image: Pixels, lines: Sequence[str]) -> Pixels:
-    """Put lines of text to the right of an image, with a margin below."""
+def beside(
+    image: Pixels, lines: Sequence[str], legend: Sequence[tuple[Colour, str]] = ()
+) -> Pixels:
+    """Put lines of text to the right of an image, with a margin below.
+
+    The last line is the `legend`: squares in the colours of borders, and what they mean.
+    """
     left = image.shape[1] + 12
-    width = left + max(text_width(line, FONT_SCALE) for line in lines) + 8
-    height = max(image.shape[0], CAPTION_LINE * len(lines)) + 8
-    sheet = np.zeros((height, width, 3), np.uint8)
+    widths = [text_width(line, FONT_SCALE) for line in lines]
+    widths.append(sum(text_width(text, FONT_SCALE) + 2 * CAPTION_LINE for _, text in legend))
+    height = max(image.shape[0], CAPTION_LINE * (len(lines) + 1)) + 8
+    sheet = np.zeros((height, left + max(widths) + 8, 3), np.uint8)
     sheet[: image.shape[0], : image.shape[1]] = image
     for i, line in enumerate(lines):
         draw_text(sheet, line, (left, CAPTION_LINE * i + 18), FONT_SCALE)
+    draw_legend(sheet, legend, (left, CAPTION_LINE * len(lines) + 18))
     return sheet
+
+
+def draw_legend(
+    sheet: Pixels, legend: Sequence[tuple[Colour, str]], origin: tuple[int, int]
+) -> None:
+    """Draw squares in the colours of borders, with what they mean, in a line of text."""
+    left, bottom = origin
+    for colour, text in legend:
+        cv2.rectangle(sheet, (left, bottom - 11), (left + 11, bottom), colour, 2)
+        draw_text(sheet, text, (left + CAPTION_LINE, bottom), FONT_SCALE)
+        left += text_width(text, FONT_SCALE) + 2 * CAPTION_LINE
 
 
 def text_picture(text: str, side: int = PHOTO_SIDE) -> Pixels:

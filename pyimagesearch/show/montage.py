@@ -7,33 +7,42 @@ from dataclasses import dataclass
 import numpy as np
 
 from pyimagesearch.arrays import AnyArray, Picture, Pixels
-from pyimagesearch.show.card import Card, card_side, draw_card, tile, tile_side, to_bgr
-from pyimagesearch.show.lettering import beside, with_caption
+from pyimagesearch.show.card import Card, card_side, draw_card, legend_of, tile, tile_side, to_bgr
+from pyimagesearch.show.lettering import CAPTION_LINE, beside, lines_height, with_caption
 from pyimagesearch.show.sizes import QUERY_SIDE, READABLE_SIDE
+
+GROUP_GAP = 16  # pixels below a group
 
 
 @dataclass(frozen=True)
 class Grid:
-    """Where tiles of `width` x `height` pixels lie, in rows of `columns`."""
+    """Where tiles of `width` x `height` pixels lie, in rows of `columns`, `gap` pixels apart."""
 
     columns: int
     width: int
     height: int
+    gap: int = 0
 
     def corner(self, place: int) -> tuple[int, int]:
         """Return the left and the upper edge of tile number `place`, in pixels."""
         row, column = divmod(place, self.columns)
-        return column * self.width, row * self.height
+        return column * (self.width + self.gap), row * (self.height + self.gap)
+
+    def size(self, rows: int) -> tuple[int, int]:
+        """Return the width and height of rows of tiles, in pixels."""
+        width = self.columns * (self.width + self.gap) - self.gap
+        return width, rows * (self.height + self.gap) - self.gap
 
     def place_at(self, x: int, y: int) -> int | None:
         """Return the number of the tile at a pixel, or None outside the columns or above them."""
-        if not (0 <= x < self.columns * self.width and y >= 0):
+        if not (0 <= x < self.size(1)[0] and y >= 0):
             return None
-        return y // self.height * self.columns + x // self.width
+        return y // (self.height + self.gap) * self.columns + x // (self.width + self.gap)
 
     def draw(self, tiles: Iterable[Pixels], rows: int) -> Pixels:
         """Return the tiles, uint8 BGR, as one picture of `rows`, black where there are none."""
-        sheet = np.zeros((rows * self.height, self.columns * self.width, 3), np.uint8)
+        width, height = self.size(rows)
+        sheet = np.zeros((height, width, 3), np.uint8)
         for place, image in enumerate(tiles):
             left, top = self.corner(place)
             sheet[top : top + self.height, left : left + self.width] = image
@@ -69,8 +78,8 @@ def results_sheet(
 ) -> Pixels:
     """Draw cards of results as a montage of tiles of `side` pixels.
 
-    Above it are the cards of the query and, beside them, lines of text. `captioned` results have
-    their lines under them.
+    Above it are the cards of the query and, beside them, lines of text and a legend. `captioned`
+    results have their lines under them.
     """
     parts = []
     if results:
@@ -79,7 +88,8 @@ def results_sheet(
     width = max([part.shape[1] for part in parts], default=0)
     small = min(QUERY_SIDE, max(QUERY_SIDE, width // 2) // len(queries))
     pictures = [draw_card(card, small, captioned=False) for card in queries]
-    return np.vstack(_padded([beside(np.hstack(pictures), lines), *parts]))
+    legend = legend_of([*queries, *results])
+    return np.vstack(_padded([beside(np.hstack(pictures), lines, legend), *parts]))
 
 
 def columns_for(count: int, *, captioned: bool) -> int:
@@ -99,15 +109,17 @@ class Group:
     count: int
 
 
-def groups_sheet(groups: Iterable[Group], total: int) -> Pixels:
+def groups_sheet(groups: Iterable[Group], total: int, *, side: int | None = None) -> Pixels:
     """Draw groups of pictures, a group a row under its title.
 
     Of `total` groups, those that are not given are only counted, as are the pictures of a group
-    without a card. Raises ValueError when there are no groups.
+    without a card. Tiles have `side` pixels, by default one chosen by the pictures of each group.
+
+    Raises ValueError when there are no groups.
     """
-    gap = np.zeros((16, 1, 3), np.uint8)
+    gap = np.zeros((GROUP_GAP, 1, 3), np.uint8)
     strips = [
-        np.vstack(_padded([_line(group.title), _group_strip(group), gap])) for group in groups
+        np.vstack(_padded([_line(group.title), _group_strip(group, side), gap])) for group in groups
     ]
     if not strips:
         raise ValueError("no groups to draw: nothing was found within the distance")
@@ -116,11 +128,17 @@ def groups_sheet(groups: Iterable[Group], total: int) -> Pixels:
     return np.vstack(_padded(strips))
 
 
-def _group_strip(group: Group) -> Pixels:
+def group_height(lines: int, side: int) -> int:
+    """Return the height of a group's row, whose cards have that many lines, in pixels."""
+    return CAPTION_LINE + 6 + side + lines_height(lines) + GROUP_GAP
+
+
+def _group_strip(group: Group, side: int | None) -> Pixels:
     """Draw the first members of a group side by side, and the number of the others."""
     if not group.cards:
         return np.zeros((0, 1, 3), np.uint8)
-    side = max(card_side([card], captioned=True) for card in group.cards)
+    if side is None:
+        side = max(card_side([card], captioned=True) for card in group.cards)
     return np.hstack([draw_card(card, side) for card in _with_rest(group)])
 
 

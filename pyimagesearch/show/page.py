@@ -12,7 +12,7 @@ import cv2
 from pyimagesearch.arrays import Pixels
 from pyimagesearch.files import atomic_write, printable
 from pyimagesearch.queries.query import Answer
-from pyimagesearch.show.card import Card, query_cards, result_cards, shrunk, to_bgr
+from pyimagesearch.show.card import WRONG_MEANING, Card, query_cards, result_cards, shrunk, to_bgr
 from pyimagesearch.show.reporter import Reporter
 from pyimagesearch.show.sizes import ICON_SIDE, PHOTO_SIDE, SHEET_RESULTS
 
@@ -43,12 +43,14 @@ HEAD = """<!DOCTYPE html>
   .wrong img, .wrong .lost { border-color: #e22; }
   figure { margin: 0; }
   figcaption { font-size: 12px; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
+  .swatch { display: inline-block; width: .8em; height: .8em; border: 3px solid #e22;
+            border-radius: 4px; vertical-align: -.15em; }
   .distance { opacity: .7; }
 </style>
 """
 
 
-class HtmlPage(contextlib.AbstractContextManager):
+class HtmlPage(contextlib.AbstractContextManager["HtmlPage"]):
     """Writes results, query by query, to an HTML file, which appears when it is complete.
 
     Thumbnails are inside the page; results with another label than the query have a red border.
@@ -59,10 +61,14 @@ class HtmlPage(contextlib.AbstractContextManager):
         self.reporter = reporter
 
     def __enter__(self) -> "HtmlPage":
-        self._stack = contextlib.ExitStack()
-        temporary = self._stack.enter_context(atomic_write(self.path))
-        self._file = self._stack.enter_context(open(temporary, "w", encoding="utf-8"))
-        self._file.write(HEAD)
+        with contextlib.ExitStack() as stack:
+            temporary = stack.enter_context(atomic_write(self.path))
+            self._file = stack.enter_context(open(temporary, "w", encoding="utf-8"))
+            self._file.write(HEAD)
+            if self.reporter.pictures.has_classes:
+                text = f'<span class="swatch"></span> {WRONG_MEANING}'
+                self._file.write(f'<p class="legend">{text}</p>\n')
+            self._stack = stack.pop_all()
         return self
 
     def __exit__(self, *error: Any) -> None:

@@ -1,5 +1,6 @@
 """Plots of losses, precision and inertia, by matplotlib."""
 
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +11,13 @@ from matplotlib.ticker import MaxNLocator
 
 from pyimagesearch.arrays import History
 from pyimagesearch.engines.kmeans import Elbow
-from pyimagesearch.files import atomic_write
+from pyimagesearch.show.image_file import write_marked
 
 
-def _mark(path: str | Path) -> dict[str, str] | None:
-    """Return the metadata by which a folder of pictures leaves out the plots in it."""
-    if str(path).lower().endswith(".png"):
-        return {"Software": "pyimagesearch"}
-    return None
+def _write(figure: Figure, path: str | Path) -> None:
+    content = BytesIO()  # as Pillow does not report that a JPEG does not fit on the disk
+    figure.savefig(content, format=Path(path).suffix.lower().removeprefix("."))
+    write_marked(path, content.getvalue())
 
 
 def plot_elbow(path: str, elbow: Elbow) -> None:
@@ -34,8 +34,7 @@ def plot_elbow(path: str, elbow: Elbow) -> None:
         )
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.legend(loc="upper right")
-        with atomic_write(path) as temporary:
-            figure.savefig(temporary, metadata=_mark(path))
+        _write(figure, path)
 
 
 def plot_training(path: str, history: History, baselines: dict[str, float]) -> None:
@@ -55,8 +54,7 @@ def plot_training(path: str, history: History, baselines: dict[str, float]) -> N
         for axes in panels:
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
             axes.legend()
-        with atomic_write(path) as temporary:
-            figure.savefig(temporary, metadata=_mark(path))
+        _write(figure, path)
 
 
 def _plot_losses(axes: Any, history: History) -> None:

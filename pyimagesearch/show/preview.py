@@ -20,7 +20,7 @@ COLUMNS = 6  # tiles in a row: xterm shows no Sixel picture of more than 1,000 p
 ROWS = 2  # rows of tiles for a query
 
 
-class Preview(contextlib.AbstractContextManager):
+class Preview(contextlib.AbstractContextManager["Preview"]):
     """Shows the query, in a white border, and its first results, in two rows of tiles.
 
     The pictures are drawn by the library textual-image, in the best way that the terminal knows:

@@ -14,7 +14,7 @@ from pyimagesearch.files import printable
 from pyimagesearch.indexes.contract import LoadedIndex
 from pyimagesearch.metric import get_metric
 from pyimagesearch.queries.query import Answer
-from pyimagesearch.show.montage import with_caption
+from pyimagesearch.show.lettering import BLACK, SMALL, WHITE, draw_text, with_caption
 
 MAX_POINTS = {"pca": 200_000, "tsne": 5_000, "umap": 20_000}  # the latter two take minutes
 COLOURS = 20  # distinguishable ones
@@ -22,8 +22,9 @@ LONGEST_NAME = 14  # characters of a group's name in the legend
 NO_LABEL = "(no label)"
 WIDTH = 1100  # pixels
 HEIGHT = 850
-BLACK = (0, 0, 0)  # BGR
-RED = (0, 0, 255)
+RINGS = 10  # results that are marked
+REACH = 8  # pixels from a point within which the mouse is over it
+RED = (0, 0, 255)  # BGR
 
 
 class Projection:
@@ -60,14 +61,26 @@ class Projection:
         self._queries = pixels[len(self.rows) :]
 
     def sheet(self, number: int, title: str) -> Pixels:
-        """Return the map, uint8 BGR, with query `number` as a star and its results as rings."""
+        """Return the map, uint8 BGR: query `number` is a star, its first results have rings."""
         image = self._image.copy()
-        for place in np.searchsorted(self.rows, self.results[number]):
-            cv2.circle(image, self._points[place].tolist(), 4, BLACK, 1, cv2.LINE_AA)
+        nearest = self.results[number][:RINGS]
+        for rank, place in enumerate(np.searchsorted(self.rows, nearest), 1):
+            x, y = self._points[place].tolist()
+            for colour, thickness in ((WHITE, 4), (BLACK, 1)):
+                cv2.circle(image, (x, y), 7, colour, thickness, cv2.LINE_AA)
+                origin = (x + 8, y - 6)
+                draw_text(image, str(rank), origin, SMALL, colour=colour, thickness=thickness)
         for colour, thickness in ((BLACK, 5), (RED, 2)):
             where = self._queries[number].tolist()
             cv2.drawMarker(image, where, colour, cv2.MARKER_STAR, 26, thickness, cv2.LINE_AA)
-        return with_caption(image, [f"star: {title}; rings: its results"])
+        rings = "no results" if not len(nearest) else f"rings: its first {len(nearest)} results"
+        return with_caption(image, [f"star: {title}; {rings}"])
+
+    def nearest_row(self, x: int, y: int) -> int | None:
+        """Return the row of the code whose point is nearest to a pixel, None where none is near."""
+        squares = ((self._points - (x, y)) ** 2).sum(axis=1)
+        place = int(squares.argmin())
+        return int(self.rows[place]) if squares[place] <= REACH**2 else None
 
 
 def project_index(
@@ -89,9 +102,13 @@ def project_index(
         groups = [NO_LABEL if name is None else str(name) for name in names]
     elif engine.name.startswith("clusters") and hasattr(engine, "inverted"):
         groups = [f"cluster {number}" for number in clusters_of(engine).assignments]
-    queries = np.stack([answer.query.code for answer in answers])
+    codes = []
+    for answer in answers:
+        assert answer.query.code is not None  # every query that was searched for has one
+        codes.append(answer.query.code)
     rows = [loaded.rows_of(answer.hits.ids) for answer in answers]
     results = [np.array(list(places.values()), np.int64) for places in rows]
+    queries = np.stack(codes)
     return Projection(loaded.codes, queries, results, groups, metric=loaded.metric, method=method)
 
 
@@ -148,10 +165,13 @@ def _scatter(
     # In random order, because the group drawn last would hide the others.
     order = np.random.default_rng(0).permutation(len(points))
     size = float(np.clip(150_000 / len(points), 2.5, 40))
-    axes.scatter(*points[order].T, size, color=colours[order], linewidths=0, alpha=0.7)
+    across, up = points[order].T
+    axes.scatter(across, up, size, color=colours[order], linewidths=0, alpha=0.7)
     if names:
-        where = {"loc": "upper left", "bbox_to_anchor": (1.01, 1), "frameon": False}
-        legend = axes.legend(handles, [""] * len(texts), **where)
+        untitled = [""] * len(texts)
+        legend = axes.legend(
+            handles, untitled, loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False
+        )
         # Set afterwards, because a legend leaves out texts that begin with "_".
         for label, text in zip(legend.get_texts(), texts, strict=True):
             label.set_text(text)
@@ -159,7 +179,7 @@ def _scatter(
     canvas.draw()
     pixels = axes.transData.transform(framed)
     pixels[:, 1] = HEIGHT - pixels[:, 1]  # matplotlib counts from below
-    image = cv2.cvtColor(np.asarray(canvas.buffer_rgba()), cv2.COLOR_RGBA2BGR)
+    image: AnyArray = cv2.cvtColor(np.asarray(canvas.buffer_rgba()), cv2.COLOR_RGBA2BGR)
     return image, np.round(pixels).astype(int)
 
 
@@ -173,13 +193,13 @@ def _legend_text(name: str | None) -> str:
 
 def _groups(names: Sequence[str] | None, count: int) -> Iterator[tuple[str | None, Any, Rows]]:
     """Yield the name, colour and places of each group; the smallest of many become one."""
-    from matplotlib import colormaps
+    from matplotlib import color_sequences
 
     if names is None:
-        yield None, colormaps["tab10"].colors[0], np.arange(count)
+        yield None, color_sequences["tab10"][0], np.arange(count)
         return
     values, inverse, counts = np.unique(names, return_inverse=True, return_counts=True)
-    colours = colormaps["tab10" if len(values) <= 10 else "tab20"].colors
+    colours = color_sequences["tab10" if len(values) <= 10 else "tab20"]
     kept = np.sort(np.argsort(-counts, kind="stable")[: COLOURS - (len(values) > COLOURS)])
     for colour, group in zip(colours, kept, strict=False):
         yield str(values[group]), colour, np.flatnonzero(inverse == group)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from pyimagesearch.arrays import Bools
 from pyimagesearch.files import path_bytes
 from pyimagesearch.indexes.contract import Hits, Pictures
 from pyimagesearch.queries.query import Answer, Picture, Query, Size
@@ -62,9 +63,18 @@ class Reporter:
             return None
         return names[label] if names else int(label)
 
+    def class_name(self, label: int | None) -> str | int | None:
+        """Return the name of a label that is a class; None for one that is only a folder."""
+        return self.label(label) if self.pictures.has_classes else None
+
+    def wrong(self, answer: Answer) -> Bools:
+        """Return whether each hit is of another class than the query, bool (k,)."""
+        wrong = answer.wrong if self.pictures.has_classes else None
+        return np.zeros(len(answer.hits), bool) if wrong is None else wrong
+
     def title(self, query: Query) -> str:
         """Return a title for a query, with its label where known, and how it was changed."""
-        label = self.label(query.label)
+        label = self.class_name(query.label)
         title = f"query {query.id}" + ("" if label is None else f" ({label})")
         return f"{title}, {query.view}" if query.view else title
 
@@ -103,7 +113,7 @@ class Reporter:
         width = max(map(len, distances), default=0)
         lines = []
         for place, id in enumerate(shown.ids):
-            label = None if shown.labels is None else self.label(int(shown.labels[place]))
+            label = None if shown.labels is None else self.class_name(int(shown.labels[place]))
             text = f"  {before + place + 1:>{ranks}}  {distances[place]:>{width}}  {id}"
             lines.append(text if label is None else f"{text}  {label}")
         if len(answer.hits) > len(shown):
@@ -134,7 +144,7 @@ class Reporter:
     def result_lines(self, hits: Hits, place: int) -> tuple[str, str]:
         """Return what stands under a result: its name; its distance and, where known, label."""
         distance = f"{hits.distances[place]:.3f}"
-        label = None if hits.labels is None else self.label(int(hits.labels[place]))
+        label = None if hits.labels is None else self.class_name(int(hits.labels[place]))
         if label is None:
             return hits.ids[place], distance
         return hits.ids[place], f"{distance}  {label}"
@@ -157,10 +167,10 @@ class Reporter:
         return text
 
     def _judged(self, answer: Answer) -> tuple[int, int]:
-        """Return the numbers of results with the query's label, and with any if it has one."""
+        """Return the numbers of results of the query's class, and of any if it has one."""
         right = answer.right
         wrong = answer.wrong
-        if right is None or wrong is None:
+        if right is None or wrong is None or not self.pictures.has_classes:
             return 0, 0
         return int(np.count_nonzero(right)), int(np.count_nonzero(right | wrong))
 

@@ -8,8 +8,6 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from pyimagesearch.pictures.input_spec import InputSpec
 from pyimagesearch.training.patches import FILTERS, MIN_SIDE, SIDE, build_patches
 
@@ -29,11 +27,11 @@ class Architecture(NamedTuple):
     Where no size is given, sides outside the range `sides`, in pixels, are resized to its ends.
     """
 
-    build: Callable
-    filters: Callable | None
+    build: Callable[..., Any]
+    filters: Callable[[int, int], tuple[int, ...]] | None
     latent_dim: int | None
     stride: int | None = None
-    sides: tuple | None = None
+    sides: tuple[int, int] | None = None
 
 
 def build_conv(
@@ -177,10 +175,13 @@ def choose_input_spec(
     which `filters` may change.
     """
     height, width, default_channels = default_shape
-    if ARCHITECTURES[name].sides:
-        height, width = np.clip((height, width), *ARCHITECTURES[name].sides).tolist()
+    sides = ARCHITECTURES[name].sides
+    if sides:
+        shortest, longest = sides
+        height = min(max(height, shortest), longest)
+        width = min(max(width, shortest), longest)
     if image_size:
-        stride = stride_of(name, *image_size, filters)
+        stride = stride_of(name, image_size[0], image_size[1], filters)
         height, width = (-(-side // stride) * stride for side in image_size)
         if (height, width) != tuple(image_size):
             logger.info(f"image size rounded up to {height} {width}, multiples of {stride}")
@@ -192,7 +193,7 @@ def choose_input_spec(
 
 def stride_of(name: str, height: int, width: int, filters: Sequence[int] | None = None) -> int:
     """Return the number of pixels that the sides of an architecture's images are multiples of."""
-    return ARCHITECTURES[name].stride or 2 ** len(_filters(name, height, width, filters))
+    return ARCHITECTURES[name].stride or 2 ** len(_filters(name, height, width, filters) or ())
 
 
 def _filters(

@@ -18,12 +18,12 @@ def affine(image: Floats, random: np.random.Generator) -> Floats:
     import cv2
 
     height, width = image.shape[:2]
-    turn = cv2.getRotationMatrix2D(
+    turn: AnyArray = cv2.getRotationMatrix2D(
         (width / 2, height / 2), random.uniform(-10, 10), random.uniform(0.9, 1.1)
     )
     turn[:, 2] += random.uniform(-0.05, 0.05, 2) * (width, height)
     # Edges are replicated, because black corners would be a shape to learn.
-    moved = cv2.warpAffine(
+    moved: AnyArray = cv2.warpAffine(
         np.ascontiguousarray(image), turn, (width, height), borderMode=cv2.BORDER_REPLICATE
     )
     return moved.reshape(image.shape)
@@ -46,7 +46,7 @@ def crop(image: Floats, random: np.random.Generator) -> Floats:
     to_part = np.array(
         [[scale_x, 0, left + scale_x / 2 - 0.5], [0, scale_y, top + scale_y / 2 - 0.5]]
     )
-    enlarged = cv2.warpAffine(
+    enlarged: AnyArray = cv2.warpAffine(
         np.ascontiguousarray(image),
         to_part,
         (width, height),
@@ -68,7 +68,7 @@ def colour(image: Floats, random: np.random.Generator) -> Floats:
         saturation = 0 if random.random() < 0.1 else random.uniform(0.6, 1.4)
         turn = random.uniform(-np.pi / 10, np.pi / 10)
         image = image @ _hue_rotation(turn).T.astype(np.float32)
-        grey = (image @ LUMA)[..., np.newaxis]
+        grey: AnyArray = (image @ LUMA)[..., np.newaxis]
         image = grey + (image - grey) * np.float32(saturation)
     return np.clip(image, 0, 1)
 

@@ -73,7 +73,7 @@ class Batches(keras.utils.PyDataset):
 
     def _first_readable(self) -> tuple[Rows, Floats]:
         """Return one row, in place of a batch of which none can be read."""
-        for row in self.order:
+        for row in self.order.tolist():
             good, images, unreadable = self.dataset.read_good([row], self.spec)
             warn_unreadable(unreadable)
             if len(good):

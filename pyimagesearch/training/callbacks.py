@@ -44,17 +44,19 @@ class CheckpointCallback(keras.callbacks.Callback):
         self.encoder = encoder_of(autoencoder)
         self.check = check
         self.log = log
-        self.precision = None  # of codes that the phase does not change
+        self.precision: float | None = None  # of codes that the phase does not change
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Update and write the checkpoint, and stop the training when patience has run out."""
         checkpoint = self.checkpoint
         arrays = self.checkpoint.arrays
+        if logs is None:
+            logs = {}
         if self.check:
             if self.precision is None or self.changes_codes:
                 self.precision = self.check.precision(self.encoder)
             logs["P@10"] = self.precision
-        checkpoint.history.append({"phase": self.phase, "epoch": epoch + 1, **(logs or {})})
+        checkpoint.history.append({"phase": self.phase, "epoch": epoch + 1, **logs})
         checkpoint.epoch = epoch + 1
         arrays["weights"] = self.autoencoder.get_weights()
         # If all losses are NaN, none is the lowest, but some weights must be kept.
@@ -93,7 +95,7 @@ class EpochLines(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Log the losses of the epoch."""
-        terms = ", ".join(f"{name} {value:.4f}" for name, value in logs.items())
+        terms = ", ".join(f"{name} {value:.4f}" for name, value in (logs or {}).items())
         logger.info(f"{self.phase}: epoch {epoch + 1} of {self.params['epochs']}: {terms}")
 
 

@@ -2,15 +2,29 @@
 
 import hashlib
 import json
+import zipfile
 from dataclasses import dataclass, field
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from pyimagesearch.arrays import AnyArray, History
 from pyimagesearch.datasets.dataset import Dataset
-from pyimagesearch.files import atomic_write
+from pyimagesearch.files import atomic_write, printable
 from pyimagesearch.training.plan import objective_name
+
+MAX_STATE = 4 << 20  # characters of JSON: settings, and a history of thousands of epochs
+MAX_SHOWN = 100  # characters of a setting in a message
+STATE_TYPES: dict[str, type] = {
+    "settings": dict,
+    "phase": int,
+    "epoch": int,
+    "history": list,
+    "best": Real,
+    "counts": dict,
+}
 
 
 def images_digest(dataset: Dataset) -> str:
@@ -32,12 +46,12 @@ class Checkpoint:
     """
 
     path: str
-    settings: dict
+    settings: dict[str, Any]
     phase: int = 0
     epoch: int = 0
-    history: list = field(default_factory=list)
+    history: History = field(default_factory=list)
     best: float = float("inf")
-    arrays: dict = field(default_factory=dict)
+    arrays: dict[str, list[AnyArray]] = field(default_factory=dict)
 
     def save(self) -> None:
         """Write the file; on an error the previous file stays as it was."""
@@ -49,7 +63,7 @@ class Checkpoint:
             "best": self.best,
             "counts": {name: len(arrays) for name, arrays in self.arrays.items()},
         }
-        numbered = {
+        numbered: dict[str, Any] = {
             f"{name}_{i}": array
             for name, arrays in self.arrays.items()
             for i, array in enumerate(arrays)
@@ -73,18 +87,11 @@ class Checkpoint:
         if not Path(self.path).exists():
             return self
         try:
-            with np.load(self.path, allow_pickle=False) as file:
-                plain = json.loads(str(file["state"]))
-                arrays = {
-                    name: [file[f"{name}_{i}"] for i in range(count)]
-                    for name, count in plain.pop("counts").items()
-                }
-            found = Checkpoint(self.path, arrays=arrays, **plain)
-            if "objective" in found.settings:
-                found.settings["objective"] = objective_name(found.settings["objective"])
+            found = self._read()
         except Exception as error:  # zip, JSON and NumPy each raise their own
             raise ValueError(
-                f"cannot resume from {self.path} ({error}): start again without --resume"
+                f"cannot resume from {self.path} ({_shortened(error)}): start again without "
+                "--resume"
             ) from error
         known = found.settings.setdefault("images", self.settings.get("images"))
         if known != self.settings.get("images"):
@@ -97,10 +104,24 @@ class Checkpoint:
             now = self.settings.get(name)
             if before != now:
                 raise ValueError(
-                    f"cannot resume from {self.path}: it was started with {name} {before}, "
-                    f"received {now} ({_remedy(name, before)}); give the same flags, or start "
-                    "again without --resume"
+                    f"cannot resume from {self.path}: it was started with {_shortened(name)} "
+                    f"{_shortened(before)}, received {now}; give the same flags, or start again "
+                    "without --resume"
                 )
+        return found
+
+    def _read(self) -> "Checkpoint":
+        """Return the checkpoint in the file; raises whatever its readers do."""
+        _require_modest(self.path)
+        with np.load(self.path, allow_pickle=False) as file:
+            plain = _checked_state(file["state"])
+            arrays = {
+                name: [file[f"{name}_{i}"] for i in range(count)]
+                for name, count in plain.pop("counts").items()
+            }
+        found = Checkpoint(self.path, arrays=arrays, **plain)
+        if "objective" in found.settings:
+            found.settings["objective"] = objective_name(found.settings["objective"])
         return found
 
     def require_unused(self) -> None:
@@ -108,8 +129,9 @@ class Checkpoint:
         if not Path(self.path).exists():
             return
         try:
+            _require_modest(self.path)
             with np.load(self.path, allow_pickle=False) as file:
-                epochs = json.loads(str(file["state"]))["history"]
+                epochs = _checked_state(file["state"])["history"]
         except Exception:  # zip, JSON and NumPy each raise their own
             epochs = True
         if epochs:
@@ -132,3 +154,38 @@ def _remedy(name: str, value: object) -> str:
         return f"give {flag}"
     values = value if isinstance(value, list) else [value]
     return f"give {flag} {' '.join(map(str, values))}"
+
+
+def _require_modest(path: str) -> None:
+    """Raise ValueError for an archive that would take more memory than its file has bytes."""
+    with zipfile.ZipFile(path) as archive:
+        members = archive.infolist()
+    if any(member.compress_type != zipfile.ZIP_STORED for member in members):
+        raise ValueError("its arrays are compressed, which those of a checkpoint are not")
+    if sum(member.file_size for member in members) > Path(path).stat().st_size:
+        raise ValueError("its arrays are larger than the file")
+
+
+def _checked_state(state: Any) -> dict[str, Any]:
+    """Return what a checkpoint holds beside its arrays; raise ValueError if it is something else.
+
+    `state` is an array of one text, as JSON.
+    """
+    if state.shape != () or state.dtype.kind != "U" or state.nbytes > 4 * MAX_STATE:
+        raise ValueError(f"it has no state as text of up to {MAX_STATE:,} characters")
+    plain = json.loads(str(state))
+    if not isinstance(plain, dict) or plain.keys() != STATE_TYPES.keys():
+        raise ValueError(f"expected its state to hold {', '.join(STATE_TYPES)}")
+    for name, kind in STATE_TYPES.items():
+        if not isinstance(plain[name], kind):
+            raise ValueError(f"expected the {name} of its state as {kind.__name__}")
+    if not all(isinstance(entry, dict) for entry in plain["history"]):
+        raise ValueError("expected its history as a list of epochs")
+    if min(plain["phase"], plain["epoch"]) < 0:
+        raise ValueError("expected a phase and an epoch of at least 0")
+    return plain
+
+
+def _shortened(value: Any) -> str:
+    """Return a value of a file as text for a message."""
+    return printable(str(value)[:MAX_SHOWN])

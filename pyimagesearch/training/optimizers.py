@@ -1,6 +1,7 @@
 """Optimizers and learning-rate schedules: the tutorial's Adam, and Muon for fewer epochs."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 from pyimagesearch.backend import keras
@@ -119,7 +120,7 @@ class OneCycle(keras.optimizers.schedules.LearningRateSchedule):
 
 
 # By name, each made from (learning rate, steps of all epochs, epochs).
-OPTIMIZERS = {
+OPTIMIZERS: dict[str, Callable[[float, int, int], keras.optimizers.Optimizer]] = {
     "adam_with_decay": lambda learning_rate, steps, epochs: keras.optimizers.Adam(
         inverse_time_decay(learning_rate, learning_rate / epochs)
     ),

@@ -25,7 +25,7 @@ def build_patches(
     width: int,
     height: int,
     channels: int,
-    filters: Sequence[int] | None = None,
+    filters: Sequence[int] = (FILTERS,),
     latent_dim: int = 64,
 ) -> Any:
     """Return the network; its weights before training are random, as those of any layer.

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from pyimagesearch.datasets.dataset import Dataset
 
@@ -91,7 +91,7 @@ class TrainingPlan:
     epochs: int
     batch_size: int
     learning_rate: float
-    augmentations: tuple | None
+    augmentations: tuple[str, ...] | None
     patience: int | None
     seed: int
 
@@ -160,8 +160,8 @@ def _choose_network(
     """Return the names of the architecture and the objective, or raise ValueError."""
     objective = objective and objective_name(objective)
     if architecture is None:
-        fitted = ("views",) if digits else (None, *PATCHES_OBJECTIVES)
-        architecture = "patches" if objective in fitted else "conv"
+        suited = ("views",) if digits else (None, *PATCHES_OBJECTIVES)
+        architecture = "patches" if objective in suited else "conv"
     fitted = architecture == "patches"
     objective = objective or ("views" if fitted else "reconstruction")
     if objective not in OBJECTIVES:
@@ -201,7 +201,7 @@ def objective_name(name: str) -> str:
 def choose_validation(
     dataset: Dataset,
     plan: TrainingPlan,
-    validation: float | str | None = None,
+    validation: float | Literal["test"] | None = None,
     limit: int | None = None,
 ) -> tuple[Dataset, Dataset]:
     """Return two datasets, to train on and to validate on.

@@ -139,10 +139,12 @@ def _train_phase(
     arrays = callback.checkpoint.arrays
     if "targets" not in arrays:
         targets = phase_targets(phase, encoder_of(autoencoder), splits)
-        arrays["targets"] = [] if targets[0] is None else list(targets)
+        arrays["targets"] = [array for array in targets if array is not None]
     training_targets, validation_targets = arrays["targets"] or (None, None)
+    augmentations = plan.augmentations or ()
     codes = validation_codes = None
     if phase.trains == "decoder":  # the encoder does not change, so each image is encoded once
+        augmentations = ()
         network = encoder_of(autoencoder, flat=False)
         codes = _codes(network, splits.training, spec)
         validation_codes = _codes(network, splits.validation, spec)
@@ -151,7 +153,7 @@ def _train_phase(
         spec,
         plan.batch_size,
         plan.seed,
-        augmentations=plan.augmentations if codes is None else (),
+        augmentations=augmentations,
         inputs=codes,
         targets=training_targets,
         noise=phase.noise,

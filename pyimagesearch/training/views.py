@@ -140,6 +140,7 @@ def fit_filters(autoencoder: keras.Model, patches: Floats, seed: int) -> None:
         min_points_per_centroid=1,
     )
     kmeans.train(whitened)
+    assert kmeans.centroids is not None  # it was trained
     centroids = normalise(kmeans.centroids).T
     scale = 1 / (CONTRAST * np.maximum(whitened @ centroids - THRESHOLD, 0).mean())
 

@@ -124,7 +124,8 @@ def checked_state(state: Any, name: str) -> dict[str, Any]:
         raise ValueError("expected its dataset as name, split, limit and how a folder was read")
     if state.get("collection", name) not in (name, name + REBUILT_SUFFIX):
         raise ValueError("its state names a collection that is not its own")
-    return state
+    checked: dict[str, Any] = state
+    return checked
 
 
 def read_encoder(server: "MilvusConnection", description: dict[str, Any]) -> Encoder:
@@ -157,7 +158,8 @@ def require_ours(server: "MilvusConnection", name: str) -> dict[str, Any]:
         raise ValueError(f"expected its description to hold {', '.join(DESCRIPTION)}")
     if values["metric"] not in METRICS:
         raise ValueError("its description is damaged")
-    return values
+    description: dict[str, Any] = values
+    return description
 
 
 def write_network(

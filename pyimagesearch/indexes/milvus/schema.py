@@ -98,7 +98,7 @@ def parse_engine(name: str, dim: int, count: int = 0) -> CollectionEngine:
     Raises ValueError when Milvus has no such engine.
     """
     if name == "auto":
-        from pyimagesearch.engines.factory import recommend_engine
+        from pyimagesearch.engines.recommendation import recommend_engine
 
         name, _ = recommend_engine(count, dim)
     if name == "exact":

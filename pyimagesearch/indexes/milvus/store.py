@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from pyimagesearch.indexes.contract import Codes
 from pyimagesearch.indexes.index_file import load_index
 from pyimagesearch.indexes.local_index import LocalIndex
 from pyimagesearch.indexes.milvus.client import MilvusConnection, parse_address
@@ -249,7 +250,7 @@ def _collection_name(connection: MilvusConnection, state: dict[str, Any] | None)
     name = connection.address.name
     if state is None:
         return name
-    return state.get("collection", name)
+    return str(state.get("collection", name))
 
 
 def _sound_state(connection: MilvusConnection) -> dict[str, Any] | None:
@@ -284,7 +285,7 @@ def _opened(
     return MilvusIndex(connection, collection, description | state, encoder)
 
 
-def _first_codes(update: Update) -> np.ndarray:
+def _first_codes(update: Update) -> Codes:
     """Return codes of the first images that can be read; raise ValueError if they are not finite.
 
     A collection is made only for a model that works.
@@ -299,7 +300,7 @@ def _first_codes(update: Update) -> np.ndarray:
     return codes
 
 
-def _centre_of(codes: np.ndarray, engine: CollectionEngine) -> str:
+def _centre_of(codes: Codes, engine: CollectionEngine) -> str:
     """Return the centre of hash codes as text, empty for other engines."""
     if not engine.bits:
         return ""
