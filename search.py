@@ -88,9 +88,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             all_answers = list(answers)
             loaded = index.load()
             in_rows = index.engine_of(loaded)
-            projection = project_index(
-                all_answers, loaded, in_rows, reporter.label, method=args.map
-            )
+            projection = project_index(all_answers, loaded, in_rows, method=args.map)
             answers = all_answers
         report_results(answers, reporter, line_form(args), views_of(args, reporter, projection))
     if reader.unreadable:

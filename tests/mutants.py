@@ -11,11 +11,13 @@ import hashlib
 import json
 import os
 import pickle
+import pickletools
 import resource
 import shutil
 import signal
 import sys
 import time
+from functools import cache
 from pathlib import Path
 
 import h5py  # noqa: F401
@@ -36,6 +38,7 @@ from pyimagesearch.training.checkpoint import Checkpoint
 GIGABYTE = 1 << 30
 MEMORY = 2 * GIGABYTE  # beyond the process that forks
 SECONDS = 120
+RESEALED = ("hostile", "opcodes")  # kinds whose damaged files get a valid checksum
 
 
 def index_content(path):
@@ -103,6 +106,7 @@ def load_encoder_stub():
 CONTENT = {
     "index": index_content,
     "hostile": index_content,  # with a valid checksum
+    "opcodes": index_content,  # and instructions of the pickle changed rather than bytes
     "engine": engine_content,
     "model": model_content,
     "encoder": encoder_content,
@@ -140,6 +144,33 @@ def mutate(data, random):
         block = data[other : other + length]
         data[start : start + len(block)] = block
     return bytes(data)
+
+
+@cache
+def instructions(data):
+    """The places of the instructions of a pickle, and its end."""
+    return [place for _, _, place in pickletools.genops(data)] + [len(data)]
+
+
+def mutate_instructions(data, random):
+    """Return a pickle with other instructions, more of them, or some of them again."""
+    places = instructions(data)
+    codes = [op.code.encode("latin-1") for op in pickletools.opcodes]
+    changed = bytearray(data)
+    kind = random.integers(3)
+    if kind == 0:
+        for place in random.choice(places[:-1], random.integers(1, 4)):
+            changed[place : place + 1] = codes[random.integers(len(codes))]
+    elif kind == 1:
+        chosen = random.integers(len(codes), size=int(2 ** random.uniform(0, 7)))
+        place = int(random.choice(places))
+        changed[place:place] = b"".join(codes[number] for number in chosen)
+    else:
+        first, last = np.sort(random.integers(len(places), size=2))
+        block = data[places[first] : places[last]][: 1 << 16]
+        place = int(random.choice(places))
+        changed[place:place] = block * int(2 ** random.uniform(0, 6))
+    return bytes(changed)
 
 
 def outcome(content, path, expected):
@@ -197,14 +228,15 @@ def main(kind, folder, count, seed):
         shutil.copytree(file.parent, work)
         path, data = work / file.name, file.read_bytes()
         said, _ = sound(content, path)
-        if kind == "hostile":
+        if kind in RESEALED:
             data, said = data[:-CHECKSUM_SIZE], None  # other data are no fault: it is valid
         elif outcome(content, path, said)[0] != "right":
             raise RuntimeError(f"{path} is refused although it is not damaged")
         for i in range(count // len(files)):
             one = seed * 1_000_000 + number * 10_000 + i
-            damaged = mutate(data, np.random.default_rng(one))
-            if kind == "hostile":
+            change = mutate_instructions if kind == "opcodes" else mutate
+            damaged = change(data, np.random.default_rng(one))
+            if kind in RESEALED:
                 damaged += CHECKSUM_MARK + hashlib.sha256(damaged).digest()
             path.write_bytes(damaged)
             found, memory = outcome(content, path, said)

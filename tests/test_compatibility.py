@@ -16,7 +16,7 @@ import index_images
 import search
 import train_autoencoder
 from pyimagesearch.indexes.index_file import load_index
-from tests.scripts import run
+from tests.scripts import error_of, run
 
 BEFORE = Path(__file__).parent / "data" / "before"
 PICTURES = BEFORE / "pictures"
@@ -171,7 +171,7 @@ def test_a_collection_of_views_is_searched_rebuilt_and_brought_up_to_date(tmp_pa
     check_search(capsys, collection, VIEWS_EXPECTED["views.db"])
 
 
-def test_a_training_of_views_that_was_killed_goes_on(tmp_path):
+def test_a_killed_training_of_views_of_one_scale_is_refused_with_what_to_do(tmp_path, capsys):
     checkpoint, model = tmp_path / "goes_on.h5.checkpoint.npz", tmp_path / "goes_on.h5"
     with np.load(VIEWS / checkpoint.name) as file:
         arrays = dict(file)
@@ -181,6 +181,12 @@ def test_a_training_of_views_that_was_killed_goes_on(tmp_path):
     np.savez(checkpoint, **{**arrays, "state": np.array(json.dumps(state))})
     outputs = ["-m", model, "-v", tmp_path / "v.png", "-p", tmp_path / "p.png"]
     flags = ["--dataset", PICTURES, "--filters", 6, "--latent-dim", 4, "--epochs", 3]
-    assert run(train_autoencoder, *outputs, *flags, "--image-size", 16, 16, "--resume") == 0
+    flags += ["--image-size", 16, 16]
+    message = error_of(capsys, train_autoencoder, *outputs, *flags, "--resume")
+    assert "the weights of another network" in message
+    assert "start again without --resume" in message
+    assert checkpoint.exists()
+    assert not model.exists()
+    checkpoint.unlink()
+    assert run(train_autoencoder, *outputs, *flags) == 0
     assert model.is_file()
-    assert not checkpoint.exists()

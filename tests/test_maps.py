@@ -3,6 +3,9 @@ import sys
 import numpy as np
 import pytest
 
+from pyimagesearch.indexes.contract import Hits
+from pyimagesearch.indexes.local_index import LocalIndex
+from pyimagesearch.queries.query import Answer, Query
 from pyimagesearch.show import projection
 
 
@@ -38,6 +41,17 @@ def test_results_are_on_the_map_even_where_only_a_part_of_the_index_is(monkeypat
     assert set(range(490, 500)) <= set(chart.rows.tolist())
     assert len(chart.rows) <= 20
     chart.sheet(0, "query")
+
+
+def test_groups_of_a_map_are_named_as_the_labels_that_were_loaded(monkeypatch):
+    groups = []
+    monkeypatch.setattr(projection, "Projection", lambda *parts, **_: groups.append(parts[3]))
+    codes = np.eye(3, 4, dtype=np.float32)
+    labels = np.array([1, 0, -1])
+    loaded = LocalIndex(codes, ["a.png", "b.png", "c.png"], labels, ["cat", "dog"])
+    answer = Answer(Query("a.png", code=codes[0]), Hits(["b.png"], np.zeros(1, np.float32), None))
+    projection.project_index([answer], loaded, loaded.engine, method="pca")
+    assert groups == [["dog", "cat", projection.NO_LABEL]]
 
 
 def test_many_groups_become_as_many_as_there_are_colours():

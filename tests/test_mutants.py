@@ -1,4 +1,4 @@
-"""Damaged files of every kind are refused, or give the data as they were: 3,800 of them."""
+"""Damaged files of every kind are refused, or give the data as they were: 5,800 of them."""
 
 import pickle
 import shutil
@@ -23,6 +23,7 @@ from tests.test_nothing_lost import make_folder
 COUNTS = {
     "index": 800,
     "hostile": 800,
+    "opcodes": 2000,
     "engine": 600,
     "model": 400,
     "encoder": 200,
@@ -46,6 +47,8 @@ def files(tmp_path_factory):
         flags = ["-m", MODEL, "--limit", 60, "-i", root / "index" / f"digits.{suffix}"]
         assert run(index_images, *flags) == 0
         shutil.copy(root / "index" / f"photos.{suffix}", root / "hostile")
+    for name in ("photos.pickle", "digits.pickle"):
+        shutil.copy(root / "index" / name, root / "opcodes")
     for name in ("HNSW16", "IVF16,SQ8", "clusters:8", "hash:32"):
         path = root / "engine" / f"{name.partition(',')[0].replace(':', '')}.h5"
         flags = ["-m", MODEL, "--limit", 700, "--engine", name, "-i", path]

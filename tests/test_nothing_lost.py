@@ -1,6 +1,7 @@
 """Files that exist are not replaced, nor codes removed, unless that was asked for."""
 
 import os
+import pickle
 import re
 import shutil
 import signal
@@ -17,7 +18,7 @@ import search
 import train_autoencoder
 from pyimagesearch.datasets.catalog import open_dataset
 from pyimagesearch.encoders.encoder import Encoder
-from pyimagesearch.indexes.index_file import load_index
+from pyimagesearch.indexes.index_file import load_index, require_replaceable
 from pyimagesearch.indexes.stores import open_store
 from tests.scripts import MODEL, ROOT, error_of, run
 
@@ -142,6 +143,46 @@ def test_a_file_that_is_no_index_is_never_replaced(name, tmp_path, capsys):
         message = error_of(capsys, index_images, *flags)
         assert "give --index another name" in message
         assert (tmp_path / name).read_bytes() == content
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"holiday": [1, 2]},
+        {"labels": [1, 2], "data": [b"my own"]},
+        [{"indexes": 1}],
+        "features",
+    ],
+    ids=["dict", "labels", "list", "text"],
+)
+def test_a_pickle_of_the_users_own_is_never_replaced(data, protocol, tmp_path, capsys):
+    path = tmp_path / "mine.pickle"
+    path.write_bytes(pickle.dumps(data, protocol))
+    before = path.read_bytes()
+    flags = ["-m", MODEL, "-i", path, "--dataset", "mnist", "--limit", 5, "--rebuild"]
+    message = error_of(capsys, index_images, *flags)
+    assert message == f"{path} is not an index: give --index another name, or delete the file"
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+@pytest.mark.parametrize("keys", [("indexes", "features"), ("features", "indexes")])
+def test_the_tutorials_index_may_be_replaced(keys, protocol, tmp_path):
+    path = tmp_path / "index.pickle"
+    data = {"indexes": [0, 1], "features": [np.zeros(16, np.float32)] * 2}
+    path.write_bytes(pickle.dumps({key: data[key] for key in keys}, protocol))
+    flags = ["-m", MODEL, "-i", path, "--dataset", "mnist", "--limit", 5, "--rebuild"]
+    assert run(index_images, *flags) == 0
+    assert len(load_index(path)) == 5
+
+
+def test_indexes_of_all_versions_and_damaged_ones_may_be_replaced(index, tmp_path):
+    for name in ("array.pickle", "folder.pickle", "array.h5"):
+        require_replaceable(ROOT / "tests" / "data" / "before" / name)
+    content = index.read_bytes()
+    index.write_bytes(content[: len(content) // 2])
+    require_replaceable(index)
 
 
 def test_merging_does_not_replace_another_index(index, tmp_path, capsys):

@@ -187,7 +187,7 @@ def test_two_devices_share_the_training(tmp_path, python):
 
 def test_resume_does_not_train_a_finished_model_again(tmp_path, capsys):
     model = tmp_path / "model.keras"
-    finished = b"PK\x03\x04 finished"
+    finished = (ROOT / "tests" / "data" / "before" / "model.keras").read_bytes()
     model.write_bytes(finished)
     message = error_of(capsys, *flags(tmp_path, "--resume"))
     assert "nothing to resume" in message

@@ -1,3 +1,4 @@
+import cv2
 import faiss
 import numpy as np
 import pytest
@@ -11,10 +12,11 @@ from pyimagesearch.evaluation.baselines import baseline_points
 from pyimagesearch.evaluation.metrics import evaluate
 from pyimagesearch.metric import normalise
 from pyimagesearch.pictures.input_spec import InputSpec
-from pyimagesearch.training import views
+from pyimagesearch.training import filters, views
 from pyimagesearch.training.architectures import build
-from pyimagesearch.training.patches import CONTRAST_EPSILON
-from pyimagesearch.training.views import fit_filters, fit_views
+from pyimagesearch.training.filters import fit_filters
+from pyimagesearch.training.patches import CONTRAST_EPSILON, SCALES
+from pyimagesearch.training.views import fit_views
 
 SPEC = InputSpec(28, 28, 1)
 
@@ -42,36 +44,78 @@ def small(monkeypatch):
 
 def test_a_response_is_the_cosine_of_a_whitened_patch_with_a_centroid_above_the_threshold(random):
     """As published: contrast normalisation, ZCA, K-means; grey patches keep all components."""
-    model = build("patches", InputSpec(10, 10, 1), filters=[5], latent_dim=2)
+    model = build("patches", InputSpec(10, 10, 1), filters=[10], latent_dim=2)
     kinds = random.standard_normal((5, 36))[random.integers(0, 5, 3000)]
     noise = random.standard_normal((3000, 36))
     patches = (0.5 + 0.1 * kinds + 0.02 * noise).astype(np.float32)
-    fit_filters(model, patches, seed=0)
+    fit_filters(model, SCALES[0], patches, seed=0)
+
+    def mirrored(patches):
+        return patches.reshape(-1, 6, 6)[:, :, ::-1].reshape(-1, 36)
 
     def normal(patches):
         centred = patches - patches.mean(axis=1, keepdims=True)
         return centred / np.sqrt(centred.var(axis=1, keepdims=True) + CONTRAST_EPSILON)
 
+    patches = np.concatenate([patches[::2], mirrored(patches[::2])])
     mean = normal(patches).mean(axis=0)
     values, vectors = np.linalg.eigh(np.cov(normal(patches), rowvar=False, bias=True))
-    zca = (vectors / np.sqrt(values + views.WHITENING)) @ vectors.T
+    zca = (vectors / np.sqrt(values + filters.WHITENING)) @ vectors.T
     whitened = ((normal(patches) - mean) @ zca).astype(np.float32)
     kmeans = faiss.Kmeans(36, 5, niter=15, seed=0, max_points_per_centroid=3000)
     kmeans.train(whitened)
-    centroids = normalise(kmeans.centroids).T
-    responses = np.maximum(whitened @ centroids - views.THRESHOLD, 0)
+    centroids = normalise(kmeans.centroids)
+    turned = normalise(mirrored(centroids @ np.linalg.inv(zca)) @ zca)
+    centroids = np.concatenate([centroids, turned]).T
+    responses = np.maximum(whitened @ centroids - filters.THRESHOLD, 0)
 
     image = random.random((1, 10, 10, 1), np.float32)
     patch = image[0, 2:8, 4:10].reshape(1, 36)
-    expected = np.maximum((normal(patch) - mean) @ zca @ centroids - views.THRESHOLD, 0)
+    expected = np.maximum((normal(patch) - mean) @ zca @ centroids - filters.THRESHOLD, 0)
     output = keras.Model(model.input, model.get_layer("filters").output)(image)
     np.testing.assert_allclose(
         np.sort(np.asarray(output)[0, 1, 2]),
-        np.sort(expected[0]) / (views.CONTRAST * responses.mean()),
+        np.sort(expected[0]) / (filters.CONTRAST * responses.mean()),
         rtol=1e-3,
         atol=1e-4,
     )
     assert expected.any()
+
+
+def test_an_image_and_its_mirror_image_have_the_same_code(small, random):
+    """The patches of both scales cover images of 34 pixels evenly, so that nothing is left out."""
+    spec = InputSpec(34, 34, 3)
+    coarse = random.random((40, 6, 6, 3), np.float32)
+    images = np.stack(
+        [cv2.resize(image, (34, 34), interpolation=cv2.INTER_LINEAR) for image in coarse]
+    )
+    model = build("patches", spec, filters=[20], latent_dim=8)
+    assert fit_views(model, Images(images), spec, ("crop", "flip")) == ("crop", "flip")
+    encode = encoder_of(model)
+    codes, mirrored = (np.asarray(encode(part)) for part in (images, images[:, :, ::-1]))
+    np.testing.assert_allclose(codes, mirrored, atol=1e-3)
+    fit_views(model, Images(images), spec, ("crop",))
+    codes, mirrored = (np.asarray(encode(part)) for part in (images, images[:, :, ::-1]))
+    assert np.abs(codes - mirrored).max() > 0.1
+
+
+@pytest.mark.parametrize("augmentations", [(), ("flip",)])
+def test_views_that_are_all_alike_give_codes_too(augmentations, small, random):
+    images = random.random((30, 28, 28, 1), np.float32)
+    model = build("patches", SPEC, filters=[8], latent_dim=4)
+    fit_views(model, Images(images), SPEC, augmentations)
+    codes = np.asarray(encoder_of(model)(images))
+    assert np.isfinite(codes).all()
+    assert np.linalg.matrix_rank(codes - codes.mean(axis=0)) == 4
+
+
+def test_small_images_have_patches_of_one_scale():
+    names = {
+        side: {layer.name for layer in build("patches", InputSpec(side, side, 1)).layers}
+        for side in (15, 16)
+    }
+    assert "filters_large" not in names[15]
+    assert "filters_large" in names[16]
 
 
 def test_a_discriminant_ignores_the_directions_in_which_views_differ(random):

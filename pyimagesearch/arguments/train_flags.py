@@ -88,7 +88,7 @@ def _add_network_flags(parser: FlagParser) -> None:
     text = "network to train (default: conv for mnist, reconstruction, denoising and neighbours; "
     text += "else patches)"
     add("--architecture", choices=ARCHITECTURES, help=text)
-    text = "filters a layer (default of conv: 32 64; of patches 400)"
+    text = "filters a layer (default of conv: 32 64; of patches 400 of each size)"
     add("--filters", type=positive_int, nargs="+", metavar="N", help=text)
     text = "dimensions of the code (default: 16; of patches 64, of deep 512)"
     add("--latent-dim", type=positive_int, metavar="N", help=text)

@@ -243,7 +243,7 @@ class Session:
 
         loaded = self.loaded
         engine = self.index.engine_of(loaded)
-        return project_index([self.answer], loaded, engine, self.reporter.label, method=method)
+        return project_index([self.answer], loaded, engine, method=method)
 
     def map_sheet(self, method: str = "pca") -> Picture:
         """Return a picture of the map, uint8 BGR; see `map`."""

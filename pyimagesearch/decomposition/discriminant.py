@@ -8,7 +8,8 @@ from pyimagesearch.decomposition.pca import principal_components
 from pyimagesearch.metric import normalise
 
 FEATURES = 512  # principal components of the features that are kept
-RIDGE = 0.5  # added to the variances within views, as a multiple of their mean
+RIDGE = 0.07  # added to the variances within views, as a multiple of their mean
+MIN_SPREAD = 1e-6  # the least sum of variances within views, as a fraction of that of all
 NEIGHBOURS = 20
 NEIGHBOUR_WEIGHT = 3.0  # of the differences between neighbours, where those of views have 1
 EXPONENT = 0.1  # of the ratios of variances that the directions are multiplied by
@@ -36,7 +37,9 @@ def discriminant(views: Floats, dim: int) -> tuple[Floats, Floats]:
     within = _covariance(altered - altered.mean(axis=0)) * (len(altered) / (len(altered) - 1))
     total = _covariance(points - points.mean(axis=(0, 1)))
     size = len(total)
-    ridge = RIDGE * np.trace(within) / d * np.eye(size)
+    # Views may be all alike, as of images that are changed by nothing.
+    spread = max(np.trace(within), MIN_SPREAD * np.trace(total))
+    ridge = RIDGE * spread / size * np.eye(size)
 
     def directions(within: AnyArray) -> AnyArray:
         values, vectors = eigh(
@@ -49,7 +52,7 @@ def discriminant(views: Floats, dim: int) -> tuple[Floats, Floats]:
         codes = normalise(points[0] @ directions(within)).astype(np.float32)
         between = _neighbour_covariance(points[0], nearest_rows(codes, codes, k, same=True))
         if np.trace(between) > 0:
-            within = within + NEIGHBOUR_WEIGHT * np.trace(within) / np.trace(between) * between
+            within = within + NEIGHBOUR_WEIGHT * spread / np.trace(between) * between
     matrix = np.zeros((d, dim), np.float32)
     found = projection @ directions(within)
     matrix[:, : found.shape[1]] = found

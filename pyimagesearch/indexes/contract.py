@@ -154,13 +154,15 @@ class Index(Protocol):
 class LoadedIndex(Protocol):
     """All of an index in memory or mapped: the bulk path, in which images have rows.
 
-    `codes` is float32 (n, d), `ids` a sequence of n ids, `labels` int64 (n,) or None, `file_stats`
-    FILE_STATS (n,) where the images are files, else None.
+    `codes` is float32 (n, d), `ids` a sequence of n ids, `labels` int64 (n,) or None, `label_names`
+    the name of each label, or None where labels are numbers; `file_stats` FILE_STATS (n,) where the
+    images are files, else None. Labels may be counted in another order than those of its Index.
     """
 
     codes: Codes
     ids: Sequence[str]
     labels: NDArray[np.int64] | None
+    label_names: list[str] | None
     file_stats: NDArray[Any] | None
     metric: str
 

@@ -1,8 +1,10 @@
 """Index files: a pickle that the tutorial's own search can read, or HDF5."""
 
 import hashlib
+import mmap
 import os
 import pickle
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,7 +26,14 @@ HDF5_SUFFIXES = (".h5", ".hdf5")
 MAX_CHECKED_VALUES = 50_000_000
 MAX_CHECKED_BYTES = 64 << 20  # files up to this size are verified on loading, in 0.05 s
 MAX_LABEL_NAME = 4096  # characters: a label is named after a folder
-PICKLE = b"\x80"  # the first byte of all pickles since protocol 2
+# How a pickled dict begins, of protocol 2 to 5, whose first key is that of an index of any version.
+PICKLED_INDEX = re.compile(
+    rb"\x80[\x02-\x05](\x95.{8})?"  # the version, and the length
+    rb"\}(\x94|q\x00)?\(?"  # a dict, remembered, and what it holds
+    rb"(\x8c.|X.{4})(?P<key>format|labels|indexes|features)",
+    re.DOTALL,
+)
+HEAD = 64  # bytes in which this is
 ENCODER_DATASETS = {"onnx", "text"}  # in HDF5; in a pickle they are entries of the encoder
 FORMAT = 2  # files without this number have no checksum
 
@@ -132,7 +141,12 @@ def _has_index(path: str | Path, damaged: bool = False) -> bool:
 
         return has_index(str(path), damaged)
     with open(path, "rb") as file:
-        return file.read(1) == PICKLE
+        begins = PICKLED_INDEX.match(file.read(HEAD))
+        if begins is None or begins["key"] != b"labels":
+            return begins is not None
+        # Other data begin with labels too. Of an index that was cut short it is not known.
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            return content.find(b"features") >= 0
 
 
 def _load_pickle(path: str | Path) -> Any:

@@ -1,6 +1,6 @@
 """Projections of all codes to two dimensions, with queries and their results marked."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import cv2
@@ -87,19 +87,17 @@ def project_index(
     answers: Sequence[Answer],
     loaded: LoadedIndex,
     engine: Engine,
-    name_of: Callable[[int], Any],
     *,
     method: str,
 ) -> Projection:
     """Return the Projection of a LoadedIndex, coloured by label or, without labels, by cluster.
 
     `answers` is a list of Answers of the index, `engine` that of the index, with the rows of what
-    was loaded; `name_of(label)` returns the name of a label.
+    was loaded.
     """
     groups = None
     if loaded.labels is not None:
-        names = (name_of(label) for label in loaded.labels.tolist())
-        groups = [NO_LABEL if name is None else str(name) for name in names]
+        groups = [_group_name(label, loaded.label_names) for label in loaded.labels.tolist()]
     elif engine.name.startswith("clusters") and hasattr(engine, "inverted"):
         groups = [f"cluster {number}" for number in clusters_of(engine).assignments]
     codes = []
@@ -110,6 +108,13 @@ def project_index(
     results = [np.array(list(places.values()), np.int64) for places in rows]
     queries = np.stack(codes)
     return Projection(loaded.codes, queries, results, groups, metric=loaded.metric, method=method)
+
+
+def _group_name(label: int, names: Sequence[str] | None) -> str:
+    """Return the name of a label, or its number where labels have no names."""
+    if label < 0:
+        return NO_LABEL
+    return names[label] if names else str(label)
 
 
 def first_two_components(points: Floats) -> Floats:

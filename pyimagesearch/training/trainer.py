@@ -95,7 +95,7 @@ def train(
     """
     apply_norm_momentum(autoencoder, SCHEDULES[plan.schedule])
     if checkpoint.arrays:
-        autoencoder.set_weights(checkpoint.arrays["weights"])
+        _set_weights(autoencoder, checkpoint)
     try:
         with ctrl_c_wins():
             for phase in plan.phases[checkpoint.phase :]:
@@ -116,6 +116,17 @@ def train(
         logger.warning(f"interrupted after {count} epochs: {best}continue with --resume")
         return False
     return True
+
+
+def _set_weights(autoencoder: keras.Model, checkpoint: Checkpoint) -> None:
+    """Continue with the weights of a checkpoint; raises ValueError where the network has others."""
+    weights = checkpoint.arrays["weights"]
+    if [array.shape for array in weights] != [w.shape for w in autoencoder.get_weights()]:
+        raise ValueError(
+            f"cannot resume from {checkpoint.path}: it holds the weights of another network, as an "
+            "earlier version built it; start again without --resume"
+        )
+    autoencoder.set_weights(weights)
 
 
 def _fit(autoencoder: keras.Model, splits: Splits, plan: TrainingPlan) -> None:
