@@ -15,7 +15,7 @@ from pyimagesearch.browse.actions import ACTIONS, command_help, window_help
 from pyimagesearch.browse.commands import Commands
 from pyimagesearch.browse.feedback import feedback_code, feedback_text
 from pyimagesearch.browse.session import Session
-from pyimagesearch.browse.sheet import GAP, PANEL, Sheet
+from pyimagesearch.browse.sheet import PANEL, Sheet
 from pyimagesearch.browse.window import Browser
 from pyimagesearch.datasets.catalog import open_dataset
 from pyimagesearch.indexes.stores import open_store
@@ -27,6 +27,7 @@ from pyimagesearch.show.card import Mark, tile
 from pyimagesearch.show.keys import key_name
 from pyimagesearch.show.montage import Grid
 from pyimagesearch.show.reporter import Reporter
+from pyimagesearch.show.sizes import TILE_GAP
 from pyimagesearch.show.windows import room_on
 from tests.scripts import MODEL, ROOT, run
 
@@ -475,8 +476,8 @@ def test_the_tile_under_the_mouse_is_framed(browser):
     left, top = browser.sheet.grid.corner(20)
     inside = changed[changed[:, 0] < plain.shape[0] - 66] - (top, left + PANEL)  # not the status
     assert len(inside)
-    assert inside.min() >= -GAP
-    assert inside.max() < browser.sheet.side + GAP
+    assert inside.min() >= -TILE_GAP
+    assert inside.max() < browser.sheet.side + TILE_GAP
 
 
 def test_the_query_stays_whole_with_its_crop_drawn_over_it(browser):

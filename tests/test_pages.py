@@ -20,8 +20,8 @@ from pyimagesearch.indexes.index_file import load_index
 from pyimagesearch.indexes.pictures import pictures_of
 from pyimagesearch.queries.query import Answer, Query
 from pyimagesearch.show.page import HEAD
-from pyimagesearch.show.preview import preview_sheet
-from pyimagesearch.show.reporter import Reporter
+from pyimagesearch.show.preview import preview_rows
+from pyimagesearch.show.reporter import Reporter, shared_query
 from tests.scripts import MODEL, ROOT, error_of, run
 
 HOSTILE = '<script>alert("1")&amp;<!--.png'
@@ -67,14 +67,15 @@ def test_a_page_holds_all_pictures_and_runs_nothing(folder, capsys):
     assert run(search, *arguments) == 0
     assert f"[INFO] wrote {page}" in capsys.readouterr().err
     found = Page(page)
-    known = "html meta title style p section header div h2 ol li figure img figcaption br span"
+    known = "html meta title style h1 p section header div h2 ol li figure img figcaption br span"
+    known += " label input"
     assert {tag for tag, _ in found.tags} == set(known.split(" "))  # no script, no link
     assert len(found.named("img")) == 2 + 2 * 5
     for image in found.named("img"):
         kind, _, data = image["src"].partition(";base64,")
         assert kind in ("data:image/png", "data:image/jpeg")
         picture = cv2.imdecode(np.frombuffer(base64.b64decode(data), np.uint8), cv2.IMREAD_COLOR)
-        assert max(picture.shape) in (28, 320)  # large ones are reduced
+        assert max(picture.shape) in (28, 400)
     assert sum("onerror" in attributes for _, attributes in found.tags) == 0
     assert any(HOSTILE in image["alt"] for image in found.named("img"))
     assert HOSTILE in found.text
@@ -123,19 +124,50 @@ def test_a_lost_picture_has_a_note_in_its_place(folder):
     assert "cannot be read" in Page(folder / "page.html").text
 
 
-def test_a_preview_has_the_query_and_its_first_results_in_two_rows():
+def test_a_page_and_sheets_name_no_folders_of_query_files(folder, capsys):
+    page = folder / "page.html"
+    (folder / "private").mkdir()
+    queries = [folder / "private" / f"{name}.png" for name in "ab"]
+    for query in queries:
+        cv2.imwrite(str(query), open_dataset("mnist", "test").picture(9))
+    arguments = ["-i", folder / "i.pickle", "--query", *queries, "--html", page]
+    for flags in ([], ["--combine"]):
+        assert run(search, *arguments, *flags) == 0
+        text = page.read_text()
+        assert "a.png" in text
+        assert "b.png" in text
+        assert "private" not in text
+        assert str(folder) not in text
+    found = Page(page)
+    assert len(found.named("label")) == len(found.named("input")) == len(found.named("img"))
+    assert "Search results" in found.text
+    query = Query(str(queries[0]), code=np.zeros(2, np.float32))
+    assert shared_query(query).id == "a.png"
+    assert shared_query(Query("b/a.png", own=("b/a.png",))).id == "b/a.png"
+
+
+def test_a_preview_has_the_query_and_as_many_results_as_asked_for():
     gallery = open_dataset("mnist", "test", 30)
     pictures = pictures_of(gallery, None)
     query = Query("q", picture=lambda size: gallery.picture(0), label=int(gallery.labels[0]))
     hits = Hits(list(gallery.ids), np.zeros(30, np.float32), gallery.labels)
-    sheet = preview_sheet(Reporter(pictures), Answer(query, hits), columns=4)
-    assert sheet.shape == (320, 640, 3)
+    rows = list(preview_rows(Reporter(pictures, listed=7), Answer(query, hits), columns=4))
+    assert [image.shape for image, _ in rows] == [(160, 640, 3)] * 2
     white, red = [255, 255, 255], [0, 0, 255]
-    corners = [sheet[160 * row, 160 * column].tolist() for row in (0, 1) for column in range(4)]
+    corners = [image[0, 160 * column].tolist() for image, _ in rows for column in range(4)]
     # The query, then rows 0 to 6, of which row 0 has its label.
     assert corners == [white, [0, 0, 0], *[red] * 6]
-    few = Answer(query, hits[:1])
-    assert preview_sheet(Reporter(pictures), few, columns=4).shape == (160, 640, 3)
+    names, states = rows[0][1]
+    assert names.split() == ["q", "0", "1", "2"]
+    assert states.split()[:3] == ["query", "0.000", str(gallery.labels[0])]
+    assert names.index("0") == 16
+    many = list(preview_rows(Reporter(pictures, listed=30), Answer(query, hits), columns=4))
+    assert len(many) == 8
+    few = list(preview_rows(Reporter(pictures), Answer(query, hits[:1]), columns=4))
+    assert [image.shape for image, _ in few] == [(160, 320, 3)]
+    long = Query("holidays/2019/" + "x" * 20 + ".png", picture=query.picture)
+    [(_, lines), *_] = preview_rows(Reporter(pictures), Answer(long, hits[:1]), columns=4)
+    assert lines[0].split()[0] == "...xxxxxxxx.png"
 
 
 def test_a_preview_is_drawn_in_a_terminal(folder, python):

@@ -27,7 +27,7 @@ def test_training_writes_the_model_the_plot_and_the_reconstructions(tmp_path, ca
     arguments += ["--plot", paths["plot.png"], "--limit", 512, "--epochs", 2]
     assert run(train_autoencoder, *arguments) == 0
     assert all(path.is_file() for path in paths.values())
-    assert cv2.imread(str(paths["recon_vis.png"])).shape == (280, 56, 3)
+    assert cv2.imread(str(paths["recon_vis.png"])).shape == (2 * (28 + 112), 1138, 3)
     assert cv2.imread(str(paths["plot.png"])).shape[0] > 400
     output = capsys.readouterr()
     assert output.out == ""
@@ -203,7 +203,7 @@ def test_without_a_display_pictures_are_written_and_lines_printed(small_index, t
     names = ["query_0.png", "query_1.png", "results_0.png", "results_1.png"]
     assert sorted(os.listdir(output)) == names
     height, width, _ = cv2.imread(str(output / "results_0.png")).shape
-    assert width == 15 * 56
+    assert width == 15 * 56 + 14 * 2
     assert height > width
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 2 * 12

@@ -79,8 +79,9 @@ def test_floats_are_shown_as_bytes():
 def test_a_montage_is_filled_row_by_row():
     tiles = [tile(digit(value), 28) for value in (10, 20, 30)]
     sheet = visuals.montage(tiles, columns=2)
-    assert sheet.shape == (56, 56, 3)
-    assert [sheet[14, 14, 0], sheet[14, 42, 0], sheet[42, 14, 0], sheet[42, 42, 0]] == [
+    assert sheet.shape == (58, 58, 3)  # there are 2 pixels between two tiles
+    assert not sheet[28:30].any()
+    assert [sheet[14, 14, 0], sheet[14, 44, 0], sheet[44, 14, 0], sheet[44, 44, 0]] == [
         10,
         20,
         30,
@@ -96,7 +97,7 @@ def test_a_results_sheet_marks_every_wrong_result_and_has_room_for_its_summary()
     assert sheet[:112, :112][[0, -1], [0, -1]].min() == 255  # the query above, in a white border
     assert sheet[:44, 124:].any()  # beside it its name
     below = sheet[120:]
-    corners = [below[y, x].tolist() for y in (0, 56) for x in (0, 56)]
+    corners = [below[y, x].tolist() for y in (0, 58) for x in (0, 58)]
     assert [corner == [0, 0, 255] for corner in corners] == [False, True, False, False]
 
 
@@ -137,8 +138,10 @@ def test_a_plot_has_a_second_panel_where_retrieval_was_measured(tmp_path):
 def test_a_reconstruction_sheet_pairs_originals_with_copies():
     originals, copies = np.zeros((3, 4, 4, 1)), np.ones((3, 4, 4, 1))
     sheet = visuals.reconstruction_sheet(originals, copies)
-    assert sheet.shape == (12, 8, 3)
-    assert (sheet[:, :4].max(), sheet[:, 4:].min()) == (0, 255)
+    assert sheet.shape == (2 * (28 + 112), 3 * 112 + 2 * 2, 3)
+    assert sheet[:28].any()  # "originals"
+    assert sheet[28:140].max() == 0
+    assert sheet[168:, 112 * 3 :].max() == 255
 
 
 @pytest.mark.parametrize("display", ["", "nonsense", ":4242", "no.such.host.invalid:0"])
@@ -165,12 +168,12 @@ def test_groups_are_a_row_each_and_what_is_left_out_is_counted():
     cards = [Card(digit(40 * n + 20), ("x" * 100, "0")) for n in range(6)]
     groups = [visuals.Group("one", cards[:4], 4), visuals.Group("two", cards[4:], 2)]
     sheet = visuals.groups_sheet(groups, 2)
-    assert [sheet[70, x, 0] for x in (48, 144, 240, 336)] == [20, 60, 100, 140]
+    assert [sheet[70, x, 0] for x in (48, 146, 244, 342)] == [20, 60, 100, 140]
     half = sheet.shape[0] // 2
-    assert [sheet[half + 70, x, 0] for x in (48, 144, 240)] == [180, 220, 0]
+    assert [sheet[half + 70, x, 0] for x in (48, 146, 244)] == [180, 220, 0]
     fewer = visuals.groups_sheet([visuals.Group("one", cards[:3], 4)], 2)
     assert fewer.shape[0] == half + 28
-    assert fewer[96:148, 3 * 96 :].any()  # "and 1 more"
+    assert fewer[96:148, 3 * 98 :].any()  # "and 1 more"
     with pytest.raises(ValueError, match="no groups to draw"):
         visuals.groups_sheet([], 0)
 

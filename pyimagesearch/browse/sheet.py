@@ -28,11 +28,10 @@ from pyimagesearch.show.card import (
 )
 from pyimagesearch.show.lettering import FONT_SCALE, WHITE, draw_text, lines_height, shorten
 from pyimagesearch.show.montage import Grid, columns_for
-from pyimagesearch.show.sizes import READABLE_SIDE, SHEET_RESULTS
+from pyimagesearch.show.sizes import READABLE_SIDE, SHEET_RESULTS, TILE_GAP
 from pyimagesearch.show.windows import Room
 
 SCREEN = Room(1264, 944)  # where the screen is not known
-GAP = 2  # pixels between two tiles
 PANEL = 240  # the width of the query's panel
 BOX = 224  # the side of the query's picture
 MARGIN = 8
@@ -85,8 +84,8 @@ class Sheet:
         side = self._natural_side
         if self._captioned and not self.session.reporter.strip and not self.session.reporter.side:
             side = _largest_side(count, width, height, extra=extra, most=side)
-        most_columns = max(1, width // (side + GAP))
-        most_rows = max(1, height // (side + extra + GAP))
+        most_columns = max(1, width // (side + TILE_GAP))
+        most_rows = max(1, height // (side + extra + TILE_GAP))
         if self.session.reporter.strip:
             columns = min(count, most_columns)
             most_rows = 1
@@ -94,7 +93,7 @@ class Sheet:
             columns = columns_for(count, captioned=self._captioned)
             columns = min(most_columns, max(columns, -(-count // most_rows)))
         self.rows = min(most_rows, -(-count // columns))
-        return Grid(columns, side, side + extra, GAP)
+        return Grid(columns, side, side + extra, TILE_GAP)
 
     # --- finding
 
@@ -268,7 +267,7 @@ def _largest_side(count: int, width: int, height: int, *, extra: int, most: int)
     `extra` is the height of the lines under a tile, `most` the largest side.
     """
     sides = [
-        min(height // rows - extra - GAP, width // math.ceil(count / rows) - GAP)
+        min(height // rows - extra - TILE_GAP, width // math.ceil(count / rows) - TILE_GAP)
         for rows in range(1, count + 1)
     ]
     return max(READABLE_SIDE, min(most, max(sides)))

@@ -231,7 +231,8 @@ def report_groups(
         if output.folder is None:
             show_groups(groups, pictures)
         else:
-            sheet = duplicates_sheet(groups, pictures, range(len(groups))[:GROUP_ROWS])
+            first = range(len(groups))[:GROUP_ROWS]
+            sheet = duplicates_sheet(groups, pictures, first, total=len(groups))
             output.show({"Duplicates": sheet})
     if output:
         output.remove_stale()
@@ -283,17 +284,21 @@ def duplicates_sheet(
     pictures: Pictures,
     numbers: range,
     *,
+    total: int | None = None,
     columns: int = GROUP_PICTURES,
     side: int | None = None,
 ) -> Pixels:
-    """Draw the groups, lists of Members, of some numbers, as uint8 BGR; see `groups_sheet`."""
+    """Draw the groups, lists of Members, of some numbers, as uint8 BGR; see `groups_sheet`.
+
+    `total` is the number of all groups, of which the others are counted.
+    """
     reporter = Reporter(pictures)
     drawn = []
     for number in numbers:
         members = groups[number]
         cards = [_card(member, reporter) for member in members[:columns]]
         drawn.append(DrawnGroup(_title(number, members), cards, len(members)))
-    return groups_sheet(drawn, len(groups) - numbers.start, side=side)
+    return groups_sheet(drawn, total or len(drawn), side=side)
 
 
 def _card(member: Member, reporter: Reporter) -> Card:

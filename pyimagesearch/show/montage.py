@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from pyimagesearch.arrays import AnyArray, Picture, Pixels
-from pyimagesearch.show.card import Card, card_side, draw_card, legend_of, tile, tile_side, to_bgr
+from pyimagesearch.show.card import Card, card_side, draw_card, legend_of, tile, tile_side
 from pyimagesearch.show.lettering import CAPTION_LINE, beside, lines_height, with_caption
-from pyimagesearch.show.sizes import QUERY_SIDE, READABLE_SIDE
+from pyimagesearch.show.sizes import QUERY_SIDE, READABLE_SIDE, TILE_GAP
 
 GROUP_GAP = 16  # pixels below a group
 
@@ -52,14 +52,15 @@ class Grid:
 def montage(tiles: Sequence[Pixels], columns: int) -> Pixels:
     """Lay tiles of one size out in rows of `columns`, black where there are none left."""
     height, width = tiles[0].shape[:2]
-    return Grid(columns, width, height).draw(tiles, math.ceil(len(tiles) / columns))
+    return Grid(columns, width, height, TILE_GAP).draw(tiles, math.ceil(len(tiles) / columns))
 
 
 def reconstruction_sheet(originals: AnyArray, decoded: AnyArray) -> Pixels:
-    """Stack original | reconstruction pairs; both are float in [0, 1], (n, h, w, c)."""
-    return np.vstack(
-        [np.hstack([to_bgr(a), to_bgr(b)]) for a, b in zip(originals, decoded, strict=True)]
-    )
+    """Draw originals above their reconstructions; both are float in [0, 1], (n, h, w, c)."""
+    rows = []
+    for title, images in (("originals", originals), ("their reconstructions", decoded)):
+        rows += [_line(title), montage([tile(image, QUERY_SIDE) for image in images], len(images))]
+    return np.vstack(_padded(rows))
 
 
 def query_sheet(title: str, picture: Picture | None) -> Pixels:
@@ -88,8 +89,9 @@ def results_sheet(
     width = max([part.shape[1] for part in parts], default=0)
     small = min(QUERY_SIDE, max(QUERY_SIDE, width // 2) // len(queries))
     pictures = [draw_card(card, small, captioned=False) for card in queries]
+    head = montage(pictures, len(pictures))
     legend = legend_of([*queries, *results])
-    return np.vstack(_padded([beside(np.hstack(pictures), lines, legend), *parts]))
+    return np.vstack(_padded([beside(head, lines, legend), *parts]))
 
 
 def columns_for(count: int, *, captioned: bool) -> int:
@@ -139,7 +141,8 @@ def _group_strip(group: Group, side: int | None) -> Pixels:
         return np.zeros((0, 1, 3), np.uint8)
     if side is None:
         side = max(card_side([card], captioned=True) for card in group.cards)
-    return np.hstack([draw_card(card, side) for card in _with_rest(group)])
+    tiles = [draw_card(card, side) for card in _with_rest(group)]
+    return montage(tiles, len(tiles))
 
 
 def _with_rest(group: Group) -> Iterator[Card]:

@@ -13,13 +13,13 @@ from pyimagesearch.arrays import Pixels
 from pyimagesearch.files import atomic_write, printable
 from pyimagesearch.queries.query import Answer
 from pyimagesearch.show.card import WRONG_MEANING, Card, query_cards, result_cards, shrunk, to_bgr
-from pyimagesearch.show.reporter import Reporter
+from pyimagesearch.show.reporter import Reporter, shared_query
 from pyimagesearch.show.sizes import ICON_SIDE, PHOTO_SIDE, SHEET_RESULTS
 
 logger = logging.getLogger(__name__)
 
 QUALITY = 85  # of JPEG thumbnails
-THUMBNAIL_SIDE = 2 * PHOTO_SIDE  # pixels, so that screens of a high resolution show them well
+ENLARGED_SIDE = 4 * PHOTO_SIDE  # pixels of a picture that was clicked
 HEAD = """<!DOCTYPE html>
 <html lang="en">
 <meta charset="utf-8">
@@ -41,6 +41,14 @@ HEAD = """<!DOCTYPE html>
   .small { image-rendering: pixelated; }
   .lost { display: grid; place-items: center; color: #aaa; }
   .wrong img, .wrong .lost { border-color: #e22; }
+  h1 { font-size: 1.4em; margin: 0; }
+  label { display: block; cursor: zoom-in; }
+  label input { position: absolute; opacity: 0; width: 0; }
+  label:focus-within img { outline: 2px solid #48f; }
+  label:has(:checked) { position: fixed; inset: 0; z-index: 1; cursor: zoom-out;
+                        background: #000d; padding: 3vmin; }
+  header label:has(:checked) img, label:has(:checked) img { width: 100%; height: 100%;
+                                                            background: none; }
   figure { margin: 0; }
   figcaption { font-size: 12px; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
   .swatch { display: inline-block; width: .8em; height: .8em; border: 3px solid #e22;
@@ -48,6 +56,7 @@ HEAD = """<!DOCTYPE html>
   .distance { opacity: .7; }
 </style>
 """
+HEADING = "<h1>Search results</h1>\n<p>Click a picture to enlarge it, again to leave it.</p>\n"
 
 
 class HtmlPage(contextlib.AbstractContextManager["HtmlPage"]):
@@ -65,6 +74,7 @@ class HtmlPage(contextlib.AbstractContextManager["HtmlPage"]):
             temporary = stack.enter_context(atomic_write(self.path))
             self._file = stack.enter_context(open(temporary, "w", encoding="utf-8"))
             self._file.write(HEAD)
+            self._file.write(HEADING)
             if self.reporter.pictures.has_classes:
                 text = f'<span class="swatch"></span> {WRONG_MEANING}'
                 self._file.write(f'<p class="legend">{text}</p>\n')
@@ -79,8 +89,8 @@ class HtmlPage(contextlib.AbstractContextManager["HtmlPage"]):
     def show(self, answer: Answer, number: int) -> bool:
         """Add a query and its hits; return True."""
         reporter = self.reporter
-        query = answer.query
-        read = partial(reporter.picture, side=THUMBNAIL_SIDE)
+        query = shared_query(answer.query)
+        read = partial(reporter.picture, side=ENLARGED_SIDE)
         results = result_cards(reporter, answer, SHEET_RESULTS, read=read)
         lines = [
             f'<section id="query-{number}">',
@@ -113,12 +123,17 @@ def _picture(card: Card) -> str:
     if card.picture is None:
         return '<div class="lost">cannot be read</div>'
     alt = escaped(card.lines[0])
-    image = to_bgr(shrunk(card.picture, THUMBNAIL_SIDE))
+    image = to_bgr(shrunk(card.picture, ENLARGED_SIDE))
     if max(image.shape[:2]) <= ICON_SIDE:
         data = _encoded(image, ".png")
-        return f'<img class="small" alt="{alt}" src="data:image/png;base64,{data}">'
+        return _enlarging(f'<img class="small" alt="{alt}" src="data:image/png;base64,{data}">')
     data = _encoded(image, ".jpg", cv2.IMWRITE_JPEG_QUALITY, QUALITY)
-    return f'<img alt="{alt}" src="data:image/jpeg;base64,{data}">'
+    return _enlarging(f'<img alt="{alt}" src="data:image/jpeg;base64,{data}">')
+
+
+def _enlarging(image: str) -> str:
+    """Return an <img> that a click enlarges, by a box to tick: a page has no script."""
+    return f'<label><input type="checkbox" aria-label="enlarge">{image}</label>'
 
 
 def _encoded(image: Pixels, suffix: str, *parameters: int) -> str:

@@ -11,6 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from pyimagesearch.arrays import History
 from pyimagesearch.engines.kmeans import Elbow
+from pyimagesearch.evaluation.diagnostics import IMAGE_PHASES
 from pyimagesearch.show.image_file import write_marked
 
 
@@ -38,7 +39,7 @@ def plot_elbow(path: str, elbow: Elbow) -> None:
 
 
 def plot_training(path: str, history: History, baselines: dict[str, float]) -> None:
-    """Plot the losses of each epoch to the file `path` and, if measured, the P@10 beside them.
+    """Plot the losses of each epoch to the file `path` and, if measured, the P@10 before them.
 
     `history` is a list of {"phase", "epoch", "loss", "val_loss"}, perhaps with "P@10". The losses
     of each phase are lines of their own, because they may differ in kind. `baselines` are P@10 by
@@ -46,14 +47,15 @@ def plot_training(path: str, history: History, baselines: dict[str, float]) -> N
     """
     measured = "P@10" in history[0]
     with style.context("ggplot"):
-        figure = Figure(figsize=(12.8, 4.8) if measured else (6.4, 4.8), layout="tight")
+        figure = Figure(figsize=(12.8, 4.8) if measured else (6.4, 4.8), layout="constrained")
         panels = np.atleast_1d(figure.subplots(1, 1 + measured))
-        _plot_losses(panels[0], history)
+        _plot_losses(panels[-1], history)
         if measured:
-            _plot_precision(panels[1], history, baselines)
+            _plot_precision(panels[0], history, baselines)
         for axes in panels:
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-            axes.legend()
+            # Below the axes, where it covers no curve.
+            axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=3, fontsize="small")
         _write(figure, path)
 
 
@@ -62,18 +64,24 @@ def _plot_losses(axes: Any, history: History) -> None:
     for number, phase in enumerate(phases):
         epochs = [i for i, row in enumerate(history, 1) if row["phase"] == phase]
         prefix = f"{phase}: " if len(phases) > 1 else ""
-        for name, label, line in (("loss", "train_loss", ":"), ("val_loss", "val_loss", "-")):
+        for name, label, line in (("loss", "training", ":"), ("val_loss", "validation", "-")):
             values = [history[i - 1][name] for i in epochs]
             colour = f"C{number}"
             axes.plot(epochs, values, line, color=colour, label=prefix + label, marker=".")
-    axes.set(title="Training loss", xlabel="Epoch", ylabel="Loss (mean squared error)")
+    compares_images = set(phases) <= set(IMAGE_PHASES)
+    kind = "mean squared error of images" if compares_images else "of its objective"
+    axes.set(title="Training loss", xlabel="Epoch", ylabel=f"Loss ({kind})")
     if len(phases) > 1:
         axes.set(ylabel="Loss of each phase", yscale="log")
 
 
 def _plot_precision(axes: Any, history: History, baselines: dict[str, float]) -> None:
     values = [row["P@10"] for row in history]
-    axes.plot(range(1, len(values) + 1), values, label="codes", marker=".")
-    for number, (name, value) in enumerate(baselines.items(), 1):
-        axes.axhline(value, label=name, linestyle="--", color=f"C{number}")
-    axes.set(title="Retrieval of validation images", xlabel="Epoch", ylabel="P@10")
+    label = f"this model {values[-1]:.3f}"
+    axes.plot(range(1, len(values) + 1), values, label=label, marker="o", linewidth=2.5)
+    ranked = sorted(baselines.items(), key=lambda pair: -pair[1])
+    for number, (name, value) in enumerate(ranked, 1):
+        axes.axhline(value, label=f"{name} {value:.3f}", linestyle="--", color=f"C{number}")
+    title = "What a search finds: validation images among the training images"
+    axes.set(title=title, xlabel="Epoch", ylabel="Precision of the 10 nearest (P@10)")
+    axes.title.set_fontsize("medium")

@@ -4,24 +4,27 @@ import contextlib
 import importlib.util
 import os
 import sys
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import cv2
+import numpy as np
 
 from pyimagesearch.arrays import Pixels
+from pyimagesearch.files import printable
 from pyimagesearch.queries.query import Answer
 from pyimagesearch.show.card import draw_card, query_cards, result_cards
-from pyimagesearch.show.montage import montage
 from pyimagesearch.show.reporter import Reporter
 from pyimagesearch.show.sizes import PHOTO_SIDE
 
 TILE_CELLS = 16  # columns of the terminal for a tile, enough for a digit drawn in half blocks
 COLUMNS = 6  # tiles in a row: xterm shows no Sixel picture of more than 1,000 pixels
-ROWS = 2  # rows of tiles for a query
 
 
 class Preview(contextlib.AbstractContextManager["Preview"]):
-    """Shows the query, in a white border, and its first results, in two rows of tiles.
+    """Shows the query, in a white border, and its first results, each with its name and distance.
+
+    There are as many results as lines are listed for.
 
     The pictures are drawn by the library textual-image, in the best way that the terminal knows:
     Kitty's graphics, Sixel, or half blocks. Raises ImportError where it is not installed, and
@@ -59,16 +62,31 @@ class Preview(contextlib.AbstractContextManager["Preview"]):
         from textual_image.renderable import Image as TerminalImage
 
         columns = min(COLUMNS, max(1, self._console.width // TILE_CELLS))
-        sheet = preview_sheet(self.reporter, answer, columns)
-        cells = TILE_CELLS * columns
-        image = Image.fromarray(cv2.cvtColor(sheet, cv2.COLOR_BGR2RGB))
-        self._console.print(TerminalImage(image, width=cells, height="auto"))
+        for image, lines in preview_rows(self.reporter, answer, columns):
+            picture = Image.fromarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
+            cells = image.shape[1] * TILE_CELLS // PHOTO_SIDE
+            self._console.print(TerminalImage(picture, width=cells, height="auto"))
+            for line in lines:
+                self._console.print(line, markup=False, highlight=False, no_wrap=True)
         return True
 
 
-def preview_sheet(reporter: Reporter, answer: Answer, columns: int) -> Pixels:
-    """Return ROWS rows of `columns` tiles, uint8 BGR, or fewer rows for fewer results."""
-    query = query_cards(reporter, answer.query)[:1]
-    cards = [*query, *result_cards(reporter, answer, ROWS * columns - 1)]
-    tiles = [draw_card(card, PHOTO_SIDE, captioned=False) for card in cards]
-    return montage(tiles, columns)
+def preview_rows(
+    reporter: Reporter, answer: Answer, columns: int
+) -> Iterator[tuple[Pixels, list[str]]]:
+    """Yield rows of up to `columns` tiles, uint8 BGR, with the lines of text under them."""
+    query = query_cards(reporter, answer.query)
+    cards = [*query, *result_cards(reporter, answer, reporter.listed)]
+    for start in range(0, len(cards), columns):
+        row = cards[start : start + columns]
+        tiles = [draw_card(card, PHOTO_SIDE, captioned=False) for card in row]
+        names, seconds = zip(*(card.lines for card in row), strict=True)
+        yield np.hstack(tiles), [_in_cells(names), _in_cells(seconds)]
+
+
+def _in_cells(texts: Sequence[str]) -> str:
+    """Return texts side by side, each in the cells of a tile; a long one keeps its end."""
+    room = TILE_CELLS - 1
+    shown = [printable(text) for text in texts]
+    short = [text if len(text) <= room else f"...{text[3 - room :]}" for text in shown]
+    return " ".join(text.ljust(room) for text in short)

@@ -3,6 +3,7 @@
 import logging
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -192,6 +193,16 @@ class Reporter:
         """
         side = side or self.side or PHOTO_SIDE
         return _picture_or_none(lambda: self.pictures.picture(id, (side, side)))
+
+
+def shared_query(query: Query) -> Query:
+    """Return a query without the folders of its files, for what is made to be sent to others."""
+    if query.own or query.is_text:
+        return query  # an id, relative to the folder of the index, or words
+    parts = tuple(replace(part, query=shared_query(part.query)) for part in query.parts)
+    if parts:
+        return replace(query, id=" ".join(part.query.id for part in parts), parts=parts)
+    return replace(query, id=os.path.basename(query.id.rstrip("/\\")) or query.id)
 
 
 def _extent(answer: Answer, before: int = 0) -> str:

@@ -1,27 +1,27 @@
 """Sheets of queries and results: the pictures of the windows and files."""
 
-import numpy as np
-
 from pyimagesearch.arrays import Pixels
 from pyimagesearch.queries.query import Answer, Query
 from pyimagesearch.show.card import card_side, draw_card, query_cards, result_cards
 from pyimagesearch.show.lettering import with_caption
-from pyimagesearch.show.montage import query_sheet, results_sheet
-from pyimagesearch.show.reporter import Reporter
+from pyimagesearch.show.montage import montage, query_sheet, results_sheet
+from pyimagesearch.show.reporter import Reporter, shared_query
 from pyimagesearch.show.sizes import PHOTO_SIDE, SHEET_RESULTS
 
 
 def draw_sheets(reporter: Reporter, answer: Answer) -> dict[str, Pixels]:
     """Return the pictures of the windows "Query" and "Results" by their titles."""
-    sheet = _query_sheet(reporter, answer.query)
-    queries = query_cards(reporter, answer.query)
+    query = shared_query(answer.query)
+    sheet = _query_sheet(reporter, query)
+    queries = query_cards(reporter, query)
     cards = result_cards(reporter, answer, SHEET_RESULTS)
     captioned = reporter.captioned
     side = reporter.side or card_side(cards, captioned=captioned)
     if reporter.strip and cards:
-        results = np.hstack([draw_card(card, side) for card in (*queries, *cards)])
+        row = [draw_card(card, side) for card in (*queries, *cards)]
+        results = montage(row, len(row))
     else:
-        lines = [reporter.title(answer.query), reporter.summary(answer)]
+        lines = [reporter.title(query), reporter.summary(answer)]
         results = results_sheet(queries, cards, lines, side=side, captioned=captioned)
     return {"Query": sheet, "Results": results}
 
@@ -31,4 +31,4 @@ def _query_sheet(reporter: Reporter, query: Query) -> Pixels:
     if not query.parts:
         return query_sheet(title, reporter.query_picture(query))
     tiles = [draw_card(card, PHOTO_SIDE) for card in query_cards(reporter, query)]
-    return with_caption(np.hstack(tiles), [title])
+    return with_caption(montage(tiles, len(tiles)), [title])

@@ -8,6 +8,7 @@ GROUP_ROWS = 20  # groups on a sheet of groups
 GROUP_PICTURES = 10  # pictures of a group on it
 QUERY_PARTS = 10  # pictures of a combined query on its sheet
 
+TILE_GAP = 2  # pixels between tiles
 QUERY_SIDE = 112  # pixels of a query's picture above its results
 PHOTO_SIDE = 160  # pixels of a photograph's tile
 READABLE_SIDE = 96  # pixels of a tile that has room for lines of text
