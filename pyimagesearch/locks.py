@@ -30,9 +30,6 @@ def sole_writer(path: str | Path, doing: str) -> Iterator[None]:
     Raises BlockingIOError, which says `doing`, such as "indexing into", if another process has the
     lock, and OSError if the folder cannot be written.
     """
-    if fcntl is None:
-        yield
-        return
     target = Path(os.path.realpath(path))
     lock = target.with_name(f".{target.name}{SUFFIX}")
     try:
@@ -44,12 +41,15 @@ def sole_writer(path: str | Path, doing: str) -> Iterator[None]:
     try:
         yield
     finally:
-        lock.unlink(missing_ok=True)  # while it is still locked, so that no other has it
+        if fcntl is not None:
+            lock.unlink(missing_ok=True)  # while it is still locked, so that no other has it
         os.close(handle)
 
 
 def _locked(lock: Path) -> int:
     """Open and lock a file, which is made if there is none; return its descriptor."""
+    if fcntl is None:
+        return _new_until_closed(lock)
     while True:
         handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
         try:
@@ -60,6 +60,18 @@ def _locked(lock: Path) -> int:
             os.close(handle)
             raise
         os.close(handle)  # its last holder removed it after it was opened here
+
+
+def _new_until_closed(lock: Path) -> int:
+    """Make a file that Windows removes when its process closes it or ends; return its descriptor.
+
+    Raises BlockingIOError if there is one.
+    """
+    temporary = getattr(os, "O_TEMPORARY", 0)
+    try:
+        return os.open(lock, os.O_RDWR | os.O_CREAT | os.O_EXCL | temporary)
+    except (FileExistsError, PermissionError) as error:  # the latter while it is being removed
+        raise BlockingIOError from error
 
 
 def _try_lock(handle: int, lock: Path) -> None:

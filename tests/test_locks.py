@@ -11,6 +11,7 @@ import pytest
 import index_images
 import search
 import train_autoencoder
+from pyimagesearch import locks
 from pyimagesearch.files import sha256_of
 from pyimagesearch.indexes.index_file import load_index
 from pyimagesearch.locks import sole_writer
@@ -128,6 +129,18 @@ def test_without_locks_files_are_written_with_one_warning(number, tmp_path, monk
         assert capsys.readouterr().err.count("without locks") == 1
         assert len(load_index(path)) == 12
     assert not list(tmp_path.glob(".*"))
+
+
+def test_on_windows_a_file_that_ends_with_its_process_is_the_lock(tmp_path, monkeypatch):
+    monkeypatch.setattr(locks, "fcntl", None)
+    path = tmp_path / "file.h5"
+    with sole_writer(path, "writing"):
+        with (
+            pytest.raises(BlockingIOError, match="another process is indexing into"),
+            sole_writer(path, "indexing into"),
+        ):
+            pass
+        assert os.listdir(tmp_path) == [".file.h5.lock"]
 
 
 NO_LOCKS = """

@@ -69,6 +69,7 @@ def test_a_model_of_other_or_more_images_is_not_replaced(
         ({**MNIST, "limit": 256}, {**MNIST, "limit": 256}),
         ({**MNIST, "limit": 256}, MNIST),
         (FOLDERS, {**FOLDERS, "exclude": ["*.CR2"]}),
+        ({**MNIST, "name": "d.npz"}, {**MNIST, "name": "./d.npz", "digest": "0"}),
     ],
 )
 def test_a_model_may_be_trained_again_on_the_same_or_more_images(before, now, network, tmp_path):

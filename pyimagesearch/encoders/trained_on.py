@@ -1,6 +1,7 @@
 """What a model file says of its images, read without Keras: their shape, and the training set."""
 
 import json
+import os
 import zipfile
 import zlib
 from pathlib import Path
@@ -57,9 +58,10 @@ def require_same_images(path: str, source: Source, flag: str) -> bool:
 
 def _covers(source: Source, other: Source) -> bool:
     """Whether all images of a source are among those of another one, as far as it can be told."""
-    for key in ("name", "split", "folders"):
-        if source.get(key) != other.get(key):
-            return False
+    if os.path.abspath(source["name"]) != os.path.abspath(other["name"]):
+        return False
+    if any(source.get(key) != other.get(key) for key in ("split", "folders")):
+        return False
     limit = source["limit"]
     return limit is None or (other["limit"] is not None and other["limit"] <= limit)
 
