@@ -204,7 +204,9 @@ def output_of(args: Namespace, *titles: str) -> "Output | None":
 def evaluate(index: Index, args: Namespace) -> None:
     """Measure retrieval and print a table, or JSON."""
     from pyimagesearch.datasets.catalog import open_dataset
-    from pyimagesearch.evaluation.evaluate import evaluate_index, score_table
+    from pyimagesearch.evaluation.evaluate import QUERIES, Moved, evaluate_index
+    from pyimagesearch.evaluation.score_table import score_table
+    from pyimagesearch.queries.expansion import expand_queries
 
     index.open_engine(args.metric, args.probe)
     open_pictures(index, args.dataset)
@@ -217,7 +219,18 @@ def evaluate(index: Index, args: Namespace) -> None:
     name = f"{engine.name}, by {engine.metric.name} distance"
     info(f"searching {len(loaded.ids):,} images by {name}...")
     assert index.encoder is not None  # check_encoder has seen to it
-    scores = evaluate_index(loaded.codes, index.encoder, gallery, engine, queries=queries)
+    moved = None
+    if args.expand:
+        moved = Moved(f"--expand {args.expand}", partial(expand_queries, count=args.expand))
+    scores = evaluate_index(
+        loaded.codes,
+        index.encoder,
+        gallery,
+        engine,
+        queries=queries,
+        most=None if args.all else QUERIES,
+        moved=moved,
+    )
     write_lines([to_json(scores)] if args.json else score_table(scores).splitlines())
 
 

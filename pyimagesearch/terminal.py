@@ -2,14 +2,20 @@
 
 import contextlib
 import json
+import logging
 import os
 import signal
 import sys
 import threading
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from typing import IO, Any
 
 from pyimagesearch.files import printable
+
+logger = logging.getLogger(__name__)
+
+LINE_SECONDS = 10  # between lines of progress where there is no terminal
 
 
 def write_status(line: str = "") -> None:
@@ -19,6 +25,60 @@ def write_status(line: str = "") -> None:
         sys.stderr.flush()
     except OSError:  # a closed pipe or a full disk
         _discard(sys.stderr)
+
+
+@contextlib.contextmanager
+def progress(total: int, unit: str, task: str) -> Iterator[Callable[[int], None]]:
+    """Show how far a long task is; the function that is given is called with each number done.
+
+    `total` is the number of all, `unit` what is counted, such as "images", `task` a word such as
+    "encoding". On a terminal there is a bar, which goes when the task ends; elsewhere, such as in
+    the log of a batch job, a line every LINE_SECONDS. Both estimate the time that is left.
+    """
+    if sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
+        from tqdm import tqdm
+
+        with tqdm(total=total, unit=f" {unit}", desc=task, leave=False) as bar:
+            yield lambda count: bar.update(count) and None
+        return
+    yield _ProgressLines(total, unit, task).add
+
+
+class _ProgressLines:
+    """Logs a line about a task every LINE_SECONDS; threads may add what they did."""
+
+    def __init__(self, total: int, unit: str, task: str) -> None:
+        self._total = total
+        self._unit = unit
+        self._task = task
+        self._done = 0
+        self._lock = threading.Lock()
+        self._started = time.monotonic()
+        self._told = self._started
+
+    def add(self, count: int) -> None:
+        """Count what was done, and log a line if the last one is old."""
+        with self._lock:
+            self._done += count
+            now = time.monotonic()
+            if now - self._told < LINE_SECONDS or not 0 < self._done < self._total:
+                return
+            self._told = now
+            left = (now - self._started) * (self._total - self._done) / self._done
+            logger.info(
+                f"{self._task}: {self._done:,} of {self._total:,} {self._unit}, "
+                f"about {_duration(left)} left"
+            )
+
+
+def _duration(seconds: float) -> str:
+    """Return a time as text, such as "40 s", "12 min" or "3 h 5 min"."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    if not hours:
+        return f"{minutes} min"
+    return f"{hours} h {minutes} min"
 
 
 def write_lines(lines: Iterable[str | bytes], end: bytes = b"\n") -> bool:

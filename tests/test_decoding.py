@@ -1,5 +1,7 @@
 import re
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
@@ -244,3 +246,35 @@ def test_a_reduced_decode_matches_a_full_one(tmp_path):
         )
         cosine = reduced @ full / np.linalg.norm(reduced) / np.linalg.norm(full)
         assert cosine > 0.99, side  # about the mean, so that brightness does not flatter it
+
+
+def test_all_threads_together_decode_no_more_pixels_than_one_may(tmp_path, monkeypatch):
+    fill(tmp_path, *(f"{i}.png" for i in range(8)))
+    with Image.open(tmp_path / "0.png") as image:
+        pixels = image.width * image.height
+    monkeypatch.setattr(image_io, "_budget", image_io.PixelBudget(2 * pixels))
+    together = []
+    most = []
+    load = image_io.load_rgb
+
+    def slow_load(image, file):
+        together.append(image)
+        most.append(len(together))
+        time.sleep(0.01)
+        together.pop()
+        return load(image, file)
+
+    monkeypatch.setattr(image_io, "load_rgb", slow_load)
+    with ThreadPoolExecutor(8) as pool:
+        pictures = list(pool.map(lambda i: read_picture(str(tmp_path / f"{i}.png")), range(8)))
+    assert len(pictures) == 8
+    assert max(most) == 2
+
+
+def test_what_fails_to_decode_gives_its_pixels_back():
+    budget = image_io.PixelBudget(10)
+    for _ in range(3):
+        with pytest.raises(ValueError, match="damaged"), budget.taken(10):
+            raise ValueError("damaged")
+    with budget.taken(5), budget.taken(5):
+        pass

@@ -1,10 +1,12 @@
 import numpy as np
 import pytest
+from picture_files import fill
 
 from pyimagesearch.backend import keras
 from pyimagesearch.convautoencoder import ConvAutoencoder
 from pyimagesearch.datasets.catalog import open_dataset
 from pyimagesearch.datasets.dataset import Splits
+from pyimagesearch.datasets.folder import FolderDataset
 from pyimagesearch.encoders.keras_files import encoder_of
 from pyimagesearch.evaluation import diagnostics
 from pyimagesearch.pictures.input_spec import InputSpec
@@ -82,6 +84,15 @@ def test_the_precision_of_raw_pixels_is_that_of_a_plain_search():
         nearest = np.argsort(np.linalg.norm(gallery - query, axis=1))[:10]
         hits.append(np.mean(training.labels[nearest] == validation.labels[i]))
     assert check.baselines["raw pixels, 784-d"] == pytest.approx(np.mean(hits), abs=1e-6)
+
+
+def test_unreadable_pictures_are_no_part_of_a_check(tmp_path):
+    fill(tmp_path, *(f"{c}/{i}.png" for c in "ab" for i in range(5)))
+    fill(tmp_path, "a/bad.png", data=b"broken")
+    dataset = FolderDataset(tmp_path)
+    check = diagnostics.make_retrieval_check(Splits(dataset, dataset, SPEC), 0, untrained())
+    good = [row for row, id in enumerate(dataset.ids) if id != "a/bad.png"]
+    assert check.rows.tolist() == check.query_rows.tolist() == good
 
 
 def test_without_labels_there_is_no_check(tmp_path):

@@ -1,6 +1,7 @@
 """Samples of every depth, sign, polarity, layout and colour space give the right 8-bit sRGB."""
 
 import struct
+import tracemalloc
 import zlib
 
 import cv2
@@ -9,6 +10,7 @@ import pytest
 from picture_files import PICTURE, error_of, icc_profile, tiff, write
 from PIL import Image
 
+from pyimagesearch.pictures import pixels
 from pyimagesearch.pictures.decoding import read_picture
 from pyimagesearch.pictures.pixels import integer_range, scaled
 
@@ -189,3 +191,15 @@ def test_the_range_of_integers_is_the_smallest_usual_one_that_holds_them(
     assert unit.dtype == np.float32
     assert unit[2:].tolist() == [0, 1]
     assert ((unit >= 0) & (unit <= 1)).all()
+
+
+def test_samples_of_16_bits_become_8_in_little_memory(random):
+    samples = random.integers(0, 2**16, (3000, 1500), np.uint16)
+    expected = np.clip(np.float32(samples) / 65535, 0, 1) * np.float32(255) + np.float32(0.5)
+    tracemalloc.start()
+    levels = pixels._scaled_to_8_bits(samples, (0, 65535))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert np.abs(levels.astype(int) - expected.astype(np.uint8)).max() <= 1
+    assert (levels == expected.astype(np.uint8)).mean() > 0.999
+    assert peak < 25e6  # 4.5 MB of results; as floats they would take 18 MB a step

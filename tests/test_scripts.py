@@ -349,7 +349,7 @@ def test_evaluation_compares_with_codes_that_need_no_training(tmp_path, capsys):
 
 @pytest.mark.slow
 def test_evaluation_of_all_digits_gives_the_known_error_of_raw_pixels(mnist_index, capsys):
-    assert run(search, "-i", mnist_index, "--evaluate", "--json") == 0
+    assert run(search, "-i", mnist_index, "--evaluate", "--all", "--json") == 0
     scores = json.loads(capsys.readouterr().out)
     code, pixels, pca, *_ = scores.values()
     assert list(scores) == NAMES

@@ -2,7 +2,8 @@ import signal
 
 import pytest
 
-from pyimagesearch.terminal import ctrl_c_raises, ctrl_c_wins
+from pyimagesearch import terminal
+from pyimagesearch.terminal import ctrl_c_raises, ctrl_c_wins, progress
 
 
 def test_an_error_that_a_library_makes_of_ctrl_c_is_ctrl_c_again():
@@ -19,3 +20,42 @@ def test_an_error_after_a_ctrl_c_that_was_dealt_with_stays_an_error():
             signal.raise_signal(signal.SIGINT)
         with pytest.raises(ValueError, match="disk"), ctrl_c_wins():
             raise ValueError("disk")
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that the test sets: clock[0] is the time in seconds."""
+    now = [100.0]
+    monkeypatch.setattr(terminal.time, "monotonic", lambda: now[0])
+    return now
+
+
+def test_without_a_terminal_a_line_every_ten_seconds_tells_what_is_left(clock, caplog):
+    caplog.set_level("INFO")
+    with progress(1000, "images", "encoding") as done:
+        for _ in range(8):
+            clock[0] += 4
+            done(100)
+        clock[0] += 99
+        done(200)  # the end needs no line
+    assert [record.message for record in caplog.records] == [
+        "encoding: 300 of 1,000 images, about 28 s left",
+        "encoding: 600 of 1,000 images, about 16 s left",
+    ]
+
+
+def test_a_short_task_says_nothing(clock, caplog, capsys):
+    caplog.set_level("INFO")
+    with progress(2, "images", "encoding") as done:
+        done(1)
+        clock[0] += 9
+        done(1)
+    assert not caplog.records
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(7.4, "7 s"), (150, "2 min"), (3600, "1 h 0 min"), (11_100, "3 h 5 min")]
+)
+def test_durations_are_told_in_words(seconds, text):
+    assert terminal._duration(seconds) == text

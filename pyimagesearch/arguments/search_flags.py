@@ -29,6 +29,7 @@ NEEDS = {
     "null": ("paths",),
     "prefer": ("duplicates",),
     "queries": ("evaluate",),
+    "all": ("evaluate",),
 }
 EXCLUDES = {
     "evaluate": ("duplicates", *QUERY_FLAGS, "max_distance", "paths", "output", *LOOKS),
@@ -115,6 +116,8 @@ def _add_other_actions(parser: FlagParser) -> None:
     add("--evaluate", action="store_true", help=text)
     text = "with --evaluate: images to search for, such as a folder with the same sub-folders"
     add("--queries", metavar="DATASET", help=text)
+    text = "with --evaluate: search for all of them, not for 2,000 drawn at random"
+    add("--all", action="store_true", help=text)
     text = "list groups of near-identical indexed images, and the one to keep of each: the "
     text += "largest, of several the oldest; --max-distance is the largest distance"
     add("--duplicates", action="store_true", help=text)

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from pyimagesearch.encoders.encoder import Codes, Encoder, finite_rows
 from pyimagesearch.files import printable
 from pyimagesearch.pictures.input_spec import InputSpec
+from pyimagesearch.terminal import progress
 
 if TYPE_CHECKING:
     from pyimagesearch.datasets.dataset import Dataset
@@ -50,12 +50,12 @@ def encode_rows(
     `dataset.unreadable`. Raises ValueError for an image of an array that has no code.
     """
     warn_unreadable(dataset.unreadable.items())
-    with tqdm(total=len(rows), unit="image", leave=False, disable=None) as bar:
+    with progress(len(rows), "images", "encoding") as done:
         for batch in dataset.batches(encoder.spec, rows=np.asarray(rows, np.int64)):
             warn_unreadable(batch.unreadable)
             encoded = Encoded(batch.rows, encoder.encode(batch.images), batch.digests)
             yield without_nan(dataset, encoded, encoder.model)
-            bar.update(len(batch.rows) + len(batch.unreadable))
+            done(len(batch.rows) + len(batch.unreadable))
 
 
 def without_nan(dataset: "Dataset", encoded: Encoded, model: str) -> Encoded:

@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from pyimagesearch.arrays import Rows, Source
 from pyimagesearch.datasets import folder
@@ -24,6 +23,7 @@ from pyimagesearch.datasets.catalog import open_source
 from pyimagesearch.datasets.dataset import Dataset
 from pyimagesearch.encoders.encoder import Encoder, finite_rows
 from pyimagesearch.encoders.encoding import Encoded, no_code_reason, warn_unreadable, without_nan
+from pyimagesearch.terminal import progress
 
 ROWS_PER_BATCH = 64
 ROWS_PER_BLOCK = 1024  # encoded again if a worker is lost, at most
@@ -116,11 +116,11 @@ def encode_on_cluster(
     if not len(rows):
         return
     try:
-        with tqdm(total=len(rows), unit="image", leave=False, disable=None) as bar:
+        with progress(len(rows), "images", "encoding") as done:
             submitted = _submit(dataset, [int(row) for row in rows], encoder)
             for batch in submitted.iter_batches(batch_size=None, batch_format="numpy"):
                 yield without_nan(dataset, _readable(dataset, batch), encoder.model)
-                bar.update(len(batch["row"]))
+                done(len(batch["row"]))
     except ray.exceptions.RayError as error:
         reason = " ".join(str(error).split())[-300:]
         raise OSError(f"Ray failed to encode: {reason}") from None

@@ -115,6 +115,11 @@ def reduced(spec: InputSpec) -> InputSpec:
     )
 
 
+def baseline_metric(name: str) -> str:
+    """Return the name of the metric of a code that `baseline_points` names."""
+    return BASELINES[name.rpartition(", ")[0]].metric
+
+
 def describe_metrics() -> str:
     """Return by which metrics the baselines rank, as in "cosine distance of PCA, whitened"."""
     names: dict[str, list[str]] = {}

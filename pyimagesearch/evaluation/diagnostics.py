@@ -88,18 +88,18 @@ class RetrievalCheck:
         self.labels = training.labels
         self.query_labels = validation.labels
         random = np.random.default_rng(seed)
-        self.rows = _labelled_sample(self.labels, MAX_IMAGES, random)
-        self.query_rows = _labelled_sample(self.query_labels, MAX_QUERIES, random)
-        pixels = read_rows(training, self.rows, reduced(spec))
-        query_pixels = read_rows(validation, self.query_rows, reduced(spec))
+        sampled = _labelled_sample(self.labels, MAX_IMAGES, random)
+        sampled_queries = _labelled_sample(self.query_labels, MAX_QUERIES, random)
+        self.rows, pixels = _readable(training, sampled, reduced(spec))
+        self.query_rows, query_pixels = _readable(validation, sampled_queries, reduced(spec))
         dim = untrained.output.shape[1]
         self.baselines = {
             name: self._precision((self.rows, gallery), (self.query_rows, queries))
             for name, (gallery, queries) in baseline_points(pixels, query_pixels, dim).items()
         }
         self.baselines["untrained"] = self.precision(untrained)
-        own_labels = training.labels[self.rows, np.newaxis].astype(np.float32)
-        sought_labels = validation.labels[self.query_rows, np.newaxis].astype(np.float32)
+        own_labels = self.labels[self.rows, np.newaxis].astype(np.float32)
+        sought_labels = self.query_labels[self.query_rows, np.newaxis].astype(np.float32)
         self.best = self._precision((self.rows, own_labels), (self.query_rows, sought_labels))
 
     def precision(self, network: Any) -> float:
@@ -133,6 +133,13 @@ def make_retrieval_check(splits: Splits, seed: int, untrained: Any) -> "Retrieva
 def _labelled_sample(labels: Labels, count: int, random: np.random.Generator) -> Rows:
     rows = np.flatnonzero(labels >= 0)
     return np.sort(random.permutation(rows)[:count])
+
+
+def _readable(dataset: Dataset, rows: Rows, spec: InputSpec) -> tuple[Rows, Floats]:
+    """Return those of the rows whose images can be read, and the images."""
+    images = read_rows(dataset, rows, spec)
+    good = ~np.isin(rows, list(dataset.rows_of(dataset.unreadable).values()))
+    return rows[good], images[good]
 
 
 def constant_loss(splits: Splits) -> float:

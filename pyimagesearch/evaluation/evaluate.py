@@ -3,27 +3,84 @@
 import logging
 import math
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from pyimagesearch.arrays import AnyArray, Floats, Labels, Rows, Scores
 from pyimagesearch.datasets.dataset import Dataset, same_images
 from pyimagesearch.encoders.encoder import Encoder
 from pyimagesearch.encoders.encoding import warn_unreadable
 from pyimagesearch.engines.engine import Engine
-from pyimagesearch.evaluation.baselines import baseline_points, describe_metrics, reduced
+from pyimagesearch.evaluation.baselines import (
+    baseline_metric,
+    baseline_points,
+    describe_metrics,
+    reduced,
+)
 from pyimagesearch.evaluation.copies import COPIES, SAMPLE, make_copies
-from pyimagesearch.evaluation.metrics import KS, evaluate
+from pyimagesearch.evaluation.metrics import KS, query_scores
+from pyimagesearch.files import printable
 from pyimagesearch.pictures.input_spec import InputSpec
+from pyimagesearch.terminal import progress
 
 Convert = Callable[[Floats], AnyArray]  # of images (n, h, w, c)
 
 logger = logging.getLogger(__name__)
 
 MAX_BASELINE_VALUES = 200_000_000  # values of pixels that are held for the baselines
+QUERIES = 2_000  # images that are searched for by default
 BATCH = 256  # images read at once
+SHOWN_LABELS = 8  # names of labels in a warning
+
+
+@dataclass(frozen=True)
+class Moved:
+    """A change of queries that is measured too: its name, and a function that makes it.
+
+    `move(codes, engine, gallery, own_rows)` takes codes of queries, float32 (q, d), the engine,
+    the codes of the gallery (n, d), and the rows of the queries there, int64 (q,), or None; it
+    returns new codes (q, d).
+    """
+
+    name: str
+    move: Callable[[Floats, Engine, Floats, Rows | None], Floats]
+
+
+class _Points(NamedTuple):
+    """Codes as points, float32 (n, d) and (q, d), and the name of the metric that made them."""
+
+    gallery: Floats
+    queries: Floats
+    metric: str
+
+
+@dataclass(frozen=True)
+class _Sought:
+    """Images that are searched for: `rows` int64 (m,) of a dataset, or `copies` of them.
+
+    `labels` int64 (q,) are theirs, as the gallery counts them in `gallery_labels` int64 (n,); q is
+    m, or m for each kind of copy.
+    """
+
+    dataset: Dataset
+    rows: Rows
+    labels: Labels
+    gallery_labels: Labels
+    copies: bool = False
+
+    def images(self, spec: InputSpec, convert: Convert = np.asarray) -> Any:
+        """Return what `convert` makes of the images, for an InputSpec; see `read_rows`."""
+        if self.copies:
+            return convert(make_copies(read_rows(self.dataset, self.rows, spec)))
+        return read_rows(self.dataset, self.rows, spec, convert)
+
+    def readable_labels(self) -> Labels:
+        """Return the labels, -1 for images that proved unreadable."""
+        bad = list(self.dataset.rows_of(self.dataset.unreadable).values())
+        unreadable = np.isin(self.rows, bad)
+        return np.where(np.resize(unreadable, len(self.labels)), -1, self.labels)
 
 
 def evaluate_index(
@@ -33,77 +90,107 @@ def evaluate_index(
     engine: Engine,
     *,
     queries: Dataset | None = None,
+    most: int | None = None,
+    moved: Moved | None = None,
 ) -> Scores:
     """Measure codes, float32 (n, d), of the dataset `gallery`, and the codes of all BASELINES.
 
     Relevant is an image with the query's label. `queries` is a dataset, by default the gallery's
     test images, or where it has none the gallery itself; an image is left out of its own results.
-    In a gallery without labels the queries are copies of random images, and relevant is the image
-    itself.
+    At most `most` of them are searched for, drawn at random. In a gallery without labels the
+    queries are copies of random images, and relevant is the image itself. `moved` is a change of
+    the queries to measure as well.
 
-    Returns the scores of `metrics.evaluate` by the name of the code, for rankings by true distance
-    in the metric of the `engine`; under "engine", for one that is not exact, the part of the
-    nearest that it finds. Raises ValueError for queries without labels.
+    Returns by the name of the code the means of `metrics.query_scores`, for rankings by true
+    distance, with the name of the "metric", which is that of the `engine` for the codes, the number
+    of "queries" and the standard error of mAP, "mAP error". Precision and recall at more results
+    than there are to rank are left out. Under "engine", for one that is not exact, is the part of
+    the nearest that it finds. Raises ValueError for queries without labels, and for an index of one
+    image.
     """
     queries = gallery.test_images() if queries is None else queries
-    images_of, labels, query_labels = _query_images(gallery, queries)
+    if len(gallery) < 2:
+        raise ValueError("the index has one image: there is nothing to rank it among")
+    sought = _sought(gallery, queries, most)
     same = gallery.labels is not None and same_images(gallery, queries)
     itself = gallery.labels is not None and queries is gallery
-    query_codes = codes if itself else images_of(encoder.spec, encoder.encode)
+    own_rows = sought.rows if same else None
+    query_codes = codes[sought.rows] if itself else sought.images(encoder.spec, encoder.encode)
     dim = codes.shape[1]
     metric = engine.metric
-    points = {f"code, {dim}-d": (metric.exact_points(codes), metric.exact_points(query_codes))}
-    spec = reduced(encoder.spec)
-    if (len(gallery) + len(query_labels)) * math.prod(spec.shape) <= MAX_BASELINE_VALUES:
-        pixels = read_rows(gallery, np.arange(len(gallery)), spec)
-        logger.info(f"beside codes that need no training, by {describe_metrics()}")
-        points |= baseline_points(pixels, pixels if itself else images_of(spec), dim)
-    else:
-        logger.info(f"no baselines: the pixels of {len(gallery):,} images would not fit in memory")
-    labels = _without_unreadable(gallery, labels)
-    with tqdm(
-        total=len(points) * len(query_labels), unit="query", leave=False, disable=None
-    ) as bar:
-        scores = {
-            name: evaluate(
-                query_points,
+    ranked = metric.exact_points(codes)
+    measured = {f"code, {dim}-d": _Points(ranked, metric.exact_points(query_codes), metric.name)}
+    if moved:
+        others = metric.exact_points(moved.move(query_codes, engine, codes, own_rows))
+        measured[f"code, {dim}-d, {moved.name}"] = _Points(ranked, others, metric.name)
+    measured |= _baselines(gallery, sought, encoder.spec, dim, itself=itself)
+    labels = _without_unreadable(gallery, sought.gallery_labels)
+    query_labels = sought.readable_labels()
+    most_results = int(np.count_nonzero(labels >= 0)) - int(same)
+    scores: Scores = {}
+    with progress(len(measured) * len(query_labels), "queries", "measuring") as done:
+        for name, points in measured.items():
+            of_queries = query_scores(
+                points.queries,
                 query_labels,
-                gallery_points,
+                points.gallery,
                 labels,
-                skip_own_row=same,
-                progress=bar.update,
+                ks=[k for k in KS if k <= max(1, most_results)],
+                own_rows=own_rows,
+                progress=done,
             )
-            for name, (gallery_points, query_points) in points.items()
-        }
+            scores[name] = _row(points.metric, of_queries)
     if engine.name != "exact":
         scores["engine"] = engine_scores(engine, codes, None if same else query_codes)
     return scores
 
 
-def _query_images(gallery: Dataset, queries: Dataset) -> tuple[Callable[..., Any], Labels, Labels]:
-    """Return a function that reads the images of the queries, and the labels to measure by.
+def _row(metric: str, of_queries: dict[str, AnyArray]) -> dict[str, Any]:
+    """Return the scores of one code: means over the queries, and how sure they are."""
+    means = {name: float(values.mean()) for name, values in of_queries.items()}
+    precisions = of_queries["mAP"]
+    count = len(precisions)
+    error = float(precisions.std(ddof=1) / count**0.5) if count > 1 else 0.0
+    return {"metric": metric, **means, "mAP error": error, "queries": count}
 
-    The function takes an InputSpec and optionally a conversion of images, as `read_rows` does.
-    """
+
+def _baselines(
+    gallery: Dataset, sought: _Sought, spec: InputSpec, dim: int, *, itself: bool
+) -> dict[str, _Points]:
+    """Return the points of all baselines, or none where the pixels do not fit in memory."""
+    spec = reduced(spec)
+    if (len(gallery) + len(sought.labels)) * math.prod(spec.shape) > MAX_BASELINE_VALUES:
+        logger.info(f"no baselines: the pixels of {len(gallery):,} images would not fit in memory")
+        return {}
+    logger.info(f"beside codes that need no training, by {describe_metrics()}")
+    pixels = read_rows(gallery, np.arange(len(gallery)), spec)
+    query_pixels = pixels[sought.rows] if itself else sought.images(spec)
+    return {
+        name: _Points(*points, baseline_metric(name))
+        for name, points in baseline_points(pixels, query_pixels, dim).items()
+    }
+
+
+def _sought(gallery: Dataset, queries: Dataset, most: int | None) -> _Sought:
+    """Choose what is searched for, at most `most` images; see `evaluate_index`."""
     if gallery.labels is None and queries.labels is None:
         sample = np.sort(gallery.random_rows(SAMPLE, seed=0))
         logger.info(
             f"no labels: searching for copies, {', '.join(COPIES)}, of {len(sample):,} images"
         )
-        labels = np.arange(len(gallery))
-
-        def copies(spec: InputSpec, convert: Convert = np.asarray) -> Any:
-            return convert(make_copies(read_rows(gallery, sample, spec)))
-
-        return copies, labels, np.tile(sample, len(COPIES))
-    labels = _known_labels(gallery)
-    query_labels = labels_in(gallery, queries)
-    all_rows = np.arange(len(queries))
-
-    def images(spec: InputSpec, convert: Convert = np.asarray) -> Any:
-        return read_rows(queries, all_rows, spec, convert)
-
-    return images, labels, query_labels
+        return _Sought(
+            gallery, sample, np.tile(sample, len(COPIES)), np.arange(len(gallery)), copies=True
+        )
+    gallery_labels = _known_labels(gallery)
+    labels = labels_in(gallery, queries)
+    _warn_left_out(gallery_labels, queries, labels)
+    rows = np.flatnonzero(np.isin(labels, gallery_labels[gallery_labels >= 0]))
+    if most is not None and len(rows) > most:
+        logger.info(f"searching for {most:,} of {len(rows):,} images, drawn at random")
+        rows = np.sort(np.random.default_rng(0).permutation(rows)[:most])
+    if not len(rows):
+        raise ValueError("no query shares a label with the index, so there is nothing to measure")
+    return _Sought(queries, rows, labels[rows], gallery_labels)
 
 
 def _known_labels(dataset: Dataset) -> Labels:
@@ -114,6 +201,28 @@ def _known_labels(dataset: Dataset) -> Labels:
             "into sub-folders by class"
         )
     return dataset.labels
+
+
+def _warn_left_out(gallery_labels: Labels, queries: Dataset, labels: Labels) -> None:
+    """Tell of queries without a label, and warn of those with one that the gallery lacks.
+
+    `labels` int64 (q,) are those of the queries as the gallery counts them.
+    """
+    own_labels = _known_labels(queries)
+    unlabelled = own_labels < 0
+    lacking = ~unlabelled & ~np.isin(labels, gallery_labels)
+    if unlabelled.any():
+        count = np.count_nonzero(unlabelled)
+        logger.info(f"{count:,} of {len(labels):,} queries have no label and are left out")
+    if lacking.any():
+        numbers = np.unique(own_labels[lacking])
+        names = queries.label_names
+        shown = [str(n) if names is None else printable(names[n]) for n in numbers[:SHOWN_LABELS]]
+        more = ", ..." if len(numbers) > SHOWN_LABELS else ""
+        logger.warning(
+            f"{np.count_nonzero(lacking):,} of {len(labels):,} queries are left out: the index has "
+            f"no images with their labels ({', '.join(shown)}{more})"
+        )
 
 
 def _without_unreadable(dataset: Dataset, labels: Labels) -> Labels:
@@ -146,13 +255,15 @@ def read_rows(
     and named in warnings.
     """
     values = None
-    for batch in dataset.batches(spec, BATCH, rows):
-        warn_unreadable(batch.unreadable)
-        if len(batch.rows):
-            converted = convert(batch.images)
-            if values is None:
-                values = np.zeros((len(rows), *converted.shape[1:]), np.float32)
-            values[np.searchsorted(rows, batch.rows)] = converted
+    with progress(len(rows), "images", "reading") as done:
+        for batch in dataset.batches(spec, BATCH, rows):
+            warn_unreadable(batch.unreadable)
+            if len(batch.rows):
+                converted = convert(batch.images)
+                if values is None:
+                    values = np.zeros((len(rows), *converted.shape[1:]), np.float32)
+                values[np.searchsorted(rows, batch.rows)] = converted
+            done(len(batch.rows) + len(batch.unreadable))
     if values is None:
         raise ValueError(f"none of the pictures of {dataset.source['name']} can be read")
     return values
@@ -175,38 +286,3 @@ def engine_scores(engine: Engine, codes: Floats, queries: Floats | None = None) 
         "ms": sample.milliseconds(engine),
         "exact_ms": sample.milliseconds(sample.exact),
     }
-
-
-def _engine_line(scores: dict[str, Any]) -> str:
-    return (
-        f"engine {scores['name']}, probe {scores['probe']}: of exact search's nearest 10 it finds "
-        f"{scores['recall@10']:.4f}, of the nearest 225 {scores['recall@225']:.4f}, in "
-        f"{scores['ms']:.2f} ms a query (exact {scores['exact_ms']:.2f} ms)"
-    )
-
-
-def score_table(scores: Scores) -> str:
-    """Return the scores of `evaluate_index` as lines of text, a row a code."""
-    names = [*(f"P@{k}" for k in KS), *(f"R@{k}" for k in KS), "mAP"]
-    width = max(len(code) for code in scores) + 2
-    lines = [" " * width + "".join(f"{name:>8}" for name in names)]
-    for code, row in scores.items():
-        if code == "engine":
-            lines.append(_engine_line(row))
-        else:
-            lines.append(f"{code:{width}}" + "".join(f"{row[name]:8.4f}" for name in names))
-    return "\n".join([*lines, *worse_than_baselines(scores)])
-
-
-def worse_than_baselines(scores: Scores) -> list[str]:
-    """Return a line about baselines that retrieve better than the code, in a list; else none."""
-    (code, own), *baselines = [item for item in scores.items() if item[0] != "engine"]
-    better = [
-        f"{name} ({row[key]:.4f} to {own[key]:.4f} {key})"
-        for name, row in baselines
-        for key in [next((key for key in ("mAP", "P@1") if row[key] > own[key]), None)]
-        if key
-    ]
-    if not better:
-        return []
-    return [f"{code}: retrieves worse than {', '.join(better)}, which need no training"]

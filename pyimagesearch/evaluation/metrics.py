@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from pyimagesearch.arrays import AnyArray, Bools, Floats, Labels
+from pyimagesearch.arrays import AnyArray, Bools, Floats, Labels, Rows
 from pyimagesearch.metric import get_metric
 
 KS = (1, 10, 100, 225)
@@ -21,26 +21,49 @@ def evaluate(
     metric: str = "euclidean",
     ks: Sequence[int] = KS,
     skip_own_row: bool = False,
-    progress: Callable[[int], object] | None = None,
 ) -> dict[str, float]:
+    """Return the means of `query_scores`: {"P@1": ..., "R@1": ..., "mAP": ...}.
+
+    With `skip_own_row`, query i is row i of the gallery, which is left out of its own ranking.
+    """
+    chosen = get_metric(metric)
+    scores = query_scores(
+        chosen.exact_points(queries),
+        query_labels,
+        chosen.exact_points(gallery),
+        gallery_labels,
+        ks=ks,
+        own_rows=np.arange(len(queries)) if skip_own_row else None,
+    )
+    return {name: float(values.mean()) for name, values in scores.items()}
+
+
+def query_scores(
+    queries: Floats,
+    query_labels: Labels,
+    gallery: Floats,
+    gallery_labels: Labels,
+    *,
+    ks: Sequence[int] = KS,
+    own_rows: Rows | None = None,
+    progress: Callable[[int], object] | None = None,
+) -> dict[str, AnyArray]:
     """Rank the whole gallery for each query; relevant is what has the query's label.
 
-    `queries` (q, d) and `gallery` (n, d) are float32 codes, the labels integers (q,) and (n,);
-    below 0 stands for no label. What has no label is left out of the ranking, because it is unknown
-    whether it is relevant. With `skip_own_row`, query i is row i of the gallery, which is left out
-    of its own ranking. `progress`, when given, is called with the number of queries done.
+    `queries` (q, d) and `gallery` (n, d) are float32 points, ranked by Euclidean distance, the
+    labels integers (q,) and (n,); below 0 stands for no label. What has no label is left out of the
+    ranking, because it is unknown whether it is relevant. `own_rows` int64 (q,) are the rows of the
+    queries in the gallery, which are left out of their own rankings. `progress`, when given, is
+    called with each number of queries done.
 
     P@k is the fraction of the first k of a ranking that is relevant, or of all of it if it is
-    shorter than k. Returns {"P@1": ..., "R@1": ..., "mAP": ...}, means over the queries with
-    anything relevant.
+    shorter than k. Returns {"P@1": ..., "R@1": ..., "mAP": ...}, float64 (m,) for the m queries
+    with anything relevant; raises ValueError when there are none.
     """
     known = np.flatnonzero(gallery_labels >= 0)
     if len(known) < len(gallery):
         gallery = gallery[known]
         gallery_labels = gallery_labels[known]
-    chosen = get_metric(metric)
-    queries = chosen.exact_points(queries)
-    gallery = chosen.exact_points(gallery)
     gallery_squares = np.square(gallery).sum(axis=1)
 
     def score_block(start: int) -> list[AnyArray]:
@@ -52,9 +75,9 @@ def evaluate(
         relevant = query_labels[rows, np.newaxis] == gallery_labels
         relevant[query_labels[rows] < 0] = False
         sizes = np.full(len(rows), len(gallery))
-        if skip_own_row:
-            own = np.searchsorted(known, rows)
-            found = np.flatnonzero(np.append(known, -1)[own] == rows)
+        if own_rows is not None:
+            own = np.searchsorted(known, own_rows[rows])
+            found = np.flatnonzero(np.append(known, -1)[own] == own_rows[rows])
             # Last and not relevant, and then cut off.
             distances[found, own[found]] = np.inf
             relevant[found, own[found]] = False
@@ -71,7 +94,7 @@ def evaluate(
     if not scores:
         raise ValueError("no query shares a label with the index, so there is nothing to measure")
     names = [*(f"P@{k}" for k in ks), *(f"R@{k}" for k in ks), "mAP"]
-    return dict(zip(names, np.mean(scores, axis=0).tolist(), strict=True))
+    return dict(zip(names, np.transpose(scores), strict=True))
 
 
 def rank(distances: Floats, relevant: Bools) -> Bools:

@@ -4,11 +4,14 @@ One decoder, Pillow, reads every format: it decodes JPEGs at reduced scale as fa
 without the GIL, refuses files that are cut short, and its libraries print nothing.
 """
 
+import contextlib
 import io
 import logging
 import os
 import stat
+import threading
 import warnings
+from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -29,6 +32,41 @@ MAX_DECODED_PIXELS = 178_956_970
 
 _RAW = "a RAW file of a camera, of which only a thumbnail could be read: export it as JPEG or TIFF"
 _SUBFILE_TYPE, _DNG_VERSION = 254, 50706  # tags of TIFF and of DNG
+
+
+class PixelBudget:
+    """How many pixels all threads together may be decoding; what would exceed them waits."""
+
+    def __init__(self, pixels: int) -> None:
+        self._all = pixels
+        self._free = pixels
+        self._changed = threading.Condition()
+
+    @contextlib.contextmanager
+    def taken(self, pixels: int) -> Iterator[None]:
+        """Take a number of pixels, or all there are, for the time of a block."""
+        pixels = min(pixels, self._all)
+        with self._changed:
+            self._changed.wait_for(lambda: self._free >= pixels)
+            self._free -= pixels
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._free += pixels
+                self._changed.notify_all()
+
+
+_budget = PixelBudget(MAX_DECODED_PIXELS)
+
+
+def _renew_budget() -> None:
+    global _budget
+    _budget = PixelBudget(MAX_DECODED_PIXELS)
+
+
+if hasattr(os, "register_at_fork"):  # threads that hold a part of it do not survive in a child
+    os.register_at_fork(after_in_child=_renew_budget)
 
 
 def read_picture(path: str, size: Size | None = None, truncated: bool = False) -> Pixels:
@@ -80,7 +118,8 @@ def decode(file: BinaryIO, size: Size | None = None, truncated: bool = False) ->
         width, height = image.size
         is_raw = name == "TIFF" and _is_raw(image.tag_v2)
         if not is_raw and _reduce(image, size):
-            return load_rgb(image, file)
+            with _budget.taken(image.width * image.height):
+                return load_rgb(image, file)
     except Exception as error:  # damaged files raise SyntaxError, struct.error, KeyError, ...
         reason = " ".join(str(error).split()) or type(error).__name__
         if reason == "unknown pixel mode":

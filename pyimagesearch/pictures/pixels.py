@@ -16,6 +16,8 @@ logger = logging.getLogger(__name__)
 
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _PLANAR, _SAMPLE_FORMAT = 258, 262, 284, 339  # tags of TIFF
 
+STRIP = 1 << 20  # pixels that are converted at once
+MAX_RESTORED = 40_000_000  # pixels of 16-bit colours that are decoded a second time
 DEPTHS = (8, 12, 16)  # bits that integers of 16 and 32 bits usually use
 # Positions in OpenCV's BGR or BGRA of the channels of a Pillow image.
 _BGR_ORDER = {"RGB": [2, 1, 0], "RGBA": [2, 1, 0, 3], "LA": [0, 3]}
@@ -83,14 +85,16 @@ def _restore_depth(image: Any, file: BinaryIO) -> None:
     import cv2
     from PIL import Image
 
-    file.seek(0)
-    deep = cv2.imdecode(np.frombuffer(file.read(), np.uint8), cv2.IMREAD_UNCHANGED)
+    deep = None
+    if image.width * image.height <= MAX_RESTORED:
+        file.seek(0)
+        deep = cv2.imdecode(np.frombuffer(file.read(), np.uint8), cv2.IMREAD_UNCHANGED)
     planar = image.format == "TIFF" and image.tag_v2.get(_PLANAR) == 2  # OpenCV mixes these up
     if planar or deep is None or deep.dtype != np.uint16 or deep.ndim != 3:
         raise ValueError("its 16-bit colours are all below 4,096: save it with 8 bits a channel")
     deep = deep[..., _BGR_ORDER[image.mode]]
     colours = deep[..., :-1] if image.mode.endswith("A") else deep
-    image.paste(Image.fromarray(_to_8_bits(scaled(deep, *_range(colours, image, file, 16)))))
+    image.paste(Image.fromarray(_scaled_to_8_bits(deep, _range(colours, image, file, 16))))
 
 
 def _grey_to_8_bits(image: Any, file: BinaryIO) -> Pixels:
@@ -104,12 +108,13 @@ def _grey_to_8_bits(image: Any, file: BinaryIO) -> Pixels:
                 f"its {values.dtype} pixels run from {values.min()} to {values.max()}, expected 0 "
                 "to 1: save it with 8 or 16 bits a channel"
             )
+        levels = _scaled_to_8_bits(values, (0, 1))
     else:
         bits = tags.get(_BITS_PER_SAMPLE, (16,))[0]
         if bits in (8, 32):  # which Pillow holds as another type of this size
             values = values.view(f"{'i' if _is_signed(image) else 'u'}{bits // 8}")
-        values = scaled(values, *_range(values, image, file, bits))
-    return _to_8_bits(1 - values if tags.get(_PHOTOMETRIC) == 0 else values)
+        levels = _scaled_to_8_bits(values, _range(values, image, file, bits))
+    return 255 - levels if tags.get(_PHOTOMETRIC) == 0 else levels
 
 
 def _range(values: Any, image: Any, file: BinaryIO, bits: int) -> tuple[int, int]:
@@ -138,8 +143,17 @@ def _warn_assumed(bits: int, depth: int, first: int) -> None:
     )
 
 
-def _to_8_bits(values: Any) -> Pixels:
-    return (values * np.float32(255) + np.float32(0.5)).astype(np.uint8)
+def _scaled_to_8_bits(values: Any, limits: tuple[int, int]) -> Pixels:
+    """Map samples (h, w, ...) from the `limits` (first, last) to uint8, a few rows at a time.
+
+    As floats a large picture of 16 bits would take gigabytes.
+    """
+    levels = np.empty(values.shape, np.uint8)
+    count = max(1, STRIP // values.shape[1])
+    for start in range(0, len(values), count):
+        part = slice(start, start + count)
+        levels[part] = scaled(values[part], *limits) * np.float32(255) + np.float32(0.5)
+    return levels
 
 
 def _to_rgb(image: Any) -> Any:

@@ -9,6 +9,8 @@ pictures, and lowers it for kinds with fewer than the neighbours taken.
 import numpy as np
 from numpy.typing import NDArray
 
+from pyimagesearch.arrays import Floats, Rows
+from pyimagesearch.engines.engine import Engine
 from pyimagesearch.metric import normalise
 
 EXPONENT = 3  # of the cosine by which a neighbour is weighted
@@ -28,3 +30,20 @@ def expanded(code: NDArray[np.float32], neighbours: NDArray[np.float32]) -> NDAr
     weights = np.maximum(units @ direction, 0) ** EXPONENT
     moved = direction + weights @ units
     return np.asarray(moved * (length / np.linalg.norm(moved)), np.float32)
+
+
+def expand_queries(
+    codes: Floats, engine: Engine, gallery: Floats, own_rows: Rows | None = None, *, count: int
+) -> Floats:
+    """Return codes, float32 (q, d), each moved towards its `count` nearest of the gallery (n, d).
+
+    `own_rows` int64 (q,) are rows of the gallery that are not neighbours of their own queries.
+    """
+    _, found = engine.search(codes, count if own_rows is None else count + 1)
+    moved = []
+    for place, (code, rows) in enumerate(zip(codes, found, strict=True)):
+        rows = rows[rows >= 0]
+        if own_rows is not None:
+            rows = rows[rows != own_rows[place]][:count]
+        moved.append(expanded(code, gallery[rows]) if len(rows) else code)
+    return np.stack(moved)

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-from tqdm import tqdm
 
 from pyimagesearch.arrays import Floats, Rows
 from pyimagesearch.backend import keras
 from pyimagesearch.datasets.dataset import Dataset
 from pyimagesearch.decomposition.discriminant import discriminant
 from pyimagesearch.pictures.input_spec import InputSpec
+from pyimagesearch.terminal import progress
 from pyimagesearch.training.augmentations import augment
 from pyimagesearch.training.filters import fit_filters, random_patches
 from pyimagesearch.training.mirroring import MirrorPairs, is_mirrored_alike
@@ -54,14 +54,14 @@ def fit_views(
     size = min(len(dataset), SAMPLE)
     count = int(np.clip(VIEWS // size, 2, 20))
     scales = scales_of(spec.width, spec.height)
-    with tqdm(total=size * (2 + count), desc="fit", unit="view", disable=None) as bar:
-        sample = _sample(dataset, spec, random, bar.update)
+    with progress(size * (2 + count), "views", "fit") as done:
+        sample = _sample(dataset, spec, random, done)
         for scale, patches in zip(scales, sample.patches, strict=True):
             fit_filters(autoencoder, scale, patches, seed)
         network = keras.Model(autoencoder.input, autoencoder.get_layer("features").output)
         features_of = partial(_features, network)
         read = partial(_read, dataset, sample.rows, spec)
-        features = np.concatenate([features_of(images) for images in read(bar.update)])
+        features = np.concatenate([features_of(images) for images in read(done)])
         if augmentations is None:
             augmentations = ("crop", "colour")
             if is_mirrored_alike(features, next(read()), features_of):
@@ -73,7 +73,7 @@ def fit_views(
         changes = [name for name in augmentations if name != "flip"]
         views = [
             [pairs.reduced(features_of(augment(images, changes, random))) for _ in range(count)]
-            for images in read(bar.update, views=count)
+            for images in read(done, views=count)
         ]
     all_views = np.concatenate([features[np.newaxis], np.concatenate(views, axis=1)])
     linear = autoencoder.get_layer("linear")
