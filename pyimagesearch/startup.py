@@ -5,7 +5,10 @@ import sys
 from pathlib import Path
 from types import TracebackType
 
-INSTALL = "pip install -r requirements.txt, in an environment of its own; see README.md"
+INSTALL = (
+    'pip install -r requirements.txt, or "image-search[train]" for training and models of Keras; '
+    "see docs/troubleshooting.md"
+)
 
 
 def begin() -> None:

@@ -151,3 +151,10 @@ def test_a_library_that_is_missing_is_explained():
     reason = "libGL.so.1: cannot open shared object file: No such file or directory"
     assert explain(ImportError(reason)).endswith("see docs/troubleshooting.md")
     assert explain(ImportError("--text needs tokenizers")) == "--text needs tokenizers"
+
+
+def test_a_model_of_keras_without_keras_is_not_called_damaged(capsys, monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "pyimagesearch.backend", None)
+    message = error_of(capsys, index_images, "-m", MODEL, "-i", tmp_path / "i.pickle")
+    assert "cannot load" not in message
+    assert "is not installed: " in message

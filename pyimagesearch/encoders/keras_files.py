@@ -54,6 +54,8 @@ def load_model(path: str | Path) -> tuple["Model", InputSpec]:
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"no such model file: {path}; make it with train_autoencoder.py")
+    import pyimagesearch.backend  # noqa: F401  (an ImportError is not the fault of the file)
+
     try:
         config = safe_config(path, NOTES)
         model = _load_updated(path, config) if update_old_keys(config) else _load(path)
