@@ -6,7 +6,7 @@ SCALE := .venv-scale
 MILVUS := .venv-milvus
 MINIMUM := .venv-minimum
 
-.PHONY: demo test test-slow test-scale test-minimum format
+.PHONY: demo test test-slow test-scale test-minimum gallery format
 
 demo: $(VENV)/installed
 	$(PYTHON) train_autoencoder.py --model $(DEMO)/autoencoder.keras \
@@ -36,6 +36,10 @@ test-scale: $(SCALE)/installed $(MILVUS)/installed
 # The oldest versions that requirements.txt allows.
 test-minimum: $(MINIMUM)/installed
 	$(MINIMUM)/bin/python -m pytest
+
+# The pictures of docs/gallery.md. That of the window needs Xvfb, that of the page Chromium.
+gallery: $(VENV)/installed
+	PYTHONPATH=. $(PYTHON) docs/make_gallery.py
 
 format: $(VENV)/installed
 	$(PYTHON) -m ruff check --fix .

@@ -3,6 +3,7 @@
 usage: python train_autoencoder.py --model output/autoencoder.h5
        python train_autoencoder.py --model digits.h5 --objective neighbours --schedule fast
        python train_autoencoder.py --model photos.keras --dataset my/photos
+       python train_autoencoder.py --model photos.onnx --dataset my/photos --backbone mobilenet_v2
 """
 
 import os
@@ -21,8 +22,9 @@ from pyimagesearch.arguments.train_flags import parse_args
 from pyimagesearch.arrays import Source
 from pyimagesearch.cli import info, warn
 from pyimagesearch.datasets.catalog import DEFAULT_SOURCE, open_dataset, updated_source
-from pyimagesearch.datasets.dataset import Splits
+from pyimagesearch.datasets.dataset import Dataset, Splits
 from pyimagesearch.encoders import trained_on
+from pyimagesearch.encoders.model_source import ModelFlags, model_path
 from pyimagesearch.files import require_writable
 from pyimagesearch.indexes.index_file import require_model
 from pyimagesearch.locks import sole_writer
@@ -40,6 +42,9 @@ OUTPUT_FLAGS = {"model", "vis", "plot", "encoder", "log", "resume", "strategy", 
 def main(argv: Sequence[str] | None = None) -> None:
     """Train an autoencoder, or continue a training that was interrupted."""
     args = parse_args(argv)
+    if args.backbone:
+        adapt_backbone(args)
+        return
     settings = {name: value for name, value in vars(args).items() if name not in OUTPUT_FLAGS}
     checkpoint = Checkpoint(f"{args.model}.checkpoint.npz", settings)
     require_files(args, checkpoint.path)
@@ -51,15 +56,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 def train(args: Namespace, checkpoint: Checkpoint) -> None:
     """Train a model from the checkpoint on, and write it."""
     settings = checkpoint.settings
-    source = updated_source(
-        DEFAULT_SOURCE,
-        args.dataset,
-        limit=args.limit,
-        exclude=args.exclude,
-        truncated=args.truncated,
-    )
-    info(f"loading {source['name']} dataset...")
-    dataset = open_dataset(**source)
+    dataset = open_images(args)
     source = {**dataset.source, "limit": args.limit}
     if not (args.resume and os.path.exists(checkpoint.path)):
         require_same_images(args, source)
@@ -109,6 +106,42 @@ def train(args: Namespace, checkpoint: Checkpoint) -> None:
         log_diagnosis(autoencoder, history, splits, check)
     if finished:
         checkpoint.remove()
+
+
+def open_images(args: Namespace) -> Dataset:
+    """Return the images that are named."""
+    source = updated_source(
+        DEFAULT_SOURCE,
+        args.dataset,
+        limit=args.limit,
+        exclude=args.exclude,
+        truncated=args.truncated,
+    )
+    info(f"loading {source['name']} dataset...")
+    return open_dataset(**source)
+
+
+def adapt_backbone(args: Namespace) -> None:
+    """Adapt a network that others trained to the images, and write both as one model."""
+    cli.require_distinct(
+        model=args.model,
+        dataset=args.dataset,
+        backbone=model_path(args.backbone),
+        weights=args.weights,
+    )
+    require_writable(args.model)
+    require_model(args.model)
+    require_kind(args.model, MODEL, "--model")
+    dataset = open_images(args)
+    require_same_images(args, {**dataset.source, "limit": args.limit})
+    # SciPy takes half a second to import, so flags and data are checked first.
+    from pyimagesearch.training.adaptation import DIM, Adaptation, train_from_backbone
+
+    size = tuple(args.image_size) if args.image_size else None
+    backbone = ModelFlags(args.backbone, args.weights, size, args.fit)
+    settings = Adaptation(args.objective or "neighbours", args.latent_dim or DIM, args.seed)
+    with sole_writer(args.model, "training"):
+        train_from_backbone(backbone, dataset, args.model, settings)
 
 
 def require_files(args: Namespace, checkpoint_path: str) -> None:

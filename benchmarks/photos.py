@@ -78,11 +78,11 @@ def main():
         scores, seconds = [], []
         for seed in args.seeds:
             with tempfile.TemporaryDirectory() as folder:
-                encoder, took = train(Path(folder), args.dataset, objective, args.dim, plan=seed)
+                encoder, took = train(Path(folder), args.dataset, objective, args.dim, seed)
             codes = encoder.encode_dataset(gallery)
             engine = build_engine(codes, "exact", args.metric)
             if scores or objective != args.objectives[0]:
-                scores.append(measure(codes, encoder, gallery, queries, build_seconds=args.metric))
+                scores.append(measure(codes, encoder, gallery, queries, args.metric))
             else:
                 own, *others = evaluate_index(
                     codes, encoder, gallery, engine, queries=queries

@@ -28,7 +28,8 @@ class ConvAutoencoder:
         if width % stride or height % stride:
             raise ValueError(
                 f"{len(filters)} filters need sides divisible by {stride}; "
-                f"received {width}x{height} (width x height): resize, or use fewer filters"
+                f"received {width}x{height} (width x height): resize by --image-size, or use fewer "
+                "filters"
             )
         inputs = layers.Input(shape=(height, width, depth))
         x = inputs

@@ -1,6 +1,7 @@
 import cv2
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from pyimagesearch.show import image_file, lettering, plots, windows
 from pyimagesearch.show import montage as visuals
@@ -131,8 +132,19 @@ def test_a_plot_has_a_second_panel_where_retrieval_was_measured(tmp_path):
     plots.plot_training(tmp_path / "plain.png", rows, {})
     measured = [{**row, "P@10": 0.9} for row in [*rows, {**rows[0], "phase": "decode"}]]
     plots.plot_training(tmp_path / "measured.png", measured, {"raw pixels": 0.8})
-    shapes = [cv2.imread(str(tmp_path / f"{name}.png")).shape for name in ("plain", "measured")]
-    assert shapes == [(480, 640, 3), (480, 1280, 3)]
+    rising = [{**row, "P@10": 0.5 + 0.1 * i} for i, row in enumerate(measured)]
+    plots.plot_training(tmp_path / "rising.png", rising, {"raw pixels": 0.8})
+    names = ("plain", "measured", "rising")
+    shapes = [cv2.imread(str(tmp_path / f"{name}.png")).shape for name in names]
+    assert shapes == [(480, 640, 3), (480, 1280, 3), (480, 1280, 3)]
+
+
+def test_p10_is_a_curve_over_epochs_or_a_bar_where_they_do_not_change_it():
+    for values, bars, lines in (([0.9, 0.9], 3, 0), ([0.8, 0.9], 0, 3)):
+        axes = Figure().subplots()
+        history = [{"P@10": value} for value in values]
+        plots._plot_precision(axes, history, {"raw pixels": 0.3, "HOG": 0.7})
+        assert (len(axes.patches), len(axes.lines)) == (bars, lines)
 
 
 def test_a_reconstruction_sheet_pairs_originals_with_copies():

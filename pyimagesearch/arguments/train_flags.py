@@ -16,14 +16,26 @@ from pyimagesearch.training import plan as plans
 from pyimagesearch.training.architectures import ARCHITECTURES
 from pyimagesearch.training.augmentations import AUGMENTATIONS
 
+RECONSTRUCTIONS = "recon_vis.png"
+CURVES = "plot.png"
+RESIZE_MODE = "letterbox"
+# Of a network that is adapted, nothing is trained but what is put after it.
+EXCLUDES = {
+    "backbone": (
+        *("vis", "plot", "encoder", "log", "channels", "validation", "augment", "architecture"),
+        *("filters", "schedule", "epochs", "batch_size", "learning_rate", "patience", "resume"),
+        *("mixed_precision", "strategy"),
+    )
+}
+
 BASICS = (
     *("--model", "--dataset", "--objective", "--schedule", "--epochs", "--latent-dim"),
-    *("--encoder", "--resume", "--seed", "--limit"),
+    *("--backbone", "--encoder", "--resume", "--seed", "--limit"),
 )
 EXAMPLES = """\
   {command} --model output/autoencoder.h5
-  {command} --model digits.h5 --objective neighbours --schedule fast
-  {command} --model photos.keras --dataset my/photos"""
+  {command} --model photos.keras --dataset my/photos
+  {command} --model adapted.onnx --dataset my/photos --backbone mobilenet_v2"""
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -37,20 +49,44 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     _add_network_flags(parser)
     _add_training_flags(parser)
     args = parser.parse_args(argv)
+    _refuse_unused(parser, args)
+    args.vis = args.vis or RECONSTRUCTIONS
+    args.plot = args.plot or CURVES
+    if not args.backbone:
+        args.fit = args.fit or RESIZE_MODE
     if len(args.dataset) == 1:  # as in checkpoints
         [args.dataset] = args.dataset
     return args
 
 
+def _refuse_unused(parser: FlagParser, args: argparse.Namespace) -> None:
+    """End with a usage error where a flag that was given would have no effect."""
+    parser.refuse_unused(args, needs={"weights": ("backbone",)}, excludes=EXCLUDES)
+    suffixes = (".onnx",) if args.backbone else (".keras", ".h5")
+    if not args.model.lower().endswith(suffixes):
+        beside = "with" if args.backbone else "without"
+        parser.error(
+            f"-m/--model: expected a name ending in {' or '.join(suffixes)} {beside} --backbone, "
+            f"received {args.model}"
+        )
+    possible = (None, *plans.BACKBONE_OBJECTIVES)
+    if args.backbone and args.objective not in possible:
+        expected = " or ".join(plans.BACKBONE_OBJECTIVES)
+        parser.error(f"--objective: expected {expected} with --backbone, received {args.objective}")
+
+
 def _add_file_flags(parser: FlagParser) -> None:
-    model = path_ending_in(".keras", ".h5")
+    model = path_ending_in(".keras", ".h5", ".onnx")
     picture = path_ending_in(".png", ".jpg")
     encoder = path_ending_in(".keras", ".h5", ".onnx")
     log = path_ending_in(".csv")
     add = parser.add_argument_group("files").add_argument
-    add("-m", "--model", required=True, type=model, help="model file to write, .keras or .h5")
-    add("-v", "--vis", type=picture, default="recon_vis.png", help="picture of reconstructions")
-    add("-p", "--plot", type=picture, default="plot.png", help="plot of losses and precision")
+    text = "model file to write, .keras or .h5; with --backbone .onnx"
+    add("-m", "--model", required=True, type=model, help=text)
+    text = f"picture of reconstructions (default: {RECONSTRUCTIONS})"
+    add("-v", "--vis", type=picture, metavar="FILE", help=text)
+    text = f"plot of losses and precision (default: {CURVES})"
+    add("-p", "--plot", type=picture, metavar="FILE", help=text)
     add("--encoder", type=encoder, metavar="FILE", help="also write the encoder alone (also .onnx)")
     add("--log", type=log, metavar="FILE", help="write the losses of each epoch to a .csv file")
     text = "replace a model of other images, or of more of them, too"
@@ -73,8 +109,8 @@ def _add_image_flags(parser: FlagParser) -> None:
     add("--image-size", type=positive_int, nargs=2, metavar=("H", "W"), help=text)
     text = "1 (grey) or 3 (RGB) (default: the images' own; for a folder 3)"
     add("--channels", type=whole_number, choices=(1, 3), help=text)
-    text = "how pictures of another aspect ratio are resized"
-    add("--fit", choices=RESIZE_MODES, default="letterbox", help=text)
+    text = f"how pictures of another aspect ratio are resized (default: {RESIZE_MODE})"
+    add("--fit", choices=RESIZE_MODES, help=text)
     text = "fraction of the training images to validate on, or test for the test images (default: "
     text += "0.1; test for the objective reconstruction with the schedule tutorial)"
     add("--validation", type=fraction_or_test, metavar="FRACTION", help=text)
@@ -88,16 +124,21 @@ def _add_network_flags(parser: FlagParser) -> None:
     text = "network to train (default: conv for mnist, reconstruction, denoising and neighbours; "
     text += "else patches)"
     add("--architecture", choices=ARCHITECTURES, help=text)
+    text = "adapt a network that others trained: a name of keras.applications, an ONNX file or "
+    text += "folder, or hf:OWNER/NAME, as index_images.py --model takes it"
+    add("--backbone", metavar="NETWORK", help=text)
+    text = "weights file of a --backbone of keras.applications (default: ImageNet's)"
+    add("--weights", metavar="FILE", help=text)
     text = "filters a layer (default of conv: 32 64; of patches 400 of each size)"
     add("--filters", type=positive_int, nargs="+", metavar="N", help=text)
-    text = "dimensions of the code (default: 16; of patches 64, of deep 512)"
+    text = "dimensions of the code (default: 16; of patches 64, of --backbone 128, of deep 512)"
     add("--latent-dim", type=positive_int, metavar="N", help=text)
 
 
 def _add_training_flags(parser: FlagParser) -> None:
     add = parser.add_argument_group("training").add_argument
     text = "what to train for; triplet is a former name of supcon (default: views for the "
-    text += "architecture patches, else reconstruction)"
+    text += "architecture patches, neighbours for --backbone, else reconstruction)"
     add("--objective", choices=plans.OBJECTIVES, type=plans.objective_name, help=text)
     text = "as published, or faster (default: fast for the architecture patches, else tutorial)"
     add("--schedule", choices=plans.SCHEDULES, help=text)

@@ -92,8 +92,9 @@ class Encoder:
             raise ValueError(f"cannot use {path} as an encoder: it is damaged")
         session = open_session(data, Path(path).name)
         spec = _stored_spec(session, path)
-        sample = np.zeros((1, *spec.shape), np.float32)
-        codes = run_session(session, {session.get_inputs()[0].name: sample}, path)
+        [source] = session.get_inputs()
+        sample = np.zeros((_fixed_batch(source, spec, path) or 1, *spec.shape), np.float32)
+        codes = run_session(session, {source.name: sample}, path)
         return cls(data, spec, codes.shape[1], Path(path).name, sha256_of(path))
 
     def save_onnx(self, path: str | Path, trained_on: Source | None = None) -> None:
@@ -186,11 +187,7 @@ class Encoder:
         """
         source, *_ = self._session.get_inputs()
         codes = np.empty((len(images), self.dim), np.float32)
-        fixed = source.shape[0] if isinstance(source.shape[0], int) else None
-        if fixed and fixed * np.prod(self.spec.shape, dtype=np.float64) > MAX_BATCH_VALUES:
-            raise ValueError(
-                f"the encoder of {self.model} takes {fixed:,} images at once, too many"
-            )
+        fixed = _fixed_batch(source, self.spec, self.model)
         step = fixed or max(1, PIXELS_AT_ONCE // (self.spec.height * self.spec.width))
         for start in range(0, len(images), step):
             part = images[start : start + step]
@@ -243,6 +240,19 @@ def _is_source(value: object) -> bool:
     if isinstance(value, np.ndarray):
         return value.dtype == np.uint8 and value.ndim == 1
     return isinstance(value, bytes) or callable(value)
+
+
+def _fixed_batch(source: Any, spec: InputSpec, model: object) -> int | None:
+    """Return how many images a network takes at once by its input `source`; None for any number.
+
+    Raises ValueError where they are too many.
+    """
+    fixed = source.shape[0]
+    if not isinstance(fixed, int):
+        return None
+    if fixed * np.prod(spec.shape, dtype=np.float64) > MAX_BATCH_VALUES:
+        raise ValueError(f"the encoder of {model} takes {fixed:,} images at once, too many")
+    return fixed
 
 
 def _stored_spec(session: "InferenceSession", path: str | Path) -> InputSpec:

@@ -95,10 +95,10 @@ def append_steps(model: ModelProto, steps: Iterable[Step]) -> None:
     """Put operators after the one output of a model, which then is float32."""
     graph = model.graph
     name = graph.output[0].name
-    for i, step in enumerate([CAST, *steps]):
+    for step in [CAST, *steps]:
         inputs = [name]
         if step.constant is not None:
-            inputs.append(f"{PREFIX}constant_{i}")
+            inputs.append(f"{PREFIX}constant_{len(graph.node)}")
             graph.initializer.append(numpy_helper.from_array(step.constant, inputs[-1]))
         name = f"{PREFIX}after_{len(graph.node)}"
         graph.node.append(helper.make_node(step.operator, inputs, [name], **step.attributes))

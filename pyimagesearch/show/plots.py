@@ -1,5 +1,6 @@
 """Plots of losses, precision and inertia, by matplotlib."""
 
+from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -53,9 +54,11 @@ def plot_training(path: str, history: History, baselines: dict[str, float]) -> N
         if measured:
             _plot_precision(panels[0], history, baselines)
         for axes in panels:
-            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-            # Below the axes, where it covers no curve.
-            axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=3, fontsize="small")
+            if axes.get_legend_handles_labels()[0]:
+                axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+                # Below the axes, where it covers no curve.
+                where = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.13)}
+                axes.legend(**where, ncols=3, fontsize="small")
         _write(figure, path)
 
 
@@ -76,12 +79,27 @@ def _plot_losses(axes: Any, history: History) -> None:
 
 
 def _plot_precision(axes: Any, history: History, baselines: dict[str, float]) -> None:
+    """Plot the P@10 of each epoch or, where the epochs do not change the codes, as a bar."""
     values = [row["P@10"] for row in history]
     label = f"this model {values[-1]:.3f}"
-    axes.plot(range(1, len(values) + 1), values, label=label, marker="o", linewidth=2.5)
     ranked = sorted(baselines.items(), key=lambda pair: -pair[1])
+    precision = "Precision of the 10 nearest (P@10)"
+    axes.set_title("What a search finds: validation images among the training images", size=11)
+    if len(set(values)) == 1:
+        _plot_bars(axes, [("this model", values[0]), *ranked])
+        axes.set(xlabel=precision)
+        return
+    axes.plot(range(1, len(values) + 1), values, label=label, marker="o", linewidth=2.5)
     for number, (name, value) in enumerate(ranked, 1):
         axes.axhline(value, label=f"{name} {value:.3f}", linestyle="--", color=f"C{number}")
-    title = "What a search finds: validation images among the training images"
-    axes.set(title=title, xlabel="Epoch", ylabel="Precision of the 10 nearest (P@10)")
-    axes.title.set_fontsize("medium")
+    axes.set(xlabel="Epoch", ylabel=precision)
+
+
+def _plot_bars(axes: Any, bars: Sequence[tuple[str, float]]) -> None:
+    """Draw named values as horizontal bars from top to bottom, the first in another colour."""
+    names, values = zip(*bars, strict=True)
+    colours = ["C0", *["C3"] * (len(bars) - 1)]
+    drawn = axes.barh(range(len(bars)), values, color=colours, tick_label=names)
+    axes.bar_label(drawn, fmt=" %.3f")
+    axes.invert_yaxis()
+    axes.margins(x=0.15)

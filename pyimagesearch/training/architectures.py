@@ -106,7 +106,8 @@ def build_deep(
     if width % stride or height % stride:
         raise ValueError(
             f"{len(filters)} filters need sides divisible by {stride}; "
-            f"received {width}x{height} (width x height): resize, or use fewer filters"
+            f"received {width}x{height} (width x height): resize by --image-size, or use fewer "
+            "filters"
         )
     layers = keras.layers
 

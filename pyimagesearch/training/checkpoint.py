@@ -103,10 +103,11 @@ class Checkpoint:
             before = found.settings.get(name)
             now = self.settings.get(name)
             if before != now:
+                remedy = f" ({_remedy(name, before)})" if name in self.settings else ""
                 raise ValueError(
                     f"cannot resume from {self.path}: it was started with {_shortened(name)} "
-                    f"{_shortened(before)}, received {now}; give the same flags, or start again "
-                    "without --resume"
+                    f"{_shortened(before)}, received {now}{remedy}; give the same flags, or start "
+                    "again without --resume"
                 )
         return found
 
@@ -145,15 +146,18 @@ class Checkpoint:
         Path(self.path).unlink(missing_ok=True)
 
 
-def _remedy(name: str, value: object) -> str:
-    """Return how a setting is made what it was: give --epochs 3."""
+def _remedy(name: str, value: Any) -> str:
+    """Return how the flag of a setting is made what it was: give --epochs 3."""
     flag = f"--{name.replace('_', '-')}"
     if value in (None, False):
         return f"leave {flag} out"
     if value is True:
         return f"give {flag}"
     values = value if isinstance(value, list) else [value]
-    return f"give {flag} {' '.join(map(str, values))}"
+    text = " ".join(map(str, values))
+    if len(text) > MAX_SHOWN or not text.isprintable():
+        return f"give {flag} as before"
+    return f"give {flag} {text}"
 
 
 def _require_modest(path: str) -> None:

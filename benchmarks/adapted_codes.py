@@ -1,0 +1,149 @@
+"""A network beside its codes adapted to the pictures, without labels and with them.
+
+Prints P@1, P@10 and mAP of the network alone, of its first principal components, of adapted codes,
+and with --views of the default training of train_autoencoder.py, for the same pictures and queries.
+Relevant is the first sub-folder. Without QUERIES, a fifth of the pictures is held out in turn, by
+the seed. The features are kept in FOLDER. Times are processor time of the fit, without the
+features.
+
+The network is by default the one that `python -m benchmarks.pretrained_codes x y --only-convert`
+writes.
+
+usage: python -m benchmarks.adapted_codes DATASET [QUERIES] [--network output/efficientnet_lite0]
+           [--folder output] [--dims 64 128] [--seeds 1 2 3] [--views]
+"""
+
+import argparse
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.photos import table_row, train
+from pyimagesearch.datasets.catalog import open_dataset
+from pyimagesearch.decomposition.adapted_map import adapted_map, components_of
+from pyimagesearch.decomposition.pca import principal_components
+from pyimagesearch.encoders.adapted_head import head_codes
+from pyimagesearch.encoders.feature_file import FeatureFile
+from pyimagesearch.encoders.model_source import ModelFlags, find_model
+from pyimagesearch.evaluation.evaluate import labels_in
+from pyimagesearch.evaluation.metrics import evaluate
+from pyimagesearch.metric import normalise
+from pyimagesearch.training.contrast_head import train_contrast_head
+
+SCORES = "P@1", "P@10", "mAP"
+
+
+@dataclass
+class Task:
+    """Pictures to learn from and to search, and queries: datasets, and the features of both."""
+
+    gallery: object
+    queries: object
+    features: np.ndarray
+    query_features: np.ndarray
+
+    def scores(self, codes, query_codes):
+        labels = labels_in(self.gallery, self.queries)
+        return evaluate(normalise(query_codes), labels, normalise(codes), self.gallery.labels)
+
+    def components(self):
+        return components_of(lambda: iter([self.features]))
+
+
+def open_task(args, file, seed):
+    """Return the Task of a seed."""
+    pictures = open_dataset(args.dataset)
+    if args.queries:
+        gallery, queries = pictures, open_dataset(args.queries)
+    else:
+        gallery, queries = pictures.split(0.2, seed)
+    return Task(gallery, queries, *(features_of(file, part) for part in (gallery, queries)))
+
+
+def features_of(file, dataset):
+    features = file.features(dataset, np.arange(len(dataset)))
+    if len(features) < len(dataset):
+        raise SystemExit("some pictures cannot be read: leave them out with --exclude")
+    return np.concatenate(list(features.blocks()))
+
+
+def network(task):
+    return task.scores(task.features, task.query_features)
+
+
+def principal(task, dim):
+    found = principal_components(task.features, dim)
+    return task.scores(found.project(task.features), found.project(task.query_features))
+
+
+def adapted(task, dim):
+    return with_head(task, [adapted_map(task.components(), dim)])
+
+
+def labelled(task, dim, seed):
+    head = train_contrast_head(task.components(), task.gallery.labels, dim, seed)
+    return with_head(task, head)
+
+
+def with_head(task, head):
+    codes = (head_codes(head, part) for part in (task.features, task.query_features))
+    return task.scores(*codes)
+
+
+def views(task, dim, seed):
+    """Return the scores of the default training, in a process of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        pictures = Path(folder) / "pictures"
+        for row, name in enumerate(task.gallery.ids):
+            path = pictures / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.symlink_to(task.gallery.path(row))
+        encoder, _ = train(Path(folder), pictures, "views", dim, seed)
+    codes = (encoder.encode_dataset(part) for part in (task.gallery, task.queries))
+    return task.scores(*codes)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("dataset")
+    parser.add_argument("queries", nargs="?")
+    parser.add_argument("--network", default="output/efficientnet_lite0")
+    parser.add_argument("--folder", type=Path, default=Path("output"))
+    parser.add_argument("--dims", type=int, nargs="+", default=[64, 128])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument("--views", action="store_true")
+    args = parser.parse_args()
+    file = FeatureFile(args.folder, find_model(ModelFlags(args.network)).open())
+    tasks = [open_task(args, file, seed) for seed in args.seeds]
+    first = tasks[0]
+    sizes = f"{len(first.gallery):,} images, {len(first.queries):,} queries"
+    print(f"| {Path(args.dataset).name}, {sizes} | {' | '.join(SCORES)} | fit |")
+    print("|---" * (len(SCORES) + 2) + "|", flush=True)
+
+    # Given queries, nothing but labels and views depends on the seed.
+    once = 1 if args.queries else None
+
+    def show(name, measure, count=None, timed=True):
+        scores, seconds = [], []
+        for task, seed in list(zip(tasks, args.seeds, strict=True))[:count]:
+            started = time.process_time()
+            scores.append(measure(task, seed))
+            seconds.append(time.process_time() - started)
+        print(table_row(name, scores, seconds if timed else None), flush=True)
+
+    alone = f"the network, {first.features.shape[1]:,}-d"
+    show(alone, lambda task, seed: network(task), once, timed=False)
+    show("its PCA, 64-d", lambda task, seed: principal(task, 64), once, timed=False)
+    if args.views:
+        show("views, 64-d", lambda task, seed: views(task, 64, seed))
+    for dim in args.dims:
+        show(f"adapted, {dim}-d", lambda task, seed, dim=dim: adapted(task, dim), once)
+    for dim in args.dims:
+        show(f"adapted with labels, {dim}-d", lambda task, seed, dim=dim: labelled(task, dim, seed))
+
+
+if __name__ == "__main__":
+    main()

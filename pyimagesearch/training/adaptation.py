@@ -1,0 +1,115 @@
+"""Adapting a network to pictures: its features once, then a map of them, in one model file.
+
+The features of a network stay as they are; only what is put after them is computed. On a few
+thousand pictures that takes seconds, where training the network itself would take hours.
+"""
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pyimagesearch.arrays import Rows
+from pyimagesearch.datasets.dataset import Dataset
+from pyimagesearch.decomposition.adapted_map import LinearMap, adapted_map, components_of
+from pyimagesearch.encoders.adapted_head import with_head
+from pyimagesearch.encoders.encoder import Encoder
+from pyimagesearch.encoders.feature_file import FeatureFile
+from pyimagesearch.encoders.model_source import ModelFlags, find_model
+
+logger = logging.getLogger(__name__)
+
+DIM = 128  # of the codes: 64 are as good for photographs of ten kinds, not for a hundred
+MAX_PICTURES = 20_000  # that are learnt from: the map does not become better with more
+MAX_FEATURES = 8192  # a network gives for a picture: the covariance has the square of it
+
+
+@dataclass(frozen=True)
+class Adaptation:
+    """How a network is adapted.
+
+    `objective` is one of plan.BACKBONE_OBJECTIVES, without labels or with them; `dim` is the
+    dimension of the codes.
+    """
+
+    objective: str = "neighbours"
+    dim: int = DIM
+    seed: int = 42
+
+
+def train_from_backbone(
+    backbone: ModelFlags, dataset: Dataset, path: str, settings: Adaptation
+) -> None:
+    """Adapt the network that is named to the pictures of a dataset, and write it to `path`.
+
+    The features are kept in a file beside it. Raises ValueError for too few pictures, labels that
+    are missing, or codes that cannot be adapted, and OSError when a file cannot be read or written.
+    """
+    require_labels(dataset, settings)
+    logger.info(f"loading {backbone.name}...")
+    encoder = find_model(backbone).open()
+    if encoder.text is not None:
+        logger.warning(
+            f"{path} will not be searched by --text: a map that is learnt from pictures does not "
+            f"fit words; for these, index with {backbone.name} itself"
+        )
+    adapted = adapt(encoder, dataset, Path(path).parent, settings)
+    adapted.save_onnx(path, dataset.source)
+    logger.info(f"wrote {path}")
+
+
+def adapt(encoder: Encoder, dataset: Dataset, folder: Path, settings: Adaptation) -> Encoder:
+    """Return an encoder with a head that is fitted to the pictures of a dataset.
+
+    At most MAX_PICTURES are used, chosen at random. Their features are kept in `folder`.
+    """
+    if encoder.dim > MAX_FEATURES:
+        raise ValueError(
+            f"{encoder.model} gives {encoder.dim:,} numbers for a picture, and up to "
+            f"{MAX_FEATURES:,} can be adapted: use a network that averages its features"
+        )
+    rows = _chosen_rows(dataset, settings)
+    features = FeatureFile(folder, encoder).features(dataset, rows)
+    started = time.perf_counter()
+    components = components_of(features.blocks)
+    if settings.objective == "supcon":
+        from pyimagesearch.training.contrast_head import train_contrast_head
+
+        assert dataset.labels is not None
+        labels = dataset.labels[features.rows]
+        head: Sequence[LinearMap] = train_contrast_head(
+            components, labels, settings.dim, settings.seed
+        )
+    else:
+        head = [adapted_map(components, settings.dim)]
+    adapted = with_head(encoder, head)
+    logger.info(
+        f"adapted {encoder.dim:,} features to codes of {adapted.dim} dimensions by "
+        f"{len(features):,} pictures in {time.perf_counter() - started:.1f} s"
+    )
+    return adapted
+
+
+def require_labels(dataset: Dataset, settings: Adaptation) -> None:
+    """Raise ValueError if labels are needed, and the pictures have not two or more of them."""
+    if settings.objective != "supcon":
+        return
+    if dataset.labels is None or len(np.unique(dataset.labels[dataset.labels >= 0])) < 2:
+        raise ValueError(
+            "the objective supcon needs labels of 2 classes or more, and "
+            f"{dataset.source['name']} has none: put the pictures into sub-folders by class, or "
+            "leave out --objective"
+        )
+
+
+def _chosen_rows(dataset: Dataset, settings: Adaptation) -> Rows:
+    """Return the rows to learn from, sorted: those with a label if labels are used."""
+    rows = np.arange(len(dataset))
+    if settings.objective == "supcon" and dataset.labels is not None:
+        rows = rows[dataset.labels >= 0]
+    if len(rows) <= MAX_PICTURES:
+        return rows
+    return np.sort(np.random.default_rng(settings.seed).choice(rows, MAX_PICTURES, replace=False))

@@ -1,0 +1,312 @@
+"""Training from a network that others trained: the scripts from pictures to results."""
+
+import numpy as np
+import onnx
+import pytest
+
+import index_images
+import search
+import train_autoencoder
+from pyimagesearch.datasets.catalog import open_dataset
+from pyimagesearch.decomposition.adapted_map import LinearMap
+from pyimagesearch.encoders import feature_file
+from pyimagesearch.encoders.adapted_head import head_codes, with_head
+from pyimagesearch.encoders.encoder import Encoder
+from pyimagesearch.encoders.export import open_encoder
+from pyimagesearch.encoders.feature_file import FeatureFile
+from pyimagesearch.indexes.stores import open_store
+from tests import onnx_exports as exports
+from tests.scripts import error_of, run
+from tests.test_flags import usage_error
+
+COUNT = 120  # pictures, in two sub-folders
+SIDE = 32
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory):
+    """A convolutional network of random weights that takes images in [0, 1], as a folder."""
+    folder = tmp_path_factory.mktemp("network")
+    exports.write_json(folder / "preprocessor_config.json", exports.SIGLIP)
+    exports.save_vision(folder / "model.onnx", ["last_hidden_state"], class_token=False)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A folder with pictures: bright ones in `day`, dark ones in `night`, noisy all."""
+    folder = tmp_path_factory.mktemp("made") / "pictures"
+    return write_pictures(folder, COUNT)
+
+
+def write_pictures(folder, count):
+    import cv2
+
+    random = np.random.default_rng(0)
+    for number in range(count):
+        kind = ("day", "night")[number % 2]
+        base = (170, 60)[number % 2]
+        image = np.clip(random.normal(base, 20, (SIDE, SIDE, 3)), 0, 255).astype(np.uint8)
+        (folder / kind).mkdir(parents=True, exist_ok=True)
+        assert cv2.imwrite(str(folder / kind / f"{number:03}.png"), image)
+    return folder
+
+
+def train(folder, network, pictures, *more, name="photos.onnx"):
+    flags = ("--backbone", network, "--dataset", pictures, "--model", folder / name)
+    return run(train_autoencoder, *flags, *more)
+
+
+def features_in(folder):
+    [path] = folder.glob("*.features")
+    return path
+
+
+def counting(monkeypatch):
+    """Count the pictures that networks compute features of, from here on."""
+    counted = []
+
+    def encode_rows(dataset, rows, encoder):
+        counted.extend(dataset.ids[row] for row in rows)
+        return feature_file_encode(dataset, rows, encoder)
+
+    feature_file_encode = feature_file.encode_rows
+    monkeypatch.setattr(feature_file, "encode_rows", encode_rows)
+    return counted
+
+
+def test_a_network_is_adapted_indexed_and_searched(tmp_path, network, made, capsys):
+    assert train(tmp_path, network, made, "--latent-dim", 4) == 0
+    status = capsys.readouterr().err
+    assert "has the features of 0 of 120 pictures" in status
+    assert "adapted 6 features to codes of 4 dimensions by 120 pictures" in status
+    index = tmp_path / "index.h5"
+    # What it was trained on need not be named again.
+    assert run(index_images, "--model", tmp_path / "photos.onnx", "--index", index) == 0
+    assert "added 120" in capsys.readouterr().out
+    query = made / "night" / "001.png"
+    flags = ("--index", index, "--query", query, "--max-results", 5, "--paths")
+    assert run(search, *flags) == 0
+    results = capsys.readouterr().out.split()
+    assert results[0].endswith("night/001.png")
+    assert all("night" in result for result in results)
+    assert open_store(index).open().codes.shape == (COUNT, 4)
+
+
+def test_the_codes_of_the_model_are_the_features_times_the_map(tmp_path, network, made):
+    assert train(tmp_path, network, made, "--latent-dim", 3) == 0
+    adapted = Encoder.from_onnx(tmp_path / "photos.onnx")
+    plain = open_encoder(network)
+    dataset = open_dataset(str(made))
+    images = dataset.read(np.arange(8), plain.spec)
+    constants = weights_of(tmp_path / "photos.onnx", 2)
+    matrix, bias = constants
+    expected = exports.unit(plain.encode(images) @ matrix + bias)
+    np.testing.assert_allclose(adapted.encode(images), expected, atol=1e-5)
+    assert adapted.spec == plain.spec
+
+
+def weights_of(path, count):
+    """Return the last `count` arrays of a network."""
+    tensors = list(onnx.load(path).graph.initializer)[-count:]
+    return [onnx.numpy_helper.to_array(tensor) for tensor in tensors]
+
+
+@pytest.mark.parametrize("root", [True, False])
+def test_a_head_of_two_layers_gives_the_same_codes_in_the_graph(network, random, root):
+    encoder = open_encoder(network)
+    head = [
+        LinearMap(exports_normal(random, encoder.dim, 7), exports_normal(random, 7), root),
+        LinearMap(exports_normal(random, 7, 3), exports_normal(random, 3), root=False),
+    ]
+    images = random.random((4, *encoder.spec.shape), dtype=np.float32)
+    expected = head_codes(head, encoder.encode(images))
+    np.testing.assert_allclose(with_head(encoder, head).encode(images), expected, atol=1e-5)
+
+
+def exports_normal(random, *shape):
+    return random.normal(size=shape).astype(np.float32)
+
+
+def test_a_network_with_a_fixed_batch_is_adapted_too(tmp_path, made, capsys):
+    folder = tmp_path / "network"
+    exports.write_json(folder / "preprocessor_config.json", exports.SIGLIP)
+    exports.save_vision(folder / "model.onnx", ["pooler_output"], batch=4)
+    assert train(tmp_path, folder, made) == 0
+    dataset = open_dataset(str(made))
+    encoder = open_encoder(tmp_path / "photos.onnx")
+    assert encoder.encode(dataset.read(np.arange(3), encoder.spec)).shape == (3, exports.DIM)
+
+
+def test_a_second_training_computes_no_features(tmp_path, network, made, monkeypatch):
+    counted = counting(monkeypatch)
+    assert train(tmp_path, network, made) == 0
+    assert len(counted) == COUNT
+    first = (tmp_path / "photos.onnx").read_bytes()
+    counted.clear()
+    assert train(tmp_path, network, made) == 0
+    assert counted == []
+    assert (tmp_path / "photos.onnx").read_bytes() == first
+
+
+def test_only_pictures_that_changed_are_computed_again(tmp_path, network, monkeypatch):
+    pictures = write_pictures(tmp_path / "pictures", COUNT)
+    assert train(tmp_path, network, pictures) == 0
+    counted = counting(monkeypatch)
+    (pictures / "night" / "001.png").write_bytes((pictures / "day" / "000.png").read_bytes())
+    (pictures / "day" / "002.png").rename(pictures / "day" / "moved.png")
+    assert train(tmp_path, network, pictures) == 0
+    assert sorted(counted) == ["day/moved.png", "night/001.png"]
+
+
+def test_another_network_or_preprocessing_has_a_file_of_its_own(tmp_path, network, made):
+    assert train(tmp_path, network, made) == 0
+    other = tmp_path / "network"
+    exports.write_json(other / "preprocessor_config.json", {**exports.SIGLIP, "resample": 2})
+    exports.save_vision(other / "model.onnx", ["pooler_output"], batch="n")
+    assert train(tmp_path, other, made) == 0
+    assert len(list(tmp_path.glob("*.features"))) == 2
+
+
+@pytest.mark.parametrize(
+    ("damage", "lost"),
+    [
+        (lambda data: data[:-5], 1),  # cut short, as by a full disk
+        (lambda data: data[:-30] + b"\xff" + data[-29:], 1),
+        (lambda data: b"\0" * len(data), COUNT),
+        (lambda data: data[:3], COUNT),
+        (lambda data: b"", COUNT),
+    ],
+    ids=["cut", "changed", "zeros", "a part of the header", "empty"],
+)
+def test_what_is_damaged_is_computed_again(tmp_path, network, made, monkeypatch, damage, lost):
+    assert train(tmp_path, network, made) == 0
+    model = (tmp_path / "photos.onnx").read_bytes()
+    path = features_in(tmp_path)
+    whole = path.read_bytes()
+    path.write_bytes(damage(whole))
+    counted = counting(monkeypatch)
+    assert train(tmp_path, network, made) == 0
+    assert len(counted) == lost
+    assert path.read_bytes() == whole
+    assert (tmp_path / "photos.onnx").read_bytes() == model
+
+
+def test_features_of_an_interrupted_training_are_kept(tmp_path, network, made, monkeypatch):
+    encode = feature_file.encode_rows
+
+    def stopped(dataset, rows, encoder):
+        yield next(iter(encode(dataset, rows, encoder)))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(feature_file, "encode_rows", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        train_features(tmp_path, network, made)
+    monkeypatch.setattr(feature_file, "encode_rows", encode)
+    counted = counting(monkeypatch)
+    assert len(train_features(tmp_path, network, made)) == COUNT
+    assert len(counted) == COUNT - 64  # a batch
+
+
+def train_features(folder, network, pictures):
+    dataset = open_dataset(str(pictures))
+    return FeatureFile(folder, open_encoder(network)).features(dataset, np.arange(len(dataset)))
+
+
+def test_features_are_read_in_blocks_in_the_order_of_the_pictures(
+    tmp_path, network, made, monkeypatch
+):
+    features = train_features(tmp_path, network, made)
+    encoder = open_encoder(network)
+    expected = encoder.encode_dataset(open_dataset(str(made)))
+    monkeypatch.setattr(feature_file, "BLOCK_BYTES", 500)
+    blocks = list(features.blocks())
+    assert len(blocks) > 5
+    np.testing.assert_allclose(np.concatenate(blocks), expected, atol=1e-6)
+
+
+def test_pictures_that_cannot_be_read_are_named_and_left_out(tmp_path, network, capsys):
+    pictures = write_pictures(tmp_path / "pictures", COUNT)
+    (pictures / "day" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing")
+    assert train(tmp_path, network, pictures) == 0
+    status = capsys.readouterr().err
+    assert "day/broken.png" in status
+    assert "by 120 pictures" in status
+
+
+@pytest.mark.slow
+def test_labels_are_learnt(tmp_path, network, made, capsys):
+    assert train(tmp_path, network, made, "--objective", "supcon", "--latent-dim", 4) == 0
+    index = tmp_path / "index.h5"
+    assert run(index_images, "--model", tmp_path / "photos.onnx", "--index", index) == 0
+    capsys.readouterr()
+    flags = ("--index", index, "--query", made / "day" / "000.png", "--max-results", 20)
+    assert run(search, *flags, "--paths") == 0
+    assert all("/day/" in path for path in capsys.readouterr().out.split())
+
+
+def test_words_are_refused_with_the_reason(tmp_path, made, capsys):
+    pytest.importorskip("tokenizers")
+    clip = exports.save_clip(tmp_path / "clip")
+    assert train(tmp_path, clip, made) == 0
+    assert "will not be searched by --text: a map that is learnt from pictures does not fit" in (
+        capsys.readouterr().err
+    )
+    index = tmp_path / "index.h5"
+    assert run(index_images, "--model", tmp_path / "photos.onnx", "--index", index) == 0
+    capsys.readouterr()
+    message = error_of(capsys, search, "--index", index, "--text", "a red flower")
+    assert "the index carries no text encoder" in message
+
+
+def test_a_model_that_was_adapted_is_adapted_again(tmp_path, network, made):
+    assert train(tmp_path, network, made) == 0
+    assert train(tmp_path, tmp_path / "photos.onnx", made, "--latent-dim", 3, name="b.onnx") == 0
+    assert Encoder.from_onnx(tmp_path / "b.onnx").dim == 3
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--epochs", 3], "--epochs has no effect with --backbone"),
+        (["--resume", "--filters", 4], "--filters and --resume have no effect with --backbone"),
+        (["--objective", "views"], "expected neighbours or supcon with --backbone, received views"),
+        (["--model", "a.keras"], "a name ending in .onnx with --backbone, received a.keras"),
+    ],
+)
+def test_flags_without_effect_are_refused(tmp_path, network, made, capsys, flags, message):
+    base = ("--backbone", network, "--dataset", made, "--model", tmp_path / "photos.onnx")
+    assert message in usage_error(capsys, train_autoencoder, *base, *flags)
+
+
+def test_onnx_is_for_backbones(tmp_path, capsys):
+    line = usage_error(capsys, train_autoencoder, "--model", "photos.onnx")
+    assert "a name ending in .keras or .h5 without --backbone, received photos.onnx" in line
+
+
+def failure(capsys, folder, network, pictures, *more):
+    flags = ("--backbone", network, "--dataset", pictures, "--model", folder / "photos.onnx")
+    return error_of(capsys, train_autoencoder, *flags, *more)
+
+
+def test_too_few_pictures_are_one_line(tmp_path, network, capsys):
+    pictures = write_pictures(tmp_path / "pictures", 20)
+    message = failure(capsys, tmp_path, network, pictures)
+    assert "a network is adapted to 100 pictures or more, received 20" in message
+    assert not (tmp_path / "photos.onnx").exists()
+
+
+def test_labels_that_are_missing_are_one_line(tmp_path, network, made, capsys):
+    message = failure(capsys, tmp_path, network, made / "day", "--objective", "supcon")
+    assert "the objective supcon needs labels of 2 classes or more" in message
+
+
+def test_a_network_that_is_not_there_is_one_line(tmp_path, made, capsys):
+    assert "no such model file: gone.onnx" in failure(capsys, tmp_path, "gone.onnx", made)
+    assert "no such model file or network: resnet5" in failure(capsys, tmp_path, "resnet5", made)
+
+
+def test_the_backbone_is_not_written_over(tmp_path, network, made, capsys):
+    path = tmp_path / "photos.onnx"
+    path.write_bytes((network / "model.onnx").read_bytes())
+    assert "both use" in failure(capsys, tmp_path, path, made)
