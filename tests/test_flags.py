@@ -158,3 +158,10 @@ def test_nothing_is_suggested_for_what_is_like_nothing():
     assert did_you_mean("Cosine", ["euclidean", "cosine"]) == "; did you mean cosine?"
     assert did_you_mean("zebra", ["euclidean", "cosine"]) == ""
     assert did_you_mean("x", []) == ""
+
+
+@pytest.mark.parametrize("flag", ["-k", "--seed", "--sample", "--expand", "--probe"])
+@pytest.mark.parametrize("number", [f"1{'0' * 400}", f"-1{'0' * 400}", str(2**63)])
+def test_whole_numbers_that_no_library_holds_are_refused_in_one_line(flag, number, capsys):
+    line = usage_error(capsys, search, "--index", "i", f"{flag}={number}")
+    assert "expected a whole number" in line

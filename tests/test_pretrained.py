@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import cv2
@@ -98,6 +99,18 @@ def test_offline_the_error_says_which_file_to_put_where(tmp_path, monkeypatch):
         OSError, match=rf"name resolution.*put {file} into {tmp_path}/models,.* --weights"
     ):
         PretrainedModel("vgg16").open()
+
+
+def test_a_download_that_fails_gives_its_reason_without_warnings(tmp_path, monkeypatch, recwarn):
+    def download(**_):
+        warnings.warn("`input_shape` is undefined", stacklevel=1)  # as MobileNetV2 does
+        raise Exception("no network")
+
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.setattr(keras.applications, "MobileNetV2", download)
+    with pytest.raises(OSError, match="downloaded"):
+        pretrained.weights_file("mobilenet_v2")
+    assert [str(warning.message) for warning in recwarn if "input_shape" in str(warning)] == []
 
 
 def test_a_download_is_shown_in_bytes_on_standard_error(tmp_path, monkeypatch, capsys):

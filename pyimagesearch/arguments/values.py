@@ -8,6 +8,8 @@ from typing import Any
 
 from pyimagesearch.engines.named_distances import NAMED_DISTANCES
 
+LARGEST_WHOLE = 2**63 - 1
+
 
 def checked(parse: Callable[[str], Any]) -> Callable[[str], Any]:
     """Return an argparse type: a function of the package that raises ValueError with the reason."""
@@ -26,7 +28,7 @@ def number(
 ) -> Callable[[str], Any]:
     """Return an argparse type: a number for which `is_right` holds, described as `expected`.
 
-    `parse` is int or float.
+    `parse` is int or float. Whole numbers fit in 64 bits, as libraries hold them.
     """
 
     def value(text: str) -> Any:
@@ -34,7 +36,8 @@ def number(
             result = parse(text)
         except ValueError:
             result = math.nan
-        if math.isnan(result) or not is_right(result):
+        too_large = isinstance(result, int) and abs(result) > LARGEST_WHOLE
+        if too_large or math.isnan(result) or not is_right(result):
             raise argparse.ArgumentTypeError(f"expected {expected}, received {text.strip()}")
         return result
 

@@ -145,7 +145,8 @@ def _download(name: str) -> str:
 
     logger.info(f"downloading the ImageNet weights of {name}...")
     try:
-        with _megabytes(NETWORKS[name].weights):
+        with _megabytes(NETWORKS[name].weights), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the size of images: the network is not kept
             getattr(keras.applications, NETWORKS[name].constructor)(include_top=False)
     except Exception as error:  # Keras wraps urllib's errors in a bare Exception
         return str(error)
