@@ -7,6 +7,7 @@ from picture_files import fill
 from pyimagesearch.datasets.catalog import open_dataset
 from pyimagesearch.datasets.folder import FolderDataset
 from pyimagesearch.engines.exact import ExactEngine
+from pyimagesearch.engines.factory import build_engine
 from pyimagesearch.evaluation.evaluate import Moved, evaluate_index
 from pyimagesearch.evaluation.score_table import score_table
 from pyimagesearch.pictures.input_spec import InputSpec
@@ -126,6 +127,24 @@ def test_unreadable_pictures_are_neither_searched_for_nor_found(tmp_path):
     queries = FolderDataset(tmp_path / "queries")
     scores = evaluate_index(codes, Pixels(), gallery, ExactEngine(codes), queries=queries)
     assert {row["queries"] for row in scores.values()} == {6}
+
+
+def test_a_query_without_a_code_is_left_out_and_told(digits, caplog):
+    gallery, queries = digits
+    codes = codes_of(gallery)
+    few = queries.with_ids(list(queries.ids)[:20])
+
+    class BadForOne(Pixels):
+        def encode(self, images):
+            made = super().encode(images)
+            made[3] = np.nan
+            return made
+
+    engine = build_engine(codes, "HNSW16")
+    scores = evaluate_index(codes, BadForOne(), gallery, engine, queries=few)
+    assert scores["code, 784-d"]["queries"] == 19
+    assert np.isfinite(scores["engine"]["recall@10"])
+    assert "1 queries are left out: the model gives NaN or infinity" in caplog.text
 
 
 def test_moved_queries_are_measured_beside_the_others(digits):

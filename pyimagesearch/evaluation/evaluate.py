@@ -10,7 +10,7 @@ import numpy as np
 
 from pyimagesearch.arrays import AnyArray, Floats, Labels, Rows, Scores
 from pyimagesearch.datasets.dataset import Dataset, same_images
-from pyimagesearch.encoders.encoder import Encoder
+from pyimagesearch.encoders.encoder import Encoder, finite_rows
 from pyimagesearch.encoders.encoding import warn_unreadable
 from pyimagesearch.engines.engine import Engine
 from pyimagesearch.evaluation.baselines import (
@@ -116,6 +116,11 @@ def evaluate_index(
     itself = gallery.labels is not None and queries is gallery
     own_rows = sought.rows if same else None
     query_codes = codes[sought.rows] if itself else sought.images(encoder.spec, encoder.encode)
+    has_code = finite_rows(query_codes)
+    if not has_code.all():
+        count = np.count_nonzero(~has_code)
+        logger.warning(f"{count:,} queries are left out: the model gives NaN or infinity for them")
+        query_codes = np.where(has_code[:, np.newaxis], query_codes, np.float32(0))
     dim = codes.shape[1]
     metric = engine.metric
     ranked = metric.exact_points(codes)
@@ -125,7 +130,7 @@ def evaluate_index(
         measured[f"code, {dim}-d, {moved.name}"] = _Points(ranked, others, metric.name)
     measured |= _baselines(gallery, sought, encoder.spec, dim, itself=itself)
     labels = _without_unreadable(gallery, sought.gallery_labels)
-    query_labels = sought.readable_labels()
+    query_labels = np.where(has_code, sought.readable_labels(), -1)
     most_results = int(np.count_nonzero(labels >= 0)) - int(same)
     scores: Scores = {}
     with progress(len(measured) * len(query_labels), "queries", "measuring") as done:
@@ -141,7 +146,7 @@ def evaluate_index(
             )
             scores[name] = _row(points.metric, of_queries)
     if engine.name != "exact":
-        scores["engine"] = engine_scores(engine, codes, None if same else query_codes)
+        scores["engine"] = engine_scores(engine, codes, None if same else query_codes[has_code])
     return scores
 
 
