@@ -34,6 +34,7 @@ from pyimagesearch.arrays import AnyArray, Floats
 from pyimagesearch.decomposition.diffusion_map import (
     diffusion_map,
     nearest_rows,
+    neighbour_covariance,
     shared_neighbours,
 )
 from pyimagesearch.metric import normalise
@@ -159,13 +160,10 @@ def _neighbour_graph(codes: AnyArray) -> AnyArray:
 def _discriminant(points: Floats, graph: AnyArray) -> Doubles:
     """Return the directions x, (m, DIRECTIONS), that maximise x'Tx / x'Wx, times powers of that.
 
-    T is the covariance of the points, W that of differences between neighbours: with the weights G
-    of the graph and degrees D it is X'(D - G)X, divided by the sum of the degrees.
+    T is the covariance of the points, W that of differences between neighbours.
     """
     size = points.shape[1]
-    degrees = np.asarray(graph.sum(axis=1)).ravel()
-    within = (points.T * degrees) @ points - points.T @ (graph @ points)
-    within = within.astype(np.float64) / max(degrees.sum(), 1)
+    within = neighbour_covariance(points, graph).astype(np.float64)
     total = _square(points) / len(points)
     ridge = RIDGE * (1 + FEW / len(points)) * max(0, np.trace(within)) / size
     ridge += LEAST_RIDGE * np.trace(total) / size

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from pyimagesearch.arrays import Floats, Rows
+from pyimagesearch.arrays import AnyArray, Floats, Rows
 from pyimagesearch.engines.factory import build_engine
 from pyimagesearch.metric import normalise
 
@@ -44,6 +44,17 @@ def shared_neighbours(rows: Rows) -> Any:
     graph.data[graph.data < 2] = 0
     graph.eliminate_zeros()
     return graph
+
+
+def neighbour_covariance(points: Floats, graph: Any) -> AnyArray:
+    """Return the mean covariance of points (n, k) between the neighbours of a graph, (k, k).
+
+    With the weights G of the graph, sparse (n, n), and its degrees D it is X'(D - G)X, divided by
+    the sum of the degrees.
+    """
+    degrees = np.asarray(graph.sum(axis=1)).ravel()
+    difference = (points.T * degrees) @ points - points.T @ (graph @ points)
+    return difference / max(degrees.sum(), 1e-9)
 
 
 def diffusion_map(graph: Any, dim: int, steps: int = STEPS) -> Floats:

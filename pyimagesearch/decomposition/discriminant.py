@@ -2,8 +2,12 @@
 
 import numpy as np
 
-from pyimagesearch.arrays import AnyArray, Floats, Rows
-from pyimagesearch.decomposition.diffusion_map import nearest_rows, shared_neighbours
+from pyimagesearch.arrays import AnyArray, Floats
+from pyimagesearch.decomposition.diffusion_map import (
+    nearest_rows,
+    neighbour_covariance,
+    shared_neighbours,
+)
 from pyimagesearch.decomposition.pca import principal_components
 from pyimagesearch.metric import normalise
 
@@ -50,7 +54,8 @@ def discriminant(views: Floats, dim: int) -> tuple[Floats, Floats]:
     k = min(NEIGHBOURS, n // 5)
     if k >= 2:
         codes = normalise(points[0] @ directions(within)).astype(np.float32)
-        between = _neighbour_covariance(points[0], nearest_rows(codes, codes, k, same=True))
+        graph = shared_neighbours(nearest_rows(codes, codes, k, same=True))
+        between = neighbour_covariance(points[0], graph)
         if np.trace(between) > 0:
             within = within + NEIGHBOUR_WEIGHT * spread / np.trace(between) * between
     matrix = np.zeros((d, dim), np.float32)
@@ -63,15 +68,3 @@ def _covariance(differences: AnyArray) -> AnyArray:
     """Return the covariance of points with mean 0, (..., k), as (k, k)."""
     flat = differences.reshape(-1, differences.shape[-1])
     return flat.T @ flat / len(flat)
-
-
-def _neighbour_covariance(points: Floats, rows: Rows) -> AnyArray:
-    """Return the mean covariance of points (n, k) between neighbours that share neighbours.
-
-    `rows` int64 (n, m) are the nearest of each point. With the graph's weights G and degrees D it
-    is X'(D - G)X, divided by the sum of the degrees.
-    """
-    graph = shared_neighbours(rows)
-    degrees = np.asarray(graph.sum(axis=1)).ravel()
-    difference = (points.T * degrees) @ points - points.T @ (graph @ points)
-    return difference / max(degrees.sum(), 1e-9)
