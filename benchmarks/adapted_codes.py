@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.codes import codes_of
 from benchmarks.photos import table_row, train
 from pyimagesearch.datasets.catalog import open_dataset
 from pyimagesearch.decomposition.adapted_map import adapted_map, components_of
@@ -97,12 +98,12 @@ def views(task, dim, seed):
     """Return the scores of the default training, in a process of its own."""
     with tempfile.TemporaryDirectory() as folder:
         pictures = Path(folder) / "pictures"
-        for row, name in enumerate(task.gallery.ids):
+        for name in task.gallery.ids:
             path = pictures / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.symlink_to(task.gallery.path(row))
+            path.symlink_to(task.gallery.path(name))
         encoder, _ = train(Path(folder), pictures, "views", dim, seed)
-    codes = (encoder.encode_dataset(part) for part in (task.gallery, task.queries))
+    codes = (codes_of(encoder, part) for part in (task.gallery, task.queries))
     return task.scores(*codes)
 
 

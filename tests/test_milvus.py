@@ -429,7 +429,6 @@ def new_collection(name, encoder, *, metric="euclidean", engine="exact"):
     source = open_dataset("mnist", "train").source
     return store.create(
         NewCollection(
-            name=parse_address(name).name,
             encoder=encoder,
             metric=metric,
             engine=parse_engine(engine, encoder.dim),

@@ -99,4 +99,5 @@ def test_an_array_is_encoded_on_ray(cluster):
     codes = np.full((100, encoder.dim), np.nan, np.float32)
     for rows, part, _ in ray_encoding.encode_on_cluster(dataset, np.arange(100), encoder):
         codes[rows] = part
-    np.testing.assert_allclose(codes, encoder.encode_dataset(dataset), atol=1e-4)
+    expected = encoder.encode(dataset.read(range(100), encoder.spec))
+    np.testing.assert_allclose(codes, expected, atol=1e-4)

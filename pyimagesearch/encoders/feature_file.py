@@ -195,7 +195,7 @@ def picture_keys(dataset: Dataset, rows: Rows) -> Keys:
 def _file_text(dataset: Dataset, row: int) -> str:
     assert dataset.file_stats is not None
     stats = dataset.file_stats[row]
-    path = dataset.path(row)
+    path = dataset.path(dataset.ids[row])
     assert path is not None
     parts = [os.path.abspath(path), stats["size"], stats["mtime_ns"], dataset.truncated]
     return "\0".join(map(str, parts))
