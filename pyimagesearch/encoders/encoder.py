@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pyimagesearch.arrays import Source
 from pyimagesearch.encoders.onnx_session import (
     CHECKSUM_ENTRY,
+    HEAD_KEY,
     INPUT_SPEC_KEY,
     TRAINED_ON_KEY,
     NetworkBytes,
@@ -104,7 +105,8 @@ class Encoder:
         import onnx
 
         model = onnx.load_from_string(bytes(network_bytes(self.onnx)))
-        notes = {INPUT_SPEC_KEY: json.dumps(self.spec.to_dict())}
+        notes = {note.key: note.value for note in model.metadata_props if note.key == HEAD_KEY}
+        notes[INPUT_SPEC_KEY] = json.dumps(self.spec.to_dict())
         if trained_on is not None:
             notes[TRAINED_ON_KEY] = json.dumps(trained_on)
         onnx.helper.set_model_props(model, notes)
