@@ -381,6 +381,30 @@ def test_a_collection_of_others_is_not_touched(folder, collection, capsys):
 
 
 @lite
+@pytest.mark.parametrize("method", ["drop_index", "create_index", "load_collection"])
+def test_a_change_of_engine_that_is_interrupted_can_be_repeated(
+    method, folder, collection, monkeypatch
+):
+    index(collection, folder)
+    call = MilvusConnection.call
+    dropped = []
+
+    def interrupted(self, called, *arguments, **options):
+        if called == method and (dropped or called == "drop_index"):
+            raise KeyboardInterrupt
+        if called == "drop_index":
+            dropped.append(arguments)
+        return call(self, called, *arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MilvusConnection, "call", interrupted)
+        assert run(index_images, "-i", collection, "--engine", "HNSW16") == 130
+    assert open_store(collection).open().search(np.zeros((1, 16), np.float32), 3)
+    assert run(index_images, "-i", collection, "--engine", "HNSW16") == 0
+    assert open_store(collection).open().engine_spec.name == "HNSW16"
+
+
+@lite
 def test_a_shard_that_starts_before_another_made_the_collection_joins_it(
     folder, collection, monkeypatch
 ):

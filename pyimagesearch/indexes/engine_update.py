@@ -61,10 +61,12 @@ def update_engine(
 
 
 def _is_sound(index: LocalIndex) -> bool:
-    """Whether the engine that is stored beside an index belongs to its codes."""
+    """Whether the engine that is stored beside an index belongs to its codes and its metric."""
     path = engine_path(index.path)
     try:
-        return os.path.exists(path) and bool(load_engine(path, index.codes, index.codes_sha256))
+        return os.path.exists(path) and bool(
+            load_engine(path, index.codes, index.codes_sha256, index.metric)
+        )
     except ValueError:
         return False
 

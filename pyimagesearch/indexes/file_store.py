@@ -109,12 +109,13 @@ class FileStore:
 
         Raises ValueError when they do not belong together, or this one has ids that they lack.
         """
-        from pyimagesearch.indexes.engine_update import update_engine
+        from pyimagesearch.indexes.engine_update import stored_engine_name, update_engine
         from pyimagesearch.indexes.settings import UpdateResult
         from pyimagesearch.indexes.shards import merge_files
 
+        engine = settings.engine or stored_engine_name(self.path)
         count = merge_files(paths, self.path, replace=settings.rebuild)
-        report = update_engine(self.path, settings.engine or "exact", settings)
+        report = update_engine(self.path, engine, settings)
         return UpdateResult(count, engine_report=report)
 
 

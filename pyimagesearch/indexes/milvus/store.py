@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from pyimagesearch.encoders.encoder import finite_rows
 from pyimagesearch.indexes.contract import Codes
 from pyimagesearch.indexes.index_file import load_index
 from pyimagesearch.indexes.local_index import LocalIndex
@@ -251,10 +252,14 @@ def _opened(
     state: dict[str, Any] | None,
 ) -> MilvusIndex:
     """Return the MilvusIndex of a description and a state, or raise ValueError."""
-    for name in (collection, connection.address.name + METADATA_SUFFIX):
-        connection.call("load_collection", name)
     if state is None:
         raise ValueError("its encoder is incomplete")
+    if not connection.call("list_indexes", collection):  # a change of its engine was interrupted
+        engine = parse_engine(state["engine"], description["dim"])
+        vectors = engine.index(description["metric"])
+        connection.call("create_index", collection, connection.index_params(vectors))
+    for name in (collection, connection.address.name + METADATA_SUFFIX):
+        connection.call("load_collection", name)
     encoder = read_encoder(connection, description)
     return MilvusIndex(connection, collection, description | state, encoder)
 
@@ -266,7 +271,7 @@ def _first_codes(update: Update) -> Codes:
     """
     rows = range(min(FIRST_IMAGES, len(update.dataset)))
     codes = update.encoder.encode(update.dataset.read_good(rows, update.encoder.spec).images)
-    if len(codes) and not np.isfinite(codes).any():
+    if len(codes) and not finite_rows(codes).any():
         raise ValueError(
             f"the model {update.encoder.model} gives codes with NaN or infinity: use another"
         )
