@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from pyimagesearch.arrays import AnyArray, Floats, Labels, Rows
+from pyimagesearch.arrays import AnyArray, Floats, Rows
 from pyimagesearch.backend import keras
 from pyimagesearch.datasets.dataset import Dataset, Splits
 from pyimagesearch.decomposition.diffusion_map import (
@@ -60,8 +60,8 @@ LOSSES = {
 def require_targets(phases: Sequence[Phase], splits: Splits) -> None:
     """Raise ValueError if two datasets lack the labels or the images that the phases need."""
     targets = {phase.target for phase in phases}
-    for dataset in (splits.training, splits.validation) if "labels" in targets else ():
-        _require_labels(dataset)
+    if "labels" in targets:
+        _require_classes(splits)
     if "map" in targets and len(splits.training) < MIN_CODES:
         raise ValueError(
             f"the objective neighbours needs at least {MIN_CODES} images to train on, received "
@@ -75,11 +75,10 @@ def phase_targets(
     """Return the targets of a phase for two datasets: arrays with an entry a row, or (None, None).
 
     None means that the images themselves are the targets. `encoder` is the Keras network trained
-    so far, images to codes (n, d). Raises ValueError when labels are needed and missing, or when
-    there are too few images for a map.
+    so far, images to codes (n, d). `require_targets` says what has to be there.
     """
     if phase.target == "labels":
-        return _require_labels(splits.training), _require_labels(splits.validation)
+        return splits.training.labels, splits.validation.labels
     if phase.target == "images":
         return None, None
     training = splits.training
@@ -100,11 +99,24 @@ def by_row(rows: Rows, points: Floats, dataset: Dataset) -> Floats:
     return targets
 
 
-def _require_labels(dataset: Dataset) -> Labels:
-    if dataset.labels is None or len(set(dataset.labels[dataset.labels >= 0].tolist())) < 2:
+def _require_classes(splits: Splits) -> None:
+    to_train, to_validate = map(_class_count, (splits.training, splits.validation))
+    if to_train < 2:
         raise ValueError(
-            "the objective supcon needs labels of 2 classes or more, and "
-            f"{dataset.source['name']} has none: put the pictures into sub-folders by class, or "
-            "use --objective views"
+            "the objective supcon needs labels of 2 classes or more, received "
+            f"{to_train} for {splits.training.source['name']}: put the pictures into sub-folders "
+            "by class, or use --objective views"
         )
-    return dataset.labels
+    if to_validate < 2:
+        raise ValueError(
+            "the objective supcon needs labels of 2 classes or more to validate on, received "
+            f"{to_validate} for {len(splits.validation):,} of the images: pass a larger "
+            "--validation, another --seed or more images, or use --objective views"
+        )
+
+
+def _class_count(dataset: Dataset) -> int:
+    """Return the number of different labels."""
+    if dataset.labels is None:
+        return 0
+    return len(np.unique(dataset.labels[dataset.labels >= 0]))
