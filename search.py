@@ -17,14 +17,14 @@ if __name__ == "__main__":
 from pyimagesearch import cli
 from pyimagesearch.arguments.search_flags import SAMPLE, parse_args
 from pyimagesearch.cli import info
-from pyimagesearch.indexes.contract import Index, LoadedIndex, Pictures
+from pyimagesearch.datasets.dataset import Dataset
+from pyimagesearch.indexes.contract import Index
+from pyimagesearch.indexes.local_index import LocalIndex
 from pyimagesearch.indexes.stores import open_store
-from pyimagesearch.pictures.fetching import without_password
 from pyimagesearch.queries.crops import Look
 from pyimagesearch.queries.query import Answer
 from pyimagesearch.queries.ranking import Wanted, check_encoder, open_pictures, search_queries
 from pyimagesearch.queries.sources import QueryOptions, QueryReader
-from pyimagesearch.replacing import PAGE, require_kind
 from pyimagesearch.terminal import to_json, write_lines
 
 if TYPE_CHECKING:
@@ -41,9 +41,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parse_args(argv)
     cli.require_distinct(index=args.index, model=args.model, output=args.output, html=args.html)
     if args.html:
+        from pyimagesearch.replacing import PAGE, require_kind
+
         require_kind(args.html, PAGE, "--html")
-    info(f"loading {without_password(args.index)}...")
-    index = open_store(args.index).open()
+    store = open_store(args.index)
+    info(f"loading {store}...")
+    index = store.open()
     if args.duplicates:
         list_duplicates(index, args)
         return
@@ -98,7 +101,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         )
 
 
-def open_searched_pictures(index: Index, args: Namespace) -> Pictures:
+def open_searched_pictures(index: Index, args: Namespace) -> Dataset:
     """Return the indexed images, needed where they are shown, named or drawn at random."""
     draws = bool(args.draws_sheets or args.html or args.preview)
     at_random = not (args.query or args.query_id or args.text)
@@ -109,7 +112,7 @@ def open_searched_pictures(index: Index, args: Namespace) -> Pictures:
     return pictures
 
 
-def largest_distance(args: Namespace, load: Callable[[], LoadedIndex]) -> float | None:
+def largest_distance(args: Namespace, load: Callable[[], LocalIndex]) -> float | None:
     """Return the distance that `--max-distance` means; one in words is measured in the index."""
     named = args.max_distance
     if not isinstance(named, str):

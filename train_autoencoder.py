@@ -22,7 +22,7 @@ from pyimagesearch import cli
 from pyimagesearch.arguments.train_flags import parse_args
 from pyimagesearch.arrays import Source
 from pyimagesearch.cli import info, warn
-from pyimagesearch.datasets.catalog import DEFAULT_SOURCE, open_dataset, updated_source
+from pyimagesearch.datasets.catalog import DEFAULT_SOURCE, SourceFlags, open_dataset, updated_source
 from pyimagesearch.datasets.dataset import Dataset, Splits
 from pyimagesearch.encoders import trained_on
 from pyimagesearch.encoders.model_source import ModelFlags, model_path
@@ -113,13 +113,10 @@ def train(args: Namespace, checkpoint: Checkpoint) -> None:
 
 def open_images(args: Namespace) -> Dataset:
     """Return the images that are named."""
-    source = updated_source(
-        DEFAULT_SOURCE,
-        args.dataset,
-        limit=args.limit,
-        exclude=args.exclude,
-        truncated=args.truncated,
+    flags = SourceFlags(
+        args.dataset, limit=args.limit, exclude=args.exclude, truncated=args.truncated
     )
+    source = updated_source(DEFAULT_SOURCE, flags)
     info(f"loading {source['name']} dataset...")
     return open_dataset(**source)
 

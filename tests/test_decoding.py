@@ -205,7 +205,7 @@ RAW = {
 def test_raw_files_are_refused_and_not_read_as_their_thumbnails(kind, tmp_path):
     fill(tmp_path, "DSC_0001", data=RAW[kind])
     dataset = FolderDataset(tmp_path)  # found by its content, and counted
-    [(_, reason)] = dataset.read_good([0], InputSpec(8, 8, 3))[2]
+    [(_, reason)] = dataset.read_good([0], InputSpec(8, 8, 3)).unreadable
     assert re.match("a RAW file of a camera, .* export it as JPEG or TIFF$", reason)
 
 

@@ -381,6 +381,17 @@ def test_a_collection_of_others_is_not_touched(folder, collection, capsys):
 
 
 @lite
+def test_a_shard_that_starts_before_another_made_the_collection_joins_it(
+    folder, collection, monkeypatch
+):
+    index(collection, folder, "--shard", "1/2")
+    with monkeypatch.context() as patch:
+        patch.setattr(MilvusStore, "exists", lambda self: False)  # when this one looked
+        index(collection, folder, "--shard", "2/2")
+    assert open_store(collection).open().count() == 40
+
+
+@lite
 def test_shards_fill_one_collection_and_drop_only_their_own(folder, collection, capsys):
     for shard in ("1/2", "2/2", "1/2"):
         index(collection, folder, "--shard", shard)
@@ -429,7 +440,6 @@ def new_collection(name, encoder, *, metric="euclidean", engine="exact"):
     source = open_dataset("mnist", "train").source
     return store.create(
         NewCollection(
-            name=parse_address(name).name,
             encoder=encoder,
             metric=metric,
             engine=parse_engine(engine, encoder.dim),

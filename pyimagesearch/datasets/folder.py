@@ -84,7 +84,7 @@ class FolderDataset(Dataset):
         `classes` says that labels are classes: what a result has to be, not only where it is.
         Raises OSError when there is no such folder, ValueError when there are no pictures in it.
         """
-        self.folder = os.path.abspath(folder)
+        self.folder: str = os.path.abspath(folder)
         self.source = {"name": self.folder, "split": "train", "limit": None}
         settings: Source = {
             "folders": list(folders),
@@ -138,33 +138,24 @@ class FolderDataset(Dataset):
         name, slash, _ = path.partition("/")
         return unicodedata.normalize("NFC", name) if slash else ""
 
-    def path(self, row: int) -> str:
+    def path(self, id: str) -> str:
         """Return the absolute path of one file."""
-        return os.path.join(self.folder, self.ids[row])
+        return os.path.join(self.folder, id)
 
     def keep_decoded(self, max_bytes: int = 1 << 30) -> None:
         """Keep up to `max_bytes` of decoded images in memory, also of subsets made later."""
         self._decoded = DecodedImages(max_bytes)
 
-    def picture(self, row: int, size: Size | None = None) -> AnyArray:
-        """Return one picture, uint8 RGB (h, w, 3), for showing it at `size`, (height, width).
-
-        Raises ValueError or OSError with the path and the reason.
-        """
+    def picture(self, id: str, size: Size | None = None) -> AnyArray:
+        """Return one picture, uint8 RGB (h, w, 3); see Dataset."""
         try:
-            return read_picture(self.path(row), size, self.truncated)
+            return read_picture(self.path(id), size, self.truncated)
         except (ValueError, OSError) as error:
-            raise type(error)(f"{printable(self.ids[row])}: {error}") from error
+            raise type(error)(f"{printable(id)}: {error}") from error
 
-    def read_good(
-        self, rows: Sequence[int] | Rows, spec: InputSpec
-    ) -> tuple[Rows, Floats, list[tuple[str, str]]]:
-        """Return those of the rows that can be read, their images, and the newly unreadable ones.
-
-        These are int64 (k,), float32 in [0, 1] (k, *spec.shape) with k <= len(rows), and a list of
-        (path, reason). Rows that are in `unreadable` already are left out of all three.
-        """
-        return self._finish(self._start(rows, spec)).without_digests()
+    def read_good(self, rows: Sequence[int] | Rows, spec: InputSpec) -> Batch:
+        """Return a Batch, without digests, of those of the rows that can be read; see Dataset."""
+        return self._finish(self._start(rows, spec))
 
     def batches(
         self, spec: InputSpec, batch_size: int | None = None, rows: Rows | None = None
@@ -228,7 +219,7 @@ class FolderDataset(Dataset):
         reading = _Reading(rows, images, digests)
         decoded = self._decoded
         for i, row in enumerate(rows.tolist()):
-            path = self.path(row)
+            path = self.path(self.ids[row])
             digest = None if digests is None else digests[i]
             if decoded is None or not decoded.copy(path, spec, images[i], digest):
                 file = _File(path, spec, self.truncated, decoded)
@@ -256,6 +247,21 @@ def content_digest(file: BufferedReader) -> NDArray[np.uint64]:
     """Return the BLAKE2b hash of an open file's content, uint64 (2,)."""
     content = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16))
     return np.frombuffer(content.digest(), "<u8")
+
+
+def digests_of(dataset: Dataset, rows: Sequence[int] | Rows) -> NDArray[np.uint64]:
+    """Return the hashes of the content of files, uint64 (m, 2); zeros where one cannot be read."""
+    with ThreadPoolExecutor() as pool:
+        found = list(pool.map(_digest, [dataset.path(dataset.ids[row]) for row in rows]))
+    return np.array(found, "<u8").reshape(-1, 2)
+
+
+def _digest(path: str) -> NDArray[np.uint64]:
+    try:
+        with open_picture(path) as file:
+            return content_digest(file)
+    except OSError:  # decoding it is going to report the reason
+        return np.zeros(2, "<u8")
 
 
 def cores() -> int:

@@ -2,12 +2,15 @@
 
 import os
 from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
 
 from pyimagesearch.files import require_writable, verify_checksum
 from pyimagesearch.indexes.index_file import load_index, require_replaceable
 from pyimagesearch.indexes.local_index import LocalIndex
-from pyimagesearch.indexes.settings import Update, UpdateResult, UpdateSettings
 from pyimagesearch.locks import sole_writer
+
+if TYPE_CHECKING:
+    from pyimagesearch.indexes.settings import Update, UpdateResult, UpdateSettings
 
 
 class FileStore:
@@ -44,7 +47,7 @@ class FileStore:
         """
         return sole_writer(self.path, "indexing into")
 
-    def update(self, update: Update) -> UpdateResult:
+    def update(self, update: "Update") -> "UpdateResult":
         """Bring the file up to date, or make it; see `sync`.
 
         Metric and engine stay those of the index unless the settings name others. The next run
@@ -56,6 +59,7 @@ class FileStore:
 
         from pyimagesearch.engines.factory import require_engine
         from pyimagesearch.indexes.engine_update import stored_engine_name, update_engine
+        from pyimagesearch.indexes.journal import open_journal
         from pyimagesearch.indexes.local_writer import ArrayWriter, FolderWriter
         from pyimagesearch.indexes.shards import take_shard
         from pyimagesearch.indexes.sync import sync
@@ -74,18 +78,22 @@ class FileStore:
         metric = settings.metric
         if metric is None:
             metric = "euclidean" if so_far is None else so_far.metric
-        writer: ArrayWriter | FolderWriter
+        codes_changed = True
         if update.dataset.file_stats is None:
-            writer = ArrayWriter(self.path, update.encoder, metric)
+            array_writer = ArrayWriter(self.path, update.encoder, metric)
+            result = sync(array_writer, update, self.path, total=len(whole))
         else:
-            reused = so_far if _has_same_codes(so_far, update) else None
-            writer = FolderWriter(self.path, update.encoder, metric, reused)
-        with writer:
-            result = sync(writer, update, self.path, total=len(whole))
-        report = update_engine(self.path, engine, settings, codes_changed=writer.changed)
+            kept = so_far if _has_same_codes(so_far, update) else None
+            with open_journal(self.path, update.encoder) as journal:
+                writer = FolderWriter(
+                    self.path, update.encoder, metric, so_far=kept, journal=journal
+                )
+                result = sync(writer, update, self.path, total=len(whole))
+            codes_changed = writer.changed
+        report = update_engine(self.path, engine, settings, codes_changed=codes_changed)
         return replace(result, engine_report=report)
 
-    def _require_same_images(self, so_far: LocalIndex, update: Update) -> None:
+    def _require_same_images(self, so_far: LocalIndex, update: "Update") -> None:
         from pyimagesearch.indexes.plan import require_same_source
         from pyimagesearch.indexes.shards import require_same_shard
 
@@ -96,12 +104,13 @@ class FileStore:
         if settings.shard and so_far.has_files:
             require_same_shard(so_far, settings.shard, self.path)
 
-    def merge(self, paths: list[str], settings: UpdateSettings) -> UpdateResult:
+    def merge(self, paths: list[str], settings: "UpdateSettings") -> "UpdateResult":
         """Join index files, such as shards, into this one.
 
         Raises ValueError when they do not belong together, or this one has ids that they lack.
         """
         from pyimagesearch.indexes.engine_update import update_engine
+        from pyimagesearch.indexes.settings import UpdateResult
         from pyimagesearch.indexes.shards import merge_files
 
         count = merge_files(paths, self.path, replace=settings.rebuild)
@@ -109,7 +118,7 @@ class FileStore:
         return UpdateResult(count, engine_report=report)
 
 
-def _has_same_codes(so_far: LocalIndex | None, update: Update) -> bool:
+def _has_same_codes(so_far: LocalIndex | None, update: "Update") -> bool:
     """Whether codes of the index so far can be kept beside those of the encoder."""
     if so_far is None or so_far.encoder is None or update.settings.rebuild:
         return False

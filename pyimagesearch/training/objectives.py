@@ -15,11 +15,12 @@ from pyimagesearch.decomposition.diffusion_map import (
     neighbour_map,
 )
 from pyimagesearch.encoders.encoding import encode_with_network
-from pyimagesearch.training.plan import Phase
+from pyimagesearch.training.plan import Phase, require_labels
 
 ops = keras.ops
 
 TEMPERATURE = 0.1  # as Khosla et al. chose it
+INSTEAD = "use --objective views"
 MAP_DIM = 32  # further eigenvectors separate single images, not classes
 
 
@@ -61,11 +62,14 @@ def require_targets(phases: Sequence[Phase], splits: Splits) -> None:
     """Raise ValueError if two datasets lack the labels or the images that the phases need."""
     targets = {phase.target for phase in phases}
     if "labels" in targets:
-        _require_classes(splits)
+        remedy = f"put the pictures into sub-folders by class, or {INSTEAD}"
+        require_labels(splits.training, "to train on", remedy)
+        remedy = f"pass a larger --validation, another --seed or more images, or {INSTEAD}"
+        require_labels(splits.validation, "to validate on", remedy)
     if "map" in targets and len(splits.training) < MIN_CODES:
         raise ValueError(
             f"the objective neighbours needs at least {MIN_CODES} images to train on, received "
-            f"{len(splits.training)}: use --objective views"
+            f"{len(splits.training)}: {INSTEAD}"
         )
 
 
@@ -75,7 +79,7 @@ def phase_targets(
     """Return the targets of a phase for two datasets: arrays with an entry a row, or (None, None).
 
     None means that the images themselves are the targets. `encoder` is the Keras network trained
-    so far, images to codes (n, d). `require_targets` says what has to be there.
+    so far, images to codes (n, d). Raises ValueError when there are too few images for a map.
     """
     if phase.target == "labels":
         return splits.training.labels, splits.validation.labels
@@ -97,26 +101,3 @@ def by_row(rows: Rows, points: Floats, dataset: Dataset) -> Floats:
     targets = np.zeros((len(dataset), *points.shape[1:]), np.float32)
     targets[rows] = points
     return targets
-
-
-def _require_classes(splits: Splits) -> None:
-    to_train, to_validate = map(_class_count, (splits.training, splits.validation))
-    if to_train < 2:
-        raise ValueError(
-            "the objective supcon needs labels of 2 classes or more, received "
-            f"{to_train} for {splits.training.source['name']}: put the pictures into sub-folders "
-            "by class, or use --objective views"
-        )
-    if to_validate < 2:
-        raise ValueError(
-            "the objective supcon needs labels of 2 classes or more to validate on, received "
-            f"{to_validate} for {len(splits.validation):,} of the images: pass a larger "
-            "--validation, another --seed or more images, or use --objective views"
-        )
-
-
-def _class_count(dataset: Dataset) -> int:
-    """Return the number of different labels."""
-    if dataset.labels is None:
-        return 0
-    return len(np.unique(dataset.labels[dataset.labels >= 0]))

@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -39,39 +39,34 @@ class MilvusStore:
 
     The codes are in the collection NAME or, after a rebuild, in another one: the metadata says in
     which. A rebuild fills the other one, and only then changes the metadata and drops the first.
+    Raises ValueError if the name is not the address of a collection.
     """
 
     keeps_arrays = True
 
     def __init__(self, name: str) -> None:
         self.name = str(name)
+        self._address = parse_address(self.name)
 
     def __str__(self) -> str:
         return self.name
 
     def _connect(self) -> MilvusConnection:
-        return MilvusConnection(parse_address(self.name))
+        return MilvusConnection(self._address)
 
     def exists(self) -> bool:
         """Whether there is a collection, anybody's, at this address."""
-        connection = self._connect()
-        try:
+        with closing(self._connect()) as connection:
             return _has(connection, _searched(connection))
-        finally:
-            connection.close()
 
     def unfinished_source(self) -> dict[str, Any] | None:
         """Return the source of the images of a collection that was about to be made, or None."""
-        connection = self._connect()
-        try:
+        with closing(self._connect()) as connection:
             state = _sound_state(connection)
             return None if state is None else state["dataset"]
-        finally:
-            connection.close()
 
     def require_writable(self) -> None:
-        """Raise ValueError now if this is not the address of a collection."""
-        parse_address(self.name)
+        """Do nothing: the server says when it is asked to write."""
 
     def exclusive(self) -> AbstractContextManager[None]:
         """Exclude nobody: shards are written into a collection at the same time."""
@@ -118,7 +113,6 @@ class MilvusStore:
         if so_far is None or settings.rebuild:
             first = _first_codes(update)
             new = NewCollection(
-                name=self._new_name(),
                 encoder=update.encoder,
                 metric=settings.metric or _metric_of(so_far),
                 engine=self._new_engine(so_far, update.encoder.dim, total, settings),
@@ -127,7 +121,8 @@ class MilvusStore:
             )
             if new.engine.bits:
                 first = sample_codes(update.dataset, update.encoder)
-            index = self.create(replace(new, centre=_centre_of(first, new.engine)))
+            new = replace(new, centre=_centre_of(first, new.engine))
+            index = self.create(new, rebuild=settings.rebuild)
         else:
             index = self._prepared(so_far, settings)
         result = sync(MilvusWriter(index, settings.shard), update, self.name, total=total)
@@ -148,7 +143,6 @@ class MilvusStore:
             assert first.encoder is not None
             engine = self._new_engine(so_far, first.encoder.dim, len(first), settings)
             new = NewCollection(
-                name=self._new_name(),
                 encoder=first.encoder,
                 metric=first.metric,
                 engine=engine,
@@ -156,7 +150,7 @@ class MilvusStore:
                 has_files=first.has_files,
                 centre=_centre_of(np.asarray(first.codes[:SAMPLE]), engine),
             )
-            index = self.create(new)
+            index = self.create(new, rebuild=settings.rebuild)
         else:
             require_alike(so_far, self.name, first, paths[0])
             index = self._prepared(so_far, replace(settings, metric=first.metric))
@@ -169,18 +163,6 @@ class MilvusStore:
 
     # --- new collections
 
-    def _new_name(self) -> str:
-        """Return the name of the collection to fill: another than the one that is searched."""
-        connection = self._connect()
-        try:
-            used = _searched(connection)
-            if _has(connection, used):
-                require_ours(connection, used)
-                return other_name(connection, used)
-            return used
-        finally:
-            connection.close()
-
     def _new_engine(
         self, so_far: MilvusIndex | None, dim: int, count: int, settings: UpdateSettings
     ) -> CollectionEngine:
@@ -189,25 +171,27 @@ class MilvusStore:
         if name is None:
             name = "exact" if so_far is None else so_far.engine_spec.name
         engine = parse_engine(name, dim, count)
-        connection = self._connect()
-        try:
-            engine.require(connection)
-        finally:
-            connection.close()
+        engine.require(lite=parse_address(self.name).lite)
         return engine
 
-    def create(self, new: NewCollection) -> MilvusIndex:
-        """Make an empty collection, or open one that another process just made."""
+    def create(self, new: NewCollection, *, rebuild: bool = False) -> MilvusIndex:
+        """Make an empty collection, or open one that another process just made.
+
+        For a `rebuild` it is another one than the collection that is searched, if there is one.
+        """
         connection = self._connect()
         searched = _searched(connection)
-        if new.name != searched and _has(connection, new.name):  # of an interrupted rebuild
-            require_ours(connection, new.name)
-            connection.call("drop_collection", new.name)
-        description = create_collection(connection, new, first=new.name == searched)
-        if new.name == searched:
+        if not (rebuild and _has(connection, searched)):
+            create_collection(connection, searched, new, first=True)
             connection.close()
             return self.open()
-        return _opened(connection, new.name, description, new.state())
+        require_ours(connection, searched)
+        name = other_name(connection, searched)
+        if _has(connection, name):  # of an interrupted rebuild
+            require_ours(connection, name)
+            connection.call("drop_collection", name)
+        description = create_collection(connection, name, new, first=False)
+        return _opened(connection, name, description, new.state())
 
     def _finish(self, index: MilvusIndex, so_far: MilvusIndex | None) -> None:
         """Have a rebuilt collection searched from now on, and drop the one before."""
@@ -229,16 +213,6 @@ class MilvusStore:
         if settings.engine:
             _change_engine(index, settings.engine)
         return index
-
-    def drop(self) -> None:
-        """Remove the collection, if it exists. Raises ValueError if it is not ours."""
-        connection = self._connect()
-        searched = _searched(connection)
-        for collection in (searched, connection.address.name + METADATA_SUFFIX):
-            if _has(connection, collection):
-                require_ours(connection, collection)
-                connection.call("drop_collection", collection)
-        connection.close()
 
 
 def _has(connection: MilvusConnection, collection: str) -> bool:
@@ -290,9 +264,8 @@ def _first_codes(update: Update) -> Codes:
 
     A collection is made only for a model that works.
     """
-    rows = list(range(min(FIRST_IMAGES, len(update.dataset))))
-    _, images, _ = update.dataset.read_good(rows, update.encoder.spec)
-    codes = update.encoder.encode(images)
+    rows = range(min(FIRST_IMAGES, len(update.dataset)))
+    codes = update.encoder.encode(update.dataset.read_good(rows, update.encoder.spec).images)
     if len(codes) and not np.isfinite(codes).any():
         raise ValueError(
             f"the model {update.encoder.model} gives codes with NaN or infinity: use another"
@@ -325,7 +298,7 @@ def _change_engine(index: MilvusIndex, name: str) -> None:
             f"{index.address} is searched by {index.engine_spec.name}: to change from or to "
             "hash codes, make it again with --rebuild"
         )
-    engine.require(connection)
+    engine.require(lite=connection.address.lite)
     vectors = engine.index(index.metric)
     connection.call("release_collection", index.collection)
     connection.call("drop_index", index.collection, vectors.field)
