@@ -6,6 +6,7 @@ usage: python train_autoencoder.py --model output/autoencoder.h5
        python train_autoencoder.py --model photos.onnx --dataset my/photos --backbone mobilenet_v2
 """
 
+import contextlib
 import os
 import sys
 from argparse import Namespace
@@ -48,7 +49,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     settings = {name: value for name, value in vars(args).items() if name not in OUTPUT_FLAGS}
     checkpoint = Checkpoint(f"{args.model}.checkpoint.npz", settings)
     require_files(args, checkpoint.path)
-    with sole_writer(args.model, "training"):
+    with contextlib.ExitStack() as locks:
+        for path in filter(None, (args.model, args.encoder)):
+            locks.enter_context(sole_writer(path, "training"))
         require_checkpoint(args, checkpoint)
         train(args, checkpoint)
 

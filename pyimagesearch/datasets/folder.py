@@ -18,7 +18,7 @@ from pyimagesearch.arrays import AnyArray, Floats, Labels, Rows, Size, Source
 from pyimagesearch.datasets.dataset import FILE_STATS, Batch, Dataset
 from pyimagesearch.datasets.scanning import find_pictures
 from pyimagesearch.files import printable
-from pyimagesearch.pictures.decoding import DecodedImages, decode, open_picture, read_picture
+from pyimagesearch.pictures.decoding import DecodedImages, decode_for, open_picture, read_picture
 from pyimagesearch.pictures.formats import is_own_output
 from pyimagesearch.pictures.input_spec import InputSpec
 
@@ -293,7 +293,7 @@ def _read_into(image: Floats, digest: NDArray[np.uint64] | None, source: _File) 
             if digest is not None:
                 digest[:] = content_digest(file)
                 file.seek(0)
-            image[:] = spec.prepare(decode(file, spec.decoded_size, source.truncated))
+            image[:] = decode_for(spec, file, source.truncated)
             after = os.fstat(file.fileno())
         if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
             return "it was written to while it was read: index again"
