@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import math
 import os
 import re
 import stat
@@ -133,6 +134,16 @@ def _remove_leftovers(target: Path) -> None:
     for entry in os.scandir(target.parent):
         if pattern.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
             os.unlink(entry.path)
+
+
+def require_regular(path: str | Path) -> None:
+    """Raise OSError where there is a pipe, which would wait for its writer, or a device.
+
+    A path where there is nothing, or a folder, is left to those that open it.
+    """
+    path = Path(path)
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise OSError(f"{path} is a device or pipe, not a file")
 
 
 def content_size(path: str | Path) -> int:
@@ -286,8 +297,8 @@ def hdf5_text(file: Any, name: str, limit: int = MAX_TEXT) -> str | None:
 def require_plain_hdf5(file: Any, size: int) -> None:
     """Raise ValueError if an open HDF5 file of `size` bytes refers to others or needs undue memory.
 
-    These are links that are not hard links, virtual datasets, external storage, and datasets much
-    larger than the file.
+    These are links that are not hard links, virtual datasets, external storage, and datasets, or
+    the chunks that they are read by, much larger than the file.
     """
     import h5py
 
@@ -306,5 +317,10 @@ def require_plain_hdf5(file: Any, size: int) -> None:
                     groups.append(item)
             elif not isinstance(item, h5py.Dataset) or item.is_virtual or item.external:
                 raise ValueError(f"its object {name} is stored in another file")
-            elif item.nbytes > MAX_EXPANSION * size:
+            elif max(item.nbytes, _chunk_size(item)) > MAX_EXPANSION * size:
                 raise ValueError(f"its object {name} is larger than the file")
+
+
+def _chunk_size(dataset: Any) -> int:
+    """Return the bytes of a chunk, which may be more than those of the dataset; 0 without any."""
+    return math.prod(dataset.chunks) * dataset.dtype.itemsize if dataset.chunks else 0
