@@ -13,12 +13,11 @@ from pyimagesearch.encoders.model_source import model_path
 from pyimagesearch.engines.engine_file import load_engine
 from pyimagesearch.files import (
     atomic_write,
-    has_hdf5_attribute,
     is_inside,
-    require_plain_hdf5,
     require_writable,
     sha256_of,
 )
+from pyimagesearch.hdf5_files import has_hdf5_attribute, require_plain_hdf5
 from pyimagesearch.indexes.index_file import load_index
 from pyimagesearch.replacing import PAGE, require_kind
 from pyimagesearch.training.checkpoint import Checkpoint
