@@ -1,6 +1,7 @@
 """Results in an HTML page, and as pictures inside a terminal."""
 
 import base64
+import html
 import importlib.util
 import os
 import pty
@@ -67,7 +68,7 @@ def test_a_page_holds_all_pictures_and_runs_nothing(folder, capsys):
     assert run(search, *arguments) == 0
     assert f"[INFO] wrote {page}" in capsys.readouterr().err
     found = Page(page)
-    known = "html meta title style h1 p section header div h2 ol li figure img figcaption br span"
+    known = "html meta title style h1 p section header div h2 ol li figure img figcaption span"
     known += " label input"
     assert {tag for tag, _ in found.tags} == set(known.split(" "))  # no script, no link
     assert len(found.named("img")) == 2 + 2 * 5
@@ -79,6 +80,7 @@ def test_a_page_holds_all_pictures_and_runs_nothing(folder, capsys):
     assert sum("onerror" in attributes for _, attributes in found.tags) == 0
     assert any(HOSTILE in image["alt"] for image in found.named("img"))
     assert HOSTILE in found.text
+    assert f"<span>{html.escape(HOSTILE[-10:])}</span>" in page.read_text()  # is never cut off
     assert "default-src 'none'" in found.named("meta")[2]["content"]
     # The digits are 7, 2, 1, 0, 4 and 1: the second query, a 1, finds the other one.
     assert sum(item.get("class") == "wrong" for item in found.named("li")) == 9
@@ -141,6 +143,7 @@ def test_a_page_and_sheets_name_no_folders_of_query_files(folder, capsys):
     found = Page(page)
     assert len(found.named("label")) == len(found.named("input")) == len(found.named("img"))
     assert "Search results" in found.text
+    assert "of another class" not in found.text  # the queries have none
     query = Query(str(queries[0]), code=np.zeros(2, np.float32))
     assert shared_query(query).id == "a.png"
     assert shared_query(Query("b/a.png", own=("b/a.png",))).id == "b/a.png"

@@ -200,7 +200,7 @@ def test_mouse_and_keys_search_on(small_index, python, screen, tmp_path, capsys)
         screen.click(8, 8, "mousedown", 1, "mousemove", 120, 232, "mouseup", 1)
         assert line() == "query 7 (3), crop 0,0,0.5,1"
         screen.press("r", "f")
-        assert [line(), line()][1] == "query 7 (3), crop 0,0,0.5,1, flipped, turned 270 degrees"
+        assert [line(), line()][1] == "query 7 (3), crop 0,0,0.5,1, mirrored, turned left"
         screen.press("BackSpace", "BackSpace", "BackSpace")
         assert [line(), line(), line()][2] == "query 7 (3)"
         screen.do("mousemove", 100, 600)
