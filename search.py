@@ -19,12 +19,10 @@ from pyimagesearch.arguments.search_flags import SAMPLE, parse_args
 from pyimagesearch.cli import info
 from pyimagesearch.indexes.contract import Index, LoadedIndex, Pictures
 from pyimagesearch.indexes.stores import open_store
-from pyimagesearch.pictures.fetching import without_password
 from pyimagesearch.queries.crops import Look
 from pyimagesearch.queries.query import Answer
 from pyimagesearch.queries.ranking import Wanted, check_encoder, open_pictures, search_queries
 from pyimagesearch.queries.sources import QueryOptions, QueryReader
-from pyimagesearch.replacing import PAGE, require_kind
 from pyimagesearch.show.reporter import Reporter
 from pyimagesearch.show.results import LineForm, View, report_results
 from pyimagesearch.show.sizes import GROUP_ROWS, LISTED_RESULTS
@@ -42,9 +40,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parse_args(argv)
     cli.require_distinct(index=args.index, model=args.model, output=args.output, html=args.html)
     if args.html:
+        from pyimagesearch.replacing import PAGE, require_kind
+
         require_kind(args.html, PAGE, "--html")
-    info(f"loading {without_password(args.index)}...")
-    index = open_store(args.index).open()
+    store = open_store(args.index)
+    info(f"loading {store}...")
+    index = store.open()
     if args.duplicates:
         list_duplicates(index, args)
         return

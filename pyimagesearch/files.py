@@ -5,7 +5,6 @@ import hashlib
 import os
 import re
 import stat
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -66,6 +65,8 @@ def _make_folder_of(path: Path) -> None:
 
 def _new_file(target: Path, path: str | Path) -> Path:
     """Create an empty file beside `target`, which did not exist before."""
+    import tempfile
+
     try:
         handle, name = tempfile.mkstemp(
             prefix=_temporary_prefix(target),
@@ -169,6 +170,8 @@ def _sha256(file: BinaryIO, size: int) -> bytes:
 
 def require_writable(*paths: str | Path) -> None:
     """Raise OSError now if any of `paths` could not be written later; make their folders."""
+    import tempfile
+
     for path in map(Path, paths):
         _make_folder_of(path)
         if path.is_dir():

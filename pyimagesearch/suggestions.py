@@ -1,6 +1,5 @@
 """The name that was probably meant by one that is unknown."""
 
-import difflib
 import itertools
 import os
 from collections.abc import Iterable
@@ -14,6 +13,8 @@ MAX_FILES = 20_000  # of a folder that are compared
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return "; did you mean NAME?" for the known name most like `name`, or "" if none is."""
     by_lower_case = {other.lower(): other for other in known}
+    import difflib
+
     close = difflib.get_close_matches(name.lower(), by_lower_case, n=1)
     if not close:
         return ""

@@ -20,7 +20,6 @@ from pyimagesearch.pictures.fetching import (
     is_url,
     without_password,
 )
-from pyimagesearch.queries import sources
 from tests.scripts import error_of
 
 PNG = cv2.imencode(".png", np.zeros((8, 8, 3), np.uint8))[1].tobytes()
@@ -169,7 +168,7 @@ def test_a_url_is_shown_without_its_password(url, shown):
 
 
 def test_a_url_is_a_query(server, small_index, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(sources, "fetch_picture", partial(fetch_picture, allows=anywhere))
+    monkeypatch.setattr(fetching, "fetch_picture", partial(fetch_picture, allows=anywhere))
     (tmp_path / "a.png").write_bytes(PNG)
     results = []
     for query in (f"{server.url}/a.png", str(tmp_path / "a.png")):
@@ -238,7 +237,7 @@ def test_the_address_that_was_checked_is_connected_to(server, monkeypatch):
         address = "127.0.0.1" if len(asked) == 1 else "127.0.0.9"
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))]
 
-    monkeypatch.setattr(fetching.socket, "getaddrinfo", resolve)
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
     checked = []
 
     def allows(address):
@@ -254,7 +253,7 @@ def test_a_name_with_one_private_address_is_refused(monkeypatch):
         addresses = ["8.8.8.8", "10.0.0.1"]
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (each, port)) for each in addresses]
 
-    monkeypatch.setattr(fetching.socket, "getaddrinfo", resolve)
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
     with pytest.raises(ValueError, match=r"10\.0\.0\.1"):
         fetch_picture("http://pictures.test/a.png")
 

@@ -6,8 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pyimagesearch.engines.named_distances import NAMED_DISTANCES
-
 LARGEST_WHOLE = 2**63 - 1
 
 
@@ -53,6 +51,8 @@ fraction = number(float, lambda value: 0 < value < 1, "a number between 0 and 1"
 
 def distance(text: str) -> float | str:
     """argparse type: a number of at least 0, or one of NAMED_DISTANCES."""
+    from pyimagesearch.engines.named_distances import NAMED_DISTANCES
+
     if text in NAMED_DISTANCES:
         return text
     try:

@@ -1,7 +1,6 @@
 """Loaders of the built-in datasets and of .npz files: arrays of images and labels by split."""
 
 import contextlib
-import gzip
 import os
 import sys
 from collections.abc import Callable
@@ -115,6 +114,8 @@ def read_idx(path: str | Path) -> AnyArray:
 
     Raises ValueError when the file is cut short or not an IDX file.
     """
+    import gzip
+
     path = Path(path)
     try:
         with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:

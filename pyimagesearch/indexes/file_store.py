@@ -2,12 +2,15 @@
 
 import os
 from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
 
 from pyimagesearch.files import require_writable, verify_checksum
 from pyimagesearch.indexes.index_file import load_index, require_replaceable
 from pyimagesearch.indexes.local_index import LocalIndex
-from pyimagesearch.indexes.settings import Update, UpdateResult, UpdateSettings
 from pyimagesearch.locks import sole_writer
+
+if TYPE_CHECKING:
+    from pyimagesearch.indexes.settings import Update, UpdateResult, UpdateSettings
 
 
 class FileStore:
@@ -44,7 +47,7 @@ class FileStore:
         """
         return sole_writer(self.path, "indexing into")
 
-    def update(self, update: Update) -> UpdateResult:
+    def update(self, update: "Update") -> "UpdateResult":
         """Bring the file up to date, or make it; see `sync`.
 
         Metric and engine stay those of the index unless the settings name others. The next run
@@ -85,7 +88,7 @@ class FileStore:
         report = update_engine(self.path, engine, settings, codes_changed=writer.changed)
         return replace(result, engine_report=report)
 
-    def _require_same_images(self, so_far: LocalIndex, update: Update) -> None:
+    def _require_same_images(self, so_far: LocalIndex, update: "Update") -> None:
         from pyimagesearch.indexes.plan import require_same_source
         from pyimagesearch.indexes.shards import require_same_shard
 
@@ -96,12 +99,13 @@ class FileStore:
         if settings.shard and so_far.has_files:
             require_same_shard(so_far, settings.shard, self.path)
 
-    def merge(self, paths: list[str], settings: UpdateSettings) -> UpdateResult:
+    def merge(self, paths: list[str], settings: "UpdateSettings") -> "UpdateResult":
         """Join index files, such as shards, into this one.
 
         Raises ValueError when they do not belong together, or this one has ids that they lack.
         """
         from pyimagesearch.indexes.engine_update import update_engine
+        from pyimagesearch.indexes.settings import UpdateResult
         from pyimagesearch.indexes.shards import merge_files
 
         count = merge_files(paths, self.path, replace=settings.rebuild)
@@ -109,7 +113,7 @@ class FileStore:
         return UpdateResult(count, engine_report=report)
 
 
-def _has_same_codes(so_far: LocalIndex | None, update: Update) -> bool:
+def _has_same_codes(so_far: LocalIndex | None, update: "Update") -> bool:
     """Whether codes of the index so far can be kept beside those of the encoder."""
     if so_far is None or so_far.encoder is None or update.settings.rebuild:
         return False

@@ -1,12 +1,14 @@
 """The store of an index, chosen by its name; a new kind of store needs one line here."""
 
 from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pyimagesearch.indexes.contract import Index
 from pyimagesearch.indexes.file_store import FileStore
 from pyimagesearch.indexes.milvus.client import is_milvus
-from pyimagesearch.indexes.settings import Update, UpdateResult, UpdateSettings
+
+if TYPE_CHECKING:
+    from pyimagesearch.indexes.settings import Update, UpdateResult, UpdateSettings
 
 
 class Store(Protocol):
@@ -39,10 +41,10 @@ class Store(Protocol):
         A store that several processes may change at once excludes none.
         """
 
-    def update(self, update: Update) -> UpdateResult:
+    def update(self, update: "Update") -> "UpdateResult":
         """Bring the index up to date, or make it."""
 
-    def merge(self, paths: list[str], settings: UpdateSettings) -> UpdateResult:
+    def merge(self, paths: list[str], settings: "UpdateSettings") -> "UpdateResult":
         """Join index files, such as shards, into the index."""
 
 

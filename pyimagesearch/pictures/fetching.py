@@ -7,7 +7,6 @@ name has is therefore checked, after each redirect too, and that very address is
 import contextlib
 import ipaddress
 import re
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +18,7 @@ from pyimagesearch.files import printable
 from pyimagesearch.pictures.formats import HEAD_SIZE, picture_format
 
 if TYPE_CHECKING:
+    import socket
     from http.client import HTTPResponse
 
 MAX_BYTES = 1 << 28  # of a picture
@@ -165,8 +165,10 @@ def _answer(target: SplitResult, allows: Allows, until: float) -> Iterator["HTTP
         connection.close()
 
 
-def _connect(host: str, port: int, *, allows: Allows, until: float) -> socket.socket:
+def _connect(host: str, port: int, *, allows: Allows, until: float) -> "socket.socket":
     """Return a connection to the first address of a host, all of which must be allowed."""
+    import socket
+
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
@@ -192,7 +194,9 @@ def _connect(host: str, port: int, *, allows: Allows, until: float) -> socket.so
     raise reason
 
 
-def _shut_down(connection: socket.socket) -> None:
+def _shut_down(connection: "socket.socket") -> None:
+    import socket
+
     with contextlib.suppress(OSError):
         connection.shutdown(socket.SHUT_RDWR)
 

@@ -18,7 +18,6 @@ from pyimagesearch.datasets.dataset import Dataset
 from pyimagesearch.encoders.encoder import Encoder
 from pyimagesearch.files import printable
 from pyimagesearch.indexes.contract import Codes, Index, Pictures
-from pyimagesearch.pictures.fetching import fetch_picture, is_url
 from pyimagesearch.queries.crops import Look
 from pyimagesearch.queries.ids import did_you_mean_id, find_ids
 from pyimagesearch.queries.query import Part, Picture, Query, Size
@@ -137,6 +136,7 @@ class QueryReader:
 
     def _file(self, path: str) -> Query:
         from pyimagesearch.pictures.decoding import decode, open_picture
+        from pyimagesearch.pictures.fetching import fetch_picture, is_url
 
         opened: Callable[[], BinaryIO] = partial(open_picture, path)
         if path == "-":

@@ -39,18 +39,20 @@ class MilvusStore:
 
     The codes are in the collection NAME or, after a rebuild, in another one: the metadata says in
     which. A rebuild fills the other one, and only then changes the metadata and drops the first.
+    Raises ValueError if the name is not the address of a collection.
     """
 
     keeps_arrays = True
 
     def __init__(self, name: str) -> None:
         self.name = str(name)
+        self._address = parse_address(self.name)
 
     def __str__(self) -> str:
         return self.name
 
     def _connect(self) -> MilvusConnection:
-        return MilvusConnection(parse_address(self.name))
+        return MilvusConnection(self._address)
 
     def exists(self) -> bool:
         """Whether there is a collection, anybody's, at this address."""
@@ -70,8 +72,7 @@ class MilvusStore:
             connection.close()
 
     def require_writable(self) -> None:
-        """Raise ValueError now if this is not the address of a collection."""
-        parse_address(self.name)
+        """Do nothing: the server says when it is asked to write."""
 
     def exclusive(self) -> AbstractContextManager[None]:
         """Exclude nobody: shards are written into a collection at the same time."""
