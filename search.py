@@ -178,7 +178,7 @@ def line_form(args: Namespace) -> LineForm:
 
 def views_of(args: Namespace, reporter: Reporter, projection: "Projection | None") -> list[View]:
     """Return where results are shown: in a page, in the terminal, in files."""
-    views = []
+    views: list[View] = []
     if args.html:
         from pyimagesearch.show.page import html_page
 

@@ -28,7 +28,7 @@ from pyimagesearch.datasets.catalog import open_dataset
 ROOT = Path(__file__).parent.parent
 MODEL = ROOT / "output" / "neighbours.h5"
 DIGIT = ROOT / "digit.png"
-INDEXED = "138"  # a training digit, for the picture of the README
+INDEXED = "1222"  # a training digit, for the picture of the README
 SCREEN = (1366, 768)  # width and height, of a small laptop
 WIDTH = 900  # pixels at most, of a picture
 COLOURS = 128  # which make the files a third as large
@@ -45,7 +45,6 @@ STEPS = (  # of browsing, in the words of xdotool
     "click 3",
     "mousemove 60 20 mousedown 1 mousemove 180 140",
     "mouseup 1",
-    "key r",
     "key Next",
     "key question",
 )
@@ -137,7 +136,7 @@ def draw_terminal(folder: Path, target: Path) -> None:
     font = ImageFont.truetype(f"{matplotlib.get_data_path()}/fonts/ttf/DejaVuSansMono.ttf", 15)
     canvas = ImageDraw.Draw(Image.new("L", (1, 1)))
     _, _, right, bottom = canvas.multiline_textbbox((16, 12), text, font)
-    picture = Image.new("L", (round(right) + 16, round(bottom)), DARK)
+    picture = Image.new("L", (round(right) + 16, round(bottom) + 12), DARK)
     ImageDraw.Draw(picture).multiline_text((16, 12), text, LIGHT, font)
     picture.save(target / "terminal.png", optimize=True)
 
@@ -174,9 +173,13 @@ def draw_window(index: Path, target: Path) -> None:
             server.wait()
     lit = np.argwhere(shots[0].any(axis=2))
     height, width = lit.max(axis=0) + 1
-    shots = [shot[:height, :width] for shot in shots]
-    save_small(shots[0], target / "window.png")
-    first, *others = map(small, shots)
+    save_small(shots[0][:height, :width], target / "window.png")
+    frames = small(np.vstack([shot[:height, :width] for shot in shots]))  # of the same colours
+    side = frames.height // len(shots)
+    first, *others = (
+        frames.crop((0, side * number, frames.width, side * (number + 1)))
+        for number in range(len(shots))
+    )
     first.save(
         target / "browsing.gif", save_all=True, append_images=others, duration=FRAME_TIME, loop=0
     )

@@ -2,10 +2,10 @@
 
 import base64
 import html
-import importlib.util
 import os
 import pty
 import subprocess
+import sys
 import termios
 from html.parser import HTMLParser
 
@@ -212,5 +212,5 @@ def test_a_preview_needs_a_terminal_and_its_package(folder, capsys, monkeypatch)
     assert "standard output is not one: use --output DIR" in error_of(capsys, search, *arguments)
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
     monkeypatch.setattr(os, "get_terminal_size", lambda *_: os.terminal_size((80, 50)))
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "textual_image.renderable", None)
     assert "python -m pip install textual-image" in error_of(capsys, search, *arguments)
