@@ -174,12 +174,9 @@ def draw_window(index: Path, target: Path) -> None:
     lit = np.argwhere(shots[0].any(axis=2))
     height, width = lit.max(axis=0) + 1
     save_small(shots[0][:height, :width], target / "window.png")
-    frames = small(np.vstack([shot[:height, :width] for shot in shots]))  # of the same colours
-    side = frames.height // len(shots)
-    first, *others = (
-        frames.crop((0, side * number, frames.width, side * (number + 1)))
-        for number in range(len(shots))
-    )
+    frames = [fitted(shot[:height, :width]) for shot in shots]
+    palette = Image.fromarray(np.vstack(frames)).quantize(COLOURS, Image.Quantize.MAXCOVERAGE)
+    first, *others = (Image.fromarray(frame).quantize(palette=palette) for frame in frames)
     first.save(
         target / "browsing.gif", save_all=True, append_images=others, duration=FRAME_TIME, loop=0
     )
@@ -227,15 +224,15 @@ def read(path: Path) -> Pixels:
 
 
 def save_small(image: Pixels, path: Path) -> None:
-    """Write a `small` picture of an image."""
-    small(image).save(path, optimize=True)
+    """Write a picture, uint8 BGR, at most WIDTH pixels wide and in COLOURS colours."""
+    Image.fromarray(fitted(image)).quantize(COLOURS).save(path, optimize=True)
 
 
-def small(image: Pixels) -> Image.Image:
-    """Return an image, uint8 BGR, at most WIDTH pixels wide and in COLOURS colours."""
+def fitted(image: Pixels) -> Pixels:
+    """Return a picture, uint8 BGR, at most WIDTH pixels wide, as uint8 RGB."""
     scale = min(1.0, WIDTH / image.shape[1])
-    fitted = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    return Image.fromarray(cv2.cvtColor(fitted, cv2.COLOR_BGR2RGB)).quantize(COLOURS)
+    small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    return cv2.cvtColor(small, cv2.COLOR_BGR2RGB)
 
 
 if __name__ == "__main__":

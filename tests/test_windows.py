@@ -40,18 +40,23 @@ class Screen:
         pixels = np.frombuffer(data, np.uint8, offset=size + 12 * colours)
         return pixels[: stride * height].reshape(height, stride // 4, 4)[:, :width, :3]
 
-    def do(self, *arguments):
+    def do(self, *arguments, check=True):
         """Run xdotool; return what it prints."""
         environment = {**os.environ, "DISPLAY": self.display}
         command = ["xdotool", *map(str, arguments)]
         done = subprocess.run(
-            command, env=environment, capture_output=True, text=True, timeout=60, check=True
+            command, env=environment, capture_output=True, text=True, timeout=60, check=check
         )
         return done.stdout
 
     def focus(self, title):
         """Wait for the window of a title, and give it the keyboard."""
-        found = self.do("search", "--sync", "--onlyvisible", "--name", f"^{title}")
+        # Not by --sync, which fails where another window goes while it looks.
+        search = ("search", "--onlyvisible", "--name", f"^{title}")
+        until = time.monotonic() + 60
+        while not (found := self.do(*search, check=False)):
+            assert time.monotonic() < until
+            time.sleep(0.05)
         self.do("windowfocus", "--sync", found.split()[0])
 
     def press(self, *keys):
