@@ -70,7 +70,8 @@ def update_index(store: Store, args: Namespace) -> UpdateResult:
     is_array = index is not None and not index.has_files and not store.keeps_arrays
     encoder = choose_encoder(index, model, replace=args.rebuild or is_array)
     info(f"encoding {source['name']}...")
-    update = Update(dataset, encoder, choose_encode(args.ray), index, update_settings(args))
+    encode = choose_encode(args.ray, args.model)
+    update = Update(dataset, encoder, encode, index, update_settings(args))
     with listing_unreadable(dataset, args.rejects):
         return store.update(update)
 

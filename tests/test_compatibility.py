@@ -188,5 +188,5 @@ def test_a_killed_training_of_views_of_one_scale_is_refused_with_what_to_do(tmp_
     assert checkpoint.exists()
     assert not model.exists()
     checkpoint.unlink()
-    assert run(train_autoencoder, *outputs, *flags) == 0
+    assert run(train_autoencoder, *outputs, *flags, "--patience", 1) == 0
     assert model.is_file()

@@ -403,7 +403,7 @@ def test_an_interruption_before_the_first_epoch_leaves_the_model(tmp_path, pytho
     for line in process.stderr:
         if "training on" in line:
             break
-    time.sleep(3)
+    time.sleep(1)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate()
     assert process.returncode == 130, errors

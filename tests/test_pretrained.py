@@ -213,6 +213,7 @@ def test_a_folder_is_indexed_searched_and_synced_without_tensorflow(tmp_path, mo
     assert "other weights or images of mobilenet_v2 (32 x 32, letterbox)" in message
 
 
+@pytest.mark.slow
 def test_grey_arrays_are_encoded_as_rgb_at_the_size_and_fit_asked_for(tmp_path, mobilenet):
     index = tmp_path / "index.pickle"
     arguments = ["--model", "mobilenet_v2", "--weights", mobilenet, "--limit", 20, "--index", index]

@@ -12,6 +12,7 @@ from pyimagesearch.pictures.input_spec import InputSpec
 from pyimagesearch.training.readable import readable_batches, with_readable_validation
 
 SPEC = InputSpec(16, 16, 3)
+QUICK = ["--filters", 4, "--image-size", 16, 16, "--patience", 1]  # of a training of `views`
 BROKEN = b"\x89PNG\r\n\x1a\nbroken"
 
 
@@ -84,7 +85,7 @@ def test_training_names_each_unreadable_picture_once(classes, tmp_path, random, 
         fill_with_both(tmp_path / "pictures" / name, random)
     model = tmp_path / "model.keras"
     outputs = ["--vis", tmp_path / "v.png", "--plot", tmp_path / "p.png"]
-    arguments = ["--dataset", tmp_path / "pictures", "--model", model, *outputs, "--filters", 8]
+    arguments = ["--dataset", tmp_path / "pictures", "--model", model, *outputs, *QUICK]
     assert train_autoencoder.main([str(argument) for argument in arguments]) == 0
     assert model.exists()
     lines = capsys.readouterr().err.splitlines()
@@ -102,5 +103,5 @@ def test_the_seed_that_leaves_no_readable_validation_image_trains_too(tmp_path, 
         if all(id.startswith("bad") for id in dataset.split(0.1, seed)[1].ids)
     )
     outputs = ["--vis", tmp_path / "v.png", "--plot", tmp_path / "p.png", "--seed", seed]
-    arguments = ["--dataset", folder, "--model", tmp_path / "m.keras", *outputs, "--filters", 8]
+    arguments = ["--dataset", folder, "--model", tmp_path / "m.keras", *outputs, *QUICK]
     assert train_autoencoder.main([str(argument) for argument in arguments]) == 0

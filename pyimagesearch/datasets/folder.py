@@ -258,6 +258,21 @@ def content_digest(file: BufferedReader) -> NDArray[np.uint64]:
     return np.frombuffer(content.digest(), "<u8")
 
 
+def digests_of(dataset: Dataset, rows: Sequence[int] | Rows) -> NDArray[np.uint64]:
+    """Return the hashes of the content of files, uint64 (m, 2); zeros where one cannot be read."""
+    with ThreadPoolExecutor() as pool:
+        found = list(pool.map(_digest, [dataset.path(row) for row in rows]))
+    return np.array(found, "<u8").reshape(-1, 2)
+
+
+def _digest(path: str) -> NDArray[np.uint64]:
+    try:
+        with open_picture(path) as file:
+            return content_digest(file)
+    except OSError:  # decoding it is going to report the reason
+        return np.zeros(2, "<u8")
+
+
 def cores() -> int:
     """Return the number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):

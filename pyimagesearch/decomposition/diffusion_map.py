@@ -27,6 +27,12 @@ def nearest_rows(codes: Floats, queries: Floats, k: int, same: bool = False) -> 
     return rows[~own].reshape(len(rows), k)
 
 
+def neighbour_graph(codes: AnyArray, k: int) -> Any:
+    """Return the graph of the `k` neighbours of codes (n, d) by cosine; see `shared_neighbours`."""
+    unit = normalise(codes).astype(np.float32)
+    return shared_neighbours(nearest_rows(unit, unit, k, same=True))
+
+
 def shared_neighbours(rows: Rows) -> Any:
     """Return the graph of nearest neighbours as a sparse, symmetric (n, n) float32 matrix.
 

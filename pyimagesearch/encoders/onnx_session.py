@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 # an attribute of .h5.
 INPUT_SPEC_KEY = "input_spec.json"
 TRAINED_ON_KEY = "trained_on"  # and that of the source of the images that it was trained on
+# Of an adapted network: the tensor that its head begins at, and the Origin of what the head takes.
+HEAD_KEY = "head"
 # The last bytes of an .onnx file of ours are a metadata entry, `sha256`, with the SHA-256 of all
 # bytes before it, 64 hexadecimal digits.
 CHECKSUM_ENTRY = b"\x72\x4a\x0a\x06sha256\x12\x40"

@@ -4,6 +4,8 @@ import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from pyimagesearch.datasets.catalog import DEFAULT_SOURCE, folder_settings, updated_source
@@ -159,15 +161,21 @@ def _is_spec(spec: InputSpec, model: ModelFlags) -> bool:
     return wanted == size and model.resize_mode in (None, spec.resize_mode)
 
 
-def choose_encode(ray: str | None = None) -> Encode:
+def choose_encode(ray: str | None, model: str | None) -> Encode:
     """Return the function that encodes rows: here, or on the Ray cluster at an address.
 
-    `ray` is None for this process, an empty string for a cluster on this host.
+    `ray` is None for this process, an empty string for a cluster on this host. Features that the
+    training of a model kept beside it are used here.
     """
     if ray is None:
-        from pyimagesearch.encoders.encoding import encode_rows
+        path = None if model is None else model_path(model)
+        if path is None:
+            from pyimagesearch.encoders.encoding import encode_rows
 
-        return encode_rows
+            return encode_rows
+        from pyimagesearch.encoders.kept_codes import encode_kept
+
+        return partial(encode_kept, folder=Path(path).parent)
     from pyimagesearch.encoders import ray_encoding
 
     ray_encoding.connect(ray or None)

@@ -199,6 +199,16 @@ def objective_name(name: str) -> str:
     return OBJECTIVE_ALIASES.get(name, name)
 
 
+def require_labels(dataset: Dataset, *, instead: str) -> None:
+    """Raise ValueError for a dataset without labels of 2 classes; `instead` is what else to do."""
+    if dataset.labels is None or len(set(dataset.labels[dataset.labels >= 0].tolist())) < 2:
+        raise ValueError(
+            "the objective supcon needs labels of 2 classes or more, and "
+            f"{dataset.source['name']} has none: put the pictures into sub-folders by class, or "
+            f"{instead}"
+        )
+
+
 def choose_validation(
     dataset: Dataset,
     plan: TrainingPlan,
