@@ -21,12 +21,11 @@ if __name__ == "__main__":
 from pyimagesearch import cli
 from pyimagesearch.arguments.index_flags import parse_args
 from pyimagesearch.cli import info
-from pyimagesearch.datasets.catalog import open_dataset
+from pyimagesearch.datasets.catalog import SourceFlags, open_dataset
 from pyimagesearch.datasets.dataset import Dataset
 from pyimagesearch.encoders.model_source import ModelFlags, model_path
 from pyimagesearch.files import atomic_write, printable, require_writable
 from pyimagesearch.indexes.choices import (
-    SourceFlags,
     choose_encode,
     choose_encoder,
     choose_source,

@@ -17,7 +17,9 @@ if __name__ == "__main__":
 from pyimagesearch import cli
 from pyimagesearch.arguments.search_flags import SAMPLE, parse_args
 from pyimagesearch.cli import info
-from pyimagesearch.indexes.contract import Index, LoadedIndex, Pictures
+from pyimagesearch.datasets.dataset import Dataset
+from pyimagesearch.indexes.contract import Index
+from pyimagesearch.indexes.local_index import LocalIndex
 from pyimagesearch.indexes.stores import open_store
 from pyimagesearch.queries.crops import Look
 from pyimagesearch.queries.query import Answer
@@ -93,7 +95,7 @@ def search(index: Index, args: Namespace) -> None:
         )
 
 
-def open_searched_pictures(index: Index, args: Namespace) -> Pictures:
+def open_searched_pictures(index: Index, args: Namespace) -> Dataset:
     """Return the indexed images, needed where they are shown, named or drawn at random."""
     draws = bool(args.draws_sheets or args.html or args.preview)
     at_random = not (args.query or args.query_id or args.text)
@@ -104,7 +106,7 @@ def open_searched_pictures(index: Index, args: Namespace) -> Pictures:
     return pictures
 
 
-def largest_distance(args: Namespace, load: Callable[[], LoadedIndex]) -> float | None:
+def largest_distance(args: Namespace, load: Callable[[], LocalIndex]) -> float | None:
     """Return the distance that `--max-distance` means; one in words is measured in the index."""
     named = args.max_distance
     if not isinstance(named, str):

@@ -109,10 +109,10 @@ def views(task, dim, seed):
     """Return the scores of the default training, in a process of its own."""
     with tempfile.TemporaryDirectory() as folder:
         pictures = Path(folder) / "pictures"
-        for row, name in enumerate(task.gallery.ids):
+        for name in task.gallery.ids:
             path = pictures / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.symlink_to(task.gallery.path(row))
+            path.symlink_to(task.gallery.path(name))
         encoder, _ = train(Path(folder), pictures, "views", dim, seed)
     codes = (encode_all(encoder, part) for part in (task.gallery, task.queries))
     return task.scores(*codes)

@@ -107,7 +107,7 @@ def main():
     spec = reduced(encoder.spec)
     pixels = [read_rows(part, np.arange(len(part)), spec) for part in (gallery, queries)]
     for name, points in baseline_points(*pixels, encoder.dim).items():
-        row(name, [points])
+        row(name, [(points.gallery, points.queries)])
     row("untrained", [encoded(encoder)])
     for name in args.objectives:
         models = (trained(args.folder, args.dataset, name, seed) for seed in args.seeds)

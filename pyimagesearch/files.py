@@ -86,9 +86,12 @@ def _temporary_prefix(target: Path) -> str:
 def _mode_for(target: Path) -> int:
     """Return the permissions of a file that is there, or those that a new file gets."""
     try:
-        return stat.S_IMODE(target.stat().st_mode)
+        mode = target.stat().st_mode
     except FileNotFoundError:
         return 0o666 & ~UMASK
+    if not stat.S_ISREG(mode):
+        raise OSError("it is no regular file")
+    return stat.S_IMODE(mode)
 
 
 def _cannot_write(path: str | Path, error: OSError) -> OSError:

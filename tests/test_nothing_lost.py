@@ -436,6 +436,46 @@ def test_metric_and_engine_stay_until_a_flag_changes_them(name, flags, tmp_path)
     assert load_index(path).metric == "euclidean"
 
 
+def test_an_engine_follows_a_change_of_metric_that_was_killed_between_the_two(
+    folder, tmp_path, monkeypatch
+):
+    index = tmp_path / "photos.h5"
+    flags = ["-m", MODEL, "-i", index, "--dataset", folder, "--engine", "HNSW8"]
+    assert run(index_images, *flags) == 0
+
+    def killed(*arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("pyimagesearch.indexes.engine_update.save_engine", killed)
+        assert run(index_images, "-i", index, "--metric", "cosine") == 130
+    assert load_index(index).engine.name == "exact"
+    assert run(index_images, "-i", index) == 0
+    engine = load_index(index).engine
+    assert (engine.name, engine.metric.name) == ("HNSW8", "cosine")
+
+
+@pytest.mark.parametrize("name", ["photos.pickle", "photos.h5"])
+def test_one_code_of_nan_costs_only_its_picture(name, folder, tmp_path, monkeypatch, capsys):
+    encode = Encoder.encode
+
+    def encode_all_but_white(self, images):
+        codes = encode(self, images)
+        codes[images.min(axis=(1, 2, 3)) == 1, 3] = np.nan
+        return codes
+
+    cv2.imwrite(str(folder / "white.png"), np.full((28, 28), 255, np.uint8))
+    monkeypatch.setattr(Encoder, "encode", encode_all_but_white)
+    path = tmp_path / name
+    assert run(index_images, "-m", MODEL, "-i", path, "--dataset", folder) == 0
+    output = capsys.readouterr()
+    assert "white.png: the model" in output.err
+    assert "rejected 1" in output.out
+    index = load_index(path)
+    assert len(index) == len(list(folder.glob("*/*"))) > 2
+    assert np.isfinite(index.codes).all()
+
+
 @pytest.mark.parametrize("name", ["photos.pickle", "photos.h5"])
 def test_an_update_with_nothing_changed_writes_nothing(name, tmp_path):
     make_folder(tmp_path / "pictures", range(12))

@@ -65,11 +65,18 @@ def test_a_map_has_a_point_of_equal_length_for_every_image_of_both_parts(encoder
         np.testing.assert_allclose(lengths, lengths[0], rtol=1e-4)
 
 
-def test_supcon_needs_labels(tmp_path):
+def test_supcon_needs_classes_to_train_and_to_validate_on(tmp_path):
     np.savez(tmp_path / "d.npz", x_train=np.zeros((8, 8, 8), np.uint8))
     unlabelled = open_dataset(str(tmp_path / "d.npz"))
-    with pytest.raises(ValueError, match=r"supcon needs labels.*--objective views"):
-        require_targets(OBJECTIVES["supcon"], Splits(unlabelled, unlabelled, SPEC))
+    digits = open_dataset("mnist", "train", 20)
+    fives = digits.subset(np.flatnonzero(digits.labels == 5))
+    phases = OBJECTIVES["supcon"]
+    require_targets(phases, Splits(digits, digits, SPEC))
+    for training in (unlabelled, fives):
+        with pytest.raises(ValueError, match=r"supcon needs labels.*--objective views"):
+            require_targets(phases, Splits(training, digits, SPEC))
+    with pytest.raises(ValueError, match=r"2 classes or more to validate on, received 1 for 2 im"):
+        require_targets(phases, Splits(digits, fives, SPEC))
 
 
 def test_the_labels_are_the_targets_of_supcon(encoder):

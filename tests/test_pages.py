@@ -18,7 +18,6 @@ import search
 from pyimagesearch.datasets.catalog import open_dataset
 from pyimagesearch.indexes.contract import Hits
 from pyimagesearch.indexes.index_file import load_index
-from pyimagesearch.indexes.pictures import pictures_of
 from pyimagesearch.queries.query import Answer, Query
 from pyimagesearch.show.page import HEAD
 from pyimagesearch.show.preview import preview_rows
@@ -151,10 +150,9 @@ def test_a_page_and_sheets_name_no_folders_of_query_files(folder, capsys):
 
 def test_a_preview_has_the_query_and_as_many_results_as_asked_for():
     gallery = open_dataset("mnist", "test", 30)
-    pictures = pictures_of(gallery, None)
     query = Query("q", picture=lambda size: gallery.picture(0), label=int(gallery.labels[0]))
     hits = Hits(list(gallery.ids), np.zeros(30, np.float32), gallery.labels)
-    rows = list(preview_rows(Reporter(pictures, listed=7), Answer(query, hits), columns=4))
+    rows = list(preview_rows(Reporter(gallery, listed=7), Answer(query, hits), columns=4))
     assert [image.shape for image, _ in rows] == [(160, 640, 3)] * 2
     white, red = [255, 255, 255], [0, 0, 255]
     corners = [image[0, 160 * column].tolist() for image, _ in rows for column in range(4)]
@@ -164,12 +162,12 @@ def test_a_preview_has_the_query_and_as_many_results_as_asked_for():
     assert names.split() == ["q", "0", "1", "2"]
     assert states.split()[:3] == ["query", "0.000", str(gallery.labels[0])]
     assert names.index("0") == 16
-    many = list(preview_rows(Reporter(pictures, listed=30), Answer(query, hits), columns=4))
+    many = list(preview_rows(Reporter(gallery, listed=30), Answer(query, hits), columns=4))
     assert len(many) == 8
-    few = list(preview_rows(Reporter(pictures), Answer(query, hits[:1]), columns=4))
+    few = list(preview_rows(Reporter(gallery), Answer(query, hits[:1]), columns=4))
     assert [image.shape for image, _ in few] == [(160, 320, 3)]
     long = Query("holidays/2019/" + "x" * 20 + ".png", picture=query.picture)
-    [(_, lines), *_] = preview_rows(Reporter(pictures), Answer(long, hits[:1]), columns=4)
+    [(_, lines), *_] = preview_rows(Reporter(gallery), Answer(long, hits[:1]), columns=4)
     assert lines[0].split()[0] == "...xxxxxxxx.png"
 
 

@@ -15,7 +15,8 @@ import numpy as np
 from pyimagesearch.browse.feedback import feedback_code, feedback_text
 from pyimagesearch.browse.opener import open_picture_file
 from pyimagesearch.files import atomic_write, path_bytes
-from pyimagesearch.indexes.contract import Index, LoadedIndex
+from pyimagesearch.indexes.contract import Index
+from pyimagesearch.indexes.local_index import LocalIndex
 from pyimagesearch.queries.crops import Crop, View, flipped, turned, view_of, viewed
 from pyimagesearch.queries.query import Answer, Picture, Query
 from pyimagesearch.queries.ranking import Wanted, search_queries
@@ -252,7 +253,7 @@ class Session:
     # --- steps
 
     @cached_property
-    def loaded(self) -> LoadedIndex:
+    def loaded(self) -> LocalIndex:
         """All codes and ids of the index."""
         return self.index.load()  # of a collection, all codes are fetched
 

@@ -12,8 +12,9 @@ import numpy as np
 
 from pyimagesearch.arrays import Floats, Rows
 from pyimagesearch.datasets.dataset import Dataset
+from pyimagesearch.encoders import encoding
 from pyimagesearch.encoders.encoder import MAX_DIM, Encoder, network_bytes
-from pyimagesearch.encoders.encoding import Encoded, encode_rows, without_nan
+from pyimagesearch.encoders.encoding import Encoded, without_nan
 from pyimagesearch.encoders.feature_file import SUFFIX, FeatureFile, Origin
 from pyimagesearch.encoders.onnx_session import HEAD_KEY, open_session, run_session
 
@@ -47,7 +48,7 @@ def encode_kept(
             yield without_nan(dataset, encoded, encoder.model)
             start += len(features)
         rest = np.setdiff1d(rest, kept.rows)
-    yield from encode_rows(dataset, rest, encoder)
+    yield from encoding.encode_rows(dataset, rest, encoder)
 
 
 @dataclass(frozen=True)

@@ -5,15 +5,12 @@ FAISS reads as far as its own part, so that either can be read without the other
 """
 
 import contextlib
-import hashlib
 import json
 import os
 import shlex
 import struct
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from pyimagesearch.arrays import Floats
 from pyimagesearch.engines.engine import Engine, as_vectors
@@ -28,8 +25,7 @@ MAGIC = b"PISENG02"
 OLD_MAGIC = b"PISENG01"  # of files without a checksum
 FOOTER = struct.Struct("<QQ8s")  # bytes of the index, bytes of the JSON, MAGIC
 MAX_JSON = 1 << 20
-WHOLE = 64 << 20  # bytes of codes up to which all of them are hashed, in 0.1 s
-SAMPLES = 1024
+WHOLE = 64 << 20  # bytes of a file up to which its checksum is compared, in 0.1 s
 SUFFIX = ".engine"
 
 
@@ -46,27 +42,11 @@ def engine_path(index_path: str | None) -> str:
     return f"{index_path}{SUFFIX}"
 
 
-def fingerprint(codes: Floats) -> str:
-    """Return a SHA-256 of codes, 64 hexadecimal digits.
-
-    Up to 64 MB all of their bytes count. Of more, so that a large memory map is not read to open
-    it, their shape, their first and last rows, and 1,024 rows spread over them: other codes are
-    detected, a change of a few rows may not be. An index that is changed in place should keep a
-    number of its own and give that to `save_engine` and `load_engine` instead.
-    """
-    codes = as_vectors(codes)
-    digest = hashlib.sha256(f"{codes.dtype.str} {codes.shape}".encode())
-    if codes.nbytes > WHOLE:
-        codes = codes[np.linspace(0, len(codes) - 1, SAMPLES).astype(np.int64)]
-    digest.update(np.ascontiguousarray(codes).data)
-    return digest.hexdigest()
-
-
-def save_engine(engine: Engine, path: str, codes_fingerprint: str | None = None) -> None:
+def save_engine(engine: Engine, path: str, codes_sha256: str) -> None:
     """Write a FaissEngine to one file, whole or not at all.
 
-    `codes_fingerprint` is any string that tells its codes from others, else their `fingerprint`.
-    Raises OSError when it cannot be written, ValueError for exact search, which needs no file.
+    `codes_sha256` identifies its codes: a file of other ones is not opened for them. Raises OSError
+    when it cannot be written, ValueError for exact search, which needs no file.
     """
     import faiss
 
@@ -77,7 +57,7 @@ def save_engine(engine: Engine, path: str, codes_fingerprint: str | None = None)
     about = {
         "engine": engine.name,
         "metric": engine.metric.name,
-        "fingerprint": codes_fingerprint or fingerprint(engine.codes),
+        "fingerprint": codes_sha256,
         "inverted": engine.inverted,
         "probe": engine.probe,
         "shortlist": engine.shortlist,
@@ -96,13 +76,14 @@ def save_engine(engine: Engine, path: str, codes_fingerprint: str | None = None)
 
 
 def load_engine(
-    path: str, codes: Floats, metric: str | None = None, codes_fingerprint: str | None = None
+    path: str, codes: Floats, codes_sha256: str | None, metric: str | None = None
 ) -> "FaissEngine":
     """Open an engine file for the `codes`, float32 (n, d), that it was built from.
 
-    The index is memory-mapped: only the parts that a search touches are read. `metric` is the one
-    wanted, any if None. Nothing in the file is run, but FAISS parses it in C++ and
-    only its own checks protect from a malicious file: open only your own.
+    `codes_sha256` is that of `save_engine`; `metric` is the one wanted, any if None. The index is
+    memory-mapped: only the parts that a search touches are read. Nothing in the file is run, but
+    FAISS parses it in C++ and only its own checks protect from a malicious file: open only your
+    own.
 
     Raises OSError when it cannot be read, ValueError, saying how to build it again, when it is cut
     short or foreign: OtherCodesError and OtherMetricError when it does not fit.
@@ -116,7 +97,7 @@ def load_engine(
     about, size = _read_about(path, verify=True)
     name = about["engine"]
     again = f"{_again(path)} {shlex.quote(name)}"
-    if about["fingerprint"] != (codes_fingerprint or fingerprint(codes)):
+    if about["fingerprint"] != codes_sha256:
         raise OtherCodesError(f"{path} was built for other codes than these: {again}")
     if metric not in (None, about["metric"]):
         raise OtherMetricError(
@@ -152,7 +133,7 @@ def open_engine(
     path = engine_path(index_path)
     if os.path.exists(path):
         with contextlib.suppress(FileNotFoundError):  # it was removed meanwhile
-            engine = load_engine(path, codes, metric, codes_sha256)
+            engine = load_engine(path, codes, codes_sha256, metric)
             if probe is not None:
                 engine.probe = probe
             return engine

@@ -8,7 +8,7 @@ from typing import Any
 import faiss
 import numpy as np
 
-from pyimagesearch.arrays import AnyArray, Floats
+from pyimagesearch.arrays import AnyArray, Floats, Rows
 from pyimagesearch.engines.engine import Engine, as_vectors
 from pyimagesearch.engines.exact import ExactEngine, threads
 from pyimagesearch.engines.faiss_engine import FaissEngine, innermost
@@ -97,9 +97,10 @@ def _build(codes: Floats, name: str, metric: str, seed: int | None) -> FaissEngi
         with ctrl_c_ends_process():  # a single call of FAISS may take minutes
             name, factory, elbow = _factory_string(name, sample, codes.shape, seed or 0)
             index = _from_factory(name, factory, codes.shape[1])
-            _prepare(index, name, len(codes), seed or 0)
+            rows = _rows_with_direction(codes, metric)
+            _prepare(index, name, len(codes) if rows is None else len(rows), seed or 0)
             _train(index, sample, name)
-            _add(index, codes, metric, seed)
+            index = _filled(index, codes, rows, metric, seed=seed)
     except (RuntimeError, MemoryError) as error:
         raise ValueError(
             f"cannot build the engine {name} for {len(codes):,} codes of {codes.shape[1]} "
@@ -167,7 +168,20 @@ def _training_sample(codes: Floats, metric: str, seed: int) -> Floats:
     if len(codes) > wanted:
         rows = np.random.default_rng(seed).choice(len(codes), wanted, replace=False)
         codes = codes[np.sort(rows)]
-    return np.ascontiguousarray(get_metric(metric).points(codes))
+    points = get_metric(metric).points(codes)
+    return np.ascontiguousarray(points[~get_metric(metric).of_zeros(points)])
+
+
+def _rows_with_direction(codes: Floats, metric: str) -> Rows | None:
+    """Return the rows, int64 (m,), of codes that are not of zeros; None for all of them.
+
+    Zeros would be in the middle of all others, as they are not by the metric. In a graph they were
+    the neighbours of each code, so that it found no others.
+    """
+    if get_metric(metric).zero_square is None:
+        return None
+    has_direction = np.concatenate([block.any(axis=1) for block in _blocks(codes)])
+    return None if has_direction.all() else np.flatnonzero(has_direction)
 
 
 def _prepare(index: Any, name: str, count: int, seed: int) -> None:
@@ -214,12 +228,21 @@ def _train(index: Any, sample: Floats, name: str) -> None:
         index.train(sample)
 
 
-def _add(index: Any, codes: Floats, metric: str, seed: int | None) -> None:
+def _filled(index: Any, codes: Floats, rows: Rows | None, metric: str, *, seed: int | None) -> Any:
+    """Return a trained FAISS index with codes added, all of them or these rows."""
     # With several threads a graph depends on their timing.
     one_thread = seed is not None and "HNSW" in type(faiss.downcast_index(index)).__name__
     with threads(1 if one_thread else None):
-        for block in _blocks(codes):
-            index.add(np.ascontiguousarray(get_metric(metric).points(block)))
+        if rows is None:
+            for block in _blocks(codes):
+                index.add(np.ascontiguousarray(get_metric(metric).points(block)))
+            return index
+        index = faiss.IndexIDMap(index)
+        for start in range(0, len(rows), CODES_PER_BLOCK):
+            part = rows[start : start + CODES_PER_BLOCK]
+            points = get_metric(metric).points(codes[part])
+            index.add_with_ids(np.ascontiguousarray(points), part)
+    return index
 
 
 def _blocks(codes: Floats) -> Iterator[Floats]:

@@ -1,6 +1,7 @@
 """K-means clusters of codes, and how many of them: the elbow."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import faiss
 import numpy as np
@@ -33,7 +34,8 @@ class Elbow:
 class Clusters:
     """`centroids`, float32 (K, d), and the number of the cluster of each code, int64 (n,).
 
-    For an engine of cosine distance the centroids are means of codes of length 1.
+    For an engine of cosine distance the centroids are means of codes of length 1, without those of
+    zeros, which are assigned to the centroid nearest to zero.
     """
 
     centroids: Floats
@@ -81,18 +83,17 @@ def clusters_of(engine: Engine) -> Clusters:
 
     Raises ValueError for any other engine.
     """
-    ivf = None
-    if isinstance(engine, FaissEngine) and engine.name.startswith("clusters"):
-        ivf = faiss.try_extract_index_ivf(engine.index)
-    if ivf is None:
+    if not (isinstance(engine, FaissEngine) and engine.name.startswith("clusters")):
         raise ValueError(
             f"the engine {engine.name} has no clusters: build one with "
             "index_images.py --engine clusters"
         )
-    assignments = np.empty(len(engine), np.int64)
+    ivf: Any = faiss.try_extract_index_ivf(engine.index)
+    _, [[nearest_to_zeros]] = ivf.quantizer.search(np.zeros((1, engine.dim), np.float32), 1)
+    assignments = np.full(len(engine), nearest_to_zeros)
     for cluster in range(ivf.nlist):
         rows, _ = get_invlist(ivf.invlists, cluster)
-        assignments[rows] = cluster
+        assignments[rows if engine.rows_held is None else engine.rows_held[rows]] = cluster
     return Clusters(ivf.quantizer.reconstruct_n(0, ivf.nlist), assignments)
 
 

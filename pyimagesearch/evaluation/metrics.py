@@ -66,22 +66,22 @@ def query_scores(
         gallery_labels = gallery_labels[known]
     gallery_squares = np.square(gallery).sum(axis=1)
 
+    own_columns = np.full(len(queries), -1)
+    if own_rows is not None:
+        own_columns = _places_among(known, own_rows)
+
     def score_block(start: int) -> list[AnyArray]:
         rows = np.arange(start, min(start + BLOCK, len(queries)))
-        distances = queries[rows] @ gallery.T
-        distances *= -2
-        distances += gallery_squares
-        distances += np.square(queries[rows]).sum(axis=1, keepdims=True)
+        distances = _squares(queries[rows], gallery, gallery_squares)
         relevant = query_labels[rows, np.newaxis] == gallery_labels
         relevant[query_labels[rows] < 0] = False
         sizes = np.full(len(rows), len(gallery))
-        if own_rows is not None:
-            own = np.searchsorted(known, own_rows[rows])
-            found = np.flatnonzero(np.append(known, -1)[own] == own_rows[rows])
-            # Last and not relevant, and then cut off.
-            distances[found, own[found]] = np.inf
-            relevant[found, own[found]] = False
-            sizes[found] -= 1
+        left_out = np.flatnonzero(own_columns[rows] >= 0)
+        columns = own_columns[rows][left_out]
+        # Last and not relevant, and then cut off.
+        distances[left_out, columns] = np.inf
+        relevant[left_out, columns] = False
+        sizes[left_out] -= 1
         rankings = zip(rank(distances, relevant), sizes, strict=True)
         scores = [ranking_scores(hits[:size], ks) for hits, size in rankings if hits.any()]
         if progress:
@@ -95,6 +95,21 @@ def query_scores(
         raise ValueError("no query shares a label with the index, so there is nothing to measure")
     names = [*(f"P@{k}" for k in ks), *(f"R@{k}" for k in ks), "mAP"]
     return dict(zip(names, np.transpose(scores), strict=True))
+
+
+def _places_among(known: Rows, rows: Rows) -> Rows:
+    """Return the places of rows, int64 (q,), among ascending `known` ones; -1 where it has none."""
+    places = np.searchsorted(known, rows)
+    return np.where(np.append(known, -1)[places] == rows, places, -1)
+
+
+def _squares(queries: Floats, gallery: Floats, gallery_squares: Floats) -> Floats:
+    """Return the squared distances, float32 (q, n), of points."""
+    squares = queries @ gallery.T
+    squares *= -2
+    squares += gallery_squares
+    squares += np.square(queries).sum(axis=1, keepdims=True)
+    return squares
 
 
 def rank(distances: Floats, relevant: Bools) -> Bools:

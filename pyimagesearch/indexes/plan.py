@@ -86,9 +86,8 @@ def _gone(dataset: Dataset, unmatched: dict[str, int]) -> dict[str, int]:
     """Return those of the paths and rows of the index whose pictures do not exist any more."""
     paths = list(unmatched)
     unlisted = tuple(path for path in dataset.unreadable if path.endswith("/"))
-    old = dataset.with_ids(paths)
     with ThreadPoolExecutor() as pool:
-        gone = pool.map(is_gone, [old.path(i) for i in range(len(paths))])
+        gone = pool.map(is_gone, [dataset.path(path) or "" for path in paths])
         return {
             path: unmatched[path]
             for path, is_one in zip(paths, gone, strict=True)
@@ -150,7 +149,7 @@ def readable_rows(dataset: Dataset, plan: SyncPlan, so_far: Records) -> NDArray[
         rows = {id: row for row, id in enumerate(so_far.ids)}
         for row in known.tolist():
             old = rows[dataset.ids[row]]
-            if is_gone(dataset.path(row) or "", so_far.file_stats["digest"][old]):
+            if is_gone(dataset.path(dataset.ids[row]) or "", so_far.file_stats["digest"][old]):
                 plan.removed.append(old)
             else:
                 plan.retained.append(old)

@@ -9,6 +9,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from pyimagesearch.arrays import Pixels
+from pyimagesearch.datasets.dataset import Dataset
 from pyimagesearch.datasets.folder import content_digest
 from pyimagesearch.engines.duplicates import (
     Group,
@@ -17,7 +18,7 @@ from pyimagesearch.engines.duplicates import (
     find_duplicates,
 )
 from pyimagesearch.files import path_bytes
-from pyimagesearch.indexes.contract import LoadedIndex, Pictures
+from pyimagesearch.indexes.local_index import LocalIndex
 from pyimagesearch.pictures.decoding import decode, open_picture
 from pyimagesearch.show.card import Card
 from pyimagesearch.show.montage import Group as DrawnGroup
@@ -72,8 +73,8 @@ class Member:
 
 
 def judge_groups(
-    index: LoadedIndex,
-    pictures: Pictures,
+    index: LocalIndex,
+    pictures: Dataset,
     *,
     metric: str | None = None,
     max_distance: float | None = None,
@@ -115,8 +116,8 @@ class GroupJudge:
     `preferred_prefix` returns it, or None.
     """
 
-    index: LoadedIndex
-    pictures: Pictures
+    index: LocalIndex
+    pictures: Dataset
     metric: str
     max_distance: float
     prefer: str | None = None
@@ -194,7 +195,7 @@ def _picture_size(file: BinaryIO) -> tuple[int, int]:
         return width, height
 
 
-def preferred_prefix(pictures: Pictures, folder: str) -> str:
+def preferred_prefix(pictures: Dataset, folder: str) -> str:
     """Return what the ids of the pictures in a folder begin with.
 
     `folder` is a path, or relative to the folder of the index. Raises ValueError when it is not
@@ -212,7 +213,7 @@ def preferred_prefix(pictures: Pictures, folder: str) -> str:
     raise ValueError(f"--prefer: no such folder inside {pictures.folder}: {folder}")
 
 
-def write_groups(groups: list[list[Member]], pictures: Pictures, form: LineForm) -> None:
+def write_groups(groups: list[list[Member]], pictures: Dataset, form: LineForm) -> None:
     """Write lines about groups, lists of Members; "paths" are those that could be removed."""
     lines: list[str | bytes] = []
     for number, members in enumerate(groups):
@@ -246,12 +247,12 @@ def json_line(number: int, members: list[Member]) -> str:
     return to_json({"group": number, "members": [member.record() for member in members]})
 
 
-def removable_paths(pictures: Pictures, members: list[Member]) -> list[bytes]:
+def removable_paths(pictures: Dataset, members: list[Member]) -> list[bytes]:
     """Return the paths of the pictures of a group that could be removed, as bytes."""
     return [path_bytes(pictures.path(m.id) or m.id) for m in members if m.status == "remove"]
 
 
-def show_groups(groups: list[list[Member]], pictures: Pictures) -> None:
+def show_groups(groups: list[list[Member]], pictures: Dataset) -> None:
     """Show groups, lists of Members, in a window, as many at a time as fit the screen."""
     room = room_on(screen_size())
     rows = max(1, room.height // group_height(MEMBER_LINES, QUERY_SIDE))
@@ -266,7 +267,7 @@ def show_groups(groups: list[list[Member]], pictures: Pictures) -> None:
 
 def duplicates_sheet(
     groups: list[list[Member]],
-    pictures: Pictures,
+    pictures: Dataset,
     numbers: range,
     *,
     total: int | None = None,

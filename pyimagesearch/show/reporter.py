@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from pyimagesearch.arrays import Bools
+from pyimagesearch.datasets.dataset import Dataset
 from pyimagesearch.files import path_bytes
-from pyimagesearch.indexes.contract import Hits, Pictures
+from pyimagesearch.indexes.contract import Hits
 from pyimagesearch.queries.query import Answer, Picture, Query, Size
 from pyimagesearch.show.sizes import (
     LISTED_RESULTS,
@@ -34,7 +35,7 @@ class Reporter:
 
     def __init__(
         self,
-        pictures: Pictures,
+        pictures: Dataset,
         *,
         side: int | None = None,
         strip: bool = False,

@@ -50,7 +50,8 @@ def train_from_backbone(
     are missing, or codes that cannot be adapted, and OSError when a file cannot be read or written.
     """
     if settings.objective == "supcon":
-        require_labels(dataset, instead="leave out --objective")
+        remedy = "put the pictures into sub-folders by class, or leave out --objective"
+        require_labels(dataset, "to adapt to", remedy)
     logger.info(f"loading {backbone.name}...")
     encoder = find_model(backbone).open()
     if encoder.text is not None:

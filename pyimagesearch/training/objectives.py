@@ -62,8 +62,10 @@ def require_targets(phases: Sequence[Phase], splits: Splits) -> None:
     """Raise ValueError if two datasets lack the labels or the images that the phases need."""
     targets = {phase.target for phase in phases}
     if "labels" in targets:
-        for dataset in (splits.training, splits.validation):
-            require_labels(dataset, instead=INSTEAD)
+        remedy = f"put the pictures into sub-folders by class, or {INSTEAD}"
+        require_labels(splits.training, "to train on", remedy)
+        remedy = f"pass a larger --validation, another --seed or more images, or {INSTEAD}"
+        require_labels(splits.validation, "to validate on", remedy)
     if "map" in targets and len(splits.training) < MIN_CODES:
         raise ValueError(
             f"the objective neighbours needs at least {MIN_CODES} images to train on, received "

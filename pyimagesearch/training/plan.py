@@ -199,13 +199,14 @@ def objective_name(name: str) -> str:
     return OBJECTIVE_ALIASES.get(name, name)
 
 
-def require_labels(dataset: Dataset, *, instead: str) -> None:
-    """Raise ValueError for a dataset without labels of 2 classes; `instead` is what else to do."""
-    if dataset.labels is None or len(set(dataset.labels[dataset.labels >= 0].tolist())) < 2:
+def require_labels(dataset: Dataset, use: str, remedy: str) -> None:
+    """Raise ValueError for a dataset without labels of 2 classes, needed for a `use`."""
+    labels = () if dataset.labels is None else dataset.labels[dataset.labels >= 0].tolist()
+    count = len(set(labels))
+    if count < 2:
         raise ValueError(
-            "the objective supcon needs labels of 2 classes or more, and "
-            f"{dataset.source['name']} has none: put the pictures into sub-folders by class, or "
-            f"{instead}"
+            f"the objective supcon needs labels of 2 classes or more {use}, received {count} for "
+            f"{len(dataset):,} images of {dataset.source['name']}: {remedy}"
         )
 
 
