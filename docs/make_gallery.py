@@ -150,7 +150,9 @@ def draw_window(index: Path, target: Path) -> None:
         folder = Path(name)
         reader, writer = os.pipe()
         size = f"{SCREEN[0]}x{SCREEN[1]}x24"
-        command = ["Xvfb", "-displayfd", str(writer), "-screen", "0", size, "-fbdir", name]
+        # Without -noreset the server would be gone for a moment after its last client.
+        command = ["Xvfb", "-displayfd", str(writer), "-screen", "0", size, "-noreset"]
+        command += ["-fbdir", name]
         server = subprocess.Popen(command, pass_fds=[writer], stderr=subprocess.DEVNULL)
         os.close(writer)
         with os.fdopen(reader) as number:

@@ -40,23 +40,18 @@ class Screen:
         pixels = np.frombuffer(data, np.uint8, offset=size + 12 * colours)
         return pixels[: stride * height].reshape(height, stride // 4, 4)[:, :width, :3]
 
-    def do(self, *arguments, check=True):
+    def do(self, *arguments):
         """Run xdotool; return what it prints."""
         environment = {**os.environ, "DISPLAY": self.display}
         command = ["xdotool", *map(str, arguments)]
         done = subprocess.run(
-            command, env=environment, capture_output=True, text=True, timeout=60, check=check
+            command, env=environment, capture_output=True, text=True, timeout=60, check=True
         )
         return done.stdout
 
     def focus(self, title):
         """Wait for the window of a title, and give it the keyboard."""
-        # Not by --sync, which fails where another window goes while it looks.
-        search = ("search", "--onlyvisible", "--name", f"^{title}")
-        until = time.monotonic() + 60
-        while not (found := self.do(*search, check=False)):
-            assert time.monotonic() < until
-            time.sleep(0.05)
+        found = self.do("search", "--sync", "--onlyvisible", "--name", f"^{title}")
         self.do("windowfocus", "--sync", found.split()[0])
 
     def press(self, *keys):
@@ -116,7 +111,8 @@ def screen(tmp_path):
         if shutil.which(program) is None:
             pytest.skip(f"{program} is not installed")
     reader, writer = os.pipe()
-    command = ["Xvfb", "-displayfd", str(writer), "-screen", "0", "1280x1024x24"]
+    # Without -noreset the server would be gone for a moment after its last client.
+    command = ["Xvfb", "-displayfd", str(writer), "-screen", "0", "1280x1024x24", "-noreset"]
     command += ["-fbdir", str(tmp_path)]
     server = subprocess.Popen(command, pass_fds=[writer], stderr=subprocess.DEVNULL)
     os.close(writer)
