@@ -6,13 +6,8 @@ import subprocess
 import h5py
 import pytest
 
-from pyimagesearch.files import (
-    atomic_write,
-    has_hdf5_attribute,
-    is_inside,
-    require_writable,
-    sha256_of,
-)
+from pyimagesearch.files import atomic_write, is_inside, require_writable, sha256_of
+from pyimagesearch.hdf5_files import has_hdf5_attribute
 
 
 def test_a_file_is_replaced_when_the_block_ends(tmp_path):
