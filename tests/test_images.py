@@ -1,6 +1,10 @@
 import numpy as np
 import pytest
+from picture_files import fill
 
+from pyimagesearch.datasets.catalog import open_dataset
+from pyimagesearch.datasets.folder import FolderDataset
+from pyimagesearch.pictures import input_spec
 from pyimagesearch.pictures.input_spec import RESIZE_MODES, InputSpec
 
 
@@ -81,3 +85,15 @@ def test_a_spec_survives_its_dictionary_and_older_ones_are_letterboxed():
 def test_a_spec_that_makes_no_sense_is_refused(wrong):
     with pytest.raises(ValueError, match=r"expected .* received"):
         InputSpec(*wrong)
+
+
+def test_images_that_are_large_are_held_a_few_at_a_time(tmp_path, monkeypatch):
+    assert InputSpec(224, 224, 3).images_at_once > 64
+    assert InputSpec(1024, 1024, 3).images_at_once == 5
+    assert InputSpec(4096, 4096, 3).images_at_once == 1
+    fill(tmp_path, *(f"{i}.png" for i in range(5)))
+    digits = open_dataset("mnist", "train", 5)
+    monkeypatch.setattr(input_spec, "BATCH_BYTES", 2 * 28 * 28 * 4)
+    for dataset in (FolderDataset(tmp_path), digits):
+        sizes = [len(batch.rows) for batch in dataset.batches(InputSpec(28, 28, 1))]
+        assert sizes == [2, 2, 1]

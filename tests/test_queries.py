@@ -11,7 +11,7 @@ from pyimagesearch.datasets.dataset import FILE_STATS
 from pyimagesearch.indexes.contract import Hits
 from pyimagesearch.indexes.local_index import LocalIndex
 from pyimagesearch.pictures.input_spec import InputSpec
-from pyimagesearch.queries import sources
+from pyimagesearch.queries import ranking, sources
 from pyimagesearch.queries.expansion import expanded
 from pyimagesearch.queries.query import Answer, Part, Query
 from pyimagesearch.queries.ranking import Wanted, search_queries
@@ -177,3 +177,11 @@ def test_a_query_without_a_code_does_not_suppress_the_others(tmp_path):
     [answer] = search_queries(queries, index, Wanted(1), failed)
     assert answer.query.id == "a.png"
     assert list(failed) == ["black.png"]
+
+
+def test_large_queries_are_searched_for_a_few_at_a_time(monkeypatch):
+    monkeypatch.setattr(ranking, "BATCH_BYTES", 2000)
+    large = Query("large", image=np.zeros((20, 20, 1), np.float32))  # 1,600 bytes
+    known = Query("known", code=np.zeros(4, np.float32))
+    batches = list(ranking._batches([large, known, large, large]))
+    assert batches == [[large, known, large], [large]]

@@ -179,9 +179,9 @@ class ArrayDataset(Dataset):
     def batches(
         self, spec: InputSpec, batch_size: int | None = None, rows: Rows | None = None
     ) -> Iterator[Batch]:
-        """Yield a Batch of `batch_size` rows after another, of `rows` or else of all."""
+        """Yield Batches of up to `batch_size` rows, of `rows` or else of all."""
         rows = np.arange(len(self)) if rows is None else rows
-        batch_size = batch_size or ROWS_PER_BATCH
+        batch_size = min(batch_size or ROWS_PER_BATCH, spec.images_at_once)
         for start in range(0, len(rows), batch_size):
             yield self.read_good(rows[start : start + batch_size], spec)
 

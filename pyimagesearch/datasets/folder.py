@@ -160,13 +160,13 @@ class FolderDataset(Dataset):
     def batches(
         self, spec: InputSpec, batch_size: int | None = None, rows: Rows | None = None
     ) -> Iterator[Batch]:
-        """Yield `rows`, by default all in order, as a Batch of `batch_size` files after another.
+        """Yield `rows`, by default all in order, as Batches of up to `batch_size` files.
 
         The next batches are decoded while the caller works on one; memory is bounded. A digest is
         computed from the same open file as the image, so that both are of the same content.
         """
         rows = np.arange(len(self)) if rows is None else rows
-        batch_size = batch_size or FILES_PER_BATCH
+        batch_size = min(batch_size or FILES_PER_BATCH, spec.images_at_once)
         pending: deque[_Reading] = deque()
         try:
             for start in range(0, len(rows), batch_size):

@@ -68,14 +68,16 @@ def trial_images(spec: InputSpec) -> NDArray[np.float32]:
     drawings may see nothing in photographs, and the other way round.
     """
     random = np.random.default_rng(0)
-    rows = np.linspace(-1, 1, spec.height)[:, np.newaxis, np.newaxis]
-    columns = np.linspace(-1, 1, spec.width)[np.newaxis, :, np.newaxis]
-    colours = 0.5 + 0.5 * random.random(spec.channels)
-    waves = colours * (0.5 + 0.5 * np.sin(6 * rows + 3 * columns))
-    noise = random.random(spec.shape)
-    disc = np.where(rows**2 + columns**2 < 0.3, 1 - 0.2 * noise, 0)
-    cross = np.where((np.abs(rows) < 0.2) | (np.abs(columns) < 0.2), 0.2 * noise, 1)
-    return np.stack([waves, noise, disc, cross]).astype(np.float32)
+    rows = np.linspace(-1, 1, spec.height, dtype=np.float32)[:, np.newaxis, np.newaxis]
+    columns = np.linspace(-1, 1, spec.width, dtype=np.float32)[np.newaxis, :, np.newaxis]
+    colours = 0.5 + 0.5 * random.random(spec.channels, np.float32)
+    images = np.empty((COUNT, *spec.shape), np.float32)
+    waves, noise, disc, cross = images  # one by one, as they may be of 200 MB
+    waves[:] = colours * (0.5 + 0.5 * np.sin(6 * rows + 3 * columns))
+    noise[:] = random.random(spec.shape, np.float32)
+    disc[:] = np.where(rows**2 + columns**2 < 0.3, 1 - 0.2 * noise, 0)
+    cross[:] = np.where((np.abs(rows) < 0.2) | (np.abs(columns) < 0.2), 0.2 * noise, 1)
+    return images
 
 
 def _spread(codes: Codes) -> float:

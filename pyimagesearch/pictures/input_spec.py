@@ -10,6 +10,7 @@ from pyimagesearch.files import brief
 from pyimagesearch.pictures.resampling import MAX_SIDE, Resampling
 
 RESIZE_MODES = ("letterbox", "crop", "stretch")
+BATCH_BYTES = 64 << 20
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # of ITU-R BT.601, weights of R, G and B
 
 
@@ -54,6 +55,11 @@ class InputSpec:
         if self.resampling:
             return None
         return (self.height, self.width)
+
+    @property
+    def images_at_once(self) -> int:
+        """How many of its images, float32, are held together: those of BATCH_BYTES, at least 1."""
+        return max(1, BATCH_BYTES // (4 * self.height * self.width * self.channels))
 
     def accepts(self, shape: tuple[int, ...]) -> bool:
         """Whether images of this shape, (height, width, channels), need no resizing."""

@@ -13,6 +13,7 @@ from pyimagesearch.datasets.dataset import Dataset
 from pyimagesearch.encoders.encoder import Encoder
 from pyimagesearch.files import printable
 from pyimagesearch.indexes.contract import Codes, Hits, Index
+from pyimagesearch.pictures.input_spec import BATCH_BYTES
 from pyimagesearch.queries.crops import in_orientation
 from pyimagesearch.queries.expansion import expanded
 from pyimagesearch.queries.query import Answer, Query
@@ -105,8 +106,7 @@ def search_queries(
     nearest hits over all of them. A query without a finite code is left out with a warning, and
     added to `failed`, ids and reasons.
     """
-    waiting = iter(queries)
-    while batch := list(islice(waiting, QUERIES_PER_BATCH)):
+    for batch in _batches(queries):
         pairs = []
         for query, codes in zip(batch, _codes(batch, index), strict=True):
             if np.isfinite(codes).all():
@@ -116,6 +116,22 @@ def search_queries(
             if failed is not None:
                 failed[query.id] = NOT_FINITE
         yield from _search_batch(pairs, index, wanted)
+
+
+def _batches(queries: Iterable[Query]) -> Iterator[list[Query]]:
+    """Yield queries a few at a time, fewer where their images are large."""
+    batch = []
+    size = 0
+    for query in queries:
+        batch.append(query)
+        inputs = _inputs(query)
+        size += 0 if inputs is None else inputs.nbytes
+        if len(batch) == QUERIES_PER_BATCH or size >= BATCH_BYTES:
+            yield batch
+            batch = []
+            size = 0
+    if batch:
+        yield batch
 
 
 def _search_batch(
