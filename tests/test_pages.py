@@ -1,10 +1,11 @@
 """Results in an HTML page, and as pictures inside a terminal."""
 
 import base64
-import importlib.util
+import html
 import os
 import pty
 import subprocess
+import sys
 import termios
 from html.parser import HTMLParser
 
@@ -66,7 +67,7 @@ def test_a_page_holds_all_pictures_and_runs_nothing(folder, capsys):
     assert run(search, *arguments) == 0
     assert f"[INFO] wrote {page}" in capsys.readouterr().err
     found = Page(page)
-    known = "html meta title style h1 p section header div h2 ol li figure img figcaption br span"
+    known = "html meta title style h1 p section header div h2 ol li figure img figcaption span"
     known += " label input"
     assert {tag for tag, _ in found.tags} == set(known.split(" "))  # no script, no link
     assert len(found.named("img")) == 2 + 2 * 5
@@ -78,6 +79,7 @@ def test_a_page_holds_all_pictures_and_runs_nothing(folder, capsys):
     assert sum("onerror" in attributes for _, attributes in found.tags) == 0
     assert any(HOSTILE in image["alt"] for image in found.named("img"))
     assert HOSTILE in found.text
+    assert f"<span>{html.escape(HOSTILE[-10:])}</span>" in page.read_text()  # is never cut off
     assert "default-src 'none'" in found.named("meta")[2]["content"]
     # The digits are 7, 2, 1, 0, 4 and 1: the second query, a 1, finds the other one.
     assert sum(item.get("class") == "wrong" for item in found.named("li")) == 9
@@ -140,6 +142,7 @@ def test_a_page_and_sheets_name_no_folders_of_query_files(folder, capsys):
     found = Page(page)
     assert len(found.named("label")) == len(found.named("input")) == len(found.named("img"))
     assert "Search results" in found.text
+    assert "of another class" not in found.text  # the queries have none
     query = Query(str(queries[0]), code=np.zeros(2, np.float32))
     assert shared_query(query).id == "a.png"
     assert shared_query(Query("b/a.png", own=("b/a.png",))).id == "b/a.png"
@@ -207,5 +210,5 @@ def test_a_preview_needs_a_terminal_and_its_package(folder, capsys, monkeypatch)
     assert "standard output is not one: use --output DIR" in error_of(capsys, search, *arguments)
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
     monkeypatch.setattr(os, "get_terminal_size", lambda *_: os.terminal_size((80, 50)))
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "textual_image.renderable", None)
     assert "python -m pip install textual-image" in error_of(capsys, search, *arguments)

@@ -11,6 +11,7 @@ from pyimagesearch.encoders.hub import PREFIX as HUB_PREFIX
 from pyimagesearch.encoders.hub import HubModel, HubReference
 from pyimagesearch.encoders.onnx_files import is_export, model_fingerprint
 from pyimagesearch.encoders.pretrained import NETWORKS, PretrainedModel
+from pyimagesearch.files import require_regular
 
 KERAS_PREFIX = "keras:"
 MODEL_SUFFIXES = (".keras", ".h5", ".hdf5", ".onnx")
@@ -111,6 +112,7 @@ def model_path(name: str) -> str | None:
     """
     if network_name(name) is not None:
         return None
+    require_regular(name)
     if os.path.exists(name):
         return name
     if name.startswith(HUB_PREFIX):

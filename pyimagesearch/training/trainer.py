@@ -13,9 +13,9 @@ from pyimagesearch.encoders.encoding import encode_with_network
 from pyimagesearch.encoders.keras_files import encoder_of
 from pyimagesearch.evaluation.diagnostics import RetrievalCheck, make_retrieval_check
 from pyimagesearch.pictures.input_spec import InputSpec
-from pyimagesearch.terminal import ctrl_c_wins
+from pyimagesearch.terminal import ctrl_c_wins, progress
 from pyimagesearch.training.batches import Batches
-from pyimagesearch.training.callbacks import CheckpointCallback, progress_callback
+from pyimagesearch.training.callbacks import CheckpointCallback, EpochLines
 from pyimagesearch.training.checkpoint import Checkpoint
 from pyimagesearch.training.objectives import LOSSES, by_row, phase_targets, require_targets
 from pyimagesearch.training.optimizers import apply_norm_momentum, make_optimizer
@@ -162,15 +162,17 @@ def _train_phase(
     if checkpoint.epoch:
         _restore(model, arrays["optimizer"])
     if not callback.is_out_of_patience():
-        model.fit(
-            batches,
-            validation_data=validation,
-            epochs=epochs,
-            initial_epoch=checkpoint.epoch,
-            verbose=0,
-            shuffle=False,  # Batches shuffles by the seed, so that a resumed run sees the same
-            callbacks=[callback, progress_callback(phase.name)],
-        )
+        left = (epochs - checkpoint.epoch) * len(batches)
+        with progress(left, "batches", phase.name) as done:
+            model.fit(
+                batches,
+                validation_data=validation,
+                epochs=epochs,
+                initial_epoch=checkpoint.epoch,
+                verbose=0,
+                shuffle=False,  # Batches shuffles by the seed, so that a resumed run sees the same
+                callbacks=[callback, EpochLines(phase.name, done)],
+            )
     autoencoder.set_weights(arrays["best"])
 
 
