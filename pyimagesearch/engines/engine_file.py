@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyimagesearch.arrays import Floats
 from pyimagesearch.engines.engine import Engine, as_vectors
-from pyimagesearch.files import atomic_write, content_size, verify_checksum
+from pyimagesearch.files import atomic_write, content_size, require_regular, verify_checksum
 from pyimagesearch.metric import METRICS
 
 if TYPE_CHECKING:
@@ -133,6 +133,7 @@ def _read_about(path: str, verify: bool = False) -> tuple[dict[str, Any], int]:
     With `verify` the checksum of a file of up to WHOLE bytes is compared: FAISS itself may crash on
     a damaged file.
     """
+    require_regular(path)
     try:
         if verify and os.path.getsize(path) <= WHOLE:
             verify_checksum(path)
