@@ -133,6 +133,16 @@ def _remove_leftovers(target: Path) -> None:
             os.unlink(entry.path)
 
 
+def require_regular(path: str | Path) -> None:
+    """Raise OSError where there is a pipe, which would wait for its writer, or a device.
+
+    A path where there is nothing, or a folder, is left to those that open it.
+    """
+    path = Path(path)
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise OSError(f"{path} is a device or pipe, not a file")
+
+
 def content_size(path: str | Path) -> int:
     """Return the number of bytes of a file without the checksum at its end, if it has one."""
     with open(path, "rb") as file:

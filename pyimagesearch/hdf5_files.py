@@ -1,5 +1,6 @@
 """HDF5 files of strangers: what is read of them is of a bounded size, and from no other file."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -46,8 +47,8 @@ def hdf5_text(file: Any, name: str, limit: int = MAX_TEXT) -> str | None:
 def require_plain_hdf5(file: Any, size: int) -> None:
     """Raise ValueError if an open HDF5 file of `size` bytes refers to others or needs undue memory.
 
-    These are links that are not hard links, virtual datasets, external storage, and datasets much
-    larger than the file.
+    These are links that are not hard links, virtual datasets, external storage, and datasets, or
+    the chunks that they are read by, much larger than the file.
     """
     import h5py
 
@@ -66,5 +67,10 @@ def require_plain_hdf5(file: Any, size: int) -> None:
                     groups.append(item)
             elif not isinstance(item, h5py.Dataset) or item.is_virtual or item.external:
                 raise ValueError(f"its object {name} is stored in another file")
-            elif item.nbytes > MAX_EXPANSION * size:
+            elif max(item.nbytes, _chunk_size(item)) > MAX_EXPANSION * size:
                 raise ValueError(f"its object {name} is larger than the file")
+
+
+def _chunk_size(dataset: Any) -> int:
+    """Return the bytes of a chunk, which may be more than those of the dataset; 0 without any."""
+    return math.prod(dataset.chunks) * dataset.dtype.itemsize if dataset.chunks else 0

@@ -12,7 +12,7 @@ from PIL import Image
 from pyimagesearch.datasets import folder as folders
 from pyimagesearch.datasets.catalog import open_dataset, open_source
 from pyimagesearch.datasets.folder import PREFETCHED_BATCHES, FolderDataset
-from pyimagesearch.pictures.decoding import decode
+from pyimagesearch.pictures.decoding import decode_for
 from pyimagesearch.pictures.input_spec import InputSpec
 
 SPEC = InputSpec(8, 12, 3)
@@ -214,9 +214,9 @@ def test_a_picture_that_is_replaced_while_it_is_read_never_has_the_digest_of_ano
             write(tmp_path / "new", new).rename(path)
         else:
             write(path, new)
-        return decode(*args)
+        return decode_for(*args)
 
-    monkeypatch.setattr(folders, "decode", replace_and_decode)
+    monkeypatch.setattr(folders, "decode_for", replace_and_decode)
     [batch] = dataset.batches(SPEC)
     if renamed:
         assert batch.digests[0].tobytes() == hashlib.blake2b(old, digest_size=16).digest()

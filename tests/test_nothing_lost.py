@@ -299,12 +299,12 @@ def test_pictures_in_folders_that_cannot_be_entered_keep_their_codes(index, fold
 def test_a_picture_that_can_no_longer_be_decoded_keeps_its_code(index, folder, monkeypatch, capsys):
     from pyimagesearch.datasets import folder as folders
 
-    def fail(file, size=None):
+    def fail(spec, file, truncated):
         raise ValueError("HEIF pictures need pillow-heif")
 
     os.utime(folder / "0" / "000.png", (1, 1))
     index_before = load_index(index)
-    monkeypatch.setattr(folders, "decode", fail)
+    monkeypatch.setattr(folders, "decode_for", fail)
     assert run(index_images, "-i", index, "--checksum") == 0
     assert capsys.readouterr().out == "added 0, changed 0, removed 0, kept 60\n"
     np.testing.assert_array_equal(load_index(index).codes, index_before.codes)

@@ -12,6 +12,7 @@ import numpy as np
 from pyimagesearch.arrays import AnyArray, Floats, Labels, Rows, Size
 from pyimagesearch.datasets.builtin import BUILT_IN, Loader, load_npz, npz_digest
 from pyimagesearch.datasets.dataset import Batch, Dataset, RowIds
+from pyimagesearch.files import require_regular
 from pyimagesearch.pictures.input_spec import InputSpec, unit_float
 from pyimagesearch.suggestions import did_you_mean, did_you_mean_file
 
@@ -42,6 +43,7 @@ class ArrayDataset(Dataset):
         if name in BUILT_IN:
             self._load = BUILT_IN[name]
         elif name.endswith(".npz"):
+            require_regular(name)
             self._load = load_npz
             name = os.path.abspath(name)
         else:

@@ -107,10 +107,10 @@ class FolderDataset(Dataset):
         if not found:
             reasons = (f"; {printable(path)}: {why}" for path, why in self.unreadable.items())
             raise ValueError(f"no pictures in {printable(folder)} or below it{''.join(reasons)}")
-        self.ids, sizes, times = map(list, zip(*found, strict=True))
+        self.ids = [file.path for file in found]
         self.file_stats = np.zeros(len(found), FILE_STATS)
-        self.file_stats["size"] = sizes
-        self.file_stats["mtime_ns"] = times
+        self.file_stats["size"] = [file.size for file in found]
+        self.file_stats["mtime_ns"] = [file.mtime_ns for file in found]
 
     @functools.cached_property
     def label_names(self) -> list[str]:

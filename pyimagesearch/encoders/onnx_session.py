@@ -94,6 +94,8 @@ def _require_harmless(onnx: NetworkBytes, name: object) -> None:
         ) from error
     if facts.refers:
         raise ValueError(f"the encoder of {name} refers to other files")
+    if facts.has_texts:  # which take memory that no limit of ONNX Runtime counts
+        raise ValueError(f"the encoder of {name} computes with texts: use another model")
     if facts.endless:
         raise ValueError(f"the encoder of {name} may never end: {facts.endless}")
 

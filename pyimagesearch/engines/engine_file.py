@@ -4,7 +4,6 @@ The file is what faiss.write_index writes, then JSON, then the lengths of both a
 FAISS reads as far as its own part, so that either can be read without the other.
 """
 
-import contextlib
 import json
 import os
 import shlex
@@ -14,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyimagesearch.arrays import Floats
 from pyimagesearch.engines.engine import Engine, as_vectors
-from pyimagesearch.engines.exact import ExactEngine
-from pyimagesearch.files import atomic_write, content_size, verify_checksum
+from pyimagesearch.files import atomic_write, content_size, require_regular, verify_checksum
 from pyimagesearch.metric import METRICS
 
 if TYPE_CHECKING:
@@ -117,34 +115,6 @@ def load_engine(
     return engine
 
 
-def open_engine(
-    index_path: str | None,
-    codes: Floats,
-    metric: str,
-    codes_sha256: str | None = None,
-    *,
-    probe: int | None = None,
-) -> Engine:
-    """Return the engine to search an index file by: the stored one, else exact search.
-
-    `codes` are float32 (n, d), `codes_sha256` identifies them. `probe` replaces the one found when
-    the engine was built. Raises as `load_engine` does, and ValueError for a probe of exact search.
-    """
-    path = engine_path(index_path)
-    if os.path.exists(path):
-        with contextlib.suppress(FileNotFoundError):  # it was removed meanwhile
-            engine = load_engine(path, codes, codes_sha256, metric)
-            if probe is not None:
-                engine.probe = probe
-            return engine
-    if probe is not None:
-        raise ValueError(
-            f"{index_path} is searched exactly, which has nothing to probe: give it another engine "
-            f"with: python index_images.py --index {shlex.quote(str(index_path))} --engine NAME"
-        )
-    return ExactEngine(codes, metric)
-
-
 def engine_name(path: str) -> str:
     """Return the name of the engine in a file; raises as `load_engine` does."""
     return _read_about(path)[0]["engine"]
@@ -163,6 +133,7 @@ def _read_about(path: str, verify: bool = False) -> tuple[dict[str, Any], int]:
     With `verify` the checksum of a file of up to WHOLE bytes is compared: FAISS itself may crash on
     a damaged file.
     """
+    require_regular(path)
     try:
         if verify and os.path.getsize(path) <= WHOLE:
             verify_checksum(path)

@@ -1,6 +1,8 @@
 """An index in memory: codes, ids, labels, and the encoder of queries."""
 
 import logging
+import os
+import shlex
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -72,21 +74,42 @@ class LocalIndex:
         way to exact search, with a warning. Raises ValueError for one that is damaged or for
         another metric than was asked for, and for a probe of exact search.
         """
+        name = metric or self.metric
+        self._engine = self._stored_engine(name, probe)
+        if self._engine is None:
+            self._engine = ExactEngine(self.codes, name)
+        return self._engine
+
+    def _stored_engine(self, metric: str, probe: int | None) -> Engine | None:
+        """Return the engine stored beside the file, None where the codes are searched exactly."""
         from pyimagesearch.engines.engine_file import (
             OtherCodesError,
             OtherMetricError,
-            open_engine,
+            engine_path,
+            load_engine,
         )
 
-        name = metric or self.metric
+        path = engine_path(self.path)
         try:
-            self._engine = open_engine(self.path, self.codes, name, self.codes_sha256, probe=probe)
+            if os.path.exists(path):
+                engine = load_engine(path, self.codes, self.codes_sha256, metric)
+                if probe is not None:
+                    engine.probe = probe
+                return engine
+        except FileNotFoundError:  # it was removed meanwhile
+            pass
         except (OtherCodesError, OtherMetricError) as error:
-            if isinstance(error, OtherMetricError) and name != self.metric:
+            if isinstance(error, OtherMetricError) and metric != self.metric:
                 raise
             logger.warning(f"searching exactly: {error}")
-            self._engine = ExactEngine(self.codes, name)
-        return self._engine
+            return None
+        if probe is not None:
+            raise ValueError(
+                f"{self.path} is searched exactly, which has nothing to probe: give it another "
+                f"engine with: python index_images.py --index {shlex.quote(str(self.path))} "
+                "--engine NAME"
+            )
+        return None
 
     def search(
         self,

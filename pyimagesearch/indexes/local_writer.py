@@ -15,7 +15,7 @@ from pyimagesearch.datasets.dataset import FILE_STATS, RowIds
 from pyimagesearch.encoders.encoder import Encoder
 from pyimagesearch.indexes.contract import Codes, Records
 from pyimagesearch.indexes.index_file import save_index
-from pyimagesearch.indexes.journal import Journal
+from pyimagesearch.indexes.journal import Journal, JournalEntry
 from pyimagesearch.indexes.local_index import LocalIndex
 
 ROWS_PER_BLOCK = 4096  # codes copied at once
@@ -110,10 +110,11 @@ class FolderWriter:
         found = []
         for row, id in enumerate(records.ids):
             entry = self._find(id, records.file_stats[row])
-            if entry is None:
+            known = records.file_stats["digest"][row]
+            if entry is None or (known.any() and known.tobytes() != entry.digest):
                 rows.append(row)
             else:
-                records.file_stats["digest"][row] = np.frombuffer(entry[0], "<u8")
+                records.file_stats["digest"][row] = np.frombuffer(entry.digest, "<u8")
                 found.append(row)
         self._new.append(records.take(found))
         return np.array(rows, np.int64)
@@ -209,7 +210,7 @@ class FolderWriter:
         entry = self._find(index.ids[row], index.file_stats[row])
         if entry is None:
             raise OSError(f"the journal of {self._path} was damaged meanwhile: run again")
-        return entry[1]
+        return entry.code
 
-    def _find(self, id: str, stats: Any) -> tuple[bytes, Codes] | None:
+    def _find(self, id: str, stats: Any) -> JournalEntry | None:
         return self._journal.find(id, int(stats["size"]), int(stats["mtime_ns"]))
