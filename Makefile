@@ -11,7 +11,7 @@ MINIMUM := .venv-minimum
 demo: $(VENV)/installed
 	$(PYTHON) train_autoencoder.py --model $(DEMO)/autoencoder.keras \
 	    --vis $(DEMO)/recon_vis.png --plot $(DEMO)/plot.png \
-	    --objective neighbours --schedule fast --epochs 4
+	    --objective neighbours --schedule fast --epochs 3
 	$(PYTHON) index_images.py --model $(DEMO)/autoencoder.keras --index $(DEMO)/index.pickle \
 	    --metric cosine
 	$(PYTHON) search.py --index $(DEMO)/index.pickle --sample 5 --seed 1 --output $(DEMO)

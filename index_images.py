@@ -21,12 +21,11 @@ if __name__ == "__main__":
 from pyimagesearch import cli
 from pyimagesearch.arguments.index_flags import parse_args
 from pyimagesearch.cli import info
-from pyimagesearch.datasets.catalog import open_dataset
+from pyimagesearch.datasets.catalog import SourceFlags, open_dataset
 from pyimagesearch.datasets.dataset import Dataset
 from pyimagesearch.encoders.model_source import ModelFlags, model_path
 from pyimagesearch.files import atomic_write, printable, require_writable
 from pyimagesearch.indexes.choices import (
-    SourceFlags,
     choose_encode,
     choose_encoder,
     choose_source,
@@ -70,7 +69,8 @@ def update_index(store: Store, args: Namespace) -> UpdateResult:
     is_array = index is not None and not index.has_files and not store.keeps_arrays
     encoder = choose_encoder(index, model, replace=args.rebuild or is_array)
     info(f"encoding {source['name']}...")
-    update = Update(dataset, encoder, choose_encode(args.ray), index, update_settings(args))
+    encode = choose_encode(args.ray, args.model)
+    update = Update(dataset, encoder, encode, index, update_settings(args))
     with listing_unreadable(dataset, args.rejects):
         return store.update(update)
 

@@ -17,20 +17,23 @@ if __name__ == "__main__":
 from pyimagesearch import cli
 from pyimagesearch.arguments.search_flags import SAMPLE, parse_args
 from pyimagesearch.cli import info
-from pyimagesearch.indexes.contract import Index, LoadedIndex, Pictures
+from pyimagesearch.datasets.dataset import Dataset
+from pyimagesearch.indexes.contract import Index
+from pyimagesearch.indexes.local_index import LocalIndex
 from pyimagesearch.indexes.stores import open_store
 from pyimagesearch.queries.crops import Look
 from pyimagesearch.queries.query import Answer
 from pyimagesearch.queries.ranking import Wanted, check_encoder, open_pictures, search_queries
 from pyimagesearch.queries.sources import QueryOptions, QueryReader
+from pyimagesearch.show.reporter import Reporter
+from pyimagesearch.show.results import LineForm, View, report_results
+from pyimagesearch.show.sizes import GROUP_ROWS, LISTED_RESULTS
 from pyimagesearch.terminal import to_json, write_lines
 
 if TYPE_CHECKING:
-    from pyimagesearch.browse.start import BrowseOptions
+    from pyimagesearch.browse.session import Session
     from pyimagesearch.show.output import Output
     from pyimagesearch.show.projection import Projection
-    from pyimagesearch.show.reporter import Reporter
-    from pyimagesearch.show.results import LineForm, ResultView
 
 
 @cli.command
@@ -51,19 +54,18 @@ def main(argv: Sequence[str] | None = None) -> None:
     check_encoder(index, args.model)
     if args.evaluate:
         evaluate(index, args)
-        return
+    else:
+        search(index, args)
+
+
+def search(index: Index, args: Namespace) -> None:
+    """Search for all queries, and report the results or have the user search on from them."""
     pictures = open_searched_pictures(index, args)
     engine = index.open_engine(args.metric, args.probe)
     if engine.name != "exact":
         info(f"searching by {engine.name}, probe {engine.probe}")
     reader = QueryReader(index, pictures, query_options(args))
     max_distance = largest_distance(args, index.load)
-
-    # Imported while the images are loaded in the background: a search should start at once.
-    from pyimagesearch.show.reporter import Reporter
-    from pyimagesearch.show.results import report_results
-    from pyimagesearch.show.sizes import LISTED_RESULTS
-
     reporter = Reporter(
         pictures,
         side=args.tile,
@@ -76,21 +78,15 @@ def main(argv: Sequence[str] | None = None) -> None:
         k = reporter.usual_results
     wanted = Wanted(k, max_distance, args.expand)
     answers: Iterable[Answer] = search_queries(reader.queries(), index, wanted, reader.unreadable)
-    if browses(args):
-        from pyimagesearch.browse.start import browse_results
+    if args.interactive or opens_windows(args):
+        from pyimagesearch.browse.session import Session
 
-        options = browse_options(args, max_distance)
-        browse_results(answers, index, reporter, options, form=line_form(args))
+        search_on(Session(answers, index, reporter, wanted), args)
     else:
         projection = None
         if args.map:
-            from pyimagesearch.show.projection import project_index
-
-            all_answers = list(answers)
-            loaded = index.load()
-            in_rows = index.engine_of(loaded)
-            projection = project_index(all_answers, loaded, in_rows, method=args.map)
-            answers = all_answers
+            answers = list(answers)
+            projection = map_of(answers, index, args.map)
         report_results(answers, reporter, line_form(args), views_of(args, reporter, projection))
     if reader.unreadable:
         count = len(args.query or args.query_id or reader.unreadable)
@@ -99,7 +95,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         )
 
 
-def open_searched_pictures(index: Index, args: Namespace) -> Pictures:
+def open_searched_pictures(index: Index, args: Namespace) -> Dataset:
     """Return the indexed images, needed where they are shown, named or drawn at random."""
     draws = bool(args.draws_sheets or args.html or args.preview)
     at_random = not (args.query or args.query_id or args.text)
@@ -110,7 +106,7 @@ def open_searched_pictures(index: Index, args: Namespace) -> Pictures:
     return pictures
 
 
-def largest_distance(args: Namespace, load: Callable[[], LoadedIndex]) -> float | None:
+def largest_distance(args: Namespace, load: Callable[[], LocalIndex]) -> float | None:
     """Return the distance that `--max-distance` means; one in words is measured in the index."""
     named = args.max_distance
     if not isinstance(named, str):
@@ -138,32 +134,42 @@ def query_options(args: Namespace) -> QueryOptions:
     )
 
 
-def browses(args: Namespace) -> bool:
-    """Return whether the user searches on from the results, by commands or in a window."""
-    if args.interactive or args.output or not args.draws_sheets:
-        return args.interactive
+def opens_windows(args: Namespace) -> bool:
+    """Return whether pictures are shown in windows rather than written to files."""
+    if args.output or not args.draws_sheets:
+        return False
     from pyimagesearch.show.windows import has_display
 
     return has_display()
 
 
-def browse_options(args: Namespace, max_distance: float | None) -> "BrowseOptions":
-    """Return how the user searches on from the results."""
-    from pyimagesearch.browse.start import BrowseOptions
+def search_on(session: "Session", args: Namespace) -> None:
+    """Have the user search on from the results, by commands or in a window."""
+    from pyimagesearch.show.output import FOLDER
 
-    return BrowseOptions(
-        max_results=args.max_results,
-        max_distance=max_distance,
-        folder=args.output,
-        map_method=args.map,
-        by_commands=args.interactive,
-    )
+    form = line_form(args)
+    folder = args.output or FOLDER
+    if args.interactive:
+        from pyimagesearch.browse.commands import Commands, run_commands
+
+        run_commands(Commands(session, form, folder, method=args.map or "pca"))
+        return
+    from pyimagesearch.browse.window import browse
+
+    session.report_to(lambda answer: form.write(session.reporter.lines(answer, form.name)))
+    browse(session, folder, args.map)
 
 
-def line_form(args: Namespace) -> "LineForm":
+def map_of(answers: Sequence[Answer], index: Index, method: str) -> "Projection":
+    """Return a map of the index with these answers."""
+    from pyimagesearch.show.projection import project_index
+
+    loaded = index.load()
+    return project_index(answers, loaded, index.engine_of(loaded), method=method)
+
+
+def line_form(args: Namespace) -> LineForm:
     """Return how results are written."""
-    from pyimagesearch.show.results import LineForm
-
     name = "text"
     if args.json:
         name = "json"
@@ -172,34 +178,32 @@ def line_form(args: Namespace) -> "LineForm":
     return LineForm(name, partial(write_lines, end=b"\0" if args.null else b"\n"))
 
 
-def views_of(
-    args: Namespace, reporter: "Reporter", projection: "Projection | None"
-) -> list["ResultView"]:
-    """Return where results are shown: in windows or files, in a page, in the terminal."""
-    views: list[ResultView] = []
+def views_of(args: Namespace, reporter: Reporter, projection: "Projection | None") -> list[View]:
+    """Return where results are shown: in a page, in the terminal, in files."""
+    views: list[View] = []
     if args.html:
-        from pyimagesearch.show.page import HtmlPage
+        from pyimagesearch.show.page import html_page
 
-        views.append(HtmlPage(args.html, reporter))
+        views.append(html_page(args.html, reporter))
     if args.preview:
-        from pyimagesearch.show.preview import Preview
+        from pyimagesearch.show.preview import preview
 
-        views.append(Preview(reporter))
-    output = output_of(args, "Query", "Results", "Map")
-    if output:
-        from pyimagesearch.show.results import SheetView
+        views.append(preview(reporter))
+    if args.draws_sheets:
+        from pyimagesearch.show.sheets import sheet_files
 
-        views.append(SheetView(output, reporter, projection))
+        output = output_of(args, "Query", "Results", "Map")
+        views.append(sheet_files(output, reporter, projection))
     return views
 
 
-def output_of(args: Namespace, *titles: str) -> "Output | None":
-    """Return where sheets of these titles go, or None if none are drawn."""
-    if not args.draws_sheets:
-        return None
-    from pyimagesearch.show.output import Output
+def output_of(args: Namespace, *titles: str) -> "Output":
+    """Return the folder for sheets of these titles."""
+    from pyimagesearch.show.output import FOLDER, Output
 
-    return Output(args.output, titles)
+    if not args.output:
+        info(f"no display: writing pictures to {FOLDER}/")
+    return Output(args.output or FOLDER, titles)
 
 
 def evaluate(index: Index, args: Namespace) -> None:
@@ -237,7 +241,12 @@ def evaluate(index: Index, args: Namespace) -> None:
 
 def list_duplicates(index: Index, args: Namespace) -> None:
     """Print groups of near-identical images, the one to keep of each first, and draw them."""
-    from pyimagesearch.show.duplicate_groups import judge_groups, report_groups
+    from pyimagesearch.show.duplicate_groups import (
+        duplicates_sheet,
+        judge_groups,
+        show_groups,
+        write_groups,
+    )
 
     loaded = index.load()
     pictures = open_pictures(index, args.dataset, paths=args.paths)
@@ -248,7 +257,16 @@ def list_duplicates(index: Index, args: Namespace) -> None:
         max_distance=largest_distance(args, lambda: loaded),
         prefer=args.prefer,
     )
-    report_groups(groups, pictures, line_form(args), output_of(args, "Duplicates"))
+    write_groups(groups, pictures, line_form(args))
+    if opens_windows(args):
+        show_groups(groups, pictures)
+    elif args.draws_sheets:
+        output = output_of(args, "Duplicates")
+        if groups:
+            first = range(len(groups))[:GROUP_ROWS]
+            sheet = duplicates_sheet(groups, pictures, first, total=len(groups))
+            output.write({"Duplicates": sheet})
+        output.remove_stale()
 
 
 if __name__ == "__main__":

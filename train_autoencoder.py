@@ -6,6 +6,7 @@ usage: python train_autoencoder.py --model output/autoencoder.h5
        python train_autoencoder.py --model photos.onnx --dataset my/photos --backbone mobilenet_v2
 """
 
+import contextlib
 import os
 import sys
 from argparse import Namespace
@@ -21,7 +22,7 @@ from pyimagesearch import cli
 from pyimagesearch.arguments.train_flags import parse_args
 from pyimagesearch.arrays import Source
 from pyimagesearch.cli import info, warn
-from pyimagesearch.datasets.catalog import DEFAULT_SOURCE, open_dataset, updated_source
+from pyimagesearch.datasets.catalog import DEFAULT_SOURCE, SourceFlags, open_dataset, updated_source
 from pyimagesearch.datasets.dataset import Dataset, Splits
 from pyimagesearch.encoders import trained_on
 from pyimagesearch.encoders.model_source import ModelFlags, model_path
@@ -48,7 +49,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     settings = {name: value for name, value in vars(args).items() if name not in OUTPUT_FLAGS}
     checkpoint = Checkpoint(f"{args.model}.checkpoint.npz", settings)
     require_files(args, checkpoint.path)
-    with sole_writer(args.model, "training"):
+    with contextlib.ExitStack() as locks:
+        for path in filter(None, (args.model, args.encoder)):
+            locks.enter_context(sole_writer(path, "training"))
         require_checkpoint(args, checkpoint)
         train(args, checkpoint)
 
@@ -110,13 +113,10 @@ def train(args: Namespace, checkpoint: Checkpoint) -> None:
 
 def open_images(args: Namespace) -> Dataset:
     """Return the images that are named."""
-    source = updated_source(
-        DEFAULT_SOURCE,
-        args.dataset,
-        limit=args.limit,
-        exclude=args.exclude,
-        truncated=args.truncated,
+    flags = SourceFlags(
+        args.dataset, limit=args.limit, exclude=args.exclude, truncated=args.truncated
     )
+    source = updated_source(DEFAULT_SOURCE, flags)
     info(f"loading {source['name']} dataset...")
     return open_dataset(**source)
 

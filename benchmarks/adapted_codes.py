@@ -21,12 +21,12 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.codes import encode_all
 from benchmarks.photos import table_row, train
 from pyimagesearch.datasets.catalog import open_dataset
 from pyimagesearch.decomposition.adapted_map import adapted_map, components_of
 from pyimagesearch.decomposition.pca import principal_components
-from pyimagesearch.encoders.adapted_head import head_codes
-from pyimagesearch.encoders.feature_file import FeatureFile
+from pyimagesearch.encoders.feature_file import FeatureFile, origin_of
 from pyimagesearch.encoders.model_source import ModelFlags, find_model
 from pyimagesearch.evaluation.evaluate import labels_in
 from pyimagesearch.evaluation.metrics import evaluate
@@ -53,18 +53,22 @@ class Task:
         return components_of(lambda: iter([self.features]))
 
 
-def open_task(args, file, seed):
+def open_task(args, encoder, seed):
     """Return the Task of a seed."""
     pictures = open_dataset(args.dataset)
     if args.queries:
         gallery, queries = pictures, open_dataset(args.queries)
     else:
         gallery, queries = pictures.split(0.2, seed)
-    return Task(gallery, queries, *(features_of(file, part) for part in (gallery, queries)))
+    features, query_features = (
+        features_of(part, encoder, args.folder) for part in (gallery, queries)
+    )
+    return Task(gallery, queries, features, query_features)
 
 
-def features_of(file, dataset):
-    features = file.features(dataset, np.arange(len(dataset)))
+def features_of(dataset, encoder, folder):
+    file = FeatureFile(folder, origin_of(encoder))
+    features = file.features(dataset, np.arange(len(dataset)), encoder)
     if len(features) < len(dataset):
         raise SystemExit("some pictures cannot be read: leave them out with --exclude")
     return np.concatenate(list(features.blocks()))
@@ -89,20 +93,28 @@ def labelled(task, dim, seed):
 
 
 def with_head(task, head):
-    codes = (head_codes(head, part) for part in (task.features, task.query_features))
-    return task.scores(*codes)
+    return task.scores(*(head_codes(head, part) for part in (task.features, task.query_features)))
+
+
+def head_codes(head, features):
+    """Return what a head makes of features (n, d), as the graph of `with_head` does."""
+    first, *others = head
+    codes = first.apply(features)
+    for layer in others:
+        codes = layer.apply(np.maximum(codes, 0))
+    return codes
 
 
 def views(task, dim, seed):
     """Return the scores of the default training, in a process of its own."""
     with tempfile.TemporaryDirectory() as folder:
         pictures = Path(folder) / "pictures"
-        for row, name in enumerate(task.gallery.ids):
+        for name in task.gallery.ids:
             path = pictures / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.symlink_to(task.gallery.path(row))
+            path.symlink_to(task.gallery.path(name))
         encoder, _ = train(Path(folder), pictures, "views", dim, seed)
-    codes = (encoder.encode_dataset(part) for part in (task.gallery, task.queries))
+    codes = (encode_all(encoder, part) for part in (task.gallery, task.queries))
     return task.scores(*codes)
 
 
@@ -116,8 +128,8 @@ def main():
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--views", action="store_true")
     args = parser.parse_args()
-    file = FeatureFile(args.folder, find_model(ModelFlags(args.network)).open())
-    tasks = [open_task(args, file, seed) for seed in args.seeds]
+    encoder = find_model(ModelFlags(args.network)).open()
+    tasks = [open_task(args, encoder, seed) for seed in args.seeds]
     first = tasks[0]
     sizes = f"{len(first.gallery):,} images, {len(first.queries):,} queries"
     print(f"| {Path(args.dataset).name}, {sizes} | {' | '.join(SCORES)} | fit |")

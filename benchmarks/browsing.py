@@ -14,18 +14,18 @@ from pyimagesearch.browse.session import Session
 from pyimagesearch.browse.sheet import PANEL
 from pyimagesearch.browse.window import Browser
 from pyimagesearch.indexes.stores import open_store
-from pyimagesearch.queries.ranking import open_gallery, query_encoder, search_queries
-from pyimagesearch.queries.sources import choose_queries
+from pyimagesearch.queries.ranking import Wanted, search_queries
+from pyimagesearch.queries.sources import QueryOptions, QueryReader
 from pyimagesearch.show.reporter import Reporter
 
 
 def open_browser(path):
     """Return the Browser of an index file or collection, at one random query."""
     index = open_store(path).open()
-    encoder, engine, gallery = query_encoder(index), index.engine(), open_gallery(index)
-    queries, _ = choose_queries(gallery, encoder, sample=1, seed=0)
-    found = search_queries(queries, index, encoder, engine, 225)
-    return Browser(Session(found, index, encoder, engine, Reporter(gallery)), "output")
+    pictures = index.pictures()
+    queries = QueryReader(index, pictures, QueryOptions(sample=1, seed=0)).queries()
+    answers = search_queries(queries, index, Wanted(225))
+    return Browser(Session(answers, index, Reporter(pictures)), "output")
 
 
 def main():
@@ -37,7 +37,7 @@ def main():
     times = {"hover": [], "click": [], "mark": [], "turn": []}
     browser.sheet.draw()
     for _ in range(args.clicks):
-        place = int(random.integers(len(browser.session.page.rows)))
+        place = int(random.integers(len(browser.session.page.hits)))
         left, top = browser.sheet.grid.corner(place)
         at = left + PANEL + 5, top + 5
         actions = {

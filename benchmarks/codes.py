@@ -6,8 +6,15 @@ import numpy as np
 
 from pyimagesearch.datasets.catalog import open_dataset
 from pyimagesearch.decomposition.pca import principal_components
+from pyimagesearch.encoders.encoding import encode_rows
 
 MODEL = Path("output/autoencoder.h5")
+
+
+def encode_all(encoder, dataset):
+    """Return the codes of a dataset whose images can all be read, float32 (n, dim)."""
+    batches = encode_rows(dataset, range(len(dataset)), encoder)
+    return np.concatenate([batch.codes for batch in batches])
 
 
 def mnist_codes(model=MODEL):
@@ -17,7 +24,7 @@ def mnist_codes(model=MODEL):
         from pyimagesearch.encoders.export import encoder_from_keras
 
         encoder = encoder_from_keras(str(model))
-        gallery, queries = map(encoder.encode_dataset, splits)
+        gallery, queries = (encode_all(encoder, split) for split in splits)
         return gallery, queries, str(model)
     pixels = [split.images.reshape(len(split), -1).astype(np.float32) / 255 for split in splits]
     found = principal_components(pixels[0], 16)

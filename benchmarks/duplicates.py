@@ -9,6 +9,7 @@ import tracemalloc
 import cv2
 import numpy as np
 
+from benchmarks.codes import encode_all
 from pyimagesearch.datasets.catalog import open_dataset
 from pyimagesearch.encoders.export import encoder_from_keras
 from pyimagesearch.engines.duplicates import default_distance, find_duplicates
@@ -57,7 +58,7 @@ def measured(function, *arguments):
 
 def main():
     encoder, dataset = encoder_from_keras("output/autoencoder.h5"), open_dataset("mnist")
-    originals, n = encoder.encode_dataset(dataset), len(dataset)
+    originals, n = encode_all(encoder, dataset), len(dataset)
     sources = np.random.default_rng(0).permutation(n)[:COPIES]
     for metric in METRICS:
         distance, seconds, peak = measured(default_distance, originals, metric)

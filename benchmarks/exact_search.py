@@ -11,6 +11,7 @@ import faiss
 import numpy as np
 
 import index_images
+from benchmarks.codes import encode_all
 from benchmarks.published import perform_search
 from pyimagesearch.datasets.catalog import open_dataset
 from pyimagesearch.engines.exact import ExactEngine
@@ -34,7 +35,7 @@ def main():
         path = f"{folder}/index.pickle"
         index_images.main(["-m", "output/autoencoder.h5", "-i", path])
         index = load_index(path)
-    queries = index.encoder.encode_dataset(open_dataset("mnist", "test"))
+    queries = encode_all(index.encoder, open_dataset("mnist", "test"))
     data = {"features": index.codes}
     engine = ExactEngine(index.codes)
     flat = faiss.IndexFlatL2(index.codes.shape[1])

@@ -87,7 +87,7 @@ def rate(count=20_000):
         dataset, encoder = FolderDataset(folder), encoder_from_keras(MODEL)
         bare = ours = 0
         for rows in np.array_split(np.arange(count), 10):
-            paths = [dataset.path(row) for row in rows]
+            paths = [dataset.path(dataset.ids[row]) for row in rows]
             bare += seconds(lambda paths=paths: bare_loop(paths, encoder.spec))
             ours += seconds(lambda rows=rows: encode(dataset, encoder, rows))
         whole, _ = index(folder, f"{folder}.h5")
@@ -102,8 +102,8 @@ def rate(count=20_000):
 
 
 def encode(dataset, encoder, rows):
-    codes = [encoder.encode(images) for _, images, _ in dataset.batches(encoder.spec, 64, rows)]
-    return np.concatenate(codes)
+    batches = dataset.batches(encoder.spec, 64, rows)
+    return np.concatenate([encoder.encode(batch.images) for batch in batches])
 
 
 def large(count=60):
@@ -111,7 +111,7 @@ def large(count=60):
     with tempfile.TemporaryDirectory() as folder:
         make_photos(folder, count, 4000, 3000)
         dataset, encoder = FolderDataset(folder), encoder_from_keras(MODEL)
-        paths = [dataset.path(row) for row in range(count)]
+        paths = [dataset.path(id) for id in dataset.ids[:count]]
         full_seconds = seconds(lambda: bare_loop(paths, encoder.spec))
         ours = seconds(lambda: encode(dataset, encoder, np.arange(count)))
         reduced = encode(dataset, encoder, np.arange(count))

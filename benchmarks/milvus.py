@@ -23,7 +23,7 @@ from pyimagesearch.engines.exact import ExactEngine
 from pyimagesearch.indexes.contract import Records
 from pyimagesearch.indexes.milvus.client import parse_address
 from pyimagesearch.indexes.milvus.engine import MilvusEngine
-from pyimagesearch.indexes.milvus.metadata import NewCollection
+from pyimagesearch.indexes.milvus.metadata import METADATA_SUFFIX, NewCollection
 from pyimagesearch.indexes.milvus.schema import parse_engine
 from pyimagesearch.indexes.milvus.store import MilvusStore
 from pyimagesearch.pictures.input_spec import InputSpec
@@ -35,10 +35,9 @@ BLOCK = 50_000
 
 def collection_of(codes, address, engine, labels):
     """Return a new MilvusIndex of codes, once the server has built its index, and the seconds."""
-    MilvusStore(address).drop()
+    drop(address)
     encoder = Encoder(b"none", InputSpec(28, 28, 1), codes.shape[1], "none", "0" * 64)
     new = NewCollection(
-        name=parse_address(address).name,
         encoder=encoder,
         metric="euclidean",
         engine=parse_engine(engine, encoder.dim),
@@ -47,6 +46,16 @@ def collection_of(codes, address, engine, labels):
     )
     index = MilvusStore(address).create(new)
     return index, upsert(index, codes, labels)
+
+
+def drop(address):
+    """Remove a collection of an earlier run, and what was kept with it."""
+    from pymilvus import MilvusClient
+
+    parsed = parse_address(address)
+    client = MilvusClient(parsed.uri)
+    for name in (parsed.name, parsed.name + METADATA_SUFFIX):
+        client.drop_collection(name)
 
 
 def upsert(index, codes, labels):
@@ -108,7 +117,7 @@ def upserts(uri, count):
     print(f"{count:,} codes upserted: {count / first:,.0f} rows/s, {index.count():,} rows")
     second = upsert(index, codes, range(10))
     print(f"{count:,} codes upserted again: {count / second:,.0f} rows/s, {index.count():,} rows")
-    MilvusStore(f"{uri}/benchmark_upserts").drop()
+    drop(f"{uri}/benchmark_upserts")
 
 
 def main():

@@ -16,6 +16,7 @@ import faiss
 import numpy as np
 
 import train_autoencoder
+from benchmarks.codes import encode_all
 from pyimagesearch.datasets.catalog import open_dataset
 from pyimagesearch.encoders.export import encoder_from_network, open_encoder
 from pyimagesearch.evaluation.baselines import baseline_points, reduced
@@ -98,7 +99,7 @@ def main():
         print(f"| {name} | {' | '.join(cells)} |", flush=True)
 
     def encoded(encoder):
-        return encoder.encode_dataset(gallery), encoder.encode_dataset(queries)
+        return encode_all(encoder, gallery), encode_all(encoder, queries)
 
     print(f"| {args.dataset}, {args.metric} | {' | '.join(SCORES)} | mAP of {args.bits} bits |")
     print("|---" * (len(SCORES) + 2) + "|")
@@ -106,7 +107,7 @@ def main():
     spec = reduced(encoder.spec)
     pixels = [read_rows(part, np.arange(len(part)), spec) for part in (gallery, queries)]
     for name, points in baseline_points(*pixels, encoder.dim).items():
-        row(name, [points])
+        row(name, [(points.gallery, points.queries)])
     row("untrained", [encoded(encoder)])
     for name in args.objectives:
         models = (trained(args.folder, args.dataset, name, seed) for seed in args.seeds)

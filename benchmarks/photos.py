@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.codes import encode_all
 from pyimagesearch.datasets.catalog import open_dataset
 from pyimagesearch.datasets.dataset import same_images
 from pyimagesearch.encoders.export import open_encoder
@@ -44,7 +45,7 @@ def train(folder, dataset, objective, dim, seed):
 def measure(codes, encoder, gallery, queries, metric):
     """Return the scores of codes, float32 (n, d), of a gallery, as `evaluate_index` does."""
     same = same_images(gallery, queries)
-    sought = codes if same else encoder.encode_dataset(queries)
+    sought = codes if same else encode_all(encoder, queries)
     labels = labels_in(gallery, queries)
     return evaluate(sought, labels, codes, gallery.labels, metric=metric, skip_own_row=same)
 
@@ -79,7 +80,7 @@ def main():
         for seed in args.seeds:
             with tempfile.TemporaryDirectory() as folder:
                 encoder, took = train(Path(folder), args.dataset, objective, args.dim, seed)
-            codes = encoder.encode_dataset(gallery)
+            codes = encode_all(encoder, gallery)
             engine = build_engine(codes, "exact", args.metric)
             if scores or objective != args.objectives[0]:
                 scores.append(measure(codes, encoder, gallery, queries, args.metric))

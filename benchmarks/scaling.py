@@ -22,7 +22,7 @@ import numpy as np
 from benchmarks.codes import many_codes
 from pyimagesearch.datasets.dataset import FILE_STATS
 from pyimagesearch.encoders.export import encoder_from_keras
-from pyimagesearch.engines.engine_file import engine_path, open_engine, save_engine
+from pyimagesearch.engines.engine_file import engine_path, save_engine
 from pyimagesearch.engines.exact import ExactEngine
 from pyimagesearch.engines.factory import build_engine
 from pyimagesearch.engines.recommendation import list_count
@@ -44,7 +44,7 @@ def open_and_search(index_path, queries_path):
 
     before, started = touched(), time.perf_counter()
     index = load_index(index_path)
-    rows = open_engine(index_path, index).search(queries[:1], K)[1]
+    rows = index.engine.search(queries[:1], K)[1]
     assert len([index.ids[row] for row in rows[0]]) == K
     first = time.perf_counter() - started
     print(json.dumps({"seconds": first, "bytes": touched() - before}))

@@ -3,6 +3,7 @@
 import functools
 import logging
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,6 +19,11 @@ from pyimagesearch.terminal import (
 )
 
 Main = Callable[[Sequence[str] | None], None]  # of a script
+INSTALLED = {  # the scripts as commands, as in pyproject.toml
+    "train_autoencoder.py": "image-search-train",
+    "index_images.py": "image-search-index",
+    "search.py": "image-search-find",
+}
 
 
 class Command(Protocol):
@@ -37,7 +43,7 @@ class _StatusHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record; the work goes on where it cannot be written."""
-        write_status(f"[{record.levelname}] {printable(record.getMessage())}")
+        write_status(as_started(f"[{record.levelname}] {printable(record.getMessage())}"))
 
 
 def _show_status_lines() -> None:
@@ -48,12 +54,14 @@ def _show_status_lines() -> None:
         logger.propagate = False
 
 
-def program_name(script: str) -> str:
-    """Return the name by which the user started a script such as search.py: an installed command
-    has its own.
+def as_started(text: str) -> str:
+    """Return a text with the scripts under the names by which they were installed, if the process
+    is such a command.
     """
-    started = Path(sys.argv[0]).stem
-    return started if started.startswith("image-search-") else script
+    if Path(sys.argv[0]).stem.startswith("image-search-"):
+        for script, installed in INSTALLED.items():
+            text = re.sub(rf"(?<![\w./-])(?:python )?{re.escape(script)}", installed, text)
+    return text
 
 
 def command(main: Main) -> Command:
@@ -76,10 +84,10 @@ def command(main: Main) -> Command:
                 finally:
                     flush_results()
         except (ValueError, OSError, ImportError, MemoryError) as error:
-            name = program_name(Path(main.__code__.co_filename).name)
+            name = Path(main.__code__.co_filename).name
             reason = explain(error) if isinstance(error, ImportError) else str(error)
             text = " ".join(reason.splitlines()) or type(error).__name__
-            write_status(f"{name}: error: {printable(text)}")
+            write_status(as_started(f"{name}: error: {printable(text)}"))
             return 1
         except KeyboardInterrupt:
             write_status()

@@ -1,4 +1,4 @@
-"""Files: atomic writes, checksums, names fit for messages, and readers of untrusted data."""
+"""Files: atomic writes, checksums, and names fit for messages."""
 
 import contextlib
 import hashlib
@@ -18,10 +18,8 @@ BLOCK = 1 << 20  # bytes hashed at once
 TEMPORARY = ".part"  # in the names of files that are being written, before the suffix
 UMASK = os.umask(0)  # which can only be read by setting it
 os.umask(UMASK)
-HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 # Bytes of text in a file that is parsed as JSON, which takes up to 40 times as much memory.
 MAX_TEXT = 32 << 20
-MAX_EXPANSION = 64  # how much larger than its file a compressed HDF5 dataset may be
 
 
 @contextmanager
@@ -86,9 +84,12 @@ def _temporary_prefix(target: Path) -> str:
 def _mode_for(target: Path) -> int:
     """Return the permissions of a file that is there, or those that a new file gets."""
     try:
-        return stat.S_IMODE(target.stat().st_mode)
+        mode = target.stat().st_mode
     except FileNotFoundError:
         return 0o666 & ~UMASK
+    if not stat.S_ISREG(mode):
+        raise OSError("it is no regular file")
+    return stat.S_IMODE(mode)
 
 
 def _cannot_write(path: str | Path, error: OSError) -> OSError:
@@ -130,6 +131,16 @@ def _remove_leftovers(target: Path) -> None:
     for entry in os.scandir(target.parent):
         if pattern.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
             os.unlink(entry.path)
+
+
+def require_regular(path: str | Path) -> None:
+    """Raise OSError where there is a pipe, which would wait for its writer, or a device.
+
+    A path where there is nothing, or a folder, is left to those that open it.
+    """
+    path = Path(path)
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise OSError(f"{path} is a device or pipe, not a file")
 
 
 def content_size(path: str | Path) -> int:
@@ -244,64 +255,3 @@ def is_inside(path: str, windows: bool = os.name == "nt") -> bool:
         return False
     parts = path.split("/")
     return bool(path) and bool(parts[0]) and ".." not in parts and "\0" not in path
-
-
-def has_hdf5_attribute(path: str | Path, name: str) -> bool | None:
-    """Whether an HDF5 file has an attribute of its root; None where it cannot be opened.
-
-    Raises FileNotFoundError if there is no file.
-    """
-    import h5py
-
-    try:
-        with h5py.File(path, "r") as file:
-            return name in file.attrs
-    except FileNotFoundError:
-        raise
-    except (OSError, RuntimeError, KeyError):  # the latter two where its structure is damaged
-        return None
-
-
-def hdf5_text(file: Any, name: str, limit: int = MAX_TEXT) -> str | None:
-    """Return an attribute of the root of an open HDF5 file, which holds text; None without it.
-
-    Raises ValueError if it is not a single text, of at most `limit` bytes.
-    """
-    if name not in file.attrs:
-        return None
-    stored = file.attrs.get_id(name)
-    if stored.shape != ():  # many values may be one text, many times
-        raise ValueError(f"its attribute {name} is not a single value")
-    if stored.dtype.kind not in "SO" or stored.dtype.itemsize > limit:
-        raise ValueError(f"its attribute {name} is not text of up to {limit:,} bytes")
-    value = file.attrs[name]
-    if not isinstance(value, str | bytes) or len(value) > limit:
-        raise ValueError(f"its attribute {name} is not text of up to {limit:,} bytes")
-    return value.decode() if isinstance(value, bytes) else value
-
-
-def require_plain_hdf5(file: Any, size: int) -> None:
-    """Raise ValueError if an open HDF5 file of `size` bytes refers to others or needs undue memory.
-
-    These are links that are not hard links, virtual datasets, external storage, and datasets much
-    larger than the file.
-    """
-    import h5py
-
-    visited = set()
-    groups = [file["/"]]
-    while groups:
-        group = groups.pop()
-        for name in group:
-            if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-                raise ValueError(f"its object {name} is a link, which may lead to another file")
-            item = group[name]
-            if isinstance(item, h5py.Group):
-                address = h5py.h5o.get_info(item.id).addr
-                if address not in visited:
-                    visited.add(address)
-                    groups.append(item)
-            elif not isinstance(item, h5py.Dataset) or item.is_virtual or item.external:
-                raise ValueError(f"its object {name} is stored in another file")
-            elif item.nbytes > MAX_EXPANSION * size:
-                raise ValueError(f"its object {name} is larger than the file")

@@ -9,8 +9,8 @@ is longer than the file. So no instruction takes more memory or time than the fi
 
 import math
 import pickle
+import pickletools
 import re
-import struct
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
@@ -19,7 +19,6 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-KINDS = "fiub"  # of the numbers in arrays: floats, integers with and without sign, booleans
 MAX_NESTED = 4  # containers inside containers, in which arrays are looked for
 
 
@@ -49,193 +48,109 @@ def load_plain(
 # --- the instructions
 
 
-_MARK = b"("
-_STOP = b"."
-# Instructions that push a value that may be a key, by the bytes of their argument, or by how those
-# begin: with the number of bytes that follow, in this format of struct.
-_FIXED = {b"K": 1, b"M": 2, b"J": 4, b"G": 8, b"N": 0, b"\x88": 0, b"\x89": 0}
-_COUNTED = {
-    b"\x8a": "<B",  # LONG1
-    b"\x8b": "<i",  # LONG4
-    b"U": "<B",  # SHORT_BINSTRING
-    b"T": "<i",  # BINSTRING
-    b"C": "<B",  # SHORT_BINBYTES
-    b"B": "<I",  # BINBYTES
-    b"\x8e": "<Q",  # BINBYTES8
-    b"X": "<I",  # BINUNICODE
-    b"\x8d": "<Q",  # BINUNICODE8
-    b"\x96": "<Q",  # BYTEARRAY8
+_VALUES = """
+    NONE NEWTRUE NEWFALSE INT BININT BININT1 BININT2 LONG LONG1 LONG4 FLOAT BINFLOAT
+    STRING BINSTRING SHORT_BINSTRING UNICODE BINUNICODE SHORT_BINUNICODE BINUNICODE8
+    BINBYTES SHORT_BINBYTES BINBYTES8
+"""
+# What the instructions leave on the stack, as kinds: "k" for what may be a key, "t" for a tuple,
+# "g" for a named function, "o" for what a function returned, "c" for other containers.
+_GIVES = dict.fromkeys(_VALUES.split(), "k")
+_GIVES |= dict.fromkeys(("EMPTY_TUPLE", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3"), "t")
+_GIVES |= dict.fromkeys(("EMPTY_LIST", "EMPTY_DICT", "BYTEARRAY8", "LIST", "DICT"), "c")
+_GIVES |= dict.fromkeys(("GLOBAL", "STACK_GLOBAL"), "g")
+_GIVES |= dict.fromkeys(("REDUCE", "NEWOBJ", "BUILD"), "o")
+# How many values they take from it, and which of them take all to the last mark.
+_TAKES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3, "APPEND": 1, "SETITEM": 2, "STACK_GLOBAL": 2}
+_TAKES |= {"REDUCE": 2, "NEWOBJ": 2, "BUILD": 2, "POP": 1}
+_TAKES_TO_MARK = {"TUPLE", "LIST", "DICT", "APPENDS", "SETITEMS", "POP_MARK"}
+# Kinds that these have to take: nothing else is called, named, or given a state.
+_OPERANDS = {
+    "REDUCE": ["g", "t"],
+    "NEWOBJ": ["g", "t"],
+    "BUILD": ["o", "t"],
+    "STACK_GLOBAL": ["k", "k"],
 }
-_LINES = {b"I", b"L", b"F", b"S", b"V"}  # values of protocol 0, as lines of text
-_EMPTY = {b")": "t", b"]": "c", b"}": "c"}
-_TUPLES = {b"\x85": 1, b"\x86": 2, b"\x87": 3}
-_PUT = {b"q": "<B", b"r": "<I"}
-_GET = {b"h": "<B", b"j": "<I"}
+_KEYED = {"DICT", "SETITEM", "SETITEMS"}  # of what they take, every second value is a key
+_PUTS = {"PUT", "BINPUT", "LONG_BINPUT"}
+_GETS = {"GET", "BINGET", "LONG_BINGET"}
+_IGNORED = {"PROTO", "STOP"}
 # Runs of whole numbers of one size, such as the row numbers of an index, are skipped at once.
 _NUMBERS = re.compile(rb"(?:K.)+|(?:M..)+|(?:J....)+", re.DOTALL)
 _NUMBER_SIZES = {b"K": 2, b"M": 3, b"J": 5}
+_TEXT = 0x8C  # SHORT_BINUNICODE, then the length and the text
+_MEMOIZE = 0x94
 
 
 class _Scanner:
-    """Goes through the instructions of a pickle with the kinds of the values on its stack.
-
-    A kind is "k" for what may be a key, "t" for a tuple, "g" for a named function, "o" for what a
-    function returned, "c" for other containers.
-    """
+    """Goes through the instructions of a pickle with the kinds of the values on its stack."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
-        self._at = 0
+        self._file = BytesIO(data)
         self._stack: list[str] = []
         self._marks: list[int] = []
         self._memo: dict[int, str] = {}
 
     def run(self) -> None:
         """Go through all instructions, or raise ValueError."""
-        while self._step():
-            pass
+        for instruction, argument, _ in pickletools.genops(self._file):
+            self._follow(instruction.name, argument)
+            self._skip_runs()
 
-    def _step(self) -> bool:
-        code = self._take(1)
-        if code in b"KMJ":
-            self._numbers(code)
-        elif code == b"\x8c":
-            self._texts()
-        elif code in _FIXED:
-            self._take(_FIXED[code])
-            self._stack.append("k")
-        elif code in _COUNTED:
-            count = self._number(_COUNTED[code])
-            if count < 0:
-                raise ValueError("a length is below 0")
-            self._take(count)
-            self._stack.append("c" if code == b"\x96" else "k")
-        elif code == b"\x94":  # MEMOIZE
-            self._memo[len(self._memo)] = self._stack[-1]
-        elif code in _PUT:
-            self._memo[self._number(_PUT[code])] = self._stack[-1]
-        elif code in _GET:
-            self._stack.append(self._memo[self._number(_GET[code])])
-        elif code in _LINES:
-            self._line()
-            self._stack.append("k")
-        elif code == _STOP:
-            return False
-        else:
-            self._structure(code)
-        return True
-
-    def _structure(self, code: bytes) -> None:
-        """Follow an instruction that builds containers, or calls a function."""
-        if code == _MARK:
+    def _follow(self, name: str, argument: Any) -> None:
+        if name == "MARK":
             self._marks.append(len(self._stack))
-        elif code in _EMPTY:
-            self._stack.append(_EMPTY[code])
-        elif code in _TUPLES:
-            self._pop(_TUPLES[code])
-            self._stack.append("t")
-        elif code in b"tld":  # TUPLE, LIST, DICT
-            items = self._to_mark()
-            if code == b"d":
-                _require_keys(items)
-            self._stack.append("t" if code == b"t" else "c")
-        elif code in b"ea":  # APPENDS, APPEND
-            self._pop(1) if code == b"a" else self._to_mark()
-        elif code in b"us":  # SETITEMS, SETITEM
-            _require_keys(self._pop(2) if code == b"s" else self._to_mark())
-        elif code in b"R\x81":  # REDUCE, NEWOBJ
-            if self._pop(2) != ["g", "t"]:
-                raise ValueError("it calls something that is not a function")
-            self._stack.append("o")
-        elif code == b"b":  # BUILD
-            if self._pop(2) != ["o", "t"]:
-                raise ValueError("it sets the state of something that has none")
-            self._stack.append("o")
-        elif code == b"c":  # GLOBAL
-            self._line()
-            self._line()
-            self._stack.append("g")
-        elif code == b"\x93":  # STACK_GLOBAL
-            if self._pop(2) != ["k", "k"]:
-                raise ValueError("it names a function by something that is not text")
-            self._stack.append("g")
-        elif code == b"0":  # POP
-            self._pop(1)
-        elif code == b"1":  # POP_MARK
-            self._to_mark()
-        elif code in (b"p", b"g"):  # PUT, GET of protocol 0
-            number = int(self._line())
-            if code == b"p":
-                self._memo[number] = self._stack[-1]
-            else:
-                self._stack.append(self._memo[number])
-        elif code == b"\x80":  # PROTO
-            self._take(1)
-        elif code == b"\x95":  # FRAME
-            if self._number("<Q") > len(self._data):
+        elif name in _GIVES or name in _TAKES or name in _TAKES_TO_MARK:
+            _require_operands(name, self._taken(name))
+            if name in _GIVES:
+                self._stack.append(_GIVES[name])
+        elif name == "MEMOIZE":
+            self._memo[len(self._memo)] = self._stack[-1]
+        elif name in _PUTS:
+            self._memo[argument] = self._stack[-1]
+        elif name in _GETS:
+            self._stack.append(self._memo[argument])
+        elif name == "FRAME":
+            if argument > len(self._data):
                 raise ValueError("a frame is longer than the file")
-        else:
-            raise ValueError(f"it has the instruction {code!r}, which plain data never needs")
+        elif name not in _IGNORED:
+            raise ValueError(f"it has the instruction {name}, which plain data never needs")
 
-    def _numbers(self, code: bytes) -> None:
-        match = _NUMBERS.match(self._data, self._at - 1)
-        if match is None:
-            raise ValueError("it is cut short")
-        self._stack += ["k"] * (len(match[0]) // _NUMBER_SIZES[code])
-        self._at = match.end()
+    def _taken(self, name: str) -> list[str]:
+        """Remove what an instruction takes from the stack, and return it."""
+        bottom = self._marks[-1] if self._marks else 0
+        start = len(self._stack) - _TAKES.get(name, 0)
+        if name in _TAKES_TO_MARK:
+            start = self._marks.pop()
+        elif start < bottom:
+            raise ValueError("it takes more values than it has")
+        taken = self._stack[start:]
+        del self._stack[start:]
+        return taken
 
-    def _texts(self) -> None:
-        """Skip a run of short texts, such as the ids of an index."""
+    def _skip_runs(self) -> None:
+        """Skip a run of numbers, or of short texts, such as the ids of an index."""
         data = self._data
         memo = self._memo
-        at = self._at - 1
+        at = self._file.tell()
+        if match := _NUMBERS.match(data, at):
+            self._stack += ["k"] * (len(match[0]) // _NUMBER_SIZES[match[0][:1]])
+            at = match.end()
         last = len(data) - 1
-        while at < last and data[at] == 0x8C:  # SHORT_BINUNICODE
+        while at < last and data[at] == _TEXT and at + 2 + data[at + 1] <= last:
             at += 2 + data[at + 1]
             self._stack.append("k")
-            if at <= last and data[at] == 0x94:  # MEMOIZE
+            if data[at] == _MEMOIZE:
                 memo[len(memo)] = "k"
                 at += 1
-        if at > last or at == self._at - 1:
-            raise ValueError("it is cut short")
-        self._at = at
-
-    def _take(self, count: int) -> bytes:
-        end = self._at + count
-        if end > len(self._data):
-            raise ValueError("it is cut short")
-        part = self._data[self._at : end] if count <= 8 else b""  # contents are not looked at
-        self._at = end
-        return part
-
-    def _number(self, form: str) -> int:
-        [value] = struct.unpack(form, self._take(struct.calcsize(form)))
-        return int(value)
-
-    def _line(self) -> bytes:
-        end = self._data.find(b"\n", self._at)
-        if end < 0:
-            raise ValueError("it is cut short")
-        line = self._data[self._at : end]
-        self._at = end + 1
-        return line
-
-    def _pop(self, count: int) -> list[str]:
-        if len(self._stack) - (self._marks[-1] if self._marks else 0) < count:
-            raise ValueError("it takes more values than it has")
-        popped = self._stack[-count:]
-        del self._stack[-count:]
-        return popped
-
-    def _to_mark(self) -> list[str]:
-        start = self._marks.pop()
-        popped = self._stack[start:]
-        del self._stack[start:]
-        return popped
+        self._file.seek(at)
 
 
-def _require_keys(items: list[str]) -> None:
-    if any(kind != "k" for kind in items[::2]):
+def _require_operands(name: str, operands: list[str]) -> None:
+    if name in _OPERANDS and operands != _OPERANDS[name]:
+        raise ValueError(f"its instruction {name} takes what it never takes in plain data")
+    if name in _KEYED and any(kind != "k" for kind in operands[::2]):
         raise ValueError("a key is neither text nor a number")
 
 
@@ -243,7 +158,7 @@ def _scan(data: bytes) -> None:
     """Raise ValueError if a pickle has instructions that plain data never needs."""
     try:
         _Scanner(data).run()
-    except (IndexError, KeyError, struct.error) as error:
+    except (IndexError, KeyError) as error:
         raise ValueError("its instructions do not fit together") from error
 
 

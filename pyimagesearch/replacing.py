@@ -54,7 +54,11 @@ def require_kind(path: str | Path, kind: str, flag: str) -> None:
     `flag` is the one that names the file. An empty file may be replaced.
     """
     file = Path(path)
-    if not file.exists() or file.is_dir() or not os.path.getsize(file):
+    if not file.exists() or file.is_dir():
+        return
+    if not file.is_file():
+        raise ValueError(f"{flag} {path} is a device or pipe: give the name of a file")
+    if not os.path.getsize(file):
         return
     with open(file, "rb") as stream:
         head = stream.read(HEAD)

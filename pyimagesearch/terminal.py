@@ -19,16 +19,23 @@ LINE_SECONDS = 10  # between lines of progress where there is no terminal
 
 
 def write_status(line: str = "") -> None:
-    """Write a line to standard error, which is looked up each time, as tests replace it."""
+    """Write a line to standard error, which is looked up each time, as tests replace it.
+
+    A progress bar moves down.
+    """
+    above_bars: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
+    if "tqdm" in sys.modules:
+        above_bars = sys.modules["tqdm"].tqdm.external_write_mode(sys.stderr)
     try:
-        sys.stderr.write(line + "\n")
-        sys.stderr.flush()
+        with above_bars:
+            sys.stderr.write(line + "\n")
+            sys.stderr.flush()
     except OSError:  # a closed pipe or a full disk
         _discard(sys.stderr)
 
 
 @contextlib.contextmanager
-def progress(total: int, unit: str, task: str) -> Iterator[Callable[[int], None]]:
+def progress(total: int, unit: str, task: str) -> Iterator[Callable[[int], object]]:
     """Show how far a long task is; the function that is given is called with each number done.
 
     `total` is the number of all, `unit` what is counted, such as "images", `task` a word such as
@@ -39,7 +46,7 @@ def progress(total: int, unit: str, task: str) -> Iterator[Callable[[int], None]
         from tqdm import tqdm
 
         with tqdm(total=total, unit=f" {unit}", desc=task, leave=False) as bar:
-            yield lambda count: bar.update(count) and None
+            yield bar.update
         return
     yield _ProgressLines(total, unit, task).add
 

@@ -125,6 +125,27 @@ REFERENCES = (in_initializer, in_attribute, in_branch, in_function, in_sparse, i
 LOCATIONS = ("secret", "./secret", "../secret", "/etc/hostname", "*/_ORT_MEM_ADDR_/*")
 
 
+def with_texts(kind):
+    """A network that makes texts, each from "tensor", "constant" or "cast"."""
+    model = good()
+    nodes = [helper.make_node("Identity", ["t"], ["text"])]
+    if kind == "tensor":
+        model.graph.initializer.append(number(np.array(["a" * 1000], object), "t"))
+    elif kind == "constant":
+        nodes.insert(0, helper.make_node("Constant", [], ["t"], value_string="a" * 1000))
+    else:
+        nodes.insert(0, helper.make_node("Cast", ["flat"], ["t"], to=TensorProto.STRING))
+    nodes += [
+        helper.make_node("Shape", ["text"], ["shape"]),
+        helper.make_node("Cast", ["shape"], ["sides"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceSum", ["sides"], ["size"], keepdims=0),
+        helper.make_node("Add", ["codes", "size"], ["sum"]),
+    ]
+    model.graph.node.extend(nodes)
+    model.graph.output[0].name = "sum"
+    return model
+
+
 def loop(trips, going=True, body_nodes=(), condition="going"):
     """A Loop that adds 1 to a number; `trips` None means without a limit."""
     values = [

@@ -6,8 +6,10 @@ import subprocess
 from pathlib import Path
 
 import cv2
+import numpy as np
 
 from pyimagesearch.datasets.catalog import open_dataset
+from pyimagesearch.encoders.encoding import encode_rows
 
 ROOT = Path(__file__).parent.parent
 MODEL = ROOT / "output" / "autoencoder.h5"
@@ -35,6 +37,11 @@ def result_of(command):
     )
     assert result.returncode == 0, result.stderr
     return json.loads(result.stdout.splitlines()[-1])
+
+
+def codes_of(encoder, dataset):
+    batches = encode_rows(dataset, range(len(dataset)), encoder)
+    return np.concatenate([batch.codes for batch in batches])
 
 
 def digit_file(folder, row=0):

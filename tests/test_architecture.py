@@ -8,7 +8,7 @@ PACKAGE = Path(__file__).parent.parent / "pyimagesearch"
 # A module may import from its own layer and from those above it in this list.
 LAYERS = [
     {
-        *("arrays", "backend", "cli", "convautoencoder", "files", "locks", "metric"),
+        *("arrays", "backend", "cli", "convautoencoder", "files", "hdf5_files", "locks", "metric"),
         *("pickles", "startup", "suggestions", "terminal"),
     },
     {"pictures"},

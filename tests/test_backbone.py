@@ -1,5 +1,9 @@
 """Training from a network that others trained: the scripts from pictures to results."""
 
+import json
+import os
+from dataclasses import replace
+
 import numpy as np
 import onnx
 import pytest
@@ -9,14 +13,14 @@ import search
 import train_autoencoder
 from pyimagesearch.datasets.catalog import open_dataset
 from pyimagesearch.decomposition.adapted_map import LinearMap
-from pyimagesearch.encoders import feature_file
-from pyimagesearch.encoders.adapted_head import head_codes, with_head
+from pyimagesearch.encoders import encoding, feature_file, kept_codes
+from pyimagesearch.encoders.adapted_head import with_head
 from pyimagesearch.encoders.encoder import Encoder
 from pyimagesearch.encoders.export import open_encoder
-from pyimagesearch.encoders.feature_file import FeatureFile
+from pyimagesearch.encoders.feature_file import FeatureFile, origin_of
 from pyimagesearch.indexes.stores import open_store
 from tests import onnx_exports as exports
-from tests.scripts import error_of, run
+from tests.scripts import codes_of, error_of, run
 from tests.test_flags import usage_error
 
 COUNT = 120  # pictures, in two sub-folders
@@ -63,15 +67,16 @@ def features_in(folder):
 
 
 def counting(monkeypatch):
-    """Count the pictures that networks compute features of, from here on."""
+    """Count the pictures that networks are run on, in trainings and for indexes, from here on."""
     counted = []
+    encode = encoding.encode_rows
 
     def encode_rows(dataset, rows, encoder):
         counted.extend(dataset.ids[row] for row in rows)
-        return feature_file_encode(dataset, rows, encoder)
+        return encode(dataset, rows, encoder)
 
-    feature_file_encode = feature_file.encode_rows
     monkeypatch.setattr(feature_file, "encode_rows", encode_rows)
+    monkeypatch.setattr(kept_codes, "encode_rows", encode_rows)
     return counted
 
 
@@ -120,7 +125,8 @@ def test_a_head_of_two_layers_gives_the_same_codes_in_the_graph(network, random,
         LinearMap(exports_normal(random, 7, 3), exports_normal(random, 3), root=False),
     ]
     images = random.random((4, *encoder.spec.shape), dtype=np.float32)
-    expected = head_codes(head, encoder.encode(images))
+    hidden = np.maximum(head[0].apply(encoder.encode(images)), 0)
+    expected = exports.unit(head[1].apply(hidden))
     np.testing.assert_allclose(with_head(encoder, head).encode(images), expected, atol=1e-5)
 
 
@@ -150,13 +156,86 @@ def test_a_second_training_computes_no_features(tmp_path, network, made, monkeyp
 
 
 def test_only_pictures_that_changed_are_computed_again(tmp_path, network, monkeypatch):
+    """Their content tells, not their time: then neither trainings nor indexes get old features."""
     pictures = write_pictures(tmp_path / "pictures", COUNT)
+    changed = pictures / "night" / "changed.bmp"
+    save_bitmap(changed, 40)
     assert train(tmp_path, network, pictures) == 0
-    counted = counting(monkeypatch)
-    (pictures / "night" / "001.png").write_bytes((pictures / "day" / "000.png").read_bytes())
+    before = changed.stat()
+    save_bitmap(changed, 220)
+    os.utime(changed, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert changed.stat().st_size == before.st_size
     (pictures / "day" / "002.png").rename(pictures / "day" / "moved.png")
+    counted = counting(monkeypatch)
+    index = index_of(tmp_path)
+    assert counted == ["night/changed.bmp"]
+    encoder = Encoder.from_onnx(tmp_path / "photos.onnx")
+    dataset = open_dataset(str(pictures))
+    np.testing.assert_allclose(index.codes, codes_of(encoder, dataset), atol=1e-5)
     assert train(tmp_path, network, pictures) == 0
-    assert sorted(counted) == ["day/moved.png", "night/001.png"]
+    assert counted == ["night/changed.bmp"] * 2
+
+
+def save_bitmap(path, value):
+    import cv2
+
+    image = np.full((SIDE, SIDE, 3), value, np.uint8)
+    image[: SIDE // 2] = 128
+    assert cv2.imwrite(str(path), image)
+
+
+def index_of(folder):
+    """Return the index of what `photos.onnx` in a folder was trained on."""
+    index = folder / "index.h5"
+    assert run(index_images, "--model", folder / "photos.onnx", "--index", index) == 0
+    return open_store(index).open()
+
+
+def test_an_index_gets_its_codes_from_kept_features(tmp_path, network, made, monkeypatch):
+    assert train(tmp_path, network, made, "--latent-dim", 4) == 0
+    path = features_in(tmp_path)
+    path.write_bytes(path.read_bytes()[:-30] + b"damaged" + path.read_bytes()[-23:])
+    counted = counting(monkeypatch)
+    index = index_of(tmp_path)
+    assert counted == ["night/119.png"]
+    encoder = Encoder.from_onnx(tmp_path / "photos.onnx")
+    dataset = open_dataset(str(made))
+    np.testing.assert_allclose(index.codes, codes_of(encoder, dataset), atol=1e-5)
+    hashes = np.concatenate([batch.digests for batch in dataset.batches(encoder.spec)])
+    assert (index.records().file_stats["digest"] == hashes).all()
+
+
+NOTE = ["codes", "network", "0" * 64, 6]
+
+
+@pytest.mark.parametrize(
+    "note",
+    [
+        "no JSON",
+        json.dumps({}),
+        json.dumps([*NOTE[:3], "6"]),
+        json.dumps([*NOTE[:3], 0]),
+        json.dumps([*NOTE[:2], "../" + "0" * 61, 6]),
+        json.dumps(["c" * 20_000, *NOTE[1:]]),
+        "[" * 9_000,
+        None,
+    ],
+)
+def test_a_head_that_is_not_noted_well_is_not_run_alone(network, note):
+    encoder = open_encoder(network)
+    model = onnx.load_from_string(encoder.onnx)
+    onnx.helper.set_model_props(model, {} if note is None else {"head": note})
+    assert kept_codes.open_head(replace(encoder, onnx=model.SerializeToString())) is None
+
+
+def test_a_head_of_other_codes_is_refused(network):
+    encoder = with_head(
+        open_encoder(network),
+        [LinearMap(np.eye(6, dtype=np.float32), np.zeros(6, np.float32), root=False)],
+    )
+    head = kept_codes.open_head(replace(encoder, dim=5))
+    with pytest.raises(ValueError, match=r"the head of .* gives codes of shape \(2, 6\)"):
+        head.codes(np.ones((2, 6), np.float32))
 
 
 def test_another_network_or_preprocessing_has_a_file_of_its_own(tmp_path, network, made):
@@ -210,7 +289,9 @@ def test_features_of_an_interrupted_training_are_kept(tmp_path, network, made, m
 
 def train_features(folder, network, pictures):
     dataset = open_dataset(str(pictures))
-    return FeatureFile(folder, open_encoder(network)).features(dataset, np.arange(len(dataset)))
+    encoder = open_encoder(network)
+    file = FeatureFile(folder, origin_of(encoder))
+    return file.features(dataset, np.arange(len(dataset)), encoder)
 
 
 def test_features_are_read_in_blocks_in_the_order_of_the_pictures(
@@ -218,7 +299,7 @@ def test_features_are_read_in_blocks_in_the_order_of_the_pictures(
 ):
     features = train_features(tmp_path, network, made)
     encoder = open_encoder(network)
-    expected = encoder.encode_dataset(open_dataset(str(made)))
+    expected = codes_of(encoder, open_dataset(str(made)))
     monkeypatch.setattr(feature_file, "BLOCK_BYTES", 500)
     blocks = list(features.blocks())
     assert len(blocks) > 5

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from pyimagesearch.datasets.catalog import open_dataset
+from pyimagesearch.datasets.dataset import Batch
 from pyimagesearch.encoders.encoding import encode_with_network
 from pyimagesearch.pictures.input_spec import InputSpec
 from pyimagesearch.training.batches import Batches
@@ -63,7 +64,8 @@ class Halves:
 
     def read_good(self, rows, spec):
         good = np.array([row for row in rows if row % 2], int)
-        return good, np.ones((len(good), *spec.shape), np.float32) * good.reshape(-1, 1, 1, 1), []
+        images = np.ones((len(good), *spec.shape), np.float32) * good.reshape(-1, 1, 1, 1)
+        return Batch(good, images, [])
 
 
 class Mean:

@@ -27,20 +27,24 @@ from pyimagesearch.show.card import Mark, tile
 from pyimagesearch.show.keys import key_name
 from pyimagesearch.show.montage import Grid
 from pyimagesearch.show.reporter import Reporter
+from pyimagesearch.show.results import LineForm
 from pyimagesearch.show.sizes import TILE_GAP
 from pyimagesearch.show.windows import room_on
 from tests.scripts import MODEL, ROOT, run
 
+TEXT = LineForm("text", lambda lines: True)
 
-def start(path, *ids, k=None, max_distance=None, **reporting):
+
+def start(path, *ids, k=None, max_distance=None, expand=None, **reporting):
     """Return a Session over an index file that begins with indexed pictures."""
     index = open_store(path).open()
     pictures = index.pictures()
     queries = QueryReader(index, pictures, QueryOptions(ids=ids)).queries()
-    first = k or (225 if max_distance is None else None)
-    answers = search_queries(queries, index, Wanted(first, max_distance))
     reporter = Reporter(pictures, max_distance=max_distance, **reporting)
-    return Session(answers, index, reporter, max_results=k, max_distance=max_distance)
+    if k is None and max_distance is None:
+        k = reporter.usual_results
+    wanted = Wanted(k, max_distance, expand)
+    return Session(search_queries(queries, index, wanted), index, reporter, wanted)
 
 
 @pytest.fixture
@@ -162,6 +166,25 @@ def test_pages_go_on_beyond_the_first_results(session):
         session.next_page()
 
 
+def test_every_search_of_a_session_is_expanded_where_the_first_was(small_index):
+    session = start(small_index, "7", k=5, expand=3)
+    other = session.id_of(2)
+    session.choose(other)
+    assert state(session) == state(start(small_index, other, k=5, expand=3))
+    assert state(session) != state(start(small_index, other, k=5))
+
+
+def test_a_page_says_which_of_the_results_it_has(session):
+    session.page_size = 100
+    summary = session.reporter.summary
+    assert summary(session.page).startswith("results 1 to 100 of 225, distance ")
+    session.next_page()
+    assert summary(session.page).startswith("results 101 to 200 of 225, distance ")
+    session.page_size = 225
+    session.previous_page()
+    assert summary(session.page).startswith("225 results, distance ")
+
+
 def test_results_end_at_a_distance(small_index):
     limit = float(start(small_index, "7").answer.hits.distances[9]) + 1e-3
     session = start(small_index, "7", k=4, max_distance=limit)
@@ -176,7 +199,7 @@ def test_results_end_at_a_distance(small_index):
 def test_four_turns_and_two_flips_are_the_picture_itself(session):
     rows = session.page.hits.ids
     session.rotate()
-    assert session.step.query.view == "turned 90 degrees"
+    assert session.step.query.view == "turned right"
     assert session.page.hits.ids != rows
     for _ in range(3):
         session.rotate()
@@ -215,7 +238,7 @@ def test_a_combined_query_has_no_picture_to_crop(small_index):
     pictures = index.pictures()
     reader = QueryReader(index, pictures, QueryOptions(ids=["1", "2:2"], combine=True))
     answers = search_queries(reader.queries(), index, Wanted(225))
-    session = Session(answers, index, Reporter(pictures))
+    session = Session(answers, index, Reporter(pictures), Wanted(225))
     with pytest.raises(ValueError, match="no picture of its own"):
         session.rotate()
     session.like(session.id_of(1))
@@ -407,7 +430,7 @@ def test_the_keyboard_alone_is_enough(browser, tmp_path):
     assert browser.sheet.selected is None
     assert len(session.step.base.own) == 1
     press(browser, "r", "f")
-    assert session.step.query.view == "flipped, turned 270 degrees"
+    assert session.step.query.view == "mirrored, turned left"
     press(browser, "n", "Page Down", "p", "Page Up", "Page Down")
     assert session.step.page == 1
     press(browser, "s")
@@ -539,7 +562,7 @@ def test_commands_in_a_pipe_search_on(small_index, python, tmp_path):
     assert records[4]["view"] == "1 liked (weight 0.75)"
     assert records[5]["results"][0]["distance"] >= records[4]["results"][-1]["distance"]
     assert records[6] == records[4]
-    assert records[8]["view"] == "turned 90 degrees, crop 0,0,14,28, 1 liked (weight 0.75)"
+    assert records[8]["view"] == "turned right, crop 0,0,14,28, 1 liked (weight 0.75)"
     ids = [result["id"] for result in records[-1]["results"]]
     assert (tmp_path / "saved_0.txt").read_text().split() == ids
     assert (tmp_path / "saved_0.png").exists()
@@ -581,7 +604,7 @@ def test_bad_commands_are_one_line_each_that_names_the_command(small_index, pyth
 
 
 def test_disliking_has_its_name_and_the_one_of_old(session, tmp_path):
-    commands = Commands(session, str(tmp_path))
+    commands = Commands(session, TEXT, str(tmp_path))
     disliked = session.id_of(2)
     commands.run("dislike 2")
     assert session.step.disliked == (disliked,)
@@ -656,5 +679,5 @@ def test_every_action_is_in_the_help_and_in_the_documentation(action):
 def test_a_command_with_other_words_is_refused(session, tmp_path, text):
     before = state(session)
     with pytest.raises(ValueError, match=r"received|unknown command"):
-        Commands(session, tmp_path).run(text)
+        Commands(session, TEXT, tmp_path).run(text)
     assert state(session) == before

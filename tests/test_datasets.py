@@ -10,6 +10,7 @@ from pyimagesearch.datasets import builtin
 from pyimagesearch.datasets.builtin import read_idx
 from pyimagesearch.datasets.catalog import (
     DEFAULT_SOURCE,
+    SourceFlags,
     is_source,
     open_dataset,
     open_source,
@@ -141,7 +142,7 @@ def test_a_folder_of_the_name_of_a_built_in_dataset_is_given_with_its_path(
     assert open_dataset("mnist", "test", 5).images.shape == (5, 28, 28, 1)
     assert "for the folder, give ./mnist" in caplog.text
     assert open_dataset("./mnist").ids == ["a.png"]
-    assert open_dataset(**updated_source(DEFAULT_SOURCE, ["./mnist"])).ids == ["a.png"]
+    assert open_dataset(**updated_source(DEFAULT_SOURCE, SourceFlags(["./mnist"]))).ids == ["a.png"]
 
 
 def test_the_images_of_an_npz_file_are_identified_by_their_content(npz):
@@ -161,10 +162,12 @@ def test_the_images_of_an_npz_file_are_identified_by_their_content(npz):
 
 def test_a_source_is_updated_by_what_is_given():
     source = {"name": "a", "split": "test", "limit": 5, "exclude": ["x"], "digest": "crc32:0:0"}
-    assert updated_source(source) == source
-    assert updated_source(source, limit=9)["limit"] == 9
-    assert updated_source(source, exclude=[])["exclude"] == []
-    assert updated_source(source, "mnist") == {"name": "mnist", "split": "test", "limit": 5}
+    assert updated_source(source, SourceFlags()) == source
+    assert updated_source(source, SourceFlags(limit=9))["limit"] == 9
+    assert updated_source(source, SourceFlags(exclude=[]))["exclude"] == []
+    assert updated_source(source, SourceFlags(["mnist"])) == {
+        **{"name": "mnist", "split": "test", "limit": 5}
+    }
 
 
 def test_flags_of_folders_are_refused_for_arrays():
@@ -175,16 +178,17 @@ def test_flags_of_folders_are_refused_for_arrays():
 def test_several_folders_become_one_source(tmp_path):
     fill(tmp_path, "cam/1.png", "cam-2/1.png", "cam/sub/2.png", "more/deep/3.png")
     names = [str(tmp_path / name) for name in ("more/deep", "cam", "cam-2", "cam/sub")]
-    source = updated_source(DEFAULT_SOURCE, names)
+    source = updated_source(DEFAULT_SOURCE, SourceFlags(names))
     assert source["name"] == str(tmp_path)
     assert source["folders"] == ["cam", "cam-2", "more/deep"]
     dataset = open_dataset(**source)
     assert dataset.ids == ["cam-2/1.png", "cam/1.png", "cam/sub/2.png", "more/deep/3.png"]
     assert dataset.source == source
-    assert updated_source(source, names[1:2]) == {**DEFAULT_SOURCE, "name": names[1]}
-    assert updated_source(DEFAULT_SOURCE, names[1::2])["name"] == names[1]  # one holds the other
+    assert updated_source(source, SourceFlags(names[1:2])) == {**DEFAULT_SOURCE, "name": names[1]}
+    nested = updated_source(DEFAULT_SOURCE, SourceFlags(names[1::2]))
+    assert nested["name"] == names[1]  # one holds the other
     with pytest.raises(ValueError, match="mnist is not a folder: of several datasets"):
-        updated_source(DEFAULT_SOURCE, [names[0], "mnist"])
+        updated_source(DEFAULT_SOURCE, SourceFlags([names[0], "mnist"]))
 
 
 @pytest.mark.parametrize(

@@ -205,7 +205,7 @@ RAW = {
 def test_raw_files_are_refused_and_not_read_as_their_thumbnails(kind, tmp_path):
     fill(tmp_path, "DSC_0001", data=RAW[kind])
     dataset = FolderDataset(tmp_path)  # found by its content, and counted
-    [(_, reason)] = dataset.read_good([0], InputSpec(8, 8, 3))[2]
+    [(_, reason)] = dataset.read_good([0], InputSpec(8, 8, 3)).unreadable
     assert re.match("a RAW file of a camera, .* export it as JPEG or TIFF$", reason)
 
 
@@ -257,12 +257,12 @@ def test_all_threads_together_decode_no_more_pixels_than_one_may(tmp_path, monke
     most = []
     load = image_io.load_rgb
 
-    def slow_load(image, file):
+    def slow_load(image, file, shrink):
         together.append(image)
         most.append(len(together))
         time.sleep(0.01)
         together.pop()
-        return load(image, file)
+        return load(image, file, shrink)
 
     monkeypatch.setattr(image_io, "load_rgb", slow_load)
     with ThreadPoolExecutor(8) as pool:
@@ -278,3 +278,32 @@ def test_what_fails_to_decode_gives_its_pixels_back():
             raise ValueError("damaged")
     with budget.taken(5), budget.taken(5):
         pass
+
+
+@pytest.mark.parametrize("suffix", ["png", "webp", "jp2"])
+def test_formats_whose_decoders_take_more_memory_may_have_fewer_pixels(
+    suffix, tmp_path, monkeypatch
+):
+    Image.new("RGB", (30, 20)).save(tmp_path / f"a.{suffix}")
+    monkeypatch.setattr(image_io, "MAX_DECODED_PIXELS", 600)
+    if suffix == "png":
+        assert read_picture(tmp_path / "a.png").shape == (20, 30, 3)
+        return
+    with pytest.raises(ValueError, match=r"30 x 20 pixels: .* at most [23]00 in"):
+        read_picture(tmp_path / f"a.{suffix}")
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_large_picture_is_shrunk_while_it_is_converted(orientation, tmp_path, monkeypatch):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    large = Image.fromarray(cv2.resize(CORNERS, (399, 301), interpolation=cv2.INTER_LINEAR))
+    large.save(tmp_path / "a.png", exif=exif)
+    whole = read_picture(tmp_path / "a.png")
+    monkeypatch.setattr(image_io, "LARGE", 100_000)
+    monkeypatch.setattr("pyimagesearch.pictures.pixels.STRIP", 2000)
+    assert np.array_equal(read_picture(tmp_path / "a.png"), whole)
+    small = read_picture(tmp_path / "a.png", (20, 10))
+    sides = [-(-side // 7) for side in whole.shape[:2]]
+    assert small.shape == (*sides, 3)
+    assert error_of(small, cv2.resize(whole, sides[::-1], interpolation=cv2.INTER_AREA)) <= 1

@@ -49,7 +49,7 @@ def test_the_largest_picture_is_kept_and_of_several_the_oldest(tmp_path):
     members, gallery = judge(tmp_path)
     assert members[0].id == "c.png"
     assert [member.status for member in members] == ["keep", "remove", "remove", "remove"]
-    paths = duplicates.removable_paths(gallery, 0, members)
+    paths = duplicates.removable_paths(gallery, members)
     assert set(paths) == {os.fsencode(tmp_path / name) for name in ("a.png", "b.png", "d.png")}
     assert (members[0].width, members[0].height) == (16, 16)
     assert members[0].bytes == (tmp_path / "c.png").stat().st_size
@@ -83,7 +83,7 @@ def test_a_link_and_its_target_are_not_removed_for_each_other(tmp_path):
     members, gallery = judge(tmp_path)
     same = {"a.png": "keep", "b.png": "same file", "c.png": "same file"}
     assert statuses(members) == same
-    assert duplicates.removable_paths(gallery, 0, members) == []
+    assert duplicates.removable_paths(gallery, members) == []
 
 
 def test_files_that_the_index_does_not_know_any_more_are_not_judged(tmp_path):
@@ -115,7 +115,7 @@ def test_a_picture_of_other_content_is_not_listed_though_size_and_time_are_kept(
 
     members, gallery = judge(tmp_path, change=change)
     assert statuses(members) == {"a.png": "changed", "b.png": "changed", "c.png": "keep"}
-    assert duplicates.removable_paths(gallery, 0, members) == []
+    assert duplicates.removable_paths(gallery, members) == []
     [line] = [record.message for record in caplog.records if record.levelname == "WARNING"]
     assert line.startswith("2 of these pictures are missing or were changed since they were")
     assert line.endswith("update the index with index_images.py --checksum")
@@ -127,7 +127,7 @@ def test_of_a_group_without_any_known_file_nothing_is_kept_or_removed(tmp_path):
     change = lambda: [add(tmp_path, name, age=9) for name in ("a.png", "b.png")]  # noqa: E731
     members, gallery = judge(tmp_path, change=change)
     assert {member.status for member in members} == {"changed"}
-    assert duplicates.removable_paths(gallery, 0, members) == []
+    assert duplicates.removable_paths(gallery, members) == []
 
 
 def test_a_group_is_described_in_lines_and_for_json(tmp_path):
@@ -138,7 +138,7 @@ def test_a_group_is_described_in_lines_and_for_json(tmp_path):
     assert first == "group 3: 2 pictures, 1 to remove"
     assert kept.startswith("  keep       a.png  8 x 8, ")
     assert removed.endswith("kB, distance 0.5")
-    [line] = duplicates.json_lines(3, members)
+    line = duplicates.json_line(3, members)
     record = json.loads(line)
     assert record["group"] == 3
     assert list(record["members"][1].values())[:5] == ["b.png", "remove", 0.5, 4, 4]

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pyimagesearch import terminal
 from pyimagesearch.datasets.catalog import open_dataset
 from pyimagesearch.engines import duplicates
 from pyimagesearch.engines.duplicates import (
@@ -113,6 +114,15 @@ def test_60000_codes_that_are_all_duplicates_are_one_group_in_small_memory(rando
     tracemalloc.stop()
     assert len(group.rows) == 60_000
     assert peak < 100e6
+
+
+def test_a_long_comparison_says_how_far_it_is(random, monkeypatch, caplog):
+    caplog.set_level("INFO")
+    monkeypatch.setattr(duplicates, "ROWS_PER_BLOCK", 4)
+    monkeypatch.setattr(terminal, "LINE_SECONDS", 0)
+    find_duplicates(random.normal(size=(10, 3)), "euclidean", 0.1)
+    lines = [message.rpartition(", about")[0] for message in caplog.messages]
+    assert lines == ["comparing: 4 of 10 pictures", "comparing: 8 of 10 pictures"]
 
 
 def test_many_tight_clusters_are_so_many_groups(random):

@@ -2,17 +2,25 @@ import hashlib
 import os
 import signal
 import subprocess
+from functools import partial
 
 import h5py
+import numpy as np
 import pytest
 
+from pyimagesearch.datasets.catalog import open_dataset
+from pyimagesearch.encoders.model_source import model_path
+from pyimagesearch.engines.engine_file import load_engine
 from pyimagesearch.files import (
     atomic_write,
-    has_hdf5_attribute,
     is_inside,
     require_writable,
     sha256_of,
 )
+from pyimagesearch.hdf5_files import has_hdf5_attribute, require_plain_hdf5
+from pyimagesearch.indexes.index_file import load_index
+from pyimagesearch.replacing import PAGE, require_kind
+from pyimagesearch.training.checkpoint import Checkpoint
 
 
 def test_a_file_is_replaced_when_the_block_ends(tmp_path):
@@ -130,3 +138,37 @@ def test_an_hdf5_file_whose_root_is_damaged_has_no_attribute(tmp_path):
     data[root] = 255  # the version of its header
     path.write_bytes(data)
     assert has_hdf5_attribute(path, "mark") is None
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes")
+def test_nothing_waits_for_a_pipe_in_place_of_a_file(tmp_path):
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    names = [tmp_path / name for name in ("a.pickle", "a.h5", "a.keras", "a.npz")]
+    for name in names:
+        name.symlink_to(path)
+    pickled, hdf5, model, arrays = map(str, names)
+    for call in (
+        partial(load_index, pickled),
+        partial(load_index, hdf5),
+        partial(load_engine, pickled, np.ones((2, 3), np.float32), None),
+        partial(model_path, model),
+        partial(open_dataset, arrays),
+        partial(require_writable, pickled),
+    ):
+        with pytest.raises(OSError, match=r"device or pipe|no regular file"):
+            call()
+    with pytest.raises(ValueError, match="device or pipe"):
+        Checkpoint(arrays, {}).resumed()
+    with pytest.raises(OSError, match="no regular file"), atomic_write(path):
+        pass
+    with pytest.raises(ValueError, match=r"--html .* is a device or pipe"):
+        require_kind(path, PAGE, "--html")
+    assert path.is_fifo()
+
+
+def test_hdf5_whose_chunks_are_larger_than_the_file_is_refused(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("x", (12, 4), "f4", maxshape=(None, 4), chunks=(2**27, 4))
+        with pytest.raises(ValueError, match="its object x is larger than the file"):
+            require_plain_hdf5(file, 10_000)

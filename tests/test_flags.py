@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import tomllib
 
 import pytest
 
@@ -10,8 +11,9 @@ import search
 import train_autoencoder
 from pyimagesearch import __version__
 from pyimagesearch.arguments.values import fraction, fraction_or_test, whole_number
+from pyimagesearch.cli import INSTALLED, as_started
 from pyimagesearch.suggestions import did_you_mean
-from tests.scripts import run
+from tests.scripts import ROOT, run
 
 SCRIPTS = [train_autoencoder, index_images, search]
 
@@ -143,9 +145,23 @@ def test_an_installed_command_names_itself(capsys, monkeypatch):
         search.parse_args(["--index"])
     assert "image-search-find: error:" in capsys.readouterr().err
     assert run(search, "--index", "none.h5") == 1
-    assert "image-search-find: error: no such index" in capsys.readouterr().err
-    text = help_of(capsys, search, "--help")
+    error = capsys.readouterr().err
+    assert "image-search-find: error: no such index" in error
+    assert "make it with image-search-index" in error
+    text = help_of(capsys, search, "--help-all")
     assert "  image-search-find --index photos.h5 --query holiday.jpg\n" in text
+    assert "index made by image-search-index" in text
+
+
+def test_the_names_of_installed_commands_are_those_of_the_package(monkeypatch):
+    with open(ROOT / "pyproject.toml", "rb") as file:
+        commands = tomllib.load(file)["project"]["scripts"]
+    modules = {command: module for module, command in INSTALLED.items()}
+    for command, entry in commands.items():
+        assert entry == f"pyimagesearch.scripts.{modules[command].removesuffix('.py')}:main"
+    monkeypatch.setattr("sys.argv", ["image-search-find.exe"])
+    text = "run python index_images.py --model my/search.py, or search.py"
+    assert as_started(text) == "run image-search-index --model my/search.py, or image-search-find"
 
 
 def test_numbers_are_read_as_python_reads_them():

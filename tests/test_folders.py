@@ -12,7 +12,7 @@ from PIL import Image
 from pyimagesearch.datasets import folder as folders
 from pyimagesearch.datasets.catalog import open_dataset, open_source
 from pyimagesearch.datasets.folder import PREFETCHED_BATCHES, FolderDataset
-from pyimagesearch.pictures.decoding import decode
+from pyimagesearch.pictures.decoding import decode_for
 from pyimagesearch.pictures.input_spec import InputSpec
 
 SPEC = InputSpec(8, 12, 3)
@@ -55,7 +55,7 @@ def test_rows_are_read_in_the_order_asked_for(tmp_path):
     assert (images.shape, images.dtype) == ((4, 8, 12, 3), np.float32)
     greys = [grey_of(dataset, row) / 255 for row in rows]
     assert abs(images - np.reshape(greys, (4, 1, 1, 1))).max() < 1e-6
-    assert dataset.picture(5).shape == (8, 12, 3)
+    assert dataset.picture(dataset.ids[5]).shape == (8, 12, 3)
 
 
 def bad_folder(root):
@@ -81,14 +81,14 @@ REASONS = {
 
 def test_bad_files_are_reported_once_and_keep_their_rows(tmp_path, capfd):
     dataset = bad_folder(tmp_path)
-    rows, images, rejects = dataset.read_good(range(7), SPEC)
+    rows, images, rejects, _ = dataset.read_good(range(7), SPEC)
     assert [dataset.ids[row] for row in rows] == ["good.png", "last.png"]
     assert images.shape == (2, *SPEC.shape)
     assert [path for path, _ in rejects] == sorted(REASONS)
     assert all(reason.startswith(REASONS[path]) for path, reason in rejects)
     assert dataset.unreadable == dict(rejects)
 
-    rows_again, images_again, rejects_again = dataset.read_good(range(7), SPEC)
+    rows_again, images_again, rejects_again, _ = dataset.read_good(range(7), SPEC)
     assert np.array_equal(rows, rows_again)
     assert np.array_equal(images, images_again)
     assert rejects_again == []
@@ -102,7 +102,7 @@ def test_read_never_leaves_a_row_out_in_silence(tmp_path):
         with pytest.raises(ValueError, match=r"^empty.jpg: empty: 0 bytes$"):
             dataset.read([2, 1], SPEC)
     with pytest.raises(FileNotFoundError, match=r"^vanished.png: No such file"):
-        dataset.picture(dataset.ids.index("vanished.png"))
+        dataset.picture("vanished.png")
 
 
 def test_batches_bring_every_good_row_once_and_in_order(tmp_path):
@@ -194,7 +194,7 @@ def test_a_dataset_opens_again_from_its_location_and_ids_without_a_scan(tmp_path
     again = FolderDataset(dataset.source["name"], paths=dataset.ids)
     assert np.array_equal(again.read([4, 2], SPEC), dataset.read([4, 2], SPEC))
     assert np.array_equal(again.labels, dataset.labels)
-    assert again.path(4) == str(tmp_path / dataset.ids[4])
+    assert again.path(again.ids[4]) == str(tmp_path / dataset.ids[4])
 
 
 @pytest.mark.parametrize("renamed", [False, True])
@@ -214,9 +214,9 @@ def test_a_picture_that_is_replaced_while_it_is_read_never_has_the_digest_of_ano
             write(tmp_path / "new", new).rename(path)
         else:
             write(path, new)
-        return decode(*args)
+        return decode_for(*args)
 
-    monkeypatch.setattr(folders, "decode", replace_and_decode)
+    monkeypatch.setattr(folders, "decode_for", replace_and_decode)
     [batch] = dataset.batches(SPEC)
     if renamed:
         assert batch.digests[0].tobytes() == hashlib.blake2b(old, digest_size=16).digest()
@@ -235,7 +235,7 @@ def test_a_known_file_that_became_a_pipe_is_unreadable_and_does_not_block(tmp_pa
         [batch] = known.batches(SPEC)
         assert batch.unreadable == [("a.png", "a device or pipe, not a picture file")]
         with pytest.raises(OSError, match=r"^a.png: a device or pipe, not a picture file$"):
-            known.picture(0)
+            known.picture(known.ids[0])
 
 
 def test_a_dataset_opened_from_its_source_reads_as_the_first_did(tmp_path):
@@ -247,7 +247,7 @@ def test_a_dataset_opened_from_its_source_reads_as_the_first_did(tmp_path):
     for again in (open_dataset(**dataset.source), open_source(dataset.source, True)):
         part = again.with_ids(dataset.ids)
         assert np.array_equal(part.read([0], SPEC), image)
-        assert np.array_equal(part.subset([0]).picture(0), dataset.picture(0))
+        assert np.array_equal(part.subset([0]).picture("cut.jpg"), dataset.picture("cut.jpg"))
     assert dataset.split()[0].source == dataset.source
     with pytest.raises(ValueError, match="truncated"):
         FolderDataset(tmp_path).read([0], SPEC)
@@ -280,9 +280,9 @@ def test_an_unreadable_file_is_left_out_beside_kept_ones(tmp_path):
     dataset = shades(tmp_path, 4)
     dataset.keep_decoded()
     dataset.read([0, 2], SPEC)
-    with open(dataset.path(1), "wb") as file:
+    with open(dataset.path(dataset.ids[1]), "wb") as file:
         file.write(b"text")
-    rows, images, unreadable = dataset.read_good([0, 1, 2, 3], SPEC)
+    rows, images, unreadable, _ = dataset.read_good([0, 1, 2, 3], SPEC)
     assert rows.tolist() == [0, 2, 3]
     assert [path for path, _ in unreadable] == [dataset.ids[1]]
     np.testing.assert_array_equal(images, dataset.read([0, 2, 3], SPEC))

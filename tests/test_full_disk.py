@@ -59,7 +59,7 @@ WRITERS = {
     "model.h5": lambda path, network, encoder: save_model(network, path, InputSpec(8, 8, 1)),
     "model.onnx": lambda path, network, encoder: Encoder.from_onnx(ENCODER).save_onnx(path),
     "i.engine": lambda path, network, encoder: save_engine(
-        build_engine(np.eye(64, dtype=np.float32), "HNSW4"), str(path)
+        build_engine(np.eye(64, dtype=np.float32), "HNSW4"), str(path), "1"
     ),
     "c.npz": lambda path, network, encoder: Checkpoint(
         str(path), {}, arrays={"weights": [np.ones(99)]}

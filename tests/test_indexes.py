@@ -283,3 +283,13 @@ def test_a_source_of_other_types_is_refused(tmp_path, index, source):
     save_index(index, tmp_path / "index.pickle")
     with pytest.raises(ValueError, match="the dataset as name, split, limit"):
         load_index(tmp_path / "index.pickle")
+
+
+def test_an_index_whose_ids_are_one_text_many_times_is_refused(tmp_path, index):
+    path = tmp_path / "index.pickle"
+    index.ids = ["a" * 200_000] * 3
+    index.labels = None
+    index.file_stats = np.zeros(3, FILE_STATS)
+    save_index(index, path)
+    with pytest.raises(ValueError, match="its ids are longer than the file"):
+        load_index(path)

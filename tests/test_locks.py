@@ -115,6 +115,15 @@ def test_a_second_training_does_not_take_the_checkpoint_of_the_first(more, tmp_p
     assert checkpoint.read_bytes() == b"of a training that goes on"
 
 
+def test_two_trainings_do_not_write_one_encoder(tmp_path, held, capsys):
+    encoder = tmp_path / "encoder.onnx"
+    held(encoder)
+    flags = ["-m", tmp_path / "m.keras", "--encoder", encoder, "--limit", 9]
+    message = error_of(capsys, train_autoencoder, *flags)
+    assert message == f"another process is training {encoder}: wait for it to end"
+    assert os.listdir(tmp_path) == [".encoder.onnx.lock"]
+
+
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS])
 def test_without_locks_files_are_written_with_one_warning(number, tmp_path, monkeypatch, capsys):
     def fail(handle, operation):

@@ -381,6 +381,41 @@ def test_a_collection_of_others_is_not_touched(folder, collection, capsys):
 
 
 @lite
+@pytest.mark.parametrize("method", ["drop_index", "create_index", "load_collection"])
+def test_a_change_of_engine_that_is_interrupted_can_be_repeated(
+    method, folder, collection, monkeypatch
+):
+    index(collection, folder)
+    call = MilvusConnection.call
+    dropped = []
+
+    def interrupted(self, called, *arguments, **options):
+        if called == method and (dropped or called == "drop_index"):
+            raise KeyboardInterrupt
+        if called == "drop_index":
+            dropped.append(arguments)
+        return call(self, called, *arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MilvusConnection, "call", interrupted)
+        assert run(index_images, "-i", collection, "--engine", "HNSW16") == 130
+    assert open_store(collection).open().search(np.zeros((1, 16), np.float32), 3)
+    assert run(index_images, "-i", collection, "--engine", "HNSW16") == 0
+    assert open_store(collection).open().engine_spec.name == "HNSW16"
+
+
+@lite
+def test_a_shard_that_starts_before_another_made_the_collection_joins_it(
+    folder, collection, monkeypatch
+):
+    index(collection, folder, "--shard", "1/2")
+    with monkeypatch.context() as patch:
+        patch.setattr(MilvusStore, "exists", lambda self: False)  # when this one looked
+        index(collection, folder, "--shard", "2/2")
+    assert open_store(collection).open().count() == 40
+
+
+@lite
 def test_shards_fill_one_collection_and_drop_only_their_own(folder, collection, capsys):
     for shard in ("1/2", "2/2", "1/2"):
         index(collection, folder, "--shard", shard)
@@ -429,7 +464,6 @@ def new_collection(name, encoder, *, metric="euclidean", engine="exact"):
     source = open_dataset("mnist", "train").source
     return store.create(
         NewCollection(
-            name=parse_address(name).name,
             encoder=encoder,
             metric=metric,
             engine=parse_engine(engine, encoder.dim),

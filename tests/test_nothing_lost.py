@@ -299,12 +299,12 @@ def test_pictures_in_folders_that_cannot_be_entered_keep_their_codes(index, fold
 def test_a_picture_that_can_no_longer_be_decoded_keeps_its_code(index, folder, monkeypatch, capsys):
     from pyimagesearch.datasets import folder as folders
 
-    def fail(file, size=None):
+    def fail(spec, file, truncated):
         raise ValueError("HEIF pictures need pillow-heif")
 
     os.utime(folder / "0" / "000.png", (1, 1))
     index_before = load_index(index)
-    monkeypatch.setattr(folders, "decode", fail)
+    monkeypatch.setattr(folders, "decode_for", fail)
     assert run(index_images, "-i", index, "--checksum") == 0
     assert capsys.readouterr().out == "added 0, changed 0, removed 0, kept 60\n"
     np.testing.assert_array_equal(load_index(index).codes, index_before.codes)
@@ -434,6 +434,46 @@ def test_metric_and_engine_stay_until_a_flag_changes_them(name, flags, tmp_path)
         assert (index.metric, index.engine.name) == ("cosine", "HNSW8")
     assert run(index_images, "-i", path, "--limit", 500, "--metric", "euclidean", *flags) == 0
     assert load_index(path).metric == "euclidean"
+
+
+def test_an_engine_follows_a_change_of_metric_that_was_killed_between_the_two(
+    folder, tmp_path, monkeypatch
+):
+    index = tmp_path / "photos.h5"
+    flags = ["-m", MODEL, "-i", index, "--dataset", folder, "--engine", "HNSW8"]
+    assert run(index_images, *flags) == 0
+
+    def killed(*arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("pyimagesearch.indexes.engine_update.save_engine", killed)
+        assert run(index_images, "-i", index, "--metric", "cosine") == 130
+    assert load_index(index).engine.name == "exact"
+    assert run(index_images, "-i", index) == 0
+    engine = load_index(index).engine
+    assert (engine.name, engine.metric.name) == ("HNSW8", "cosine")
+
+
+@pytest.mark.parametrize("name", ["photos.pickle", "photos.h5"])
+def test_one_code_of_nan_costs_only_its_picture(name, folder, tmp_path, monkeypatch, capsys):
+    encode = Encoder.encode
+
+    def encode_all_but_white(self, images):
+        codes = encode(self, images)
+        codes[images.min(axis=(1, 2, 3)) == 1, 3] = np.nan
+        return codes
+
+    cv2.imwrite(str(folder / "white.png"), np.full((28, 28), 255, np.uint8))
+    monkeypatch.setattr(Encoder, "encode", encode_all_but_white)
+    path = tmp_path / name
+    assert run(index_images, "-m", MODEL, "-i", path, "--dataset", folder) == 0
+    output = capsys.readouterr()
+    assert "white.png: the model" in output.err
+    assert "rejected 1" in output.out
+    index = load_index(path)
+    assert len(index) == len(list(folder.glob("*/*"))) > 2
+    assert np.isfinite(index.codes).all()
 
 
 @pytest.mark.parametrize("name", ["photos.pickle", "photos.h5"])

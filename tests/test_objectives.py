@@ -13,9 +13,11 @@ from pyimagesearch.training.objectives import (
     LOSSES,
     normalized_mse,
     phase_targets,
+    require_targets,
     supervised_contrast,
 )
 from pyimagesearch.training.plan import OBJECTIVES
+from tests.scripts import codes_of
 
 SPEC = InputSpec(8, 8, 1)
 
@@ -63,11 +65,18 @@ def test_a_map_has_a_point_of_equal_length_for_every_image_of_both_parts(encoder
         np.testing.assert_allclose(lengths, lengths[0], rtol=1e-4)
 
 
-def test_supcon_needs_labels(encoder, tmp_path):
+def test_supcon_needs_classes_to_train_and_to_validate_on(tmp_path):
     np.savez(tmp_path / "d.npz", x_train=np.zeros((8, 8, 8), np.uint8))
     unlabelled = open_dataset(str(tmp_path / "d.npz"))
-    with pytest.raises(ValueError, match=r"supcon needs labels.*--objective views"):
-        targets("supcon", encoder, unlabelled, unlabelled)
+    digits = open_dataset("mnist", "train", 20)
+    fives = digits.subset(np.flatnonzero(digits.labels == 5))
+    phases = OBJECTIVES["supcon"]
+    require_targets(phases, Splits(digits, digits, SPEC))
+    for training in (unlabelled, fives):
+        with pytest.raises(ValueError, match=r"supcon needs labels.*--objective views"):
+            require_targets(phases, Splits(training, digits, SPEC))
+    with pytest.raises(ValueError, match=r"2 classes or more to validate on, received 1 for 2 im"):
+        require_targets(phases, Splits(digits, fives, SPEC))
 
 
 def test_the_labels_are_the_targets_of_supcon(encoder):
@@ -78,7 +87,7 @@ def test_the_labels_are_the_targets_of_supcon(encoder):
 def test_the_shipped_model_retrieves_as_measured():
     encoder = open_encoder("output/neighbours.h5")
     gallery, queries = open_dataset("mnist", "train", 2000), open_dataset("mnist", "test", 500)
-    codes = [encoder.encode_dataset(dataset) for dataset in (queries, gallery)]
+    codes = [codes_of(encoder, dataset) for dataset in (queries, gallery)]
     scores = evaluate(codes[0], queries.labels, codes[1], gallery.labels, metric="cosine")
     assert scores["mAP"] > 0.93  # .956 over all digits; reconstruction alone gives .588
     assert scores["P@10"] > 0.96

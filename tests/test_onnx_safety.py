@@ -146,6 +146,13 @@ def test_a_network_that_needs_undue_memory_is_refused(operator):
         in_index(hostile.large(operator, (40_000, 40_000))).encode(IMAGES)
 
 
+@pytest.mark.parametrize("kind", ["tensor", "constant", "cast"])
+def test_a_network_that_makes_texts_is_refused(kind):
+    """ONNX Runtime does not count their memory: one of 2 MB can be repeated a million times."""
+    with pytest.raises(ValueError, match=r"stranger\.onnx computes with texts"):
+        in_index(hostile.with_texts(kind)).encode(IMAGES)
+
+
 @pytest.mark.parametrize(
     "model", [hostile.named(hostile.ESCAPE * 500), hostile.unknown_operator(hostile.ESCAPE)]
 )

@@ -1,10 +1,11 @@
 """Results in an HTML page, and as pictures inside a terminal."""
 
 import base64
-import importlib.util
+import html
 import os
 import pty
 import subprocess
+import sys
 import termios
 from html.parser import HTMLParser
 
@@ -17,7 +18,6 @@ import search
 from pyimagesearch.datasets.catalog import open_dataset
 from pyimagesearch.indexes.contract import Hits
 from pyimagesearch.indexes.index_file import load_index
-from pyimagesearch.indexes.pictures import pictures_of
 from pyimagesearch.queries.query import Answer, Query
 from pyimagesearch.show.page import HEAD
 from pyimagesearch.show.preview import preview_rows
@@ -67,7 +67,7 @@ def test_a_page_holds_all_pictures_and_runs_nothing(folder, capsys):
     assert run(search, *arguments) == 0
     assert f"[INFO] wrote {page}" in capsys.readouterr().err
     found = Page(page)
-    known = "html meta title style h1 p section header div h2 ol li figure img figcaption br span"
+    known = "html meta title style h1 p section header div h2 ol li figure img figcaption span"
     known += " label input"
     assert {tag for tag, _ in found.tags} == set(known.split(" "))  # no script, no link
     assert len(found.named("img")) == 2 + 2 * 5
@@ -79,6 +79,7 @@ def test_a_page_holds_all_pictures_and_runs_nothing(folder, capsys):
     assert sum("onerror" in attributes for _, attributes in found.tags) == 0
     assert any(HOSTILE in image["alt"] for image in found.named("img"))
     assert HOSTILE in found.text
+    assert f"<span>{html.escape(HOSTILE[-10:])}</span>" in page.read_text()  # is never cut off
     assert "default-src 'none'" in found.named("meta")[2]["content"]
     # The digits are 7, 2, 1, 0, 4 and 1: the second query, a 1, finds the other one.
     assert sum(item.get("class") == "wrong" for item in found.named("li")) == 9
@@ -141,6 +142,7 @@ def test_a_page_and_sheets_name_no_folders_of_query_files(folder, capsys):
     found = Page(page)
     assert len(found.named("label")) == len(found.named("input")) == len(found.named("img"))
     assert "Search results" in found.text
+    assert "of another class" not in found.text  # the queries have none
     query = Query(str(queries[0]), code=np.zeros(2, np.float32))
     assert shared_query(query).id == "a.png"
     assert shared_query(Query("b/a.png", own=("b/a.png",))).id == "b/a.png"
@@ -148,10 +150,9 @@ def test_a_page_and_sheets_name_no_folders_of_query_files(folder, capsys):
 
 def test_a_preview_has_the_query_and_as_many_results_as_asked_for():
     gallery = open_dataset("mnist", "test", 30)
-    pictures = pictures_of(gallery, None)
     query = Query("q", picture=lambda size: gallery.picture(0), label=int(gallery.labels[0]))
     hits = Hits(list(gallery.ids), np.zeros(30, np.float32), gallery.labels)
-    rows = list(preview_rows(Reporter(pictures, listed=7), Answer(query, hits), columns=4))
+    rows = list(preview_rows(Reporter(gallery, listed=7), Answer(query, hits), columns=4))
     assert [image.shape for image, _ in rows] == [(160, 640, 3)] * 2
     white, red = [255, 255, 255], [0, 0, 255]
     corners = [image[0, 160 * column].tolist() for image, _ in rows for column in range(4)]
@@ -161,12 +162,12 @@ def test_a_preview_has_the_query_and_as_many_results_as_asked_for():
     assert names.split() == ["q", "0", "1", "2"]
     assert states.split()[:3] == ["query", "0.000", str(gallery.labels[0])]
     assert names.index("0") == 16
-    many = list(preview_rows(Reporter(pictures, listed=30), Answer(query, hits), columns=4))
+    many = list(preview_rows(Reporter(gallery, listed=30), Answer(query, hits), columns=4))
     assert len(many) == 8
-    few = list(preview_rows(Reporter(pictures), Answer(query, hits[:1]), columns=4))
+    few = list(preview_rows(Reporter(gallery), Answer(query, hits[:1]), columns=4))
     assert [image.shape for image, _ in few] == [(160, 320, 3)]
     long = Query("holidays/2019/" + "x" * 20 + ".png", picture=query.picture)
-    [(_, lines), *_] = preview_rows(Reporter(pictures), Answer(long, hits[:1]), columns=4)
+    [(_, lines), *_] = preview_rows(Reporter(gallery), Answer(long, hits[:1]), columns=4)
     assert lines[0].split()[0] == "...xxxxxxxx.png"
 
 
@@ -209,5 +210,5 @@ def test_a_preview_needs_a_terminal_and_its_package(folder, capsys, monkeypatch)
     assert "standard output is not one: use --output DIR" in error_of(capsys, search, *arguments)
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
     monkeypatch.setattr(os, "get_terminal_size", lambda *_: os.terminal_size((80, 50)))
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "textual_image.renderable", None)
     assert "python -m pip install textual-image" in error_of(capsys, search, *arguments)

@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 import pytest
 from picture_files import fill
-from tqdm import tqdm
 
 import index_images
 import search
+from pyimagesearch import terminal
 from pyimagesearch.backend import keras
 from pyimagesearch.encoders import pretrained
 from pyimagesearch.encoders.pretrained import NETWORKS, PretrainedModel
@@ -113,28 +113,26 @@ def test_a_download_that_fails_gives_its_reason_without_warnings(tmp_path, monke
     assert [str(warning.message) for warning in recwarn if "input_shape" in str(warning)] == []
 
 
-def test_a_download_is_shown_in_bytes_on_standard_error(tmp_path, monkeypatch, capsys):
+def test_a_download_is_shown_while_it_goes_on_and_not_on_standard_output(
+    tmp_path, monkeypatch, capsys, caplog
+):
+    caplog.set_level("INFO")
     files = sys.modules["keras.src.utils.file_utils"]
+    progbar = files.Progbar
+    name = NETWORKS["vgg16"].weights
+    (tmp_path / "server").mkdir()
+    (tmp_path / "server" / name).write_bytes(bytes(40_000))
+    source = (tmp_path / "server" / name).as_uri()
 
     def download(**_):
-        print("Downloading data from ...")
-        bar = files.Progbar(4_000_000)
-        bar.update(1_000_000)
-        bar.update(4_000_000, finalize=True)
-        (tmp_path / "models").mkdir()
-        (tmp_path / "models" / NETWORKS["vgg16"].weights).touch()
+        keras.utils.get_file(name, source, cache_subdir="models", cache_dir=tmp_path)
 
-    def shown_bar(**settings):
-        return tqdm(**{**settings, "disable": False})
-
-    progbar = files.Progbar
     monkeypatch.setattr(keras.applications, "VGG16", download)
-    monkeypatch.setattr(pretrained, "tqdm", shown_bar)
+    monkeypatch.setattr(terminal, "LINE_SECONDS", 0)
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    pretrained.weights_file("vgg16")
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert "4.00M/4.00M" in captured.err
+    assert pretrained.weights_file("vgg16").stat().st_size == 40_000
+    assert capsys.readouterr().out == ""
+    assert f"{name}: 8 of 40 kB, about 0 s left" in caplog.messages
     assert files.Progbar is progbar
 
 

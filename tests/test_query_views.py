@@ -89,9 +89,9 @@ def test_the_eight_orientations_differ_and_compose():
         np.testing.assert_array_equal(picture[:, ::-1], oriented(PICTURE, flipped(number)))
     assert [orientation_text(number) for number in (0, 1, 4, 6)] == [
         "",
-        "turned 90 degrees",
-        "flipped",
-        "flipped, turned 180 degrees",
+        "turned right",
+        "mirrored",
+        "mirrored, upside down",
     ]
 
 
@@ -103,8 +103,8 @@ def test_a_view_is_read_at_reduced_scale_unless_a_part_of_it_is_wanted():
     expected = np.rot90(PICTURE, -1)[1:3, ::-1]
     np.testing.assert_array_equal(part((8, 8)), expected)
     assert sizes == [(8, 8), None]
-    assert str(part) == "turned 90 degrees, crop 0,1,4,2, flipped"
-    assert str(view.oriented(turned).oriented(turned)) == "turned 180 degrees"
+    assert str(part) == "turned right, crop 0,1,4,2, mirrored"
+    assert str(view.oriented(turned).oriented(turned)) == "upside down"
     assert str(view.oriented(flipped).oriented(flipped)) == ""
 
 
@@ -127,7 +127,7 @@ def test_any_orientation_finds_the_nearest_over_all_turns_in_one_batch(small_ind
         assert hits.ids[0] == str(row)
         assert hits.distances[0] == pytest.approx(0, abs=1e-3)
         # The picture is shown in the orientation in which it was found.
-        assert query.view == "turned 270 degrees"
+        assert query.view == "turned left"
         picture = open_dataset("mnist", "train").picture(row)
         np.testing.assert_array_equal(query.picture(None), picture)
         inputs = [oriented(picture, n).astype(np.float32) / 255 for n in ORIENTATIONS]

@@ -6,7 +6,7 @@ from importlib.util import find_spec
 
 import numpy as np
 import pytest
-from scripts import MODEL, error_of, run
+from scripts import MODEL, codes_of, error_of, run
 
 import index_images
 from pyimagesearch.datasets.catalog import open_dataset
@@ -99,4 +99,4 @@ def test_an_array_is_encoded_on_ray(cluster):
     codes = np.full((100, encoder.dim), np.nan, np.float32)
     for rows, part, _ in ray_encoding.encode_on_cluster(dataset, np.arange(100), encoder):
         codes[rows] = part
-    np.testing.assert_allclose(codes, encoder.encode_dataset(dataset), atol=1e-4)
+    np.testing.assert_allclose(codes, codes_of(encoder, dataset), atol=1e-4)

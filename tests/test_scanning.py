@@ -210,9 +210,9 @@ def test_pictures_that_this_program_wrote_are_left_out(last, tmp_path):
     fill(tmp_path, "map.png", "out/query_1.png")  # photographs of these names
     dataset = FolderDataset(tmp_path)
     assert dataset.ids == ["map.png", "my losses.png", "out/query_1.png"]
-    rows, _, unreadable = dataset.read_good(range(3), InputSpec(8, 8, 3))
-    assert rows.tolist() == [0, 2]
-    assert unreadable == [
+    read = dataset.read_good(range(3), InputSpec(8, 8, 3))
+    assert read.rows.tolist() == [0, 2]
+    assert read.unreadable == [
         ("my losses.png", "a picture that this program wrote, which is not indexed")
     ]
     assert read_picture(tmp_path / "plot.png").shape == (32, 48, 3)  # as a query, it is a picture
@@ -232,7 +232,7 @@ def test_several_folders_are_one_dataset_with_the_labels_of_each(tmp_path):
     assert dataset.ids == ["cam-2/cats/1.png", "cam-2/dogs/2.png", "cam/3.png", "cam/cats/1.png"]
     assert dataset.label_names == ["cats", "dogs"]
     assert dataset.labels.tolist() == [0, 1, -1, 0]
-    assert dataset.path(0) == str(tmp_path / "cam-2/cats/1.png")
+    assert dataset.path(dataset.ids[0]) == str(tmp_path / "cam-2/cats/1.png")
     again = open_source(dataset.source, True).with_ids(dataset.ids)
     assert again.labels.tolist() == [0, 1, -1, 0]
     (tmp_path / "cam").rename(tmp_path / "unmounted")

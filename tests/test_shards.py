@@ -86,7 +86,9 @@ def test_shards_of_an_array_join_to_its_index(tmp_path, capsys):
     for number, path in enumerate(parts):
         assert run(index_images, *arguments, "-i", path, "--shard", f"{number}/2") == 0
     assert run(index_images, *arguments, "-i", tmp_path / "whole.h5") == 0
+    assert run(index_images, "--merge", *parts, "-i", tmp_path / "all.h5", "--engine", "HNSW4") == 0
     assert run(index_images, "--merge", *parts, "-i", tmp_path / "all.h5") == 0
+    assert load_index(tmp_path / "all.h5").engine.name == "HNSW4"  # as long as no flag changes it
     whole, joined = (load_index(tmp_path / name) for name in ("whole.h5", "all.h5"))
     assert list(joined.ids) == list(whole.ids)
     np.testing.assert_allclose(joined.codes, whole.codes, atol=1e-5)

@@ -1,9 +1,10 @@
 import signal
+import sys
 
 import pytest
 
 from pyimagesearch import terminal
-from pyimagesearch.terminal import ctrl_c_raises, ctrl_c_wins, progress
+from pyimagesearch.terminal import ctrl_c_raises, ctrl_c_wins, progress, write_status
 
 
 def test_an_error_that_a_library_makes_of_ctrl_c_is_ctrl_c_again():
@@ -42,6 +43,15 @@ def test_without_a_terminal_a_line_every_ten_seconds_tells_what_is_left(clock, c
         "encoding: 300 of 1,000 images, about 28 s left",
         "encoding: 600 of 1,000 images, about 16 s left",
     ]
+
+
+def test_status_lines_stand_above_a_progress_bar(monkeypatch, capsys):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    with progress(4, "images", "encoding") as done:
+        done(1)
+        write_status("[INFO] a line")
+        assert "\r[INFO] a line\n\rencoding:" in capsys.readouterr().err
 
 
 def test_a_short_task_says_nothing(clock, caplog, capsys):

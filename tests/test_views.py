@@ -150,7 +150,7 @@ def test_codes_of_digits_retrieve_better_than_every_baseline(small):
 
     own = precision(*codes)
     assert own > 0.88
-    assert own > max(precision(*pair) for pair in points.values()) + 0.03
+    assert own > max(precision(each.gallery, each.queries) for each in points.values()) + 0.03
 
 
 def test_the_same_seed_gives_the_same_weights(small):

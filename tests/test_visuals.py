@@ -206,13 +206,13 @@ def test_a_picture_that_cannot_be_encoded_is_an_error(tmp_path):
 
 def test_pictures_of_an_earlier_run_are_deleted_and_other_files_kept(tmp_path):
     for number in range(3):
-        Output(tmp_path, ("Results",)).show({"Results": tile(digit(), 28)}, number)
+        Output(tmp_path, ("Results",)).write({"Results": tile(digit(), 28)}, number)
     (tmp_path / "results_9.png").write_bytes(b"of someone else")
     cv2.imwrite(str(tmp_path / "results_8.png"), tile(digit(), 28))
     (tmp_path / "results_7.png").mkdir()
     output = Output(tmp_path, ("Query", "Results"))
-    output.show({"Query": tile(digit(), 28)}, 0)
-    output.show({"Results": tile(digit(), 28)}, 1)
+    output.write({"Query": tile(digit(), 28)}, 0)
+    output.write({"Results": tile(digit(), 28)}, 1)
     output.remove_stale()
     names = ["query_0.png", "results_1.png", "results_7.png", "results_8.png", "results_9.png"]
     assert sorted(path.name for path in tmp_path.iterdir()) == names

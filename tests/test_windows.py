@@ -111,7 +111,8 @@ def screen(tmp_path):
         if shutil.which(program) is None:
             pytest.skip(f"{program} is not installed")
     reader, writer = os.pipe()
-    command = ["Xvfb", "-displayfd", str(writer), "-screen", "0", "1280x1024x24"]
+    # Without -noreset the server would be gone for a moment after its last client.
+    command = ["Xvfb", "-displayfd", str(writer), "-screen", "0", "1280x1024x24", "-noreset"]
     command += ["-fbdir", str(tmp_path)]
     server = subprocess.Popen(command, pass_fds=[writer], stderr=subprocess.DEVNULL)
     os.close(writer)
@@ -200,7 +201,7 @@ def test_mouse_and_keys_search_on(small_index, python, screen, tmp_path, capsys)
         screen.click(8, 8, "mousedown", 1, "mousemove", 120, 232, "mouseup", 1)
         assert line() == "query 7 (3), crop 0,0,0.5,1"
         screen.press("r", "f")
-        assert [line(), line()][1] == "query 7 (3), crop 0,0,0.5,1, flipped, turned 270 degrees"
+        assert [line(), line()][1] == "query 7 (3), crop 0,0,0.5,1, mirrored, turned left"
         screen.press("BackSpace", "BackSpace", "BackSpace")
         assert [line(), line(), line()][2] == "query 7 (3)"
         screen.do("mousemove", 100, 600)

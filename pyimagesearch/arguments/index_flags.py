@@ -15,9 +15,9 @@ BASICS = (
     *("--exclude", "--rejects"),
 )
 EXAMPLES = """\
-  {command} --model output/neighbours.h5 --metric cosine --index output/index.pickle
-  {command} --model photos.keras --dataset my/photos --index photos.h5
-  {command} --index photos.h5        (update it: same model and pictures)"""
+  python index_images.py --model output/neighbours.h5 --metric cosine --index output/index.pickle
+  python index_images.py --model photos.keras --dataset my/photos --index photos.h5
+  python index_images.py --index photos.h5        (update it: same model and pictures)"""
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from pyimagesearch import __version__
-from pyimagesearch.cli import program_name
+from pyimagesearch.cli import as_started
 from pyimagesearch.suggestions import did_you_mean
 
 HELP_WIDTH = 78  # columns, as argparse takes where it does not know those of a terminal
@@ -53,12 +53,10 @@ class FlagParser(argparse.ArgumentParser):
     def __init__(
         self, script: str, description: str, *, basics: Sequence[str], examples: str, stray: str
     ) -> None:
-        program = program_name(script)
-        command = f"python {program}" if program == script else program
         super().__init__(
-            prog=program,
+            prog=as_started(script),
             description=textwrap.fill(description, HELP_WIDTH),
-            epilog=f"examples:\n{examples.format(command=command)}",
+            epilog=f"examples:\n{examples}",
             formatter_class=HelpFormatter,
             add_help=False,
             exit_on_error=False,  # so that `parse_known_args` can reword errors
@@ -104,6 +102,9 @@ class FlagParser(argparse.ArgumentParser):
         """End the process with status 2 and one line."""
         text = " ".join(message.split())
         self.exit(2, f"{self.prog}: error: {text} (see {self.prog} --help)\n")
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        super()._print_message(as_started(message), file)
 
     def refuse_unused(
         self,

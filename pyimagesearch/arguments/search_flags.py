@@ -46,9 +46,9 @@ BASICS = (
     *("--output", "--html", "--paths", "--duplicates", "--evaluate"),
 )
 EXAMPLES = """\
-  {command} --index photos.h5 --query holiday.jpg
-  {command} --index photos.h5 --text "a red flower" --html results.html
-  {command} --index photos.h5 --query holiday.jpg --max-results 12 --paths"""
+  python search.py --index photos.h5 --query holiday.jpg
+  python search.py --index photos.h5 --text "a red flower" --html results.html
+  python search.py --index photos.h5 --query holiday.jpg --max-results 12 --paths"""
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:

@@ -33,9 +33,9 @@ BASICS = (
     *("--backbone", "--encoder", "--resume", "--seed", "--limit"),
 )
 EXAMPLES = """\
-  {command} --model output/autoencoder.h5
-  {command} --model photos.keras --dataset my/photos
-  {command} --model adapted.onnx --dataset my/photos --backbone mobilenet_v2"""
+  python train_autoencoder.py --model output/autoencoder.h5
+  python train_autoencoder.py --model photos.keras --dataset my/photos
+  python train_autoencoder.py --model adapted.onnx --dataset my/photos --backbone mobilenet_v2"""
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:

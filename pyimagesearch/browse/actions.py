@@ -44,8 +44,8 @@ ACTIONS = (
         "dislike", "dislike it; again to unmark", ("u",), "right click", "dislike", of_result=True
     ),
     Action("crop", "search for this part of the query", (), "drag over the query", "crop"),
-    Action("rotate", "turn the query clockwise by 90 degrees", ("r",), command="rotate"),
-    Action("flip", "flip the query left to right", ("f",), command="flip"),
+    Action("rotate", "turn the query to the right", ("r",), command="rotate"),
+    Action("flip", "mirror the query, left to right", ("f",), command="flip"),
     Action("back", "return to the step before", ("backspace",), command="back"),
     Action("next_page", "more results", ("page down", "n"), command="next"),
     Action("previous_page", "the results before these", ("page up", "p"), command="previous"),

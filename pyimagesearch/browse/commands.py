@@ -1,14 +1,14 @@
-"""A session in a terminal: lines of commands are read, a line is written for each result set."""
+"""A session in a terminal: lines of commands are read, results are written as lines."""
 
 import logging
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from pyimagesearch.browse.actions import ACTIONS, FORMER, Action, command_help
 from pyimagesearch.browse.session import Session
 from pyimagesearch.queries.crops import parse_crop
-from pyimagesearch.queries.query import Answer
 from pyimagesearch.show.image_file import write_image
+from pyimagesearch.show.results import LineForm
 from pyimagesearch.show.sheets import draw_sheets
 
 logger = logging.getLogger(__name__)
@@ -19,18 +19,22 @@ DIGITS = 18  # of the number of a result; Python refuses to read thousands of th
 class Commands:
     """Runs the commands of lines of text on a Session.
 
-    Sheets and maps are written to `folder`, maps by `method`. Results are written in the form
-    called `form`, see LineForm: in others than "text", every line that is written is of that form.
+    Sheets and maps are written to `folder`, maps by `method`. Every line that is written is of the
+    `form`.
     """
 
     def __init__(
-        self, session: Session, folder: str, *, method: str = "pca", form: str = "text"
+        self, session: Session, form: LineForm, folder: str, *, method: str = "pca"
     ) -> None:
         self.session = session
-        self._form = form
+        self.form = form
         self._folder = folder
         self._method = method
         self._actions = {action.command: action for action in ACTIONS if action.command}
+
+    def report(self) -> bool:
+        """Write the current page of results; return whether lines are still read."""
+        return self.form.write(self.session.reporter.lines(self.session.page, self.form.name))
 
     def run(self, text: str) -> list[str] | None:
         """Run a command; return lines to write, or None where the results are to be reported.
@@ -63,14 +67,14 @@ class Commands:
         return []
 
     def _help(self) -> list[str]:
-        if self._form == "text":
+        if self.form.name == "text":
             return command_help()
         for line in command_help():
             logger.info(line)
         return []
 
     def _list(self) -> list[str] | None:
-        if self._form != "text":
+        if self.form.name != "text":
             return None  # a report names all results
         first = self.session.first + 1
         return [self.session.tooltip(first + n) for n in range(len(self.session.page.hits))]
@@ -83,7 +87,7 @@ class Commands:
 
     def _map(self) -> list[str]:
         path = f"{self._folder}/map.png"
-        write_image(path, self.session.map_sheet(self._method))
+        write_image(path, self.session.map(self._method).sheet(0, self.session.title))
         logger.info(f"wrote {path}")
         return []
 
@@ -97,18 +101,9 @@ def _number(command: str, text: str) -> int:
     return int(text)
 
 
-def run_commands(
-    commands: Commands,
-    report: Callable[[Answer, int], bool],
-    write: Callable[[Iterable[str]], bool],
-) -> None:
-    """Report the first results, and run the lines of standard input until its end or `quit`.
-
-    `report(answer, before)` writes results, before which there are so many nearer ones, and
-    `write(lines)` other lines; both return whether they are still read.
-    """
-    session = commands.session
-    still_read = report(session.page, session.first)
+def run_commands(commands: Commands) -> None:
+    """Report the first results, and run the lines of standard input until its end or `quit`."""
+    still_read = commands.report()
     while still_read and (text := _next_line()) and not _quits(text):
         if not text.strip():
             continue
@@ -117,7 +112,7 @@ def run_commands(
         except (ValueError, OSError, ImportError) as error:
             logger.warning(" ".join(str(error).split()))
             continue
-        still_read = report(session.page, session.first) if lines is None else write(lines)
+        still_read = commands.report() if lines is None else commands.form.write(lines)
 
 
 def _quits(text: str) -> bool:

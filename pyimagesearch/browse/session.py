@@ -15,7 +15,8 @@ import numpy as np
 from pyimagesearch.browse.feedback import feedback_code, feedback_text
 from pyimagesearch.browse.opener import open_picture_file
 from pyimagesearch.files import atomic_write, path_bytes
-from pyimagesearch.indexes.contract import Index, LoadedIndex
+from pyimagesearch.indexes.contract import Index
+from pyimagesearch.indexes.local_index import LocalIndex
 from pyimagesearch.queries.crops import Crop, View, flipped, turned, view_of, viewed
 from pyimagesearch.queries.query import Answer, Picture, Query
 from pyimagesearch.queries.ranking import Wanted, search_queries
@@ -50,10 +51,8 @@ class Step:
 class Session:
     """Searches on from results to further queries.
 
-    `answers` are those that `search_queries` yields; the first is current. At first `max_results`,
-    else the usual number, are searched for; more when pages of `page_size` are turned.
-    `max_distance` ends the results; without `max_results`, all within it are searched for.
-    `report`, if set, is called with the answer whenever the current step is another.
+    `answers` are those that `search_queries` yields for what is `wanted`; the first is current.
+    More results are searched for when pages of `page_size` are turned.
     """
 
     def __init__(
@@ -61,9 +60,7 @@ class Session:
         answers: Iterable[Answer],
         index: Index,
         reporter: Reporter,
-        *,
-        max_results: int | None = None,
-        max_distance: float | None = None,
+        wanted: Wanted,
     ) -> None:
         """Search an Index on; a Reporter has its images.
 
@@ -71,10 +68,9 @@ class Session:
         """
         self.index = index
         self.reporter = reporter
-        self.max_results = max_results
-        self.max_distance = max_distance
-        self.page_size = max_results or reporter.usual_results
-        self.report: Callable[[Answer], object] | None = None
+        self.wanted = wanted
+        self.page_size = wanted.k or reporter.usual_results
+        self._report: Callable[[Answer], object] = lambda answer: None
         self._step: Step | None = None
         self._history: list[Step] = []
         self._answers = iter(answers)
@@ -94,6 +90,16 @@ class Session:
 
     # --- what is shown
 
+    def report_to(self, report: Callable[[Answer], object]) -> None:
+        """Call a function with the current answer, and with each that becomes current."""
+        self._report = report
+        report(self.answer)
+
+    @property
+    def title(self) -> str:
+        """A title for the current query, which says how it was changed."""
+        return self.reporter.title(self.step.query)
+
     @property
     def first(self) -> int:
         """The number of results on the pages before the current one."""
@@ -102,7 +108,7 @@ class Session:
     @property
     def page(self) -> Answer:
         """The current query with the hits of the current page."""
-        return self.answer.part(slice(self.first, self.first + self.page_size))
+        return self.answer.page(self.first, self.page_size)
 
     def id_of(self, number: int) -> str:
         """Return the id of result `number`, which counts from 1, or raise ValueError."""
@@ -117,10 +123,9 @@ class Session:
         """Return a line about result `number`: its name, distance and label."""
         hits = self.answer.hits
         texts = [f"{number}: {self.id_of(number)}", f"distance {hits.distances[number - 1]:.4g}"]
-        if hits.labels is not None:
-            label = self.reporter.class_name(int(hits.labels[number - 1]))
-            if label is not None:
-                texts.append(f"label {label}")
+        label = self.reporter.class_of(hits, number - 1)
+        if label is not None:
+            texts.append(f"label {label}")
         return ", ".join(texts)
 
     def mark_of(self, id: str) -> Mark | None:
@@ -194,7 +199,7 @@ class Session:
         if not self._history:
             raise ValueError("this is the first query")
         self._step = self._history.pop()
-        self._report()
+        self._report(self.answer)
 
     def next_page(self) -> None:
         """Go to the results after those of the current page; raise ValueError at the last."""
@@ -245,14 +250,10 @@ class Session:
         engine = self.index.engine_of(loaded)
         return project_index([self.answer], loaded, engine, method=method)
 
-    def map_sheet(self, method: str = "pca") -> Picture:
-        """Return a picture of the map, uint8 BGR; see `map`."""
-        return self.map(method).sheet(0, self.reporter.title(self.step.query))
-
     # --- steps
 
     @cached_property
-    def loaded(self) -> LoadedIndex:
+    def loaded(self) -> LocalIndex:
         """All codes and ids of the index."""
         return self.index.load()  # of a collection, all codes are fetched
 
@@ -282,11 +283,11 @@ class Session:
         text = ", ".join(filter(None, [base.view, feedback_text(len(liked), len(disliked))]))
         return replace(base, code=code, view=text, orientations=None)
 
-    def _answer_to(self, query: Query, wanted: int = 0) -> Answer:
-        k: int | None = max(self.max_results or self.reporter.usual_results, wanted)
-        if self.max_results is None and self.max_distance is not None:
-            k = None  # all within the distance
-        answers = list(search_queries([query], self.index, Wanted(k, self.max_distance)))
+    def _answer_to(self, query: Query, least: int = 0) -> Answer:
+        wanted = self.wanted
+        if wanted.k is not None:
+            wanted = replace(wanted, k=max(wanted.k, least))
+        answers = list(search_queries([query], self.index, wanted))
         if not answers:
             raise ValueError("the model gives this picture a code with NaN or infinity")
         return answers[0]
@@ -295,8 +296,4 @@ class Session:
         if self._step is not None:
             self._history.append(self._step)
         self._step = step
-        self._report()
-
-    def _report(self) -> None:
-        if self.report is not None:
-            self.report(self.answer)
+        self._report(self.answer)

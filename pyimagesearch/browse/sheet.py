@@ -69,7 +69,7 @@ class Sheet:
         self._captioned = reporter.captioned
         first = result_cards(reporter, session.answer, 5)
         self._natural_side = reporter.side or card_side(first, captioned=self._captioned)
-        count = min(SHEET_RESULTS, session.max_results or reporter.usual_results)
+        count = min(SHEET_RESULTS, session.page_size)
         self.grid = self._grid(count, room)
         self.side = self.grid.width
         session.page_size = min(count, self.grid.columns * self.rows)
@@ -167,7 +167,7 @@ class Sheet:
         drawn = [draw_card(card, self.side, captioned=self._captioned) for card in cards]
         tiles = self.grid.draw(drawn, self.rows)
         sheet[: tiles.shape[0], PANEL:width] = tiles
-        summary = session.reporter.summary(page, session.first)
+        summary = session.reporter.summary(page)
         if any(card.wrong for card in cards):
             summary += f"   red border: {WRONG_MEANING}"
         _write(sheet, summary, (MARGIN, height + 18), sheet.shape[1] - 2 * MARGIN)
@@ -188,7 +188,6 @@ class Sheet:
 
     def _draw_query(self, panel: Pixels) -> None:
         """Draw the query's picture, its title, and the marked pictures into the panel."""
-        reporter = self.session.reporter
         step = self.session.step
         parts = step.base.parts
         box = panel[MARGIN : MARGIN + BOX, MARGIN : MARGIN + BOX]
@@ -210,7 +209,7 @@ class Sheet:
         if crop is not None:
             self._draw_crop(panel, crop)
         top = BOX + 2 * MARGIN
-        for line in reporter.title(step.query).split(", "):
+        for line in self.session.title.split(", "):
             _write(panel, line, (MARGIN, top + 14), PANEL - 2 * MARGIN)
             top += LINE - 2
         marked = [*step.liked, *step.disliked]

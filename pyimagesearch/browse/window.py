@@ -193,7 +193,7 @@ class Browser:
     @property
     def title(self) -> str:
         """The title of the window."""
-        return f"{TITLE} - {self.session.reporter.title(self.session.step.query)}"
+        return f"{TITLE} - {self.session.title}"
 
     def _quit(self) -> None:
         self.ended = True

@@ -12,6 +12,7 @@ import numpy as np
 from pyimagesearch.arrays import AnyArray, Floats, Labels, Rows, Size
 from pyimagesearch.datasets.builtin import BUILT_IN, Loader, load_npz, npz_digest
 from pyimagesearch.datasets.dataset import Batch, Dataset, RowIds
+from pyimagesearch.files import require_regular
 from pyimagesearch.pictures.input_spec import InputSpec, unit_float
 from pyimagesearch.suggestions import did_you_mean, did_you_mean_file
 
@@ -42,6 +43,7 @@ class ArrayDataset(Dataset):
         if name in BUILT_IN:
             self._load = BUILT_IN[name]
         elif name.endswith(".npz"):
+            require_regular(name)
             self._load = load_npz
             name = os.path.abspath(name)
         else:
@@ -166,15 +168,13 @@ class ArrayDataset(Dataset):
         """Return the rows of those of the ids that exist, as {id: row}."""
         return {id: int(id) for id in ids if id in self.ids}
 
-    def read_good(
-        self, rows: Sequence[int] | Rows, spec: InputSpec
-    ) -> tuple[Rows, Floats, list[tuple[str, str]]]:
-        """Return (rows, images, []), images float32 in [0, 1] shaped (len(rows), *spec.shape)."""
+    def read_good(self, rows: Sequence[int] | Rows, spec: InputSpec) -> Batch:
+        """Return a Batch of all the rows."""
         rows = np.asarray(rows, np.int64)
         images = self.images[rows]
         if spec.accepts(images.shape[1:]):
-            return rows, unit_float(images), []
-        return rows, np.stack([spec.prepare(image) for image in images]), []
+            return Batch(rows, unit_float(images), [])
+        return Batch(rows, np.stack([spec.prepare(image) for image in images]), [])
 
     def batches(
         self, spec: InputSpec, batch_size: int | None = None, rows: Rows | None = None
@@ -183,11 +183,11 @@ class ArrayDataset(Dataset):
         rows = np.arange(len(self)) if rows is None else rows
         batch_size = batch_size or ROWS_PER_BATCH
         for start in range(0, len(rows), batch_size):
-            yield Batch(*self.read_good(rows[start : start + batch_size], spec))
+            yield self.read_good(rows[start : start + batch_size], spec)
 
-    def picture(self, row: int, size: Size | None = None) -> AnyArray:
+    def picture(self, id: str, size: Size | None = None) -> AnyArray:
         """Return one image as it is stored, whatever the `size` to show it at."""
-        return self.images[row]
+        return self.images[int(id)]
 
 
 class ArraySubset(ArrayDataset):
@@ -203,6 +203,10 @@ class ArraySubset(ArrayDataset):
     def rows_of(self, ids: Iterable[str]) -> dict[str, int]:
         """Return the rows of those of the ids that exist, as {id: row}."""
         return Dataset.rows_of(self, ids)
+
+    def picture(self, id: str, size: Size | None = None) -> AnyArray:
+        """Return one image as it is stored, whatever the `size` to show it at."""
+        return self._dataset.picture(id, size)
 
     def _load_images(self) -> AnyArray:
         return self._dataset.images[self._rows]

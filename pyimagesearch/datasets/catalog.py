@@ -3,6 +3,7 @@
 import logging
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -78,24 +79,29 @@ def folder_settings(source: Source) -> dict[str, Any]:
     return {key: source[key] for key in FOLDER_SETTINGS if key in source}
 
 
-def updated_source(
-    source: Source,
-    names: Sequence[str] | str | None = None,
-    split: str | None = None,
-    limit: int | None = None,
-    *,
-    exclude: Sequence[str] | None = None,
-    truncated: bool | None = None,
-    classes: bool | None = None,
-) -> Source:
-    """Return a source, the arguments of `open_dataset`, with all that is not None replaced.
+@dataclass(frozen=True)
+class SourceFlags:
+    """What was named of a source, None for what stays as it is.
 
-    `names` are one dataset, or several folders: they become the folder that holds them all and the
-    paths below it. Raises ValueError when several names are not folders.
+    `names` are one dataset, or several folders; the rest is as `open_dataset` takes it.
     """
-    settings: Source = {"split": split, "limit": limit, "exclude": exclude}
-    settings |= {"truncated": truncated, "classes": classes}
-    given: Source = {key: value for key, value in settings.items() if value is not None}
+
+    names: Sequence[str] | str | None = None
+    split: str | None = None
+    limit: int | None = None
+    exclude: Sequence[str] | None = None
+    truncated: bool | None = None
+    classes: bool | None = None
+
+
+def updated_source(source: Source, flags: SourceFlags) -> Source:
+    """Return a source, the arguments of `open_dataset`, with what the flags name replaced.
+
+    Several folders become the folder that holds them all and the paths below it. Raises ValueError
+    when several names are not folders.
+    """
+    given: Source = {key: value for key, value in vars(flags).items() if value is not None}
+    names = given.pop("names", None)
     if names is not None:
         source = {key: value for key, value in source.items() if key not in ("folders", "digest")}
         given |= _named([names] if isinstance(names, str) else names)

@@ -28,10 +28,6 @@ class Batch(NamedTuple):
     unreadable: list[tuple[str, str]]
     digests: NDArray[np.uint64] | None = None
 
-    def without_digests(self) -> tuple[Rows, Floats, list[tuple[str, str]]]:
-        """Return the rows, the images and the unreadable ones."""
-        return self.rows, self.images, self.unreadable
-
 
 class Dataset:
     """Named images, read by row; subclasses are ArrayDataset and FolderDataset.
@@ -51,6 +47,7 @@ class Dataset:
     truncated = False  # whether JPEGs that are cut short are read
     has_classes = True  # whether labels, where there are any, are classes
     shows_names = False  # whether ids are worth a caption
+    folder: str | None = None  # the absolute path of the folder of files, None for arrays
     reader_threads = 0  # threads that prepare training batches beside the training step
 
     @cached_property
@@ -91,8 +88,8 @@ class Dataset:
     def prefetch(self) -> None:
         """Start loading in the background, where that helps."""
 
-    def path(self, row: int) -> str | None:
-        """Return the absolute path of a row's file, or None where images are not files."""
+    def path(self, id: str) -> str | None:
+        """Return the absolute path of an image's file, or None where images are not files."""
         return None
 
     def random_rows(self, count: int, seed: int | None = None) -> list[int]:
@@ -105,13 +102,10 @@ class Dataset:
         wanted = set(ids)
         return {id: row for row, id in enumerate(self.ids) if id in wanted}
 
-    def read_good(
-        self, rows: Sequence[int] | Rows, spec: InputSpec
-    ) -> tuple[Rows, Floats, list[tuple[str, str]]]:
-        """Return those of the rows that can be read, their images, and the newly unreadable ones.
+    def read_good(self, rows: Sequence[int] | Rows, spec: InputSpec) -> Batch:
+        """Return a Batch, without digests, of those of the rows that can be read.
 
-        These are int64 (k,), float32 in [0, 1] (k, *spec.shape) with k <= len(rows), and a list of
-        (id, reason).
+        Rows that are in `unreadable` already are not named again.
         """
         raise TypeError(f"{type(self).__name__} does not implement read_good")
 
@@ -121,8 +115,11 @@ class Dataset:
         """Yield a Batch of `batch_size` rows after another, of `rows` or else of all."""
         raise TypeError(f"{type(self).__name__} does not implement batches")
 
-    def picture(self, row: int, size: Size | None = None) -> Picture:
-        """Return one image for showing it at `size`, (height, width)."""
+    def picture(self, id: str, size: Size | None = None) -> Picture:
+        """Return one image for showing it at `size`, (height, width).
+
+        Raises ValueError or OSError with the id and the reason.
+        """
         raise TypeError(f"{type(self).__name__} does not implement picture")
 
     def subset(self, rows: Rows) -> "Dataset":
@@ -142,11 +139,11 @@ class Dataset:
 
         Raises ValueError with the id and the reason when one of them cannot be read.
         """
-        good, images, _ = self.read_good(rows, spec)
-        if len(good) < len(rows):
+        batch = self.read_good(rows, spec)
+        if len(batch.rows) < len(rows):
             id = next(self.ids[row] for row in rows if self.ids[row] in self.unreadable)
             raise ValueError(printable(f"{id}: {self.unreadable[id]}"))
-        return images
+        return batch.images
 
 
 @dataclass(frozen=True)

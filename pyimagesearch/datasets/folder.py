@@ -18,7 +18,7 @@ from pyimagesearch.arrays import AnyArray, Floats, Labels, Rows, Size, Source
 from pyimagesearch.datasets.dataset import FILE_STATS, Batch, Dataset
 from pyimagesearch.datasets.scanning import find_pictures
 from pyimagesearch.files import printable
-from pyimagesearch.pictures.decoding import DecodedImages, decode, open_picture, read_picture
+from pyimagesearch.pictures.decoding import DecodedImages, decode_for, open_picture, read_picture
 from pyimagesearch.pictures.formats import is_own_output
 from pyimagesearch.pictures.input_spec import InputSpec
 
@@ -84,7 +84,7 @@ class FolderDataset(Dataset):
         `classes` says that labels are classes: what a result has to be, not only where it is.
         Raises OSError when there is no such folder, ValueError when there are no pictures in it.
         """
-        self.folder = os.path.abspath(folder)
+        self.folder: str = os.path.abspath(folder)
         self.source = {"name": self.folder, "split": "train", "limit": None}
         settings: Source = {
             "folders": list(folders),
@@ -107,10 +107,10 @@ class FolderDataset(Dataset):
         if not found:
             reasons = (f"; {printable(path)}: {why}" for path, why in self.unreadable.items())
             raise ValueError(f"no pictures in {printable(folder)} or below it{''.join(reasons)}")
-        self.ids, sizes, times = map(list, zip(*found, strict=True))
+        self.ids = [file.path for file in found]
         self.file_stats = np.zeros(len(found), FILE_STATS)
-        self.file_stats["size"] = sizes
-        self.file_stats["mtime_ns"] = times
+        self.file_stats["size"] = [file.size for file in found]
+        self.file_stats["mtime_ns"] = [file.mtime_ns for file in found]
 
     @functools.cached_property
     def label_names(self) -> list[str]:
@@ -138,33 +138,24 @@ class FolderDataset(Dataset):
         name, slash, _ = path.partition("/")
         return unicodedata.normalize("NFC", name) if slash else ""
 
-    def path(self, row: int) -> str:
+    def path(self, id: str) -> str:
         """Return the absolute path of one file."""
-        return os.path.join(self.folder, self.ids[row])
+        return os.path.join(self.folder, id)
 
     def keep_decoded(self, max_bytes: int = 1 << 30) -> None:
         """Keep up to `max_bytes` of decoded images in memory, also of subsets made later."""
         self._decoded = DecodedImages(max_bytes)
 
-    def picture(self, row: int, size: Size | None = None) -> AnyArray:
-        """Return one picture, uint8 RGB (h, w, 3), for showing it at `size`, (height, width).
-
-        Raises ValueError or OSError with the path and the reason.
-        """
+    def picture(self, id: str, size: Size | None = None) -> AnyArray:
+        """Return one picture, uint8 RGB (h, w, 3); see Dataset."""
         try:
-            return read_picture(self.path(row), size, self.truncated)
+            return read_picture(self.path(id), size, self.truncated)
         except (ValueError, OSError) as error:
-            raise type(error)(f"{printable(self.ids[row])}: {error}") from error
+            raise type(error)(f"{printable(id)}: {error}") from error
 
-    def read_good(
-        self, rows: Sequence[int] | Rows, spec: InputSpec
-    ) -> tuple[Rows, Floats, list[tuple[str, str]]]:
-        """Return those of the rows that can be read, their images, and the newly unreadable ones.
-
-        These are int64 (k,), float32 in [0, 1] (k, *spec.shape) with k <= len(rows), and a list of
-        (path, reason). Rows that are in `unreadable` already are left out of all three.
-        """
-        return self._finish(self._start(rows, spec)).without_digests()
+    def read_good(self, rows: Sequence[int] | Rows, spec: InputSpec) -> Batch:
+        """Return a Batch, without digests, of those of the rows that can be read; see Dataset."""
+        return self._finish(self._start(rows, spec))
 
     def batches(
         self, spec: InputSpec, batch_size: int | None = None, rows: Rows | None = None
@@ -228,7 +219,7 @@ class FolderDataset(Dataset):
         reading = _Reading(rows, images, digests)
         decoded = self._decoded
         for i, row in enumerate(rows.tolist()):
-            path = self.path(row)
+            path = self.path(self.ids[row])
             digest = None if digests is None else digests[i]
             if decoded is None or not decoded.copy(path, spec, images[i], digest):
                 file = _File(path, spec, self.truncated, decoded)
@@ -256,6 +247,21 @@ def content_digest(file: BufferedReader) -> NDArray[np.uint64]:
     """Return the BLAKE2b hash of an open file's content, uint64 (2,)."""
     content = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16))
     return np.frombuffer(content.digest(), "<u8")
+
+
+def digests_of(dataset: Dataset, rows: Sequence[int] | Rows) -> NDArray[np.uint64]:
+    """Return the hashes of the content of files, uint64 (m, 2); zeros where one cannot be read."""
+    with ThreadPoolExecutor() as pool:
+        found = list(pool.map(_digest, [dataset.path(dataset.ids[row]) for row in rows]))
+    return np.array(found, "<u8").reshape(-1, 2)
+
+
+def _digest(path: str) -> NDArray[np.uint64]:
+    try:
+        with open_picture(path) as file:
+            return content_digest(file)
+    except OSError:  # decoding it is going to report the reason
+        return np.zeros(2, "<u8")
 
 
 def cores() -> int:
@@ -287,7 +293,7 @@ def _read_into(image: Floats, digest: NDArray[np.uint64] | None, source: _File) 
             if digest is not None:
                 digest[:] = content_digest(file)
                 file.seek(0)
-            image[:] = spec.prepare(decode(file, spec.decoded_size, source.truncated))
+            image[:] = decode_for(spec, file, source.truncated)
             after = os.fstat(file.fileno())
         if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
             return "it was written to while it was read: index again"

@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from fnmatch import translate
 from heapq import heapify, heappop, heappush
+from typing import NamedTuple
 
 from pyimagesearch.pictures.formats import HEAD_SIZE, SUFFIXES, is_own_output, picture_format
 
@@ -20,10 +21,18 @@ EXCLUDED = {
 _OWN_NAME = re.compile(r"(query|results|map|duplicates|clusters|elbow|plot|recon_vis)(_\d+)?\.png")
 
 
+class FoundFile(NamedTuple):
+    """A candidate: its relative path, its size in bytes and time of change, -1 without access."""
+
+    path: str
+    size: int
+    mtime_ns: int
+
+
 def find_pictures(
     root: str, unreadable: dict[str, str], folders: Sequence[str] = (), exclude: Sequence[str] = ()
-) -> list[tuple[str, int, int]]:
-    """Return (relative path, size, mtime_ns) of the candidates below `root`, sorted by path.
+) -> list[FoundFile]:
+    """Return the candidates below `root`, sorted by path.
 
     A file is a candidate if its name has the suffix of a picture, or its content begins like one.
     Of `root` only the relative paths `folders` are searched, by default all. Names that start with
@@ -33,7 +42,7 @@ def find_pictures(
     cannot be listed is added to `unreadable`.
     """
     is_excluded = _matcher(exclude)
-    found: list[tuple[str, int, int]] = []
+    found: list[FoundFile] = []
     visited = set()
     # Entries to visit, folders ending in "/"; links to folders wait until no other entry is left.
     links = [f"{folder}/" for folder in folders if _is_behind_link(root, folder)]
@@ -116,7 +125,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _candidate(root: str, path: str) -> Iterator[tuple[str, int, int]]:
+def _candidate(root: str, path: str) -> Iterator[FoundFile]:
     full = os.path.join(root, path)
     named = path.lower().endswith(SUFFIXES)
     try:
@@ -125,10 +134,10 @@ def _candidate(root: str, path: str) -> Iterator[tuple[str, int, int]]:
             return
         if stat.S_ISREG(status.st_mode) and _may_be_own_output(full):
             return
-        yield path, status.st_size, _as_int64(status.st_mtime_ns)
+        yield FoundFile(path, status.st_size, _as_int64(status.st_mtime_ns))
     except OSError:
         if named:  # reported as unreadable with the reason
-            yield path, -1, -1
+            yield FoundFile(path, -1, -1)
 
 
 def _as_int64(nanoseconds: int) -> int:

@@ -33,11 +33,10 @@ from scipy.linalg import eigh
 from pyimagesearch.arrays import AnyArray, Floats
 from pyimagesearch.decomposition.diffusion_map import (
     diffusion_map,
-    nearest_rows,
     neighbour_covariance,
-    shared_neighbours,
+    neighbour_graph,
 )
-from pyimagesearch.metric import normalise
+from pyimagesearch.decomposition.discriminant import ratio_directions
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +49,6 @@ ROUNDS = 2  # of finding neighbours and a discriminant
 DIRECTIONS = 128  # of the discriminant: more raise mAP, and lower P@1
 MAP_DIM = 64
 RIDGE = 0.5  # added to the variances between neighbours, as a multiple of their mean
-EXPONENT = 0.1  # of the ratios of variances that the directions are multiplied by
 STEPS = 15  # of the random walk: fewer than for neighbour_map, as neighbours here are of one kind
 REGRESSION_RIDGE = 0.05  # added to the variances, as a multiple of their mean
 FEW = 2000  # pictures, for which ridges are twice as large: fewer pictures need more
@@ -137,8 +135,8 @@ def adapted_map(components: Components, dim: int) -> LinearMap:
     points = components.points
     discriminant = np.eye(points.shape[1])[:, :DIRECTIONS]
     for _ in range(ROUNDS):
-        discriminant = _discriminant(points, _neighbour_graph(points @ discriminant))
-    walk = _regressed_walk(points, _neighbour_graph(points @ discriminant))
+        discriminant = _discriminant(points, neighbour_graph(points @ discriminant, NEIGHBOURS))
+    walk = _regressed_walk(points, neighbour_graph(points @ discriminant, NEIGHBOURS))
     both = np.concatenate([_scaled(discriminant, points), _scaled(walk, points)], axis=1)
     _, directions = eigh(_square(points @ both))
     kept = directions[:, ::-1][:, : min(dim, points.shape[1])]
@@ -151,28 +149,14 @@ def _scaled(matrix: AnyArray, points: Floats) -> AnyArray:
     return matrix / (length + 1e-9)
 
 
-def _neighbour_graph(codes: AnyArray) -> AnyArray:
-    """Return the graph of shared neighbours by cosine, sparse (n, n)."""
-    unit = normalise(codes).astype(np.float32)
-    return shared_neighbours(nearest_rows(unit, unit, NEIGHBOURS, same=True))
-
-
 def _discriminant(points: Floats, graph: AnyArray) -> Doubles:
-    """Return the directions x, (m, DIRECTIONS), that maximise x'Tx / x'Wx, times powers of that.
-
-    T is the covariance of the points, W that of differences between neighbours.
-    """
+    """Return up to DIRECTIONS of `ratio_directions`, between all points and between neighbours."""
     size = points.shape[1]
     within = neighbour_covariance(points, graph).astype(np.float64)
     total = _square(points) / len(points)
     ridge = RIDGE * (1 + FEW / len(points)) * max(0, np.trace(within)) / size
     ridge += LEAST_RIDGE * np.trace(total) / size
-    values, vectors = eigh(
-        total,
-        within + ridge * np.eye(size),
-        subset_by_index=[max(0, size - DIRECTIONS), size - 1],
-    )
-    return vectors * np.maximum(values, 0) ** EXPONENT
+    return ratio_directions(total, within + ridge * np.eye(size), DIRECTIONS)
 
 
 def _regressed_walk(points: Floats, graph: AnyArray) -> Doubles:

@@ -3,13 +3,8 @@
 import numpy as np
 
 from pyimagesearch.arrays import AnyArray, Floats
-from pyimagesearch.decomposition.diffusion_map import (
-    nearest_rows,
-    neighbour_covariance,
-    shared_neighbours,
-)
+from pyimagesearch.decomposition.diffusion_map import neighbour_covariance, neighbour_graph
 from pyimagesearch.decomposition.pca import principal_components
-from pyimagesearch.metric import normalise
 
 FEATURES = 512  # principal components of the features that are kept
 RIDGE = 0.07  # added to the variances within views, as a multiple of their mean
@@ -27,8 +22,6 @@ def discriminant(views: Floats, dim: int) -> tuple[Floats, Floats]:
     maximise x'Tx / x'Wx: T is the covariance of all features, W that of altered views of one image
     and of neighbours. Columns beyond the number of directions are zeros.
     """
-    from scipy.linalg import eigh
-
     v, n, d = views.shape
     flat = views.reshape(-1, d)
     mean = flat.mean(axis=0)
@@ -44,24 +37,30 @@ def discriminant(views: Floats, dim: int) -> tuple[Floats, Floats]:
     # Views may be all alike, as of images that are changed by nothing.
     spread = max(np.trace(within), MIN_SPREAD * np.trace(total))
     ridge = RIDGE * spread / size * np.eye(size)
-
-    def directions(within: AnyArray) -> AnyArray:
-        values, vectors = eigh(
-            total, within + ridge, subset_by_index=[max(size - dim, 0), size - 1]
-        )
-        return (vectors * np.maximum(values, 0) ** EXPONENT)[:, ::-1]
-
     k = min(NEIGHBOURS, n // 5)
     if k >= 2:
-        codes = normalise(points[0] @ directions(within)).astype(np.float32)
-        graph = shared_neighbours(nearest_rows(codes, codes, k, same=True))
+        codes = points[0] @ ratio_directions(total, within + ridge, dim)
+        graph = neighbour_graph(codes, k)
         between = neighbour_covariance(points[0], graph)
         if np.trace(between) > 0:
             within = within + NEIGHBOUR_WEIGHT * spread / np.trace(between) * between
     matrix = np.zeros((d, dim), np.float32)
-    found = projection @ directions(within)
+    found = projection @ ratio_directions(total, within + ridge, dim)
     matrix[:, : found.shape[1]] = found
     return matrix, -mean @ matrix
+
+
+def ratio_directions(total: AnyArray, within: AnyArray, count: int) -> AnyArray:
+    """Return the directions x, (m, up to count), that maximise x'Tx / x'Wx, the best first.
+
+    T and W are covariances, (m, m). Each direction is multiplied by its ratio to the power of
+    EXPONENT.
+    """
+    from scipy.linalg import eigh
+
+    size = len(total)
+    values, vectors = eigh(total, within, subset_by_index=[max(size - count, 0), size - 1])
+    return (vectors * np.maximum(values, 0) ** EXPONENT)[:, ::-1]
 
 
 def _covariance(differences: AnyArray) -> AnyArray:

@@ -1,35 +1,31 @@
-"""A head on a network: layers from its codes to codes of fewer dimensions, in one ONNX graph."""
+"""A head on a network: layers from its codes to codes of fewer dimensions, in one ONNX graph.
 
+The graph notes where the head begins and the Origin of what it takes: see `kept_codes`.
+"""
+
+import json
 from collections.abc import Sequence
+from dataclasses import astuple
 
-import numpy as np
-
-from pyimagesearch.arrays import Floats
 from pyimagesearch.decomposition.adapted_map import LinearMap
 from pyimagesearch.encoders import onnx_edit as edit
 from pyimagesearch.encoders.encoder import Encoder, network_bytes
-from pyimagesearch.metric import normalise
+from pyimagesearch.encoders.feature_file import origin_of
+from pyimagesearch.encoders.onnx_session import HEAD_KEY
 
 RELU = edit.Step("Relu")
 
 
-def head_codes(head: Sequence[LinearMap], features: Floats) -> Floats:
-    """Return what a head makes of features (n, d): codes of length 1, float32 (n, dim).
-
-    Between the layers of a head are rectifiers: negative values become 0.
-    """
-    first, *others = head
-    codes = first.apply(features)
-    for layer in others:
-        codes = layer.apply(np.maximum(codes, 0))
-    return normalise(codes).astype(np.float32)
-
-
 def with_head(encoder: Encoder, head: Sequence[LinearMap]) -> Encoder:
-    """Return the encoder of images alone whose codes are `head_codes` of those of `encoder`."""
+    """Return the encoder of images alone that puts a head after the codes of `encoder`.
+
+    Between the layers of the head are rectifiers: negative values become 0. Codes are of length 1.
+    """
     import onnx
 
     model = onnx.load_from_string(bytes(network_bytes(encoder.onnx)))
+    note = [model.graph.output[0].name, *astuple(origin_of(encoder))]
+    onnx.helper.set_model_props(model, {HEAD_KEY: json.dumps(note)})
     steps: list[edit.Step] = []
     for layer in head:
         if steps or layer.root:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pyimagesearch.arrays import Source
 from pyimagesearch.encoders.onnx_session import (
     CHECKSUM_ENTRY,
+    HEAD_KEY,
     INPUT_SPEC_KEY,
     TRAINED_ON_KEY,
     NetworkBytes,
@@ -26,7 +27,6 @@ from pyimagesearch.pictures.input_spec import InputSpec
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-    from pyimagesearch.datasets.dataset import Dataset
     from pyimagesearch.encoders.text_encoder import TextEncoder
 
 # Pixels encoded at once: the layers of a network such as VGG16 take some 500 bytes a pixel.
@@ -105,7 +105,8 @@ class Encoder:
         import onnx
 
         model = onnx.load_from_string(bytes(network_bytes(self.onnx)))
-        notes = {INPUT_SPEC_KEY: json.dumps(self.spec.to_dict())}
+        notes = {note.key: note.value for note in model.metadata_props if note.key == HEAD_KEY}
+        notes[INPUT_SPEC_KEY] = json.dumps(self.spec.to_dict())
         if trained_on is not None:
             notes[TRAINED_ON_KEY] = json.dumps(trained_on)
         onnx.helper.set_model_props(model, notes)
@@ -204,24 +205,6 @@ class Encoder:
                 f"the encoder of {self.model} gives codes of shape {np.shape(codes)}, expected "
                 f"{(len(images), self.dim)}"
             )
-        return codes
-
-    def encode_dataset(
-        self,
-        dataset: "Dataset",
-        batch_size: int = 256,
-        progress: Callable[[int], object] | None = None,
-    ) -> Codes:
-        """Return the codes of all rows of a dataset, float32 (len(dataset), dim).
-
-        `progress`, when given, is called after each batch with its number of images.
-        """
-        codes = np.empty((len(dataset), self.dim), np.float32)
-        for start in range(0, len(dataset), batch_size):
-            rows = np.arange(start, min(start + batch_size, len(dataset)))
-            codes[rows] = self.encode(dataset.read(rows, self.spec))
-            if progress:
-                progress(len(rows))
         return codes
 
 

@@ -1,9 +1,8 @@
 """Encoding the rows of a dataset, batch by batch."""
 
 import logging
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,13 +31,6 @@ class Encoded(NamedTuple):
     rows: Rows
     codes: Codes
     digests: Digests | None
-
-
-class Sink(Protocol):
-    """Takes codes as they are made."""
-
-    def add(self, rows: Rows, codes: Codes, digests: Digests | None) -> None:
-        """Take the codes of some rows."""
 
 
 def encode_rows(
@@ -85,28 +77,6 @@ def no_code_reason(model: str) -> str:
     return f"the model {model} gives a code with NaN or infinity for it"
 
 
-def encode_into(
-    sink: Sink,
-    dataset: "Dataset",
-    rows: Sequence[int] | Rows,
-    encoder: Encoder,
-    *,
-    encode: Callable[..., Iterable[Encoded]],
-) -> None:
-    """Encode rows of a dataset into a sink, whatever the dataset and wherever codes are stored.
-
-    `encode` is `encode_rows`, or does the same elsewhere.
-    """
-    started = time.perf_counter()
-    count = 0
-    for good, codes, digests in encode(dataset, rows, encoder):
-        sink.add(good, codes, digests)
-        count += len(good)
-    if count:
-        rate = count / (time.perf_counter() - started)
-        logger.info(f"encoded {count:,} images, {rate:,.0f} images/s")
-
-
 def warn_unreadable(unreadable: Iterable[tuple[str, str]]) -> None:
     """Warn of files that cannot be read, (path, reason) each."""
     for path, reason in unreadable:
@@ -124,12 +94,12 @@ def encode_with_network(
     good = []
     codes = []
     for start in range(0, len(rows), batch_size):
-        read, images, unreadable = dataset.read_good(rows[start : start + batch_size], spec)
-        warn_unreadable(unreadable)
-        if len(read):
-            good.append(read)
+        batch = dataset.read_good(rows[start : start + batch_size], spec)
+        warn_unreadable(batch.unreadable)
+        if len(batch.rows):
+            good.append(batch.rows)
             # Not `predict`: for a model on several devices it returns the batch once for each.
-            codes.append(np.asarray(network(images, training=False), np.float32))
+            codes.append(np.asarray(network(batch.images, training=False), np.float32))
     if not good:
         raise ValueError("none of the pictures can be read")
     return np.concatenate(good), np.concatenate(codes)

@@ -1,6 +1,9 @@
 """Features of pictures, kept in a file so that a network computes them once.
 
 The file is a header, then records of one size: the key of a picture, its features, and a checksum.
+The key is a hash of the content of the picture's file: a picture that was changed never gets the
+features of its former content, even if its size and time are the same, and one that was moved keeps
+its own.
 Records are only ever added, block by block: what was computed before an interruption stays, and a
 record that is damaged or cut short is one picture to compute again. It is read as a memory map.
 """
@@ -8,7 +11,6 @@ record that is damaged or cut short is one picture to compute again. It is read 
 import hashlib
 import json
 import logging
-import os
 import re
 import time
 import zlib
@@ -20,17 +22,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pyimagesearch.arrays import AnyArray, Floats, Rows
+from pyimagesearch.arrays import AnyArray, Bools, Floats, Rows
 from pyimagesearch.datasets.dataset import Dataset
+from pyimagesearch.datasets.folder import digests_of
 from pyimagesearch.encoders.encoder import Encoder
-from pyimagesearch.encoders.encoding import encode_rows
+from pyimagesearch.encoders.encoding import Digests, encode_rows
 from pyimagesearch.files import atomic_write
 from pyimagesearch.locks import sole_writer
 
 logger = logging.getLogger(__name__)
 
 SUFFIX = ".features"
-MAGIC = b"features of pyimagesearch, 1\n"
+MAGIC = b"features of pyimagesearch, 2\n"
 KEY_BYTES = 16
 BLOCK_BYTES = 32 << 20  # of features that are read at once
 
@@ -38,13 +41,35 @@ Keys = list[bytes]
 
 
 @dataclass(frozen=True)
+class Origin:
+    """What features depend on.
+
+    `model` is the name of their network, `identity` the SHA-256 of it and of how pictures are
+    prepared, and `dim` the number of features of a picture.
+    """
+
+    model: str
+    identity: str
+    dim: int
+
+
+def origin_of(encoder: Encoder) -> Origin:
+    """Return the Origin of features that are the codes of an encoder."""
+    facts: list[Any] = [encoder.model_sha256, encoder.spec.to_dict(), encoder.dim]
+    identity = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+    return Origin(encoder.model, identity, encoder.dim)
+
+
+@dataclass(frozen=True)
 class Features:
     """The features of some rows of a dataset, read from a file when they are needed.
 
-    `rows` int64 (n,) are those of the dataset that could be read.
+    `rows` int64 (n,) are those of the dataset that could be read, and `digests` uint64 (n, 2) the
+    hashes of the content of their files, or None where images are not files.
     """
 
     rows: Rows
+    digests: Digests | None
     _records: AnyArray
     _places: Rows
 
@@ -59,57 +84,58 @@ class Features:
 
 
 class FeatureFile:
-    """The file with the features that one network gives, of any pictures.
+    """The file with the features of one Origin, of any pictures.
 
-    They are the codes of `encoder`. The file is made, or made again where it is of another network
-    or another format.
+    `features` makes the file, or makes it again where it is of another origin or format.
     """
 
-    def __init__(self, folder: str | Path, encoder: Encoder) -> None:
-        self._encoder = encoder
-        self._identity = _identity(encoder)
-        name = re.sub(r"[^\w.-]+", "_", encoder.model)[-60:]
-        self.path = Path(folder) / f"{name}.{self._identity[:12]}{SUFFIX}"
-        self._header = MAGIC + self._identity.encode() + b"\n"
+    def __init__(self, folder: str | Path, origin: Origin) -> None:
+        name = re.sub(r"[^\w.-]+", "_", origin.model)[-60:]
+        self.path = Path(folder) / f"{name}.{origin.identity[:12]}{SUFFIX}"
+        self._header = MAGIC + origin.identity.encode() + b"\n"
         self._record = np.dtype(
             [
                 ("key", np.uint8, KEY_BYTES),
-                ("features", "<f4", encoder.dim),
+                ("features", "<f4", origin.dim),
                 ("checksum", "<u4"),
             ]
         )
 
-    def features(self, dataset: Dataset, rows: Rows) -> Features:
+    def features(self, dataset: Dataset, rows: Rows, encoder: Encoder) -> Features:
         """Return the Features of rows of a dataset; those that are missing are computed and kept.
 
-        Pictures that cannot be read are named in warnings and left out. A file of a folder is
-        known by its path, size and time of change. Raises OSError when the file cannot be written.
+        Pictures that cannot be read are named in warnings and left out. Raises OSError when the
+        file cannot be written.
         """
         with sole_writer(self.path, "computing features into"):
-            return self._features(dataset, rows)
+            self._make_sound()
+            kept = self.kept(dataset, rows)
+            missing = np.setdiff1d(rows, kept.rows)
+            if len(missing):
+                self._compute(dataset, missing, encoder)
+                kept = self.kept(dataset, rows)
+            return kept
 
-    def _features(self, dataset: Dataset, rows: Rows) -> Features:
-        keys = picture_keys(dataset, rows)
-        self._make_sound()
-        known = self._places()
-        missing = np.array([key not in known for key in keys], bool)
-        logger.info(
-            f"{self.path} has the features of {np.count_nonzero(~missing):,} of {len(rows):,} "
-            "pictures"
-        )
-        if missing.any():
-            self._compute(dataset, rows[missing], dict(zip(rows.tolist(), keys, strict=True)))
-            known = self._places()
-        good = np.array([key in known for key in keys], bool)
+    def kept(self, dataset: Dataset, rows: Rows) -> Features:
+        """Return the Features of those of the rows of a dataset that are in the file."""
+        digests = None if dataset.file_stats is None else digests_of(dataset, rows)
+        keys = _keys(dataset, rows, digests)
+        records = self._records()  # once: another training may write the file anew
+        known = self._places(records)
+        found = np.array([key in known for key in keys], bool)
         places = np.array([known[key] for key in keys if key in known], np.int64)
-        return Features(rows[good], self._records(), places)
+        if digests is not None:
+            digests = digests[found]
+        logger.info(f"{self.path} has the features of {len(places):,} of {len(rows):,} pictures")
+        return Features(rows[found], digests, records, places)
 
-    def _compute(self, dataset: Dataset, rows: Rows, key_of: dict[int, bytes]) -> None:
+    def _compute(self, dataset: Dataset, rows: Rows, encoder: Encoder) -> None:
         """Append the features of rows, batch by batch."""
         started = time.perf_counter()
         with open(self.path, "ab") as file:
-            for encoded in encode_rows(dataset, rows, self._encoder):
-                keys = [key_of[row] for row in encoded.rows.tolist()]
+            for encoded in encode_rows(dataset, rows, encoder):
+                # By what was decoded, as a file may have been changed since it was found missing.
+                keys = _keys(dataset, encoded.rows, encoded.digests)
                 file.write(self._as_records(keys, encoded.codes).tobytes())
                 file.flush()
         seconds = time.perf_counter() - started
@@ -123,21 +149,15 @@ class FeatureFile:
         return records
 
     def _make_sound(self) -> None:
-        """Leave a file of whole records of this network, without those that are damaged."""
-        if not self.path.exists():
-            self._write(np.zeros(0, self._record))
-            return
-        with open(self.path, "rb") as file:
-            head = file.read(len(self._header))
-        if head != self._header:
-            logger.warning(f"{self.path} is damaged: it is made again")
+        """Leave a file of whole records of this origin, without those that are damaged."""
+        exists = self.path.exists()
+        if not exists or not self._has_header():
+            if exists:
+                logger.warning(f"{self.path} is damaged or of an earlier version: it is made again")
             self._write(np.zeros(0, self._record))
             return
         records = self._records()
-        sound = np.empty(len(records), bool)
-        for start in range(0, len(records), self._step):
-            block = records[start : start + self._step]
-            sound[start : start + self._step] = _checksums(block) == block["checksum"]
+        sound = self._sound(records)
         rest = (self.path.stat().st_size - len(self._header)) % self._record.itemsize
         if sound.all() and not rest:
             return
@@ -145,11 +165,23 @@ class FeatureFile:
         logger.warning(f"{self.path}: {damaged:,} of its pictures are damaged and computed again")
         self._write(records, sound)
 
+    def _has_header(self) -> bool:
+        with open(self.path, "rb") as file:
+            return file.read(len(self._header)) == self._header
+
+    def _sound(self, records: AnyArray) -> Bools:
+        """Return which records are as they were written, bool (n,)."""
+        sound = np.empty(len(records), bool)
+        for start in range(0, len(records), self._step):
+            block = records[start : start + self._step]
+            sound[start : start + self._step] = _checksums(block) == block["checksum"]
+        return sound
+
     @property
     def _step(self) -> int:
         return max(1, BLOCK_BYTES // self._record.itemsize)
 
-    def _write(self, records: AnyArray, sound: NDArray[np.bool_] | None = None) -> None:
+    def _write(self, records: AnyArray, sound: Bools | None = None) -> None:
         """Write the file anew, with those of some records that are sound."""
         with atomic_write(self.path) as temporary, open(temporary, "wb") as file:
             file.write(self._header)
@@ -160,45 +192,33 @@ class FeatureFile:
                 file.write(block.tobytes())
 
     def _records(self) -> AnyArray:
-        """Return the records, mapped from the file; there is nothing to map in an empty one."""
+        """Return the records, mapped from the file; none where it is missing or of another kind."""
+        if not self.path.exists() or not self._has_header():
+            return np.zeros(0, self._record)
         count = (self.path.stat().st_size - len(self._header)) // self._record.itemsize
-        if count < 1:
+        if count < 1:  # an empty file cannot be mapped
             return np.zeros(0, self._record)
         return np.memmap(self.path, self._record, "r", offset=len(self._header), shape=(count,))
 
-    def _places(self) -> dict[bytes, int]:
-        """Return {key: place of its record}."""
-        keys = np.ascontiguousarray(self._records()["key"])
-        return {key.tobytes(): place for place, key in enumerate(keys)}
+    def _places(self, records: AnyArray) -> dict[bytes, int]:
+        """Return {key: place of its record}, of those that are sound."""
+        places = np.flatnonzero(self._sound(records))
+        keys = np.ascontiguousarray(records["key"][places])
+        return {key.tobytes(): place for key, place in zip(keys, places.tolist(), strict=True)}
 
 
-def _identity(encoder: Encoder) -> str:
-    """Return a hash of what features depend on: the network, and how pictures are prepared."""
-    facts: list[Any] = [encoder.model_sha256, encoder.spec.to_dict(), encoder.dim]
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+def _keys(dataset: Dataset, rows: Rows, digests: Digests | None) -> Keys:
+    """Return a key of KEY_BYTES for each row: the same only for the same picture.
 
-
-def picture_keys(dataset: Dataset, rows: Rows) -> Keys:
-    """Return a key of KEY_BYTES for each row: the same only for the same version of a picture.
-
-    It is a hash of the path, size and time of change of a file, or of the name and digest of an
+    It is a hash of the digest of a file, and of how it is read, or of the name and digest of an
     array and the number of its row.
     """
-    source = {**dataset.source, "limit": None}
-    texts = (f"{json.dumps(source, sort_keys=True)}\0{dataset.ids[row]}" for row in rows)
-    if dataset.file_stats is not None:
-        texts = (_file_text(dataset, row) for row in rows.tolist())
-    data = (text.encode("utf-8", "surrogateescape") for text in texts)
-    return [hashlib.blake2b(each, digest_size=KEY_BYTES).digest() for each in data]
-
-
-def _file_text(dataset: Dataset, row: int) -> str:
-    assert dataset.file_stats is not None
-    stats = dataset.file_stats[row]
-    path = dataset.path(row)
-    assert path is not None
-    parts = [os.path.abspath(path), stats["size"], stats["mtime_ns"], dataset.truncated]
-    return "\0".join(map(str, parts))
+    if digests is None:
+        source = json.dumps({**dataset.source, "limit": None}, sort_keys=True)
+        contents = [f"{source}\0{dataset.ids[row]}".encode() for row in rows]
+    else:
+        contents = [digest.tobytes() + bytes([dataset.truncated]) for digest in digests]
+    return [hashlib.blake2b(content, digest_size=KEY_BYTES).digest() for content in contents]
 
 
 def _checksums(records: AnyArray) -> NDArray[np.uint32]:

@@ -19,6 +19,7 @@ from pyimagesearch.encoders.onnx_files import (
     MAX_BYTES,
     TEXT_SETTINGS,
     TOKENIZERS,
+    text_networks,
 )
 
 if TYPE_CHECKING:
@@ -178,11 +179,8 @@ def needed_files(network: str, files: dict[str, RemoteFile]) -> list[str]:
     weights, and the settings.
     """
     networks = [network]
-    path = PurePosixPath(network)
-    texts = [path.with_name(path.name.replace("vision", "text")), path.with_name("text_model.onnx")]
-    if path.parent.name == "visual":
-        texts = [path.parent.parent / "textual" / path.name]
-    networks += [str(text) for text in texts if str(text) in files and str(text) != network][:1]
+    texts = map(str, text_networks(PurePosixPath(network)))
+    networks += [text for text in texts if text in files and text != network][:1]
     weights = [
         name
         for name in files

@@ -12,7 +12,8 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pyimagesearch.files import MAX_TEXT, hdf5_text, require_plain_hdf5, verify_checksum
+from pyimagesearch.files import MAX_TEXT, verify_checksum
+from pyimagesearch.hdf5_files import hdf5_text, require_plain_hdf5
 
 # The layers of our architectures and of keras.applications.
 LAYERS = {

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from pyimagesearch.arrays import Source
 from pyimagesearch.encoders.keras_config import CHECKSUM_KEY, safe_config, update_old_keys
 from pyimagesearch.encoders.onnx_session import INPUT_SPEC_KEY, TRAINED_ON_KEY
-from pyimagesearch.files import atomic_write, hdf5_text
+from pyimagesearch.files import atomic_write
+from pyimagesearch.hdf5_files import hdf5_text
 from pyimagesearch.pictures.input_spec import InputSpec
 
 if TYPE_CHECKING:

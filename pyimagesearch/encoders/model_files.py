@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pyimagesearch.encoders.keras_config import MEMBERS
 from pyimagesearch.encoders.wire import BYTES, VARINT, Field, fields
-from pyimagesearch.files import HDF5_SIGNATURE, has_hdf5_attribute
+from pyimagesearch.hdf5_files import HDF5_SIGNATURE, has_hdf5_attribute
 
 ARCHIVE = b"PK\3\4"
 MAX_FIELDS = 100_000  # of an ONNX file, and of its graph up to its first output

@@ -2,7 +2,6 @@
 
 import difflib
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -12,6 +11,7 @@ from pyimagesearch.encoders.hub import PREFIX as HUB_PREFIX
 from pyimagesearch.encoders.hub import HubModel, HubReference
 from pyimagesearch.encoders.onnx_files import is_export, model_fingerprint
 from pyimagesearch.encoders.pretrained import NETWORKS, PretrainedModel
+from pyimagesearch.files import require_regular
 
 KERAS_PREFIX = "keras:"
 MODEL_SUFFIXES = (".keras", ".h5", ".hdf5", ".onnx")
@@ -112,6 +112,7 @@ def model_path(name: str) -> str | None:
     """
     if network_name(name) is not None:
         return None
+    require_regular(name)
     if os.path.exists(name):
         return name
     if name.startswith(HUB_PREFIX):
@@ -125,13 +126,9 @@ def _holds_network(path: Path) -> bool:
     """Whether there is a model file at a path, or a folder with one."""
     if path.is_file():
         return True
-    return any(file.suffix.lower() in MODEL_SUFFIXES for file in _files_of_export(path))
-
-
-def _files_of_export(folder: Path) -> Iterator[Path]:
-    """Yield the files of a folder and those one level below, where exports keep networks."""
-    yield from folder.glob("*")
-    yield from folder.glob("*/*")
+    # Exports keep networks in their folder or one level below.
+    files = (file for pattern in ("*", "*/*") for file in path.glob(pattern))
+    return any(file.suffix.lower() in MODEL_SUFFIXES for file in files)
 
 
 def _networks_like(name: str) -> str:

@@ -106,6 +106,19 @@ def append_steps(model: ModelProto, steps: Iterable[Step]) -> None:
     graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, None))
 
 
+def part_after(model: ModelProto, tensor: str, dim: int) -> ModelProto:
+    """Return a copy of what follows a tensor, which is its input, float32 (n, dim).
+
+    `model` is changed: what the tensor was computed by goes.
+    """
+    graph = model.graph
+    others = [node for node in graph.node if tensor not in node.output]
+    del graph.node[:]
+    graph.node.extend(others)
+    graph.input.append(helper.make_tensor_value_info(tensor, TensorProto.FLOAT, ["n", dim]))
+    return pruned(model, graph.output[0].name)
+
+
 def pooling_steps(shape: Sequence[int], size: tuple[int, int], channels_first: bool) -> list[Step]:
     """Return the steps from the features of images to one vector each, for `append_steps`.
 

@@ -16,6 +16,7 @@ MAX_FIELDS = 3_000_000
 MAX_NODES = 30_000  # with those of functions in place of their calls
 MAX_TRIPS = 10_000  # iterations of a loop, and of all loops that it is in, multiplied
 INT64 = 7  # of TensorProto.DataType
+STRING = 8
 # Fields that are messages: {message: {number of the field: its message}}.
 MESSAGES: Mapping[str, Mapping[int, str]] = {
     "model": {7: "graph", 20: "training", 25: "function"},
@@ -34,6 +35,7 @@ NODE_INPUT = 1
 NODE_OUTPUT = 2
 NODE_OPERATOR = 4
 NODE_DOMAIN = 7
+ATTRIBUTE_NAME = 1
 ATTRIBUTE_INTEGER = 3
 TENSOR_TYPE = 2
 TENSOR_INT64 = 7
@@ -70,7 +72,7 @@ class Message:
 KEPT: Mapping[str, frozenset[int]] = {
     "function": frozenset((FUNCTION_NAME, FUNCTION_DOMAIN)),
     "node": frozenset((NODE_INPUT, NODE_OUTPUT, NODE_OPERATOR, NODE_DOMAIN)),
-    "attribute": frozenset((ATTRIBUTE_INTEGER,)),
+    "attribute": frozenset((ATTRIBUTE_NAME, ATTRIBUTE_INTEGER)),
     "tensor": frozenset((TENSOR_TYPE, TENSOR_INT64, TENSOR_NAME, TENSOR_RAW, TENSOR_LOCATION)),
     "entry": frozenset((ENTRY_KEY, ENTRY_VALUE)),
 }
@@ -80,13 +82,15 @@ KEPT: Mapping[str, frozenset[int]] = {
 class NetworkFacts:
     """`locations` are the names of files that a network refers to; `refers` says whether it does.
 
-    `operators` are the names of all operators; `endless` is why it may never end, or None.
+    `operators` are the names of all operators; `endless` is why it may never end, or None;
+    `has_texts` says that it has tensors of text, or makes some.
     """
 
-    locations: set[str]
-    refers: bool
-    operators: set[str]
-    endless: str | None
+    locations: set[str] = field(default_factory=set)
+    refers: bool = False
+    operators: set[str] = field(default_factory=set)
+    endless: str | None = None
+    has_texts: bool = False
 
 
 def network_facts(onnx: Any) -> NetworkFacts:
@@ -95,7 +99,7 @@ def network_facts(onnx: Any) -> NetworkFacts:
     Raises ValueError when it is not a complete ONNX file.
     """
     model = _Reader().message("model", memoryview(onnx), 0)
-    facts = NetworkFacts(set(), False, set(), None)
+    facts = NetworkFacts()
     _collect(model, facts)
     facts.endless = _endless_loop(model, {}, 1) or _too_many_nodes(model)
     return facts
@@ -163,10 +167,17 @@ def _value(one: Field) -> Any:
 
 
 def _collect(message: Message, facts: NetworkFacts) -> None:
-    """Add the operators of a message and the files that it refers to."""
+    """Add the operators of a message, the files that it refers to, and whether it has texts."""
     if message.kind == "node":
         facts.operators.add(message.text(NODE_OPERATOR))
+    if message.kind == "attribute":
+        # Operators that make text of something else have attributes such as values_strings, or are
+        # a Cast to it.
+        name = message.text(ATTRIBUTE_NAME)
+        to_text = name == "to" and STRING in message.values.get(ATTRIBUTE_INTEGER, [])
+        facts.has_texts = facts.has_texts or to_text or "string" in name
     if message.kind == "tensor":
+        facts.has_texts = facts.has_texts or STRING in message.values.get(TENSOR_TYPE, [])
         entries = message.of_kind("entry")
         places = [place for place in message.values.get(TENSOR_LOCATION, []) if place != 0]
         facts.refers = facts.refers or bool(entries or places)

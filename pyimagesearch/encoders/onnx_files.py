@@ -9,7 +9,7 @@ import hashlib
 import json
 import mmap
 from contextlib import suppress
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from pyimagesearch.encoders.onnx_facts import network_facts
@@ -68,12 +68,8 @@ class ExportedFiles:
         )
 
     def _find_text(self) -> Path | None:
-        """Return the text network beside that of images, of the same precision if there is one."""
-        beside = self.image.name.replace("vision", "text"), "text_model.onnx"
-        paths = [self.image.with_name(name) for name in beside if "text" in name]
-        if self.image.parent.name == "visual":
-            paths.append(self.image.parent.parent / "textual" / self.image.name)
-        for path in paths:
+        """Return the text network that belongs to that of images, or None."""
+        for path in map(Path, text_networks(self.image)):
             if path != self.image and path.is_file():
                 self._require_inside(path)
                 return path
@@ -222,6 +218,14 @@ class ExportedFiles:
         if not self.is_folder and len(digests) == 1:
             return sha256_of(self.image)
         return hashlib.sha256(json.dumps(sorted(digests.items())).encode()).hexdigest()
+
+
+def text_networks(image: PurePath) -> list[PurePath]:
+    """Return where a text network for one of images may be, first one of the same precision."""
+    if image.parent.name == "visual":
+        return [image.parent.parent / "textual" / image.name]
+    names = image.name.replace("vision", "text"), "text_model.onnx"
+    return [image.with_name(name) for name in names]
 
 
 def _folder_of_settings(folder: Path) -> Path:

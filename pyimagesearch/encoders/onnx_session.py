@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 # an attribute of .h5.
 INPUT_SPEC_KEY = "input_spec.json"
 TRAINED_ON_KEY = "trained_on"  # and that of the source of the images that it was trained on
+# Of an adapted network: the tensor that its head begins at, and the Origin of what the head takes.
+HEAD_KEY = "head"
 # The last bytes of an .onnx file of ours are a metadata entry, `sha256`, with the SHA-256 of all
 # bytes before it, 64 hexadecimal digits.
 CHECKSUM_ENTRY = b"\x72\x4a\x0a\x06sha256\x12\x40"
@@ -92,6 +94,8 @@ def _require_harmless(onnx: NetworkBytes, name: object) -> None:
         ) from error
     if facts.refers:
         raise ValueError(f"the encoder of {name} refers to other files")
+    if facts.has_texts:  # which take memory that no limit of ONNX Runtime counts
+        raise ValueError(f"the encoder of {name} computes with texts: use another model")
     if facts.endless:
         raise ValueError(f"the encoder of {name} may never end: {facts.endless}")
 

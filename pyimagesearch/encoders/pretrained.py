@@ -13,12 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tqdm import tqdm
-
 from pyimagesearch.encoders.encoder import Encoder
 from pyimagesearch.encoders.export import encoder_from_network
 from pyimagesearch.files import sha256_of
 from pyimagesearch.pictures.input_spec import InputSpec
+from pyimagesearch.terminal import progress
 
 if TYPE_CHECKING:
     from keras import Model
@@ -145,7 +144,7 @@ def _download(name: str) -> str:
 
     logger.info(f"downloading the ImageNet weights of {name}...")
     try:
-        with _megabytes(NETWORKS[name].weights), warnings.catch_warnings():
+        with _download_progress(NETWORKS[name].weights), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the size of images: the network is not kept
             getattr(keras.applications, NETWORKS[name].constructor)(include_top=False)
     except Exception as error:  # Keras wraps urllib's errors in a bare Exception
@@ -154,31 +153,31 @@ def _download(name: str) -> str:
 
 
 @contextlib.contextmanager
-def _megabytes(title: str) -> Iterator[None]:
-    """Show Keras' downloads as megabytes on standard error, not on standard output."""
+def _download_progress(title: str) -> Iterator[None]:
+    """Show how far Keras' downloads are on standard error, and nothing on standard output."""
     files: Any = sys.modules.get("keras.src.utils.file_utils")
     original = getattr(files, "Progbar", None)
-    bars: list[tqdm] = []
+    with contextlib.ExitStack() as stack:
 
-    class Bar:
-        """What Keras calls in place of its own Progbar."""
+        class Bar:
+            """What Keras calls in place of its own Progbar, with numbers of bytes."""
 
-        def __init__(self, target: int | None) -> None:
-            bars.append(tqdm(total=target, desc=title, unit="B", unit_scale=True, disable=None))
+            def __init__(self, target: int | None) -> None:
+                self.target = target  # which Keras reads at the end
+                total = (target or 0) // 1000
+                self._done = stack.enter_context(progress(total, "kB", title))
+                self._kilobytes = 0
 
-        def update(self, current: int, **_: Any) -> None:
-            bars[-1].update(current - bars[-1].n)
+            def update(self, current: int, **_: Any) -> None:
+                self._done(current // 1000 - self._kilobytes)
+                self._kilobytes = current // 1000
 
-    if original is not None:
-        files.Progbar = Bar
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):  # "Downloading data from ..."
-            yield
-    finally:
+        # "Downloading data from ..."
+        stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
         if original is not None:
-            files.Progbar = original
-        for bar in bars:
-            bar.close()
+            stack.callback(setattr, files, "Progbar", original)
+            files.Progbar = Bar
+        yield
 
 
 def build_network(name: str, weights: str | Path, spec: InputSpec) -> "Model":

@@ -10,7 +10,7 @@ from typing import Any
 from pyimagesearch.arrays import Source
 from pyimagesearch.datasets.catalog import DEFAULT_SOURCE, is_source
 from pyimagesearch.encoders.onnx_session import TRAINED_ON_KEY
-from pyimagesearch.files import hdf5_text
+from pyimagesearch.hdf5_files import hdf5_text
 
 DIGIT_SHAPE = (28, 28, 1)  # of the images that the tutorial's model takes
 MAX_BYTES = 1 << 20  # of a configuration or a training set, as JSON

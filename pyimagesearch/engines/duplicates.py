@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from pyimagesearch.arrays import Bools, Floats, Rows
 from pyimagesearch.metric import Metric, get_metric
+from pyimagesearch.terminal import progress
 
 ROWS_PER_BLOCK = 2048  # compared at once with up to `_Space.width` others
 SAMPLE = 500  # codes that the default distance is computed from
@@ -187,16 +188,20 @@ def _components(space: _Space, rows: Rows, max_distance: float) -> Rows:
     rows = rows[order]
     line = line[order]
     labels = np.arange(len(rows))
-    for start in range(0, len(rows), ROWS_PER_BLOCK):
-        block = np.arange(start, min(start + ROWS_PER_BLOCK, len(rows)))
-        end = np.searchsorted(line, line[block[-1]] + radius + 1e-9 * space.scale, "right")
-        for others in space.parts(np.arange(start, end)):
-            if (labels[block] == labels[start]).all() and (labels[others] == labels[start]).all():
-                continue
-            near = _near(space.rough(rows[block]), space.rough(rows[others]), radius / space.scale)
-            labels = _contract(
-                labels, near, block, others, space=space, rows=rows, max_distance=max_distance
-            )
+    with progress(len(rows), "pictures", "comparing") as done:
+        for start in range(0, len(rows), ROWS_PER_BLOCK):
+            block = np.arange(start, min(start + ROWS_PER_BLOCK, len(rows)))
+            end = np.searchsorted(line, line[block[-1]] + radius + 1e-9 * space.scale, "right")
+            for others in space.parts(np.arange(start, end)):
+                one_group = labels[start]
+                if (labels[block] == one_group).all() and (labels[others] == one_group).all():
+                    continue
+                codes = space.rough(rows[block])
+                near = _near(codes, space.rough(rows[others]), radius / space.scale)
+                labels = _contract(
+                    labels, near, block, others, space=space, rows=rows, max_distance=max_distance
+                )
+            done(len(block))
     result = np.empty_like(labels)
     result[order] = labels
     return result

@@ -4,8 +4,6 @@ The file is what faiss.write_index writes, then JSON, then the lengths of both a
 FAISS reads as far as its own part, so that either can be read without the other.
 """
 
-import contextlib
-import hashlib
 import json
 import os
 import shlex
@@ -13,12 +11,9 @@ import struct
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from pyimagesearch.arrays import Floats
 from pyimagesearch.engines.engine import Engine, as_vectors
-from pyimagesearch.engines.exact import ExactEngine
-from pyimagesearch.files import atomic_write, content_size, verify_checksum
+from pyimagesearch.files import atomic_write, content_size, require_regular, verify_checksum
 from pyimagesearch.metric import METRICS
 
 if TYPE_CHECKING:
@@ -28,8 +23,7 @@ MAGIC = b"PISENG02"
 OLD_MAGIC = b"PISENG01"  # of files without a checksum
 FOOTER = struct.Struct("<QQ8s")  # bytes of the index, bytes of the JSON, MAGIC
 MAX_JSON = 1 << 20
-WHOLE = 64 << 20  # bytes of codes up to which all of them are hashed, in 0.1 s
-SAMPLES = 1024
+WHOLE = 64 << 20  # bytes of a file up to which its checksum is compared, in 0.1 s
 SUFFIX = ".engine"
 
 
@@ -46,27 +40,11 @@ def engine_path(index_path: str | None) -> str:
     return f"{index_path}{SUFFIX}"
 
 
-def fingerprint(codes: Floats) -> str:
-    """Return a SHA-256 of codes, 64 hexadecimal digits.
-
-    Up to 64 MB all of their bytes count. Of more, so that a large memory map is not read to open
-    it, their shape, their first and last rows, and 1,024 rows spread over them: other codes are
-    detected, a change of a few rows may not be. An index that is changed in place should keep a
-    number of its own and give that to `save_engine` and `load_engine` instead.
-    """
-    codes = as_vectors(codes)
-    digest = hashlib.sha256(f"{codes.dtype.str} {codes.shape}".encode())
-    if codes.nbytes > WHOLE:
-        codes = codes[np.linspace(0, len(codes) - 1, SAMPLES).astype(np.int64)]
-    digest.update(np.ascontiguousarray(codes).data)
-    return digest.hexdigest()
-
-
-def save_engine(engine: Engine, path: str, codes_fingerprint: str | None = None) -> None:
+def save_engine(engine: Engine, path: str, codes_sha256: str) -> None:
     """Write a FaissEngine to one file, whole or not at all.
 
-    `codes_fingerprint` is any string that tells its codes from others, else their `fingerprint`.
-    Raises OSError when it cannot be written, ValueError for exact search, which needs no file.
+    `codes_sha256` identifies its codes: a file of other ones is not opened for them. Raises OSError
+    when it cannot be written, ValueError for exact search, which needs no file.
     """
     import faiss
 
@@ -77,7 +55,7 @@ def save_engine(engine: Engine, path: str, codes_fingerprint: str | None = None)
     about = {
         "engine": engine.name,
         "metric": engine.metric.name,
-        "fingerprint": codes_fingerprint or fingerprint(engine.codes),
+        "fingerprint": codes_sha256,
         "inverted": engine.inverted,
         "probe": engine.probe,
         "shortlist": engine.shortlist,
@@ -96,13 +74,14 @@ def save_engine(engine: Engine, path: str, codes_fingerprint: str | None = None)
 
 
 def load_engine(
-    path: str, codes: Floats, metric: str | None = None, codes_fingerprint: str | None = None
+    path: str, codes: Floats, codes_sha256: str | None, metric: str | None = None
 ) -> "FaissEngine":
     """Open an engine file for the `codes`, float32 (n, d), that it was built from.
 
-    The index is memory-mapped: only the parts that a search touches are read. `metric` is the one
-    wanted, any if None. Nothing in the file is run, but FAISS parses it in C++ and
-    only its own checks protect from a malicious file: open only your own.
+    `codes_sha256` is that of `save_engine`; `metric` is the one wanted, any if None. The index is
+    memory-mapped: only the parts that a search touches are read. Nothing in the file is run, but
+    FAISS parses it in C++ and only its own checks protect from a malicious file: open only your
+    own.
 
     Raises OSError when it cannot be read, ValueError, saying how to build it again, when it is cut
     short or foreign: OtherCodesError and OtherMetricError when it does not fit.
@@ -116,7 +95,7 @@ def load_engine(
     about, size = _read_about(path, verify=True)
     name = about["engine"]
     again = f"{_again(path)} {shlex.quote(name)}"
-    if about["fingerprint"] != (codes_fingerprint or fingerprint(codes)):
+    if about["fingerprint"] != codes_sha256:
         raise OtherCodesError(f"{path} was built for other codes than these: {again}")
     if metric not in (None, about["metric"]):
         raise OtherMetricError(
@@ -134,34 +113,6 @@ def load_engine(
     except (KeyError, TypeError, ValueError, RuntimeError, MemoryError) as error:
         raise ValueError(f"{path} is damaged: {again}") from error
     return engine
-
-
-def open_engine(
-    index_path: str | None,
-    codes: Floats,
-    metric: str,
-    codes_sha256: str | None = None,
-    *,
-    probe: int | None = None,
-) -> Engine:
-    """Return the engine to search an index file by: the stored one, else exact search.
-
-    `codes` are float32 (n, d), `codes_sha256` identifies them. `probe` replaces the one found when
-    the engine was built. Raises as `load_engine` does, and ValueError for a probe of exact search.
-    """
-    path = engine_path(index_path)
-    if os.path.exists(path):
-        with contextlib.suppress(FileNotFoundError):  # it was removed meanwhile
-            engine = load_engine(path, codes, metric, codes_sha256)
-            if probe is not None:
-                engine.probe = probe
-            return engine
-    if probe is not None:
-        raise ValueError(
-            f"{index_path} is searched exactly, which has nothing to probe: give it another engine "
-            f"with: python index_images.py --index {shlex.quote(str(index_path))} --engine NAME"
-        )
-    return ExactEngine(codes, metric)
 
 
 def engine_name(path: str) -> str:
@@ -182,6 +133,7 @@ def _read_about(path: str, verify: bool = False) -> tuple[dict[str, Any], int]:
     With `verify` the checksum of a file of up to WHOLE bytes is compared: FAISS itself may crash on
     a damaged file.
     """
+    require_regular(path)
     try:
         if verify and os.path.getsize(path) <= WHOLE:
             verify_checksum(path)

@@ -8,11 +8,11 @@ from typing import Any
 import faiss
 import numpy as np
 
-from pyimagesearch.arrays import AnyArray, Floats
+from pyimagesearch.arrays import AnyArray, Floats, Rows
 from pyimagesearch.engines.engine import Engine, as_vectors
 from pyimagesearch.engines.exact import ExactEngine, threads
 from pyimagesearch.engines.faiss_engine import FaissEngine, innermost
-from pyimagesearch.engines.kmeans import ITERATIONS, REDOS, Elbow, find_elbow
+from pyimagesearch.engines.kmeans import ITERATIONS, REDOS, SEED, Elbow, find_elbow
 from pyimagesearch.engines.recommendation import HASH_SCAN_SIZE, list_count, recommend_engine
 from pyimagesearch.engines.tuning import QuerySample, measure, tune
 from pyimagesearch.metric import get_metric
@@ -51,7 +51,6 @@ def build_engine(
     metric: str = "euclidean",
     recall: float = 0.98,
     *,
-    seed: int | None = 0,
     depth: int = 10,
 ) -> Engine:
     """Return a trained and tuned engine over float32 `codes` (n, d), which may be a memory map.
@@ -59,8 +58,8 @@ def build_engine(
     `engine` is "exact"; "auto", by size (`reason` says why); "clusters" or "clusters:K", K-means
     with K by the elbow (`elbow`) if not given; "hash:BITS", binary codes; or a FAISS factory
     string. Its probe is set to find the fraction `recall` of the `depth` nearest, except for
-    clusters, where it is 1: the query's own. The measurement is in `report`. With seed None a graph
-    is built on all cores, and differs each time.
+    clusters, where it is 1: the query's own. The measurement is in `report`. The same codes
+    give the same engine.
 
     Raises ValueError when there is no such engine or it does not suit the codes.
     """
@@ -77,10 +76,10 @@ def build_engine(
     if engine == "auto":
         engine, reason = recommend_engine(*codes.shape)
     started = time.perf_counter()
-    built = ExactEngine(codes, metric) if engine == "exact" else _build(codes, engine, metric, seed)
+    built = ExactEngine(codes, metric) if engine == "exact" else _build(codes, engine, metric)
     seconds = time.perf_counter() - started
     built.reason = reason
-    sample = QuerySample(codes, metric, seed or 0, depth)
+    sample = QuerySample(codes, metric, depth)
     if isinstance(built, FaissEngine):
         if built.name.startswith("clusters"):
             built.probe = 1  # the query's own cluster
@@ -90,16 +89,17 @@ def build_engine(
     return built
 
 
-def _build(codes: Floats, name: str, metric: str, seed: int | None) -> FaissEngine:
+def _build(codes: Floats, name: str, metric: str) -> FaissEngine:
     """Return a trained but untuned FaissEngine."""
-    sample = _training_sample(codes, metric, seed or 0)
+    sample = _training_sample(codes, metric)
     try:
         with ctrl_c_ends_process():  # a single call of FAISS may take minutes
-            name, factory, elbow = _factory_string(name, sample, codes.shape, seed or 0)
+            name, factory, elbow = _factory_string(name, sample, codes.shape)
             index = _from_factory(name, factory, codes.shape[1])
-            _prepare(index, name, len(codes), seed or 0)
+            rows = _rows_with_direction(codes, metric)
+            _prepare(index, name, len(codes) if rows is None else len(rows))
             _train(index, sample, name)
-            _add(index, codes, metric, seed)
+            index = _filled(index, codes, rows, metric)
     except (RuntimeError, MemoryError) as error:
         raise ValueError(
             f"cannot build the engine {name} for {len(codes):,} codes of {codes.shape[1]} "
@@ -140,7 +140,7 @@ def _from_factory(name: str, factory: str, dim: int) -> Any:
 
 
 def _factory_string(
-    name: str, sample: Floats, shape: tuple[int, int], seed: int
+    name: str, sample: Floats, shape: tuple[int, int]
 ) -> tuple[str, str, Elbow | None]:
     """Return an engine's name in full, its FAISS factory string, and the Elbow that chose K."""
     count, dim = shape
@@ -150,7 +150,7 @@ def _factory_string(
     if kind == "clusters":
         if number:
             return name, f"IVF{number},Flat", None
-        elbow = find_elbow(sample, seed)
+        elbow = find_elbow(sample)
         return f"clusters:{elbow.chosen}", f"IVF{elbow.chosen},Flat", elbow
     bits = int(number)
     # ITQ (Gong and Lazebnik, 2011) turns the codes until their signs say the most. There are as
@@ -161,16 +161,29 @@ def _factory_string(
     return name, f"{turn}IVF{list_count(count)},{itq},SHg", None
 
 
-def _training_sample(codes: Floats, metric: str, seed: int) -> Floats:
+def _training_sample(codes: Floats, metric: str) -> Floats:
     """Return codes to train with, float32, all of them or a random sample."""
     wanted = max(200_000, 64 * list_count(len(codes)))
     if len(codes) > wanted:
-        rows = np.random.default_rng(seed).choice(len(codes), wanted, replace=False)
+        rows = np.random.default_rng(0).choice(len(codes), wanted, replace=False)
         codes = codes[np.sort(rows)]
-    return np.ascontiguousarray(get_metric(metric).points(codes))
+    points = get_metric(metric).points(codes)
+    return np.ascontiguousarray(points[~get_metric(metric).of_zeros(points)])
 
 
-def _prepare(index: Any, name: str, count: int, seed: int) -> None:
+def _rows_with_direction(codes: Floats, metric: str) -> Rows | None:
+    """Return the rows, int64 (m,), of codes that are not of zeros; None for all of them.
+
+    Zeros would be in the middle of all others, as they are not by the metric. In a graph they were
+    the neighbours of each code, so that it found no others.
+    """
+    if get_metric(metric).zero_square is None:
+        return None
+    has_direction = np.concatenate([block.any(axis=1) for block in _blocks(codes)])
+    return None if has_direction.all() else np.flatnonzero(has_direction)
+
+
+def _prepare(index: Any, name: str, count: int) -> None:
     """Check that there are codes enough, and seed what is random."""
     ivf = faiss.try_extract_index_ivf(index)
     if ivf is not None and ivf.nlist > count:
@@ -180,12 +193,12 @@ def _prepare(index: Any, name: str, count: int, seed: int) -> None:
         )
     inner = innermost(index)
     if ivf is not None:
-        ivf.cp.seed = seed + 1
+        ivf.cp.seed = SEED
         ivf.cp.min_points_per_centroid = 1
     storage = faiss.downcast_index(inner.storage) if hasattr(inner, "storage") else inner
     if hasattr(storage, "pq"):
         # 64 points a centroid recall as much as FAISS' 256, in a quarter of the time.
-        storage.pq.cp.seed = seed + 1
+        storage.pq.cp.seed = SEED
         storage.pq.cp.min_points_per_centroid = 1
         storage.pq.cp.max_points_per_centroid = PQ_POINTS
         if hasattr(storage, "do_polysemous_training"):
@@ -214,12 +227,21 @@ def _train(index: Any, sample: Floats, name: str) -> None:
         index.train(sample)
 
 
-def _add(index: Any, codes: Floats, metric: str, seed: int | None) -> None:
+def _filled(index: Any, codes: Floats, rows: Rows | None, metric: str) -> Any:
+    """Return a trained FAISS index with codes added, all of them or these rows."""
     # With several threads a graph depends on their timing.
-    one_thread = seed is not None and "HNSW" in type(faiss.downcast_index(index)).__name__
+    one_thread = "HNSW" in type(faiss.downcast_index(index)).__name__
     with threads(1 if one_thread else None):
-        for block in _blocks(codes):
-            index.add(np.ascontiguousarray(get_metric(metric).points(block)))
+        if rows is None:
+            for block in _blocks(codes):
+                index.add(np.ascontiguousarray(get_metric(metric).points(block)))
+            return index
+        index = faiss.IndexIDMap(index)
+        for start in range(0, len(rows), CODES_PER_BLOCK):
+            part = rows[start : start + CODES_PER_BLOCK]
+            points = get_metric(metric).points(codes[part])
+            index.add_with_ids(np.ascontiguousarray(points), part)
+    return index
 
 
 def _blocks(codes: Floats) -> Iterator[Floats]:

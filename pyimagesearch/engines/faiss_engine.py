@@ -16,19 +16,29 @@ MAX_EF_SEARCH = 4096
 class FaissEngine(Engine):
     """Candidates from a FAISS index, always ranked by the true distances of their codes.
 
-    The index holds the points of the metric, such as codes scaled to length 1 for cosine.
+    The index holds the points of the metric, such as codes scaled to length 1 for cosine. Codes of
+    zeros, which have no direction, are not in it: their distances are known.
     """
 
     def __init__(self, index: Any, codes: Floats, metric: str, name: str) -> None:
         """Search float32 `codes` (n, d), held by the trained FAISS `index` in the same order.
 
-        `codes` may be a memory map: a search reads the rows of its candidates only.
+        An index of some of the codes is an IndexIDMap, with their rows. `codes` may be a memory
+        map: a search reads the rows of its candidates only.
         """
         super().__init__(codes, metric)
-        if (index.ntotal, index.d) != self.codes.shape or not index.is_trained:
+        held = len(self.codes)
+        self._zeros = np.empty(0, np.int64)
+        self.rows_held: Rows | None = None
+        if isinstance(index, faiss.IndexIDMap):
+            id_map: Any = index.id_map  # a vector of C++
+            self.rows_held = faiss.vector_to_array(id_map)
+            self._zeros = np.setdiff1d(np.arange(held), self.rows_held)
+            held = len(self.rows_held)
+        if (index.ntotal, index.d) != (held, self.dim) or not index.is_trained:
             raise ValueError(
                 f"the engine {name} holds {index.ntotal:,} codes of {index.d} dimensions, "
-                f"expected {self.codes.shape[0]:,} of {self.codes.shape[1]}: build it again"
+                f"expected {held:,} of {self.dim}: build it again"
             )
         self.index = index
         self.name = name
@@ -111,7 +121,7 @@ class FaissEngine(Engine):
 
     def search(self, queries: AnyArray, k: int) -> Found:
         """Search as every Engine; by exact search where all codes would be ranked anyway."""
-        if k >= 1 and self.shortlist_size(min(k, len(self))) >= len(self):
+        if k >= 1 and self.shortlist_size(min(k, len(self))) >= self.index.ntotal:
             return self._exact.search(queries, k)
         return super().search(queries, k)
 
@@ -139,28 +149,45 @@ class FaissEngine(Engine):
         """Return true distances, float32 (q, k) ascending, and rows of the k nearest candidates."""
         if rows.max() >= len(self):
             raise ValueError(f"the engine {self.name} is damaged: build it again")
-        if (short := rows[:, k - 1] < 0).any():  # a graph of many equal codes may be disconnected
-            distances, rows[short, :k] = self._exact.search(queries[short], k)
-            estimates[short, :k] = distances**2
-            rows[short, k:] = -1
+        # A graph of many equal codes may be disconnected, and zeros are not in the index.
+        unranked = (rows[:, k - 1] < 0) | self.metric.of_zeros(self.metric.points(queries))
         if self._true:
-            return self.metric.from_squares(estimates[:, :k]), rows[:, :k]
-        return rerank(queries, self.codes, rows, k, metric=self.metric)
+            distances = self.metric.from_squares(estimates[:, :k])
+            rows = rows[:, :k]
+        else:
+            distances, rows = rerank(queries, self.codes, rows, k, metric=self.metric)
+        if len(self._zeros):
+            distances, rows = self._with_zeros(distances, rows)
+        if unranked.any():
+            distances[unranked], rows[unranked] = self._exact.search(queries[unranked], k)
+        return distances, rows
+
+    def _with_zeros(self, distances: Floats, rows: Rows) -> Found:
+        """Return as many of the nearest, (q, k), the codes of zeros among them."""
+        k = rows.shape[1]
+        zeros = np.broadcast_to(self._zeros[:k], (len(rows), min(k, len(self._zeros))))
+        apart = np.full(zeros.shape, self.metric.from_squares(self.metric.zero_square), np.float32)
+        distances = np.hstack([distances, apart])
+        rows = np.hstack([rows, zeros])
+        order = np.argsort(distances, axis=1, kind="stable")[:, :k]
+        return np.take_along_axis(distances, order, 1), np.take_along_axis(rows, order, 1)
 
     def _nearest_hashes(self, points: Floats, wanted: int) -> Candidates:
         """Rank by Hamming distance with counters, 3 times as fast as heaps for long shortlists."""
-        hashes = self.index.sa_encode(points)
+        coder = self.index if self.rows_held is None else faiss.downcast_index(self.index.index)
+        hashes = coder.sa_encode(points)
         size = self._inner.code_size
+        held = self.index.ntotal
         distances = np.empty((len(points), wanted), np.int32)
         rows = np.empty((len(points), wanted), np.int64)
         faiss.hammings_knn_mc(
             faiss.swig_ptr(hashes),
             self._inner.codes.data(),
-            *(len(points), len(self), wanted, size),
+            *(len(points), held, wanted, size),
             faiss.swig_ptr(distances),
             faiss.swig_ptr(rows),
         )
-        return distances, rows
+        return distances, rows if self.rows_held is None else self.rows_held[rows]
 
     @cached_property
     def _exact(self) -> ExactEngine:

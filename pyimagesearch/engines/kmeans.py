@@ -1,6 +1,7 @@
 """K-means clusters of codes, and how many of them: the elbow."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import faiss
 import numpy as np
@@ -15,6 +16,7 @@ MAX_CLUSTERS = 20  # largest K tried for the elbow
 SAMPLE = 20_000  # codes used to find the elbow
 ITERATIONS = 20
 REDOS = 3
+SEED = 1
 
 
 @dataclass(frozen=True)
@@ -33,25 +35,26 @@ class Elbow:
 class Clusters:
     """`centroids`, float32 (K, d), and the number of the cluster of each code, int64 (n,).
 
-    For an engine of cosine distance the centroids are means of codes of length 1.
+    For an engine of cosine distance the centroids are means of codes of length 1, without those of
+    zeros, which are assigned to the centroid nearest to zero.
     """
 
     centroids: Floats
     assignments: Rows
 
 
-def find_elbow(points: Floats, seed: int = 0, max_clusters: int = MAX_CLUSTERS) -> Elbow:
+def find_elbow(points: Floats) -> Elbow:
     """Run K-means on float32 `points` (n, d) for K = 1, 2, ... and choose K by the elbow.
 
     The elbow is the K whose inertia lies furthest below the straight line from the first to the
     last (Satopaa et al., Finding a "Kneedle" in a Haystack, 2011).
     """
     if len(points) > SAMPLE:
-        rows = np.random.default_rng(seed).choice(len(points), SAMPLE, replace=False)
+        rows = np.random.default_rng(0).choice(len(points), SAMPLE, replace=False)
         points = points[np.sort(rows)]
-    ks = list(range(1, min(max_clusters, len(points)) + 1))
+    ks = list(range(1, min(MAX_CLUSTERS, len(points)) + 1))
     with threads(1):  # more threads slow small K-means down
-        inertias = [_inertia(points, k, seed) for k in ks]
+        inertias = [_inertia(points, k) for k in ks]
     fall = inertias[0] - inertias[-1]
     if fall <= 0:  # equal codes, or a single one
         return Elbow(ks, inertias, 1)
@@ -60,14 +63,14 @@ def find_elbow(points: Floats, seed: int = 0, max_clusters: int = MAX_CLUSTERS) 
     return Elbow(ks, inertias, ks[int(np.argmax(down - across))])
 
 
-def _inertia(points: Floats, k: int, seed: int) -> float:
+def _inertia(points: Floats, k: int) -> float:
     # Left to itself FAISS samples 256 points a centroid, so that each K would see other points.
     kmeans = faiss.Kmeans(
         points.shape[1],
         k,
         niter=ITERATIONS,
         nredo=REDOS,
-        seed=seed + 1,
+        seed=SEED,
         min_points_per_centroid=1,
         max_points_per_centroid=SAMPLE,
     )
@@ -81,18 +84,17 @@ def clusters_of(engine: Engine) -> Clusters:
 
     Raises ValueError for any other engine.
     """
-    ivf = None
-    if isinstance(engine, FaissEngine) and engine.name.startswith("clusters"):
-        ivf = faiss.try_extract_index_ivf(engine.index)
-    if ivf is None:
+    if not (isinstance(engine, FaissEngine) and engine.name.startswith("clusters")):
         raise ValueError(
             f"the engine {engine.name} has no clusters: build one with "
             "index_images.py --engine clusters"
         )
-    assignments = np.empty(len(engine), np.int64)
+    ivf: Any = faiss.try_extract_index_ivf(engine.index)
+    _, [[nearest_to_zeros]] = ivf.quantizer.search(np.zeros((1, engine.dim), np.float32), 1)
+    assignments = np.full(len(engine), nearest_to_zeros)
     for cluster in range(ivf.nlist):
         rows, _ = get_invlist(ivf.invlists, cluster)
-        assignments[rows] = cluster
+        assignments[rows if engine.rows_held is None else engine.rows_held[rows]] = cluster
     return Clusters(ivf.quantizer.reconstruct_n(0, ivf.nlist), assignments)
 
 

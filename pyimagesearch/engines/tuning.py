@@ -66,13 +66,12 @@ class QuerySample:
         self,
         codes: Floats,
         metric: str,
-        seed: int = 0,
         depth: int = TOP,
         *,
         queries: Floats | None = None,
     ) -> None:
         """Sample from float32 `codes` (n, d), or from `queries` (q, d) that are not among them."""
-        random = np.random.default_rng(seed)
+        random = np.random.default_rng(0)
         if queries is None:
             places = np.sort(random.choice(len(codes), min(QUERIES, len(codes)), replace=False))
             self.queries = np.ascontiguousarray(codes[places])

@@ -115,22 +115,16 @@ def reduced(spec: InputSpec) -> InputSpec:
     )
 
 
-def baseline_metric(name: str) -> str:
-    """Return the name of the metric of a code that `baseline_points` names."""
-    return BASELINES[name.rpartition(", ")[0]].metric
+class Points(NamedTuple):
+    """Codes as points, float32 (n, d) and (q, d), and the name of the metric that made them."""
+
+    gallery: Floats
+    queries: Floats
+    metric: str
 
 
-def describe_metrics() -> str:
-    """Return by which metrics the baselines rank, as in "cosine distance of PCA, whitened"."""
-    names: dict[str, list[str]] = {}
-    for name, baseline in BASELINES.items():
-        names.setdefault(baseline.metric, []).append(name)
-    parts = [f"{metric} distance of {', '.join(group)}" for metric, group in names.items()]
-    return "; ".join(parts)
-
-
-def baseline_points(gallery: Floats, queries: Floats, dim: int) -> dict[str, tuple[Floats, Floats]]:
-    """Return {name: (points of the gallery, points of the queries)} of all baselines.
+def baseline_points(gallery: Floats, queries: Floats, dim: int) -> dict[str, Points]:
+    """Return the Points of all baselines by their names.
 
     `gallery` and `queries` are float32 images, (n, h, w, c) and (q, h, w, c); `dim` is the number
     of principal components. Points rank by Euclidean distance as codes do by the baseline's metric.
@@ -144,8 +138,6 @@ def baseline_points(gallery: Floats, queries: Floats, dim: int) -> dict[str, tup
         codes = baseline.encode(gallery, components)
         sought = codes if queries is gallery else baseline.encode(queries, components)
         exact = metric.exact_points(codes)
-        points[f"{name}, {codes.shape[1]}-d"] = (
-            exact,
-            exact if sought is codes else metric.exact_points(sought),
-        )
+        of_queries = exact if sought is codes else metric.exact_points(sought)
+        points[f"{name}, {codes.shape[1]}-d"] = Points(exact, of_queries, metric.name)
     return points

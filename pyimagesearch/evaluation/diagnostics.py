@@ -60,11 +60,11 @@ def reconstruct(
 
     Both are float32 (k, *spec.shape) in [0, 1], k <= count.
     """
-    _, images, unreadable = dataset.read_good(list(range(min(count, len(dataset)))), spec)
-    warn_unreadable(unreadable)
-    if not len(images):
-        return images, images
-    return images, np.asarray(autoencoder(images, training=False))
+    batch = dataset.read_good(range(min(count, len(dataset))), spec)
+    warn_unreadable(batch.unreadable)
+    if not len(batch.images):
+        return batch.images, batch.images
+    return batch.images, np.asarray(autoencoder(batch.images, training=False))
 
 
 class RetrievalCheck:
@@ -94,8 +94,8 @@ class RetrievalCheck:
         self.query_rows, query_pixels = _readable(validation, sampled_queries, reduced(spec))
         dim = untrained.output.shape[1]
         self.baselines = {
-            name: self._precision((self.rows, gallery), (self.query_rows, queries))
-            for name, (gallery, queries) in baseline_points(pixels, query_pixels, dim).items()
+            name: self._precision((self.rows, points.gallery), (self.query_rows, points.queries))
+            for name, points in baseline_points(pixels, query_pixels, dim).items()
         }
         self.baselines["untrained"] = self.precision(untrained)
         own_labels = self.labels[self.rows, np.newaxis].astype(np.float32)

@@ -4,7 +4,7 @@ import logging
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -13,12 +13,7 @@ from pyimagesearch.datasets.dataset import Dataset, same_images
 from pyimagesearch.encoders.encoder import Encoder, finite_rows
 from pyimagesearch.encoders.encoding import warn_unreadable
 from pyimagesearch.engines.engine import Engine
-from pyimagesearch.evaluation.baselines import (
-    baseline_metric,
-    baseline_points,
-    describe_metrics,
-    reduced,
-)
+from pyimagesearch.evaluation.baselines import Points, baseline_points, reduced
 from pyimagesearch.evaluation.copies import COPIES, SAMPLE, make_copies
 from pyimagesearch.evaluation.metrics import KS, query_scores
 from pyimagesearch.files import printable
@@ -46,14 +41,6 @@ class Moved:
 
     name: str
     move: Callable[[Floats, Engine, Floats, Rows | None], Floats]
-
-
-class _Points(NamedTuple):
-    """Codes as points, float32 (n, d) and (q, d), and the name of the metric that made them."""
-
-    gallery: Floats
-    queries: Floats
-    metric: str
 
 
 @dataclass(frozen=True)
@@ -121,17 +108,41 @@ def evaluate_index(
         count = np.count_nonzero(~has_code)
         logger.warning(f"{count:,} queries are left out: the model gives NaN or infinity for them")
         query_codes = np.where(has_code[:, np.newaxis], query_codes, np.float32(0))
-    dim = codes.shape[1]
-    metric = engine.metric
-    ranked = metric.exact_points(codes)
-    measured = {f"code, {dim}-d": _Points(ranked, metric.exact_points(query_codes), metric.name)}
-    if moved:
-        others = metric.exact_points(moved.move(query_codes, engine, codes, own_rows))
-        measured[f"code, {dim}-d, {moved.name}"] = _Points(ranked, others, metric.name)
-    measured |= _baselines(gallery, sought, encoder.spec, dim, itself=itself)
+    measured = _points_of_codes(codes, query_codes, engine, moved=moved, own_rows=own_rows)
+    measured |= _baselines(gallery, sought, encoder.spec, codes.shape[1], itself=itself)
     labels = _without_unreadable(gallery, sought.gallery_labels)
     query_labels = np.where(has_code, sought.readable_labels(), -1)
-    most_results = int(np.count_nonzero(labels >= 0)) - int(same)
+    scores = _ranking_scores(measured, query_labels, labels, own_rows)
+    if engine.name != "exact":
+        scores["engine"] = engine_scores(engine, codes, None if same else query_codes[has_code])
+    return scores
+
+
+def _points_of_codes(
+    codes: Floats,
+    query_codes: Floats,
+    engine: Engine,
+    *,
+    moved: Moved | None,
+    own_rows: Rows | None,
+) -> dict[str, Points]:
+    """Return the Points of the codes and, where the queries are moved, of these too."""
+    metric = engine.metric
+    name = f"code, {codes.shape[1]}-d"
+    ranked = metric.exact_points(codes)
+    points = {name: Points(ranked, metric.exact_points(query_codes), metric.name)}
+    if moved:
+        others = metric.exact_points(moved.move(query_codes, engine, codes, own_rows))
+        points[f"{name}, {moved.name}"] = Points(ranked, others, metric.name)
+    return points
+
+
+def _ranking_scores(
+    measured: dict[str, Points], query_labels: Labels, labels: Labels, own_rows: Rows | None
+) -> Scores:
+    """Return the scores of rankings by each of the Points, by their names."""
+    most_results = int(np.count_nonzero(labels >= 0)) - (own_rows is not None)
+    ks = [k for k in KS if k <= max(1, most_results)]
     scores: Scores = {}
     with progress(len(measured) * len(query_labels), "queries", "measuring") as done:
         for name, points in measured.items():
@@ -140,13 +151,11 @@ def evaluate_index(
                 query_labels,
                 points.gallery,
                 labels,
-                ks=[k for k in KS if k <= max(1, most_results)],
+                ks=ks,
                 own_rows=own_rows,
                 progress=done,
             )
             scores[name] = _row(points.metric, of_queries)
-    if engine.name != "exact":
-        scores["engine"] = engine_scores(engine, codes, None if same else query_codes[has_code])
     return scores
 
 
@@ -161,19 +170,15 @@ def _row(metric: str, of_queries: dict[str, AnyArray]) -> dict[str, Any]:
 
 def _baselines(
     gallery: Dataset, sought: _Sought, spec: InputSpec, dim: int, *, itself: bool
-) -> dict[str, _Points]:
-    """Return the points of all baselines, or none where the pixels do not fit in memory."""
+) -> dict[str, Points]:
+    """Return the Points of all baselines, or none where the pixels do not fit in memory."""
     spec = reduced(spec)
     if (len(gallery) + len(sought.labels)) * math.prod(spec.shape) > MAX_BASELINE_VALUES:
         logger.info(f"no baselines: the pixels of {len(gallery):,} images would not fit in memory")
         return {}
-    logger.info(f"beside codes that need no training, by {describe_metrics()}")
     pixels = read_rows(gallery, np.arange(len(gallery)), spec)
     query_pixels = pixels[sought.rows] if itself else sought.images(spec)
-    return {
-        name: _Points(*points, baseline_metric(name))
-        for name, points in baseline_points(pixels, query_pixels, dim).items()
-    }
+    return baseline_points(pixels, query_pixels, dim)
 
 
 def _sought(gallery: Dataset, queries: Dataset, most: int | None) -> _Sought:

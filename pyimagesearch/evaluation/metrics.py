@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -64,37 +66,68 @@ def query_scores(
     if len(known) < len(gallery):
         gallery = gallery[known]
         gallery_labels = gallery_labels[known]
-    gallery_squares = np.square(gallery).sum(axis=1)
-
-    def score_block(start: int) -> list[AnyArray]:
-        rows = np.arange(start, min(start + BLOCK, len(queries)))
-        distances = queries[rows] @ gallery.T
-        distances *= -2
-        distances += gallery_squares
-        distances += np.square(queries[rows]).sum(axis=1, keepdims=True)
-        relevant = query_labels[rows, np.newaxis] == gallery_labels
-        relevant[query_labels[rows] < 0] = False
-        sizes = np.full(len(rows), len(gallery))
-        if own_rows is not None:
-            own = np.searchsorted(known, own_rows[rows])
-            found = np.flatnonzero(np.append(known, -1)[own] == own_rows[rows])
-            # Last and not relevant, and then cut off.
-            distances[found, own[found]] = np.inf
-            relevant[found, own[found]] = False
-            sizes[found] -= 1
-        rankings = zip(rank(distances, relevant), sizes, strict=True)
-        scores = [ranking_scores(hits[:size], ks) for hits, size in rankings if hits.any()]
-        if progress:
-            progress(len(rows))
-        return scores
-
+    own_columns = np.full(len(queries), -1)
+    if own_rows is not None:
+        own_columns = _places_among(known, own_rows)
+    squares: Floats = np.square(gallery).sum(axis=1)
+    rankings = _Rankings(queries, query_labels, gallery, squares, gallery_labels, own_columns)
+    scores: list[AnyArray] = []
+    starts = range(0, len(queries), BLOCK)
     with ThreadPoolExecutor() as pool:
-        blocks = pool.map(score_block, range(0, len(queries), BLOCK))
-        scores = [row for block in blocks for row in block]
+        blocks = pool.map(partial(rankings.scores, ks), starts)
+        for start, block in zip(starts, blocks, strict=True):
+            scores += block
+            if progress:
+                progress(min(BLOCK, len(queries) - start))
     if not scores:
         raise ValueError("no query shares a label with the index, so there is nothing to measure")
     names = [*(f"P@{k}" for k in ks), *(f"R@{k}" for k in ks), "mAP"]
     return dict(zip(names, np.transpose(scores), strict=True))
+
+
+def _places_among(known: Rows, rows: Rows) -> Rows:
+    """Return the places of rows, int64 (q,), among ascending `known` ones; -1 where it has none."""
+    places = np.searchsorted(known, rows)
+    return np.where(np.append(known, -1)[places] == rows, places, -1)
+
+
+@dataclass(frozen=True)
+class _Rankings:
+    """What `query_scores` ranks, all of which has a label, and the squared lengths of the gallery.
+
+    `own_columns` int64 (q,) are the places of the queries in the gallery, -1 where they have none.
+    """
+
+    queries: Floats
+    query_labels: Labels
+    gallery: Floats
+    gallery_squares: Floats
+    gallery_labels: Labels
+    own_columns: Rows
+
+    def scores(self, ks: Sequence[int], start: int) -> list[AnyArray]:
+        """Return the `ranking_scores` of up to BLOCK queries, those with anything relevant."""
+        rows = np.arange(start, min(start + BLOCK, len(self.queries)))
+        distances = self._squares(self.queries[rows])
+        relevant = self.query_labels[rows, np.newaxis] == self.gallery_labels
+        relevant[self.query_labels[rows] < 0] = False
+        sizes = np.full(len(rows), len(self.gallery))
+        left_out = np.flatnonzero(self.own_columns[rows] >= 0)
+        columns = self.own_columns[rows][left_out]
+        # Last and not relevant, and then cut off.
+        distances[left_out, columns] = np.inf
+        relevant[left_out, columns] = False
+        sizes[left_out] -= 1
+        rankings = zip(rank(distances, relevant), sizes, strict=True)
+        return [ranking_scores(hits[:size], ks) for hits, size in rankings if hits.any()]
+
+    def _squares(self, queries: Floats) -> Floats:
+        """Return the squared distances, float32 (q, n), of queries from the gallery."""
+        squares = queries @ self.gallery.T
+        squares *= -2
+        squares += self.gallery_squares
+        squares += np.square(queries).sum(axis=1, keepdims=True)
+        return squares
 
 
 def rank(distances: Floats, relevant: Bools) -> Bools:

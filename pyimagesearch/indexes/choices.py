@@ -2,33 +2,26 @@
 
 import logging
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
-from pyimagesearch.datasets.catalog import DEFAULT_SOURCE, folder_settings, updated_source
+from pyimagesearch.datasets.catalog import (
+    DEFAULT_SOURCE,
+    SourceFlags,
+    folder_settings,
+    updated_source,
+)
 from pyimagesearch.encoders.encoder import Encoder, short_digest
 from pyimagesearch.encoders.model_source import ModelFlags, find_model, model_path, network_name
 from pyimagesearch.encoders.onnx_files import is_export
 from pyimagesearch.indexes.contract import Index
-from pyimagesearch.indexes.local_index import missing_folder
+from pyimagesearch.indexes.pictures import missing_folder
 from pyimagesearch.indexes.settings import Encode
 from pyimagesearch.indexes.stores import Store
 from pyimagesearch.pictures.input_spec import InputSpec
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class SourceFlags:
-    """The images that were named; None for those of the index so far."""
-
-    names: Sequence[str] | None = None
-    split: str | None = None
-    limit: int | None = None
-    exclude: Sequence[str] | None = None
-    truncated: bool | None = None
-    classes: bool | None = None
 
 
 def index_so_far(
@@ -79,15 +72,7 @@ def choose_source(
     is_lost = index is not None and index.has_files and not os.path.isdir(source["name"])
     if names is None and is_lost:
         raise FileNotFoundError(missing_folder(source["name"]))
-    return updated_source(
-        source,
-        names=names,
-        split=flags.split,
-        limit=flags.limit,
-        exclude=flags.exclude,
-        truncated=flags.truncated,
-        classes=flags.classes,
-    )
+    return updated_source(source, flags)
 
 
 def _known_source(index: Index | None, unfinished: dict[str, Any] | None) -> dict[str, Any] | None:
@@ -159,15 +144,21 @@ def _is_spec(spec: InputSpec, model: ModelFlags) -> bool:
     return wanted == size and model.resize_mode in (None, spec.resize_mode)
 
 
-def choose_encode(ray: str | None = None) -> Encode:
+def choose_encode(ray: str | None, model: str | None) -> Encode:
     """Return the function that encodes rows: here, or on the Ray cluster at an address.
 
-    `ray` is None for this process, an empty string for a cluster on this host.
+    `ray` is None for this process, an empty string for a cluster on this host. Features that the
+    training of a model kept beside it are used here.
     """
     if ray is None:
-        from pyimagesearch.encoders.encoding import encode_rows
+        path = None if model is None else model_path(model)
+        if path is None:
+            from pyimagesearch.encoders.encoding import encode_rows
 
-        return encode_rows
+            return encode_rows
+        from pyimagesearch.encoders.kept_codes import encode_kept
+
+        return partial(encode_kept, folder=Path(path).parent)
     from pyimagesearch.encoders import ray_encoding
 
     ray_encoding.connect(ray or None)

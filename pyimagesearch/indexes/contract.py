@@ -6,7 +6,7 @@ contract. Rows of arrays and keys of a database stay inside them.
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 from pyimagesearch.datasets.dataset import Dataset
 from pyimagesearch.encoders.encoder import Encoder
 from pyimagesearch.engines.engine import Engine
+
+if TYPE_CHECKING:
+    from pyimagesearch.indexes.local_index import LocalIndex
 
 Codes = NDArray[np.float32]
 
@@ -62,30 +65,6 @@ class Records:
         return Records(ids, labels, self.file_stats[np.asarray(rows, np.int64)])
 
 
-class Pictures(Protocol):
-    """The indexed images, by id, for people to look at; opened by `Index.pictures`."""
-
-    label_names: list[str] | None
-    has_classes: bool  # whether another label than the query's makes a result wrong
-    shows_names: bool  # whether ids are names of files, worth a caption
-    folder: str | None  # the absolute path of the folder of files, None for arrays
-
-    def picture(self, id: str, size: tuple[int, int] | None = None) -> NDArray[Any]:
-        """Return one image, uint8 or float in [0, 1], (h, w, 1 or 3), to show at (height, width).
-
-        Raises ValueError or OSError with the id and the reason.
-        """
-
-    def path(self, id: str) -> str | None:
-        """Return the absolute path of an image's file, None where images are not files."""
-
-    def prefetch(self) -> None:
-        """Start loading in the background, where that helps."""
-
-    def test_images(self) -> Dataset | None:
-        """Return the test images that belong to the indexed ones, None if there are none."""
-
-
 class Index(Protocol):
     """Codes of images, by id, with the encoder of queries."""
 
@@ -105,8 +84,13 @@ class Index(Protocol):
     def __len__(self) -> int:
         """Return the number of images."""
 
-    def pictures(self, moved_to: str | None = None) -> Pictures:
-        """Return the indexed images; `moved_to` is their present location if they were moved."""
+    def pictures(self, moved_to: str | None = None) -> Dataset:
+        """Return the images for people to look at, by id, with the label names of the index.
+
+        Other than those of `LocalIndex.dataset`, its rows are not those of the index. `moved_to`
+        is their present location if they were moved. Raises ValueError when it lacks some of the
+        images, OSError when it cannot be read.
+        """
 
     def open_engine(self, metric: str | None = None, probe: int | None = None) -> Engine:
         """Choose the metric and the width of all later searches, None for the index's own.
@@ -144,33 +128,14 @@ class Index(Protocol):
     def records(self) -> Records:
         """Return the Records of all images."""
 
-    def load(self) -> "LoadedIndex":
-        """Return all codes, ids and labels, for duplicates, maps and evaluation."""
+    def load(self) -> "LocalIndex":
+        """Return all codes, ids and labels in memory or mapped: for duplicates, maps, evaluation.
 
-    def engine_of(self, loaded: "LoadedIndex") -> Engine:
+        There images have rows. Labels may be counted in another order than those of this index.
+        """
+
+    def engine_of(self, loaded: "LocalIndex") -> Engine:
         """Return the engine of this index, with the rows of what `load` returned."""
-
-
-class LoadedIndex(Protocol):
-    """All of an index in memory or mapped: the bulk path, in which images have rows.
-
-    `codes` is float32 (n, d), `ids` a sequence of n ids, `labels` int64 (n,) or None, `label_names`
-    the name of each label, or None where labels are numbers; `file_stats` FILE_STATS (n,) where the
-    images are files, else None. Labels may be counted in another order than those of its Index.
-    """
-
-    codes: Codes
-    ids: Sequence[str]
-    labels: NDArray[np.int64] | None
-    label_names: list[str] | None
-    file_stats: NDArray[Any] | None
-    metric: str
-
-    def rows_of(self, ids: Collection[str]) -> dict[str, int]:
-        """Return the rows of those of the ids that are indexed."""
-
-    def dataset(self, moved_to: str | None = None) -> Dataset:
-        """Return the images as a dataset with the same rows; see `Index.pictures`."""
 
 
 class IndexWriter(Protocol):

@@ -38,7 +38,7 @@ def update_engine(
     None for exact search and an engine that stays.
     """
     path = engine_path(index_path)
-    report = None
+    engine = None
     if name != "exact":
         index = load_index(index_path)
         if not (codes_changed or settings.engine) and _is_sound(index):
@@ -47,37 +47,28 @@ def update_engine(
             engine = _build(index, name, settings.recall)
         except ValueError as error:
             if settings.engine:
-                _remove_stale(index, path)
                 raise
             logger.warning(f"the index is now searched exactly: {error}")
-            name = "exact"
-        else:
-            name = engine.name
-    if name != "exact":
+    if engine is not None and engine.name != "exact":
+        assert index.codes_sha256 is not None
         save_engine(engine, path, index.codes_sha256)
-        report = str(engine.report)
         _check(engine)
-    elif os.path.exists(path):
+        return str(engine.report)
+    if os.path.exists(path):
         os.unlink(path)
         logger.info(f"removed {path}: the search is exact")
-    return report
+    return None
 
 
 def _is_sound(index: LocalIndex) -> bool:
-    """Whether the engine that is stored beside an index belongs to its codes."""
+    """Whether the engine that is stored beside an index belongs to its codes and its metric."""
     path = engine_path(index.path)
     try:
         return os.path.exists(path) and bool(
-            load_engine(path, index.codes, codes_fingerprint=index.codes_sha256)
+            load_engine(path, index.codes, index.codes_sha256, index.metric)
         )
     except ValueError:
         return False
-
-
-def _remove_stale(index: LocalIndex, path: str) -> None:
-    """Remove an engine of other codes, with which no search would be possible."""
-    if os.path.exists(path) and not _is_sound(index):
-        os.unlink(path)
 
 
 def _build(index: LocalIndex, name: str, recall: float) -> Engine:

@@ -59,6 +59,7 @@ class FileStore:
 
         from pyimagesearch.engines.factory import require_engine
         from pyimagesearch.indexes.engine_update import stored_engine_name, update_engine
+        from pyimagesearch.indexes.journal import open_journal
         from pyimagesearch.indexes.local_writer import ArrayWriter, FolderWriter
         from pyimagesearch.indexes.shards import take_shard
         from pyimagesearch.indexes.sync import sync
@@ -77,15 +78,19 @@ class FileStore:
         metric = settings.metric
         if metric is None:
             metric = "euclidean" if so_far is None else so_far.metric
-        writer: ArrayWriter | FolderWriter
+        codes_changed = True
         if update.dataset.file_stats is None:
-            writer = ArrayWriter(self.path, update.encoder, metric)
+            array_writer = ArrayWriter(self.path, update.encoder, metric)
+            result = sync(array_writer, update, self.path, total=len(whole))
         else:
-            reused = so_far if _has_same_codes(so_far, update) else None
-            writer = FolderWriter(self.path, update.encoder, metric, reused)
-        with writer:
-            result = sync(writer, update, self.path, total=len(whole))
-        report = update_engine(self.path, engine, settings, codes_changed=writer.changed)
+            kept = so_far if _has_same_codes(so_far, update) else None
+            with open_journal(self.path, update.encoder) as journal:
+                writer = FolderWriter(
+                    self.path, update.encoder, metric, so_far=kept, journal=journal
+                )
+                result = sync(writer, update, self.path, total=len(whole))
+            codes_changed = writer.changed
+        report = update_engine(self.path, engine, settings, codes_changed=codes_changed)
         return replace(result, engine_report=report)
 
     def _require_same_images(self, so_far: LocalIndex, update: "Update") -> None:
@@ -104,12 +109,13 @@ class FileStore:
 
         Raises ValueError when they do not belong together, or this one has ids that they lack.
         """
-        from pyimagesearch.indexes.engine_update import update_engine
+        from pyimagesearch.indexes.engine_update import stored_engine_name, update_engine
         from pyimagesearch.indexes.settings import UpdateResult
         from pyimagesearch.indexes.shards import merge_files
 
+        engine = settings.engine or stored_engine_name(self.path)
         count = merge_files(paths, self.path, replace=settings.rebuild)
-        report = update_engine(self.path, settings.engine or "exact", settings)
+        report = update_engine(self.path, engine, settings)
         return UpdateResult(count, engine_report=report)
 
 

@@ -11,14 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyimagesearch.arrays import AnyArray, Floats, Rows
-from pyimagesearch.files import (
+from pyimagesearch.files import MAX_TEXT, atomic_write, brief, is_inside
+from pyimagesearch.hdf5_files import (
     HDF5_SIGNATURE,
-    MAX_TEXT,
-    atomic_write,
-    brief,
     has_hdf5_attribute,
     hdf5_text,
-    is_inside,
     require_plain_hdf5,
 )
 

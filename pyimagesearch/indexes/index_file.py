@@ -15,7 +15,14 @@ from pyimagesearch.arrays import Floats
 from pyimagesearch.datasets.catalog import is_source
 from pyimagesearch.datasets.dataset import FILE_STATS, RowIds
 from pyimagesearch.encoders.encoder import Encoder
-from pyimagesearch.files import MAX_TEXT, atomic_write, brief, is_inside, verify_checksum
+from pyimagesearch.files import (
+    MAX_TEXT,
+    atomic_write,
+    brief,
+    is_inside,
+    require_regular,
+    verify_checksum,
+)
 from pyimagesearch.indexes.local_index import LocalIndex
 from pyimagesearch.metric import METRICS
 from pyimagesearch.pickles import load_plain
@@ -88,11 +95,12 @@ def load_index(path: str | Path, verify: bool = False) -> LocalIndex:
     The checksum of a file of up to MAX_CHECKED_BYTES is compared, with `verify` that of any.
     Raises OSError when it cannot be read, ValueError when it is damaged, foreign or inconsistent.
     """
+    require_regular(path)
     try:
         verify = verify or os.path.getsize(path) <= MAX_CHECKED_BYTES
         missing = verify and not verify_checksum(path)
         data = _load_hdf5(path) if is_hdf5(path) else _load_pickle(path)
-        index = _checked_index(data)
+        index = _checked_index(data, os.path.getsize(path))
         _require(not missing or "format" not in data, "it is damaged: its checksum is missing")
     except FileNotFoundError:
         suggestion = did_you_mean_file(path)
@@ -168,8 +176,8 @@ def _load_hdf5(path: str | Path) -> dict[str, Any]:
     return data
 
 
-def _checked_index(data: Any) -> LocalIndex:
-    """Return unpickled data of any shape as an Index, or raise ValueError."""
+def _checked_index(data: Any, size: int) -> LocalIndex:
+    """Return the data of any shape in a file of `size` bytes as an Index, or raise ValueError."""
     if not isinstance(data, dict) or not {"indexes", "features"} <= data.keys():
         raise ValueError("it is not an index: it has no indexes and features")
     codes = _checked_codes(data["features"])
@@ -206,12 +214,15 @@ def _checked_index(data: Any) -> LocalIndex:
         encoder is None or encoder.dim == dim,
         f"its codes have {dim} dimensions, those of its encoder {encoder and encoder.dim}",
     )
-    ids = _checked_ids(data["indexes"], n, file_stats is not None)
+    ids = _checked_ids(data["indexes"], n, size, files=file_stats is not None)
     return LocalIndex(codes, ids, labels, names, source, metric, encoder, file_stats, codes_sha256)
 
 
-def _checked_ids(ids: Any, count: int, files: bool) -> Sequence[str]:
-    """Return ids as a sequence of str, or raise ValueError; those of an array are row numbers."""
+def _checked_ids(ids: Any, count: int, size: int, *, files: bool) -> Sequence[str]:
+    """Return `count` ids of a file of `size` bytes as a sequence of str, or raise ValueError.
+
+    Those of an array are row numbers.
+    """
     _require(
         isinstance(ids, Sequence) and not isinstance(ids, str | bytes) and len(ids) == count,
         f"expected a list of {count:,} indexes, one per code",
@@ -226,6 +237,8 @@ def _checked_ids(ids: Any, count: int, files: bool) -> Sequence[str]:
     kind = str if files else int
     _require(all(type(id) is kind for id in ids), f"expected indexes of the type {kind.__name__}")
     if files:
+        # A pickle may refer to one long text many times.
+        _require(sum(map(len, ids)) <= size, "its ids are longer than the file")
         text = "\0".join(["", *ids, ""])
         # Looked for in all ids at once, as most indexes have none of these.
         parts = "..", "\0/", "\0\0", *("\\:" if os.name == "nt" else "")

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -25,6 +25,13 @@ FILES = (
     "CREATE TABLE IF NOT EXISTS files (path BLOB PRIMARY KEY, size INTEGER, mtime_ns INTEGER, "
     "digest BLOB, code BLOB, checksum BLOB)"
 )
+
+
+class JournalEntry(NamedTuple):
+    """What a journal holds of a file: the hash of its content, 16 bytes, and its code, (d,)."""
+
+    digest: bytes
+    code: Floats
 
 
 class Journal:
@@ -52,8 +59,8 @@ class Journal:
         self._database.commit()
         self._saved = time.monotonic()
 
-    def find(self, path: str, size: int, mtime_ns: int) -> tuple[bytes, Floats] | None:
-        """Return the digest and the code, float32 (d,), of this version of a file, or None."""
+    def find(self, path: str, size: int, mtime_ns: int) -> JournalEntry | None:
+        """Return the entry of this version of a file, or None."""
         key = os.fsencode(path), size, mtime_ns
         row = self._database.execute(
             "SELECT digest, code, checksum FROM files WHERE path = ? AND size = ? AND mtime_ns = ?",
@@ -61,7 +68,7 @@ class Journal:
         ).fetchone()
         if row is None or row[2] != _checksum(*key, *row[:2]):
             return None
-        return row[0], np.frombuffer(row[1], np.float32)
+        return JournalEntry(row[0], np.frombuffer(row[1], np.float32))
 
     def __len__(self) -> int:
         return int(self._database.execute("SELECT count(*) FROM files").fetchone()[0])

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shlex
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -11,17 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyimagesearch.arrays import Rows
-from pyimagesearch.datasets.catalog import DEFAULT_SOURCE, open_source
+from pyimagesearch.datasets.catalog import DEFAULT_SOURCE
 from pyimagesearch.datasets.dataset import FILE_STATS, Dataset
 from pyimagesearch.encoders.encoder import Encoder
 from pyimagesearch.engines.engine import Engine
 from pyimagesearch.engines.exact import ExactEngine
-from pyimagesearch.indexes.contract import Codes, Hits, LoadedIndex, Pictures, Records
-from pyimagesearch.indexes.pictures import pictures_of
+from pyimagesearch.indexes.contract import Codes, Hits, Records
+from pyimagesearch.indexes.pictures import open_pictures
 
 logger = logging.getLogger(__name__)
 
-REMEMBERED = 1_000_000  # rows of ids
 MAX_DIGITS = 19  # of the number of a row
 
 
@@ -48,7 +48,6 @@ class LocalIndex:
     codes_sha256: str | None = None
     path: str | None = None
     _engine: Engine | None = field(default=None, repr=False)
-    _rows: dict[str, int] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -75,21 +74,42 @@ class LocalIndex:
         way to exact search, with a warning. Raises ValueError for one that is damaged or for
         another metric than was asked for, and for a probe of exact search.
         """
+        name = metric or self.metric
+        self._engine = self._stored_engine(name, probe)
+        if self._engine is None:
+            self._engine = ExactEngine(self.codes, name)
+        return self._engine
+
+    def _stored_engine(self, metric: str, probe: int | None) -> Engine | None:
+        """Return the engine stored beside the file, None where the codes are searched exactly."""
         from pyimagesearch.engines.engine_file import (
             OtherCodesError,
             OtherMetricError,
-            open_engine,
+            engine_path,
+            load_engine,
         )
 
-        name = metric or self.metric
+        path = engine_path(self.path)
         try:
-            self._engine = open_engine(self.path, self.codes, name, self.codes_sha256, probe=probe)
+            if os.path.exists(path):
+                engine = load_engine(path, self.codes, self.codes_sha256, metric)
+                if probe is not None:
+                    engine.probe = probe
+                return engine
+        except FileNotFoundError:  # it was removed meanwhile
+            pass
         except (OtherCodesError, OtherMetricError) as error:
-            if isinstance(error, OtherMetricError) and name != self.metric:
+            if isinstance(error, OtherMetricError) and metric != self.metric:
                 raise
             logger.warning(f"searching exactly: {error}")
-            self._engine = ExactEngine(self.codes, name)
-        return self._engine
+            return None
+        if probe is not None:
+            raise ValueError(
+                f"{self.path} is searched exactly, which has nothing to probe: give it another "
+                f"engine with: python index_images.py --index {shlex.quote(str(self.path))} "
+                "--engine NAME"
+            )
+        return None
 
     def search(
         self,
@@ -110,12 +130,8 @@ class LocalIndex:
         return found
 
     def _hits(self, distances: NDArray[np.float32], rows: NDArray[np.int64]) -> Hits:
-        ids = self.ids_of(rows)
-        if len(self._rows) > REMEMBERED:
-            self._rows.clear()
-        self._rows.update(zip(ids, rows.tolist(), strict=True))
         labels = None if self.labels is None else self.labels[rows]
-        return Hits(ids, distances, labels)
+        return Hits(self.ids_of(rows), distances, labels)
 
     def ids_of(self, rows: NDArray[np.int64]) -> list[str]:
         """Return the ids of rows, int64 (k,)."""
@@ -126,10 +142,15 @@ class LocalIndex:
 
     def rows_of(self, ids: Collection[str]) -> dict[str, int]:
         """Return the rows of those of the ids that are indexed."""
-        wanted = [id for id in ids if id not in self._rows]
-        if wanted:
-            self._rows.update(_rows_in(self.ids, wanted))
-        return {id: self._rows[id] for id in ids if id in self._rows}
+        found = {}
+        for id in ids:
+            for row in _likely_rows(self.ids, id):
+                if row < len(self) and self.ids[row] == id:
+                    found[id] = row
+        unseen = set(ids).difference(found)
+        if unseen:
+            found.update((id, row) for row, id in enumerate(self.ids) if id in unseen)
+        return found
 
     def find(self, ids: Collection[str]) -> set[str]:
         """Return those of the ids that are indexed."""
@@ -165,11 +186,7 @@ class LocalIndex:
         return Records(self.ids, LabelTexts(self.labels, self.label_names, len(self)), stats)
 
     def dataset(self, moved_to: str | None = None) -> Dataset:
-        """Return the indexed images as a dataset with the rows of this index.
-
-        `moved_to` is its present location if it was moved. Raises ValueError when it lacks some of
-        the images, OSError when it cannot be read.
-        """
+        """Return the indexed images as a dataset with the rows of this index; see `pictures`."""
         dataset = self._open_source(moved_to).with_ids(self.ids)
         if self.source is None:
             self.labels = dataset.labels
@@ -178,25 +195,21 @@ class LocalIndex:
             dataset.label_names = self.label_names
         return dataset
 
-    def pictures(self, moved_to: str | None = None) -> Pictures:
-        """Return the indexed images by id; arguments and errors are those of `dataset`."""
+    def pictures(self, moved_to: str | None = None) -> Dataset:
+        """Return the indexed images by id; see Index."""
         dataset = self._open_source(moved_to)
         if not (self.has_files or self._is_whole_array):
             dataset.with_ids(self.ids)  # raises where it lacks one of them
         if self.source is None:
             self.labels = dataset.labels
-        return pictures_of(dataset, self.label_names)
+        dataset.label_names = self.label_names
+        return dataset
 
     def _open_source(self, moved_to: str | None) -> Dataset:
-        source = self.source or DEFAULT_SOURCE
-        require_folder(source, has_files=self.has_files, moved_to=moved_to)
-        dataset = open_source({**source, "name": moved_to or source["name"]}, self.has_files)
-        if self._is_whole_array and len(dataset) != len(self):
-            raise ValueError(
-                f"the index holds {len(self):,} codes, but {dataset.source['name']} has "
-                f"{len(dataset):,} images: name the images that were indexed with --dataset"
-            )
-        return dataset
+        count = len(self) if self._is_whole_array else None
+        return open_pictures(
+            self.source or DEFAULT_SOURCE, moved_to, has_files=self.has_files, count=count
+        )
 
     @property
     def _is_whole_array(self) -> bool:
@@ -207,7 +220,7 @@ class LocalIndex:
         """Return the index with all codes in memory or mapped: this one."""
         return self
 
-    def engine_of(self, loaded: LoadedIndex) -> Engine:
+    def engine_of(self, loaded: "LocalIndex") -> Engine:
         """Return the engine of this index, with the rows of what `load` returned."""
         return self.engine
 
@@ -268,39 +281,8 @@ def chosen_hits(
     return hits if k is None or len(hits) <= k else hits[:k]
 
 
-def _rows_in(ids: Sequence[str], wanted: Sequence[str]) -> dict[str, int]:
-    """Return the rows of those of the wanted ids that are in a sequence of ids."""
-    found = {}
-    for id in wanted:
-        for row in _likely_rows(ids, id):
-            if row < len(ids) and ids[row] == id:
-                found[id] = row
-    unseen = set(wanted).difference(found)
-    if unseen:
-        found.update((id, row) for row, id in enumerate(ids) if id in unseen)
-    return found
-
-
 def _likely_rows(ids: Sequence[str], id: str) -> Iterator[int]:
     """Yield the rows where an id is if the ids are in order: as numbers, or as text."""
     if len(id) < MAX_DIGITS and id.isdecimal():
         yield int(id)
     yield bisect_left(ids, id)
-
-
-def missing_folder(name: str) -> str:
-    """Return the message about the folder of an index that is not there."""
-    return f"the indexed folder {name} does not exist: pass its new location with --dataset"
-
-
-def require_folder(source: dict[str, Any], *, has_files: bool, moved_to: str | None) -> None:
-    """Raise FileNotFoundError if an index of a folder is given another one that does not exist.
-
-    Warns if its own folder does not exist: a search works without it, but shows no pictures.
-    """
-    if not has_files:
-        return
-    if moved_to is not None and not os.path.isdir(moved_to):
-        raise FileNotFoundError(f"no such folder: {moved_to}; name that of the indexed pictures")
-    if moved_to is None and not os.path.isdir(source["name"]):
-        logger.warning(missing_folder(source["name"]))

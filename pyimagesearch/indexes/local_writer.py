@@ -4,10 +4,8 @@ The codes of files are collected in a journal on disk, which survives an interru
 arrays in memory.
 """
 
-import contextlib
 from collections.abc import Iterable, Iterator, Sequence
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +15,7 @@ from pyimagesearch.datasets.dataset import FILE_STATS, RowIds
 from pyimagesearch.encoders.encoder import Encoder
 from pyimagesearch.indexes.contract import Codes, Records
 from pyimagesearch.indexes.index_file import save_index
-from pyimagesearch.indexes.journal import Journal, open_journal
+from pyimagesearch.indexes.journal import Journal, JournalEntry
 from pyimagesearch.indexes.local_index import LocalIndex
 
 ROWS_PER_BLOCK = 4096  # codes copied at once
@@ -27,8 +25,6 @@ NO_RECORDS = Records([], [], np.zeros(0, FILE_STATS))
 class ArrayWriter:
     """Writes the index of an array, all images of which are put again."""
 
-    changed = True
-
     def __init__(self, path: str, encoder: Encoder, metric: str) -> None:
         """`metric` is the name of the metric that results are to be ranked by."""
         self.encoder = encoder
@@ -37,12 +33,6 @@ class ArrayWriter:
         self._rows: list[NDArray[np.int64]] = []
         self._labels: list[str] = []
         self._codes: list[Codes] = []
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        """Do nothing: nothing was written."""
 
     def records(self) -> Records:
         """Return nothing: no code is kept."""
@@ -89,32 +79,24 @@ class FolderWriter:
     changed = True
 
     def __init__(
-        self, path: str, encoder: Encoder, metric: str, so_far: LocalIndex | None = None
+        self,
+        path: str,
+        encoder: Encoder,
+        metric: str,
+        *,
+        so_far: LocalIndex | None,
+        journal: Journal,
     ) -> None:
-        """`so_far` is an index whose codes are kept, or None."""
+        """`so_far` is an index whose codes are kept, or None; `journal` takes the new ones."""
         self.encoder = encoder
         self._path = path
         self._metric = metric
         self._so_far = so_far
-        self._stack = contextlib.ExitStack()
+        self._journal = journal
         self._removed: set[str] = set()
         self._new: list[Records] = []  # whose codes are in the journal
         self._kept: list[Records] = []
         self._kept_rows: list[int] = []
-
-    def __enter__(self) -> Self:
-        """Open the journal."""
-        self._journal: Journal = self._stack.enter_context(open_journal(self._path, self.encoder))
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Remove the journal, unless there was an error: then the next run continues with it."""
-        self._stack.__exit__(kind, error, trace)
 
     def records(self) -> Records:
         """Return the Records of the images whose codes may be kept."""
@@ -131,7 +113,7 @@ class FolderWriter:
             if entry is None:
                 rows.append(row)
             else:
-                records.file_stats["digest"][row] = np.frombuffer(entry[0], "<u8")
+                records.file_stats["digest"][row] = np.frombuffer(entry.digest, "<u8")
                 found.append(row)
         self._new.append(records.take(found))
         return np.array(rows, np.int64)
@@ -227,7 +209,7 @@ class FolderWriter:
         entry = self._find(index.ids[row], index.file_stats[row])
         if entry is None:
             raise OSError(f"the journal of {self._path} was damaged meanwhile: run again")
-        return entry[1]
+        return entry.code
 
-    def _find(self, id: str, stats: Any) -> tuple[bytes, Codes] | None:
+    def _find(self, id: str, stats: Any) -> JournalEntry | None:
         return self._journal.find(id, int(stats["size"]), int(stats["mtime_ns"]))

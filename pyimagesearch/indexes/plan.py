@@ -4,7 +4,6 @@ import logging
 import os
 import shlex
 import stat
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,9 +13,8 @@ from numpy.typing import NDArray
 
 from pyimagesearch.datasets.catalog import DEFAULT_SOURCE
 from pyimagesearch.datasets.dataset import FILE_STATS, Dataset
-from pyimagesearch.datasets.folder import content_digest
+from pyimagesearch.datasets.folder import content_digest, digests_of
 from pyimagesearch.indexes.contract import Index, Records
-from pyimagesearch.pictures.decoding import open_picture
 
 logger = logging.getLogger(__name__)
 
@@ -88,9 +86,8 @@ def _gone(dataset: Dataset, unmatched: dict[str, int]) -> dict[str, int]:
     """Return those of the paths and rows of the index whose pictures do not exist any more."""
     paths = list(unmatched)
     unlisted = tuple(path for path in dataset.unreadable if path.endswith("/"))
-    old = dataset.with_ids(paths)
     with ThreadPoolExecutor() as pool:
-        gone = pool.map(is_gone, [old.path(i) for i in range(len(paths))])
+        gone = pool.map(is_gone, [dataset.path(path) or "" for path in paths])
         return {
             path: unmatched[path]
             for path, is_one in zip(paths, gone, strict=True)
@@ -115,26 +112,12 @@ def is_gone(path: str, digest: NDArray[np.uint64] | None = None) -> bool:
         return False
 
 
-def _digest(path: str) -> NDArray[np.uint64]:
-    """Return the hash of a file's content, uint64 (2,); zeros when it cannot be read."""
-    try:
-        with open_picture(path) as file:
-            return content_digest(file)
-    except OSError:  # decoding it is going to report the reason
-        return np.zeros(2, "<u8")
-
-
-def _digests(dataset: Dataset, rows: Sequence[int] | NDArray[np.int64]) -> list[NDArray[np.uint64]]:
-    with ThreadPoolExecutor() as pool:
-        return list(pool.map(_digest, [dataset.path(row) for row in rows]))
-
-
 def _keep_same_content(
     dataset: Dataset, plan: SyncPlan, so_far: Records, old: NDArray[np.int64]
 ) -> None:
     """Keep the codes of touched files whose content is that of their `old` row."""
     rows = np.flatnonzero(plan.known & (plan.kept_row < 0))
-    for row, digest in zip(rows, _digests(dataset, rows), strict=True):
+    for row, digest in zip(rows, digests_of(dataset, rows), strict=True):
         if (digest == so_far.file_stats["digest"][old[row]]).all():
             plan.kept_row[row] = old[row]
 
@@ -145,7 +128,7 @@ def _keep_moved(dataset: Dataset, plan: SyncPlan, so_far: Records, gone: dict[st
     new = np.flatnonzero(~plan.known)
     rows = [int(row) for row in new if int(plan.file_stats["size"][row]) in sizes]
     paths = {so_far.file_stats["digest"][row].tobytes(): path for path, row in gone.items()}
-    for row, digest in zip(rows, _digests(dataset, rows), strict=True):
+    for row, digest in zip(rows, digests_of(dataset, rows), strict=True):
         path = paths.pop(digest.tobytes(), None)
         if path is not None:
             plan.kept_row[row] = gone.pop(path)
@@ -166,7 +149,7 @@ def readable_rows(dataset: Dataset, plan: SyncPlan, so_far: Records) -> NDArray[
         rows = {id: row for row, id in enumerate(so_far.ids)}
         for row in known.tolist():
             old = rows[dataset.ids[row]]
-            if is_gone(dataset.path(row) or "", so_far.file_stats["digest"][old]):
+            if is_gone(dataset.path(dataset.ids[row]) or "", so_far.file_stats["digest"][old]):
                 plan.removed.append(old)
             else:
                 plan.retained.append(old)
@@ -264,5 +247,5 @@ def _has_moved(index: Index, dataset: Dataset) -> bool:
         return False
     chosen = np.unique(np.linspace(0, np.count_nonzero(same) - 1, COMPARED).astype(np.int64))
     digests = so_far.file_stats["digest"][old[same][chosen]]
-    equal = (np.array(_digests(dataset, now[same][chosen])) == digests).all(axis=1)
+    equal = (digests_of(dataset, now[same][chosen]) == digests).all(axis=1)
     return bool(2 * np.count_nonzero(equal) > len(chosen))

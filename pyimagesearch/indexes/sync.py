@@ -3,6 +3,8 @@
 Arrays and folders, index files and collections go through it alike.
 """
 
+import logging
+import time
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,8 +12,7 @@ from numpy.typing import NDArray
 
 from pyimagesearch.arrays import Rows
 from pyimagesearch.datasets.dataset import Dataset
-from pyimagesearch.encoders.encoding import encode_into
-from pyimagesearch.indexes.contract import Codes, IndexWriter, Records
+from pyimagesearch.indexes.contract import IndexWriter, Records
 from pyimagesearch.indexes.local_index import LabelTexts
 from pyimagesearch.indexes.plan import (
     SyncPlan,
@@ -21,6 +22,8 @@ from pyimagesearch.indexes.plan import (
     sync_summary,
 )
 from pyimagesearch.indexes.settings import Update, UpdateResult
+
+logger = logging.getLogger(__name__)
 
 
 def sync(writer: IndexWriter, update: Update, name: str, *, total: int) -> UpdateResult:
@@ -40,7 +43,7 @@ def sync(writer: IndexWriter, update: Update, name: str, *, total: int) -> Updat
     records = _records(dataset, plan)
     wanted = plan.to_encode
     rows = wanted[writer.missing(records.take(wanted))]
-    encode_into(_Encoded(writer, records), dataset, rows, writer.encoder, encode=update.encode)
+    _put_encoded(writer, records, rows, update)
     good = readable_rows(dataset, plan, so_far)
     # Again, as files may have proved unreadable.
     require_few_removed(plan, so_far, name, prune=settings.prune)
@@ -54,21 +57,19 @@ def sync(writer: IndexWriter, update: Update, name: str, *, total: int) -> Updat
     return UpdateResult(count, sync_summary(dataset, plan, good))
 
 
-class _Encoded:
-    """Takes rows of a dataset as they are encoded, and puts them into an index."""
-
-    def __init__(self, writer: IndexWriter, records: Records) -> None:
-        self._writer = writer
-        self._records = records
-
-    def add(
-        self, rows: NDArray[np.int64], codes: Codes, digests: NDArray[np.uint64] | None
-    ) -> None:
-        """Put rows, int64 (m,), with their codes, float32 (m, d), and digests, uint64 (m, 2)."""
-        if digests is not None:
-            self._records.file_stats["digest"][rows] = digests
-        if len(rows):
-            self._writer.put(self._records.take(rows), codes)
+def _put_encoded(writer: IndexWriter, records: Records, rows: Rows, update: Update) -> None:
+    """Encode rows of the dataset, and put them into the index as they are encoded."""
+    started = time.perf_counter()
+    count = 0
+    for encoded in update.encode(update.dataset, rows, writer.encoder):
+        if encoded.digests is not None:
+            records.file_stats["digest"][encoded.rows] = encoded.digests
+        if len(encoded.rows):
+            writer.put(records.take(encoded.rows), encoded.codes)
+        count += len(encoded.rows)
+    if count:
+        rate = count / (time.perf_counter() - started)
+        logger.info(f"encoded {count:,} images, {rate:,.0f} images/s")
 
 
 def _records(dataset: Dataset, plan: SyncPlan) -> Records:

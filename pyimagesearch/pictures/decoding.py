@@ -11,13 +11,13 @@ import os
 import stat
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pyimagesearch.arrays import Floats, Pixels, Size
+from pyimagesearch.arrays import AnyArray, Floats, Pixels, Size
 from pyimagesearch.files import path_bytes
 from pyimagesearch.pictures.formats import HEAD_SIZE, picture_format, plugin
 from pyimagesearch.pictures.input_spec import InputSpec, unit_float
@@ -29,6 +29,9 @@ logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 MAX_DECODED_PIXELS = 178_956_970
 """Pictures of more pixels are refused undecoded; the count at which Pillow refuses them too."""
+# How many times the memory of others the decoders of these formats take.
+MEMORY = {"WEBP": 2, "AVIF": 2, "JXL": 2, "JPEG2000": 3}
+LARGE = 1 << 26  # pixels of a picture that is shrunk while it is converted
 
 _RAW = "a RAW file of a camera, of which only a thumbnail could be read: export it as JPEG or TIFF"
 _SUBFILE_TYPE, _DNG_VERSION = 254, 50706  # tags of TIFF and of DNG
@@ -73,7 +76,8 @@ def read_picture(path: str, size: Size | None = None, truncated: bool = False) -
     """Decode a picture file, whatever its suffix, to uint8 RGB, (h, w, 3).
 
     `size` is the (height, width) to which the caller is going to shrink it: a JPEG is then decoded
-    at 1/2, 1/4 or 1/8 scale, yet with both sides at least as long as the longer one of `size`.
+    at 1/2, 1/4 or 1/8 scale, yet with both sides at least as long as the longer one of `size`, and
+    other pictures of more than LARGE pixels at a smaller scale, with sides of at least twice that.
     With `truncated` the missing part of a JPEG that is cut short is grey.
 
     The orientation in its EXIF data is applied, an embedded colour profile is converted to sRGB,
@@ -101,6 +105,21 @@ def open_picture(path: str) -> io.BufferedReader:
 
 def decode(file: BinaryIO, size: Size | None = None, truncated: bool = False) -> Pixels:
     """Decode an open picture file; see `read_picture`."""
+    return _decode(file, size, truncated, lambda picture: picture)
+
+
+def decode_for(spec: InputSpec, file: BinaryIO, truncated: bool = False) -> Floats:
+    """Decode an open picture file to the input of an encoder; see `read_picture`.
+
+    The whole picture is gone before another thread may decode one as large.
+    """
+    return _decode(file, spec.decoded_size, truncated, spec.prepare)
+
+
+def _decode(
+    file: BinaryIO, size: Size | None, truncated: bool, then: Callable[[Pixels], AnyArray]
+) -> AnyArray:
+    """Return what `then` makes of a decoded picture."""
     head = file.read(HEAD_SIZE)
     if not head:
         raise ValueError("empty: 0 bytes")
@@ -117,9 +136,14 @@ def decode(file: BinaryIO, size: Size | None = None, truncated: bool = False) ->
         image = open_image(file, "")
         width, height = image.size
         is_raw = name == "TIFF" and _is_raw(image.tag_v2)
-        if not is_raw and _reduce(image, size):
-            with _budget.taken(image.width * image.height):
-                return load_rgb(image, file)
+        _reduce(image, size)
+        pixels = image.width * image.height
+        most = MAX_DECODED_PIXELS // MEMORY.get(name, 1)
+        if not is_raw and 0 < pixels <= most:
+            with _budget.taken(pixels * MEMORY.get(name, 1)):
+                picture = load_rgb(image, file, _shrinkage(image, size))
+                del image  # more than half of the memory
+                return then(picture)
     except Exception as error:  # damaged files raise SyntaxError, struct.error, KeyError, ...
         reason = " ".join(str(error).split()) or type(error).__name__
         if reason == "unknown pixel mode":
@@ -128,8 +152,7 @@ def decode(file: BinaryIO, size: Size | None = None, truncated: bool = False) ->
     if is_raw:
         raise ValueError(_RAW)
     raise ValueError(
-        f"{width:,} x {height:,} pixels: expected at least one, "
-        f"and at most {MAX_DECODED_PIXELS:,} in all"
+        f"{width:,} x {height:,} pixels: expected at least one, and at most {most:,} in all"
     )
 
 
@@ -138,8 +161,8 @@ def _is_raw(tags: Any) -> bool:
     return _DNG_VERSION in tags or bool(tags.get(_SUBFILE_TYPE, 0) & 1)
 
 
-def _reduce(image: Any, size: Size | None) -> bool:
-    """Have a JPEG decoded at reduced scale; return whether an image is of an accepted size."""
+def _reduce(image: Any, size: Size | None) -> None:
+    """Have a JPEG decoded at reduced scale."""
     width, height = image.size
     if width * height > MAX_DECODED_PIXELS and image.format in ("JPEG", "MPO"):
         if _is_one_scan(image):
@@ -147,7 +170,13 @@ def _reduce(image: Any, size: Size | None) -> bool:
     elif size is not None:
         side = max(size)  # of a square, because EXIF may say to turn the picture
         image.draft(None, (side, side))
-    return 0 < image.width * image.height <= MAX_DECODED_PIXELS
+
+
+def _shrinkage(image: Any, size: Size | None) -> int:
+    """Return by how much to shrink the sides of an image that, decoded, takes half a gigabyte."""
+    if size is None or image.width * image.height <= LARGE:
+        return 1
+    return max(1, min(8, min(image.size) // (2 * max(size))))
 
 
 def _is_one_scan(image: Any) -> bool:

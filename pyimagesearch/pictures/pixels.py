@@ -5,7 +5,7 @@ import functools
 import io
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -14,7 +14,13 @@ from pyimagesearch.arrays import Floats, Pixels
 
 logger = logging.getLogger(__name__)
 
-_BITS_PER_SAMPLE, _PHOTOMETRIC, _PLANAR, _SAMPLE_FORMAT = 258, 262, 284, 339  # tags of TIFF
+# Tags of TIFF
+_BITS_PER_SAMPLE, _PHOTOMETRIC, _ORIENTATION, _PLANAR, _SAMPLE_FORMAT = 258, 262, 274, 284, 339
+# What an orientation other than 1 means: a flip, left to right, then quarter turns to the left.
+_ORIENTATIONS = {
+    **{2: (True, 0), 3: (False, 2), 4: (True, 2)},
+    **{5: (True, 1), 6: (False, 3), 7: (True, 3), 8: (False, 1)},
+}
 
 STRIP = 1 << 20  # pixels that are converted at once
 MAX_RESTORED = 40_000_000  # pixels of 16-bit colours that are decoded a second time
@@ -49,10 +55,8 @@ def scaled(values: Any, first: int, last: int) -> Floats:
     return np.clip(images, 0, 1, out=images)
 
 
-def load_rgb(image: Any, file: BinaryIO) -> Pixels:
-    """Decode an opened image to uint8 RGB, (h, w, 3)."""
-    from PIL import Image, ImageOps
-
+def load_rgb(image: Any, file: BinaryIO, shrink: int = 1) -> Pixels:
+    """Decode an opened image to uint8 RGB, (h, w, 3), each side divided by `shrink`, rounded up."""
     if image.format == "JPEG2000" and image.mode != "I;16" and _is_deep(file):
         raise ValueError("colours of more than 8 bits would come out wrong: save it as PNG")
     # Of 16 bits a colour, Pillow keeps the upper 8, which are nothing where only 12 are used.
@@ -60,13 +64,32 @@ def load_rgb(image: Any, file: BinaryIO) -> Pixels:
     image.load()
     if reduced and max(high for _, high in image.getextrema()[:3]) < 16:
         _restore_depth(image, file)
+    to_rgb = _rgb_conversion(image, file)
+    pixels = np.empty((-(-image.height // shrink), -(-image.width // shrink), 3), np.uint8)
+    top = 0
+    for part in _parts(image, shrink):
+        rows = np.asarray(to_rgb(part).reduce(shrink))
+        pixels[top : top + len(rows)] = rows
+        top += len(rows)
+    return _upright(pixels, image)
+
+
+def _parts(image: Any, multiple: int = 1) -> Iterator[Any]:
+    """Yield an image some rows at a time, a `multiple`: converted whole it would take gigabytes."""
+    count = max(1, STRIP // image.width // multiple) * multiple
+    for top in range(0, image.height, count):
+        yield image.crop((0, top, image.width, min(top + count, image.height)))
+
+
+def _upright(pixels: Pixels, image: Any) -> Pixels:
+    """Return the pixels of an image in the orientation that its EXIF data state."""
+    orientation = 1
     with contextlib.suppress(Exception):  # damaged EXIF data does not spoil the picture
-        ImageOps.exif_transpose(image, in_place=True)
-    if image.mode.startswith("I") or image.mode == "F" or _is_signed(image):
-        grey = Image.fromarray(_grey_to_8_bits(image, file))
-        grey.info["icc_profile"] = image.info.get("icc_profile")
-        image = grey
-    return np.array(_to_rgb(image))
+        orientation = image.getexif().get(_ORIENTATION, 1)
+    flipped, quarter_turns = _ORIENTATIONS.get(orientation, (False, 0))
+    if flipped:
+        pixels = pixels[:, ::-1]
+    return np.ascontiguousarray(np.rot90(pixels, quarter_turns))
 
 
 def _is_deep(file: BinaryIO) -> bool:
@@ -97,24 +120,39 @@ def _restore_depth(image: Any, file: BinaryIO) -> None:
     image.paste(Image.fromarray(_scaled_to_8_bits(deep, _range(colours, image, file, 16))))
 
 
-def _grey_to_8_bits(image: Any, file: BinaryIO) -> Pixels:
-    """Return a grey image of integers of more than 8 bits, or of floats in [0, 1], as uint8."""
-    values = np.asarray(image)
+def _grey_conversion(image: Any, file: BinaryIO) -> Callable[[Any], Pixels]:
+    """Return the function from a part of a grey image to its levels, uint8 (h, w).
+
+    The samples are integers of more than 8 bits or with a sign, or floats in [0, 1].
+    """
     tags = image.tag_v2 if image.format == "TIFF" else {}
-    if values.dtype.kind == "f":
-        # Written so that NaN fails too.
-        if not (values.min() >= 0 and values.max() <= 1):
-            raise ValueError(
-                f"its {values.dtype} pixels run from {values.min()} to {values.max()}, expected 0 "
-                "to 1: save it with 8 or 16 bits a channel"
-            )
-        levels = _scaled_to_8_bits(values, (0, 1))
-    else:
-        bits = tags.get(_BITS_PER_SAMPLE, (16,))[0]
-        if bits in (8, 32):  # which Pillow holds as another type of this size
-            values = values.view(f"{'i' if _is_signed(image) else 'u'}{bits // 8}")
-        levels = _scaled_to_8_bits(values, _range(values, image, file, bits))
-    return 255 - levels if tags.get(_PHOTOMETRIC) == 0 else levels
+    bits = tags.get(_BITS_PER_SAMPLE, (16,))[0]
+    stored = None
+    if image.mode != "F" and bits in (8, 32):  # which Pillow holds as another type of this size
+        stored = f"{'i' if _is_signed(image) else 'u'}{bits // 8}"
+
+    def samples(part: Any) -> Any:
+        values = np.asarray(part)
+        return values.view(stored) if stored else values
+
+    extremes = np.array([(part.min(), part.max()) for part in map(samples, _parts(image))])
+    low = extremes.min()
+    high = extremes.max()
+    limits = (0, 1)
+    if image.mode != "F":
+        limits = _range(extremes, image, file, bits)
+    elif not (low >= 0 and high <= 1):  # written so that NaN fails too
+        raise ValueError(
+            f"its {extremes.dtype} pixels run from {low} to {high}, expected 0 to 1: save it with "
+            "8 or 16 bits a channel"
+        )
+    white_is_zero = tags.get(_PHOTOMETRIC) == 0
+
+    def levels(part: Any) -> Pixels:
+        scaled_part = _scaled_to_8_bits(samples(part), limits)
+        return 255 - scaled_part if white_is_zero else scaled_part
+
+    return levels
 
 
 def _range(values: Any, image: Any, file: BinaryIO, bits: int) -> tuple[int, int]:
@@ -156,21 +194,32 @@ def _scaled_to_8_bits(values: Any, limits: tuple[int, int]) -> Pixels:
     return levels
 
 
-def _to_rgb(image: Any) -> Any:
-    """Return an image of 8 bits a channel as sRGB, with transparency laid on white."""
+def _rgb_conversion(image: Any, file: BinaryIO) -> Callable[[Any], Any]:
+    """Return the function from a part of an image to sRGB, with transparency laid on white."""
     from PIL import Image
 
-    alpha = image.convert("RGBA").getchannel("A") if image.has_transparency_data else None
-    if alpha and image.format == "BMP" and alpha.getextrema() == (0, 0):
-        alpha = None  # unused, as most programs that write 32 bits leave it
+    is_clear = image.has_transparency_data
+    if image.format == "BMP" and image.mode == "RGBA":
+        # All of it is 0 where it is unused, as most programs that write 32 bits leave it.
+        is_clear = image.getchannel("A").getextrema() != (0, 0)
+    levels = None
+    if image.mode.startswith("I") or image.mode == "F" or _is_signed(image):
+        levels = _grey_conversion(image, file)
     mode, transform = _srgb_transform(image.info.get("icc_profile"))
-    if transform and (mode == "RGB" or mode == image.mode.removesuffix("A")):
-        rgb = transform.apply(image.convert(mode))
-    else:
-        rgb = image.convert("RGB")
-    if alpha:
+
+    def convert(part: Any) -> Any:
+        if levels is not None:
+            part = Image.fromarray(levels(part))
+        if transform and (mode == "RGB" or mode == part.mode.removesuffix("A")):
+            rgb = transform.apply(part.convert(mode))
+        else:
+            rgb = part.convert("RGB")
+        if not is_clear:
+            return rgb
+        alpha = part.convert("RGBA").getchannel("A")
         return Image.composite(rgb, Image.new("RGB", rgb.size, "white"), alpha)
-    return rgb
+
+    return convert
 
 
 @functools.lru_cache(8)

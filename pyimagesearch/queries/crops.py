@@ -16,6 +16,7 @@ from pyimagesearch.queries.query import Picture, Query, ReadPicture, Size
 ORIENTATIONS = range(8)
 """Numbers of the turns and flips of a picture: n % 4 quarter turns clockwise, after a flip left to
 right where n is 4 or more."""
+TURNS = ("", "turned right", "upside down", "turned left")
 
 
 def turned(orientation: int) -> int:
@@ -36,9 +37,9 @@ def oriented(picture: Picture, orientation: int) -> Picture:
 
 
 def orientation_text(orientation: int) -> str:
-    """Return words for an orientation, empty for the picture as it is."""
-    turn = f"turned {90 * (orientation % 4)} degrees" if orientation % 4 else ""
-    return ", ".join(filter(None, ["flipped" if orientation >= 4 else "", turn]))
+    """Return words for what one sees of an orientation, empty for the picture as it is."""
+    mirrored = "mirrored" if orientation >= 4 else ""
+    return ", ".join(filter(None, [mirrored, TURNS[orientation % 4]]))
 
 
 @dataclass(frozen=True)

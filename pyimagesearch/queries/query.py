@@ -52,14 +52,19 @@ class Query:
 
 @dataclass(frozen=True)
 class Answer:
-    """A query and its hits, nearest first."""
+    """A query and its hits, nearest first; of those found, `before` nearer and `after` farther
+    ones are not among them.
+    """
 
     query: Query
     hits: Hits
+    before: int = 0
+    after: int = 0
 
-    def part(self, part: slice) -> "Answer":
-        """Return the Answer with a slice of the hits."""
-        return replace(self, hits=self.hits[part])
+    def page(self, start: int, size: int) -> "Answer":
+        """Return the Answer with up to `size` of the hits, from number `start` on, from 0."""
+        hits = self.hits[start : start + size]
+        return replace(self, hits=hits, before=start, after=len(self.hits) - start - len(hits))
 
     @property
     def right(self) -> Bools | None:

@@ -9,9 +9,10 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
+from pyimagesearch.datasets.dataset import Dataset
 from pyimagesearch.encoders.encoder import Encoder
 from pyimagesearch.files import printable
-from pyimagesearch.indexes.contract import Codes, Hits, Index, Pictures
+from pyimagesearch.indexes.contract import Codes, Hits, Index
 from pyimagesearch.queries.crops import in_orientation
 from pyimagesearch.queries.expansion import expanded
 from pyimagesearch.queries.query import Answer, Query
@@ -37,7 +38,7 @@ class Wanted:
 
 def open_pictures(
     index: Index, moved_to: str | None = None, *, files_needed: bool = True, paths: bool = False
-) -> Pictures:
+) -> Dataset:
     """Return the indexed images by id.
 
     `moved_to` is their current location, by default the one recorded in the index. Raises OSError

@@ -17,7 +17,7 @@ from pyimagesearch.datasets.catalog import DEFAULT_SOURCE
 from pyimagesearch.datasets.dataset import Dataset
 from pyimagesearch.encoders.encoder import Encoder
 from pyimagesearch.files import printable
-from pyimagesearch.indexes.contract import Codes, Index, Pictures
+from pyimagesearch.indexes.contract import Codes, Index
 from pyimagesearch.queries.crops import Look
 from pyimagesearch.queries.ids import did_you_mean_id, find_ids
 from pyimagesearch.queries.query import Part, Picture, Query, Size
@@ -58,7 +58,7 @@ class QueryReader:
     `unreadable` maps the names that could not be read so far to the reasons.
     """
 
-    def __init__(self, index: Index, pictures: Pictures, options: QueryOptions) -> None:
+    def __init__(self, index: Index, pictures: Dataset, options: QueryOptions) -> None:
         """Read queries for an index that has an encoder, whose images are `pictures`."""
         assert index.encoder is not None
         self.unreadable: dict[str, str] = {}
@@ -128,9 +128,9 @@ class QueryReader:
         from pyimagesearch.datasets.folder import FolderDataset
 
         folder = FolderDataset(path)
-        for row in range(len(folder)):
+        for id in folder.ids:
             try:
-                yield self._file(folder.path(row))
+                yield self._file(folder.path(id))
             except (ValueError, OSError) as error:
                 logger.warning(str(error))
 
@@ -223,7 +223,7 @@ class QueryReader:
             )
 
     def _candidates(self, count: int) -> Iterator[Callable[[], Query]]:
-        images = self._pictures.test_images()
+        images = self._pictures.test_split()
         if images is None:
             for id in self._index.sample(count, self._options.seed):
                 yield partial(self._of_index, id)
@@ -239,7 +239,7 @@ class QueryReader:
         label = None
         if images.labels is not None and images.labels[row] >= 0:
             label = int(images.labels[row])
-        return Query(id, picture=partial(images.picture, row), label=label, own=own)
+        return Query(id, picture=partial(images.picture, id), label=label, own=own)
 
     # --- combinations
 

@@ -33,7 +33,6 @@ class Mark(Enum):
 
 
 MARK_COLOURS = {Mark.QUERY: WHITE, Mark.LIKED: GREEN, Mark.DISLIKED: MAGENTA}
-MARK_MEANINGS = {Mark.QUERY: "query", Mark.LIKED: "liked", Mark.DISLIKED: "disliked"}
 WRONG_MEANING = "of another class than the query"
 MARK_SIGNS = {Mark.LIKED: "+", Mark.DISLIKED: "-"}
 
@@ -88,7 +87,7 @@ def legend_of(cards: Iterable[Card]) -> list[tuple[Colour, str]]:
     """Return the colours of the borders that cards have, with what they mean."""
     cards = list(cards)
     marks = {card.mark for card in cards}
-    entries = [(MARK_COLOURS[mark], MARK_MEANINGS[mark]) for mark in Mark if mark in marks]
+    entries = [(MARK_COLOURS[mark], mark.value) for mark in Mark if mark in marks]
     if any(card.wrong for card in cards):
         entries.append((RED, WRONG_MEANING))
     return entries

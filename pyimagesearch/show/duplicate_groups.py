@@ -3,14 +3,13 @@
 import logging
 import math
 import os
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from pyimagesearch.arrays import Pixels
+from pyimagesearch.datasets.dataset import Dataset
 from pyimagesearch.datasets.folder import content_digest
 from pyimagesearch.engines.duplicates import (
     Group,
@@ -19,18 +18,16 @@ from pyimagesearch.engines.duplicates import (
     find_duplicates,
 )
 from pyimagesearch.files import path_bytes
-from pyimagesearch.indexes.contract import LoadedIndex, Pictures
+from pyimagesearch.indexes.local_index import LocalIndex
 from pyimagesearch.pictures.decoding import decode, open_picture
 from pyimagesearch.show.card import Card
 from pyimagesearch.show.montage import Group as DrawnGroup
 from pyimagesearch.show.montage import group_height, groups_sheet
 from pyimagesearch.show.reporter import Reporter
 from pyimagesearch.show.results import LineForm
-from pyimagesearch.show.sizes import GROUP_PICTURES, GROUP_ROWS, QUERY_SIDE
-from pyimagesearch.terminal import to_json
-
-if TYPE_CHECKING:
-    from pyimagesearch.show.output import Output
+from pyimagesearch.show.sizes import GROUP_PICTURES, QUERY_SIDE
+from pyimagesearch.show.windows import room_on, screen_size, show_pages
+from pyimagesearch.terminal import progress, to_json
 
 logger = logging.getLogger(__name__)
 
@@ -76,8 +73,8 @@ class Member:
 
 
 def judge_groups(
-    index: LoadedIndex,
-    pictures: Pictures,
+    index: LocalIndex,
+    pictures: Dataset,
     *,
     metric: str | None = None,
     max_distance: float | None = None,
@@ -95,11 +92,14 @@ def judge_groups(
     found = find_duplicates(index.codes, metric, max_distance)
     logger.info(f"{len(found):,} groups of images within {metric} distance {max_distance:.4g}")
     judge = GroupJudge(index, pictures, metric, max_distance, prefix)
-    groups = [judge.members(group) for group in found]
+    groups = []
+    with progress(sum(len(group.rows) for group in found), "pictures", "reading") as done:
+        for group in found:
+            groups.append(judge.members(group))
+            done(len(group.rows))
     if groups:
-        logger.info(
-            f"to keep of each group: {RULE if prefer is None else f'one in {prefer}; {RULE}'}"
-        )
+        preferred = "" if prefer is None else f"one in {prefer}; "
+        logger.info(f"to keep of each group: {preferred}{RULE}")
     if changed := sum(m.status in OUTDATED for members in groups for m in members):
         logger.warning(
             f"{changed:,} of these pictures are missing or were changed since they were indexed, "
@@ -116,8 +116,8 @@ class GroupJudge:
     `preferred_prefix` returns it, or None.
     """
 
-    index: LoadedIndex
-    pictures: Pictures
+    index: LocalIndex
+    pictures: Dataset
     metric: str
     max_distance: float
     prefer: str | None = None
@@ -195,7 +195,7 @@ def _picture_size(file: BinaryIO) -> tuple[int, int]:
         return width, height
 
 
-def preferred_prefix(pictures: Pictures, folder: str) -> str:
+def preferred_prefix(pictures: Dataset, folder: str) -> str:
     """Return what the ids of the pictures in a folder begin with.
 
     `folder` is a path, or relative to the folder of the index. Raises ValueError when it is not
@@ -213,29 +213,17 @@ def preferred_prefix(pictures: Pictures, folder: str) -> str:
     raise ValueError(f"--prefer: no such folder inside {pictures.folder}: {folder}")
 
 
-def report_groups(
-    groups: list[list[Member]], pictures: Pictures, form: LineForm, output: "Output | None" = None
-) -> None:
-    """Write lines about groups, lists of Members, and draw a sheet of them for an Output.
-
-    The lines of the form "paths" are those of the files that could be removed.
-    """
-    lines_of: dict[str, Callable[[int, list[Member]], Iterable[Any]]] = {
-        "text": group_lines,
-        "json": json_lines,
-        "paths": partial(removable_paths, pictures),
-    }
-    write_group = lines_of[form.name]
-    form.write(line for pair in enumerate(groups) for line in write_group(*pair))
-    if output and groups:
-        if output.folder is None:
-            show_groups(groups, pictures)
+def write_groups(groups: list[list[Member]], pictures: Dataset, form: LineForm) -> None:
+    """Write lines about groups, lists of Members; "paths" are those that could be removed."""
+    lines: list[str | bytes] = []
+    for number, members in enumerate(groups):
+        if form.name == "text":
+            lines += group_lines(number, members)
+        elif form.name == "json":
+            lines.append(json_line(number, members))
         else:
-            first = range(len(groups))[:GROUP_ROWS]
-            sheet = duplicates_sheet(groups, pictures, first, total=len(groups))
-            output.show({"Duplicates": sheet})
-    if output:
-        output.remove_stale()
+            lines += removable_paths(pictures, members)
+    form.write(lines)
 
 
 def group_lines(number: int, members: list[Member]) -> list[str]:
@@ -254,20 +242,18 @@ def _title(number: int, members: list[Member]) -> str:
     return f"group {number}: {len(members):,} pictures, {count:,} to remove"
 
 
-def json_lines(number: int, members: list[Member]) -> list[str]:
+def json_line(number: int, members: list[Member]) -> str:
     """Return a group as a line of JSON."""
-    return [to_json({"group": number, "members": [member.record() for member in members]})]
+    return to_json({"group": number, "members": [member.record() for member in members]})
 
 
-def removable_paths(pictures: Pictures, number: int, members: list[Member]) -> list[bytes]:
+def removable_paths(pictures: Dataset, members: list[Member]) -> list[bytes]:
     """Return the paths of the pictures of a group that could be removed, as bytes."""
     return [path_bytes(pictures.path(m.id) or m.id) for m in members if m.status == "remove"]
 
 
-def show_groups(groups: list[list[Member]], pictures: Pictures) -> None:
+def show_groups(groups: list[list[Member]], pictures: Dataset) -> None:
     """Show groups, lists of Members, in a window, as many at a time as fit the screen."""
-    from pyimagesearch.show.windows import room_on, screen_size, show_pages
-
     room = room_on(screen_size())
     rows = max(1, room.height // group_height(MEMBER_LINES, QUERY_SIDE))
     columns = max(1, min(GROUP_PICTURES, room.width // QUERY_SIDE - 1))  # one for the others
@@ -281,7 +267,7 @@ def show_groups(groups: list[list[Member]], pictures: Pictures) -> None:
 
 def duplicates_sheet(
     groups: list[list[Member]],
-    pictures: Pictures,
+    pictures: Dataset,
     numbers: range,
     *,
     total: int | None = None,

@@ -4,8 +4,8 @@ import base64
 import contextlib
 import html
 import logging
+from collections.abc import Iterator
 from functools import partial
-from typing import Any
 
 import cv2
 
@@ -14,6 +14,7 @@ from pyimagesearch.files import atomic_write, printable
 from pyimagesearch.queries.query import Answer
 from pyimagesearch.show.card import WRONG_MEANING, Card, query_cards, result_cards, shrunk, to_bgr
 from pyimagesearch.show.reporter import Reporter, shared_query
+from pyimagesearch.show.results import Show
 from pyimagesearch.show.sizes import ICON_SIDE, PHOTO_SIDE, SHEET_RESULTS
 
 logger = logging.getLogger(__name__)
@@ -50,71 +51,63 @@ HEAD = """<!DOCTYPE html>
   header label:has(:checked) img, label:has(:checked) img { width: 100%; height: 100%;
                                                             background: none; }
   figure { margin: 0; }
-  figcaption { font-size: 12px; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
+  figcaption { font-size: 12px; }
+  .name { display: flex; white-space: pre; }
+  .name span:first-child { overflow: hidden; text-overflow: ellipsis; }
   .swatch { display: inline-block; width: .8em; height: .8em; border: 3px solid #e22;
             border-radius: 4px; vertical-align: -.15em; }
+  .legend { margin: .4em 0 0; }
   .distance { opacity: .7; }
 </style>
 """
 HEADING = "<h1>Search results</h1>\n<p>Click a picture to enlarge it, again to leave it.</p>\n"
+LEGEND = f'<p class="legend"><span class="swatch"></span> {WRONG_MEANING}</p>'
+NAME_END = 10  # characters of a name that are always shown: the end says the most
 
 
-class HtmlPage(contextlib.AbstractContextManager["HtmlPage"]):
-    """Writes results, query by query, to an HTML file, which appears when it is complete.
+@contextlib.contextmanager
+def html_page(path: str, reporter: Reporter) -> Iterator[Show]:
+    """Write results, query by query, to an HTML file, which appears when it is complete.
 
     Thumbnails are inside the page; results with another label than the query have a red border.
     """
-
-    def __init__(self, path: str, reporter: Reporter) -> None:
-        self.path = path
-        self.reporter = reporter
-
-    def __enter__(self) -> "HtmlPage":
-        with contextlib.ExitStack() as stack:
-            temporary = stack.enter_context(atomic_write(self.path))
-            self._file = stack.enter_context(open(temporary, "w", encoding="utf-8"))
-            self._file.write(HEAD)
-            self._file.write(HEADING)
-            if self.reporter.pictures.has_classes:
-                text = f'<span class="swatch"></span> {WRONG_MEANING}'
-                self._file.write(f'<p class="legend">{text}</p>\n')
-            self._stack = stack.pop_all()
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        self._stack.__exit__(*error)
-        if error[0] is None:
-            logger.info(f"wrote {self.path}")
-
-    def show(self, answer: Answer, number: int) -> bool:
-        """Add a query and its hits; return True."""
-        reporter = self.reporter
-        query = shared_query(answer.query)
-        read = partial(reporter.picture, side=ENLARGED_SIDE)
-        results = result_cards(reporter, answer, SHEET_RESULTS, read=read)
-        lines = [
-            f'<section id="query-{number}">',
-            f"<header>{''.join(map(_picture, query_cards(reporter, query)))}<div>",
-            f"<h2>{escaped(reporter.title(query))}</h2>",
-            f"{escaped(reporter.summary(answer))}</div></header>",
-            *["<ol>", *map(_item, results), "</ol>", "</section>", ""],
-        ]
-        self._file.write("\n".join(lines))
-        return True
+    with atomic_write(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
+        file.write(HEAD)
+        file.write(HEADING)
+        yield lambda answer, number: file.writelines(_section(answer, number, reporter))
+    logger.info(f"wrote {path}")
 
 
-def escaped(text: object) -> str:
+def _section(answer: Answer, number: int, reporter: Reporter) -> list[str]:
+    """Return the lines about a query and its hits."""
+    query = shared_query(answer.query)
+    read = partial(reporter.picture, side=ENLARGED_SIDE)
+    results = result_cards(reporter, answer, SHEET_RESULTS, read=read)
+    legend = LEGEND if any(card.wrong for card in results) else ""
+    return [
+        f'<section id="query-{number}">\n',
+        f"<header>{''.join(map(_picture, query_cards(reporter, query)))}<div>\n",
+        f"<h2>{_escaped(reporter.title(query))}</h2>\n",
+        f"{_escaped(reporter.summary(answer))}{legend}</div></header>\n",
+        *["<ol>\n", *map(_item, results), "</ol>\n</section>\n"],
+    ]
+
+
+def _escaped(text: str) -> str:
     """Return text for HTML, with control characters and bytes that are not UTF-8 escaped."""
-    return html.escape(printable(str(text)))
+    return html.escape(printable(text))
 
 
 def _item(card: Card) -> str:
-    name, distance = map(escaped, card.lines)
-    caption = f'{name}<br><span class="distance">{distance}</span>'
+    name, distance = card.lines
+    name = printable(name)
+    start = html.escape(name[:-NAME_END])
+    end = html.escape(name[-NAME_END:])
     wrong = ' class="wrong"' if card.wrong else ""
     return (
-        f'<li{wrong}><figure title="{name}">{_picture(card)}'
-        f"<figcaption>{caption}</figcaption></figure>"
+        f'<li{wrong}><figure title="{html.escape(name)}">{_picture(card)}<figcaption>'
+        f'<div class="name"><span>{start}</span><span>{end}</span></div>'
+        f'<div class="distance">{_escaped(distance)}</div></figcaption></figure>\n'
     )
 
 
@@ -122,7 +115,7 @@ def _picture(card: Card) -> str:
     """Return an <img> with the picture inside, or a note where it cannot be read."""
     if card.picture is None:
         return '<div class="lost">cannot be read</div>'
-    alt = escaped(card.lines[0])
+    alt = _escaped(card.lines[0])
     image = to_bgr(shrunk(card.picture, ENLARGED_SIDE))
     if max(image.shape[:2]) <= ICON_SIDE:
         data = _encoded(image, ".png")

@@ -1,11 +1,9 @@
 """Results as pictures inside the terminal."""
 
 import contextlib
-import importlib.util
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import cv2
 import numpy as np
@@ -15,14 +13,16 @@ from pyimagesearch.files import printable
 from pyimagesearch.queries.query import Answer
 from pyimagesearch.show.card import draw_card, query_cards, result_cards
 from pyimagesearch.show.reporter import Reporter
+from pyimagesearch.show.results import Show
 from pyimagesearch.show.sizes import PHOTO_SIDE
 
 TILE_CELLS = 16  # columns of the terminal for a tile, enough for a digit drawn in half blocks
 COLUMNS = 6  # tiles in a row: xterm shows no Sixel picture of more than 1,000 pixels
 
 
-class Preview(contextlib.AbstractContextManager["Preview"]):
-    """Shows the query, in a white border, and its first results, each with its name and distance.
+@contextlib.contextmanager
+def preview(reporter: Reporter) -> Iterator[Show]:
+    """Show queries, in a white border, and their first results, each with its name and distance.
 
     There are as many results as lines are listed for.
 
@@ -30,45 +30,39 @@ class Preview(contextlib.AbstractContextManager["Preview"]):
     Kitty's graphics, Sixel, or half blocks. Raises ImportError where it is not installed, and
     ValueError where standard output is not a terminal.
     """
-
-    def __init__(self, reporter: Reporter) -> None:
-        if not sys.stdout or not sys.stdout.isatty():
-            raise ValueError(
-                "--preview draws inside a terminal, but standard output is not one: use --output "
-                "DIR or --html FILE"
-            )
-        if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
-            raise ValueError(
-                "--preview draws with colours, which NO_COLOR or TERM=dumb turns off: use --output "
-                "DIR or --html FILE"
-            )
-        if not os.get_terminal_size().columns:
-            raise ValueError("--preview: the terminal does not report its size; set it with stty")
-        if importlib.util.find_spec("textual_image") is None:
-            raise ImportError(
-                "--preview needs the package textual-image: python -m pip install textual-image"
-            )
-        from rich.console import Console
-
-        self.reporter = reporter
-        self._console = Console(color_system="truecolor")
-
-    def __exit__(self, *_: Any) -> None:
-        pass
-
-    def show(self, answer: Answer, number: int) -> bool:
-        """Show the first results of a query; return True."""
-        from PIL import Image
+    if not sys.stdout or not sys.stdout.isatty():
+        raise ValueError(
+            "--preview draws inside a terminal, but standard output is not one: use --output "
+            "DIR or --html FILE"
+        )
+    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+        raise ValueError(
+            "--preview draws with colours, which NO_COLOR or TERM=dumb turns off: use --output "
+            "DIR or --html FILE"
+        )
+    if not os.get_terminal_size().columns:
+        raise ValueError("--preview: the terminal does not report its size; set it with stty")
+    try:
         from textual_image.renderable import Image as TerminalImage
+    except ImportError:
+        raise ImportError(
+            "--preview needs the package textual-image: python -m pip install textual-image"
+        ) from None
+    from PIL import Image
+    from rich.console import Console
 
-        columns = min(COLUMNS, max(1, self._console.width // TILE_CELLS))
-        for image, lines in preview_rows(self.reporter, answer, columns):
+    console = Console(color_system="truecolor")
+
+    def show(answer: Answer, number: int) -> None:
+        columns = min(COLUMNS, max(1, console.width // TILE_CELLS))
+        for image, lines in preview_rows(reporter, answer, columns):
             picture = Image.fromarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
             cells = image.shape[1] * TILE_CELLS // PHOTO_SIDE
-            self._console.print(TerminalImage(picture, width=cells, height="auto"))
+            console.print(TerminalImage(picture, width=cells, height="auto"))
             for line in lines:
-                self._console.print(line, markup=False, highlight=False, no_wrap=True)
-        return True
+                console.print(line, markup=False, highlight=False, no_wrap=True)
+
+    yield show
 
 
 def preview_rows(

@@ -11,7 +11,7 @@ from pyimagesearch.decomposition.pca import principal_components
 from pyimagesearch.engines.engine import Engine
 from pyimagesearch.engines.kmeans import clusters_of
 from pyimagesearch.files import printable
-from pyimagesearch.indexes.contract import LoadedIndex
+from pyimagesearch.indexes.local_index import LocalIndex
 from pyimagesearch.metric import get_metric
 from pyimagesearch.queries.query import Answer
 from pyimagesearch.show.lettering import BLACK, SMALL, WHITE, draw_text, with_caption
@@ -85,12 +85,12 @@ class Projection:
 
 def project_index(
     answers: Sequence[Answer],
-    loaded: LoadedIndex,
+    loaded: LocalIndex,
     engine: Engine,
     *,
     method: str,
 ) -> Projection:
-    """Return the Projection of a LoadedIndex, coloured by label or, without labels, by cluster.
+    """Return the Projection of a LocalIndex, coloured by label or, without labels, by cluster.
 
     `answers` is a list of Answers of the index, `engine` that of the index, with the rows of what
     was loaded.

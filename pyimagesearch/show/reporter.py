@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from pyimagesearch.arrays import Bools
+from pyimagesearch.datasets.dataset import Dataset
 from pyimagesearch.files import path_bytes
-from pyimagesearch.indexes.contract import Hits, Pictures
+from pyimagesearch.indexes.contract import Hits
 from pyimagesearch.queries.query import Answer, Picture, Query, Size
 from pyimagesearch.show.sizes import (
     LISTED_RESULTS,
@@ -34,7 +35,7 @@ class Reporter:
 
     def __init__(
         self,
-        pictures: Pictures,
+        pictures: Dataset,
         *,
         side: int | None = None,
         strip: bool = False,
@@ -68,6 +69,10 @@ class Reporter:
         """Return the name of a label that is a class; None for one that is only a folder."""
         return self.label(label) if self.pictures.has_classes else None
 
+    def class_of(self, hits: Hits, place: int) -> str | int | None:
+        """Return the name of the class of a hit, None where it has none; see `class_name`."""
+        return None if hits.labels is None else self.class_name(int(hits.labels[place]))
+
     def wrong(self, answer: Answer) -> Bools:
         """Return whether each hit is of another class than the query, bool (k,)."""
         wrong = answer.wrong if self.pictures.has_classes else None
@@ -84,38 +89,35 @@ class Reporter:
         within = "" if self.max_distance is None else f" within {self.max_distance:g}"
         return f"no match{within}"
 
-    def lines(self, answer: Answer, form: str = "text", before: int = 0) -> list[Any]:
-        """Return lines about results: "text", "json", or "paths" of the files, as bytes.
-
-        `before` is the number of nearer results that are not among them.
-        """
+    def lines(self, answer: Answer, form: str = "text") -> list[Any]:
+        """Return lines about results: "text", "json", or "paths" of the files, as bytes."""
         if form == "paths":
             return self.paths(answer)
         if form == "json":
             return [to_json(self.record(answer))]
-        return [self.line(answer, before), *self.listing(answer, before)]
+        return [self.line(answer), *self.listing(answer)]
 
-    def line(self, answer: Answer, before: int = 0) -> str:
+    def line(self, answer: Answer) -> str:
         """Return a line of text for the terminal: the query, and a summary of its results."""
         title = self.title(answer.query)
         if not len(answer.hits):
             return f"{title}: {self.no_results_text()}"
-        text = f"{title}: {_extent(answer, before)}"
+        text = f"{title}: {_extent(answer)}"
         right, judged = self._judged(answer)
         if not judged:
             return text
         return f"{text}, precision@{judged} {right / judged:.3f}"
 
-    def listing(self, answer: Answer, before: int = 0) -> list[str]:
+    def listing(self, answer: Answer) -> list[str]:
         """Return a line for each of the first results: its rank, distance, name and label."""
         shown = answer.hits[: self.listed]
-        ranks = len(str(before + len(shown)))
+        ranks = len(str(answer.before + len(shown)))
         distances = [f"{distance:.3f}" for distance in shown.distances]
         width = max(map(len, distances), default=0)
         lines = []
         for place, id in enumerate(shown.ids):
-            label = None if shown.labels is None else self.class_name(int(shown.labels[place]))
-            text = f"  {before + place + 1:>{ranks}}  {distances[place]:>{width}}  {id}"
+            label = self.class_of(shown, place)
+            text = f"  {answer.before + place + 1:>{ranks}}  {distances[place]:>{width}}  {id}"
             lines.append(text if label is None else f"{text}  {label}")
         if len(answer.hits) > len(shown):
             lines.append(f"  ... and {len(answer.hits) - len(shown):,} more")
@@ -145,20 +147,17 @@ class Reporter:
     def result_lines(self, hits: Hits, place: int) -> tuple[str, str]:
         """Return what stands under a result: its name; its distance and, where known, label."""
         distance = f"{hits.distances[place]:.3f}"
-        label = None if hits.labels is None else self.class_name(int(hits.labels[place]))
+        label = self.class_of(hits, place)
         if label is None:
             return hits.ids[place], distance
         return hits.ids[place], f"{distance}  {label}"
 
-    def summary(self, answer: Answer, before: int = 0) -> str:
-        """Return a line about the number of results, their distances, and how many are right.
-
-        `before` is the number of nearer results that are not among them.
-        """
+    def summary(self, answer: Answer) -> str:
+        """Return a line about the number of results, their distances, and how many are right."""
         count = len(answer.hits)
         if not count:
             return self.no_results_text()
-        text = _extent(answer, before)
+        text = _extent(answer)
         if count > SHEET_RESULTS:
             text += f", first {SHEET_RESULTS} shown"
         right, judged = self._judged(answer)
@@ -205,13 +204,18 @@ def shared_query(query: Query) -> Query:
     return replace(query, id=os.path.basename(query.id.rstrip("/\\")) or query.id)
 
 
-def _extent(answer: Answer, before: int = 0) -> str:
-    """Return words for the number of results and their distances; see `Reporter.summary`."""
+def _extent(answer: Answer) -> str:
+    """Return words for the number of results and their distances."""
     count = len(answer.hits)
+    last = answer.before + count
     distances = answer.hits.distances
-    which = f"results {before + 1:,} to {before + count:,}" if before else f"{count:,} results"
-    if count == 1 and not before:
+    if count == 1 and not (answer.before or answer.after):
         return f"1 result, distance {distances[0]:.3f}"
+    which = f"{count:,} results"
+    if answer.before or answer.after:
+        which = f"results {answer.before + 1:,} to {last:,}"
+    if answer.after:
+        which += f" of {last + answer.after:,}"
     return f"{which}, distance {distances[0]:.3f} to {distances[-1]:.3f}"
 
 

@@ -1,16 +1,44 @@
-"""Sheets of queries and results: the pictures of the windows and files."""
+"""Sheets of queries and results: pictures for files."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from pyimagesearch.arrays import Pixels
 from pyimagesearch.queries.query import Answer, Query
 from pyimagesearch.show.card import card_side, draw_card, query_cards, result_cards
 from pyimagesearch.show.lettering import with_caption
 from pyimagesearch.show.montage import montage, query_sheet, results_sheet
+from pyimagesearch.show.output import Output
 from pyimagesearch.show.reporter import Reporter, shared_query
+from pyimagesearch.show.results import Show
 from pyimagesearch.show.sizes import PHOTO_SIDE, SHEET_RESULTS
+
+if TYPE_CHECKING:
+    from pyimagesearch.show.projection import Projection
+
+
+@contextlib.contextmanager
+def sheet_files(
+    output: Output, reporter: Reporter, projection: "Projection | None" = None
+) -> Iterator[Show]:
+    """Write sheets of queries and results to an Output.
+
+    `projection` is the Projection of the queries, for a map of each, or None.
+    """
+
+    def show(answer: Answer, number: int) -> None:
+        sheets = draw_sheets(reporter, answer)
+        if projection:
+            sheets["Map"] = projection.sheet(number, reporter.title(answer.query))
+        output.write(sheets, number)
+
+    yield show
+    output.remove_stale()
 
 
 def draw_sheets(reporter: Reporter, answer: Answer) -> dict[str, Pixels]:
-    """Return the pictures of the windows "Query" and "Results" by their titles."""
+    """Return the sheets "Query" and "Results" by their titles."""
     query = shared_query(answer.query)
     sheet = _query_sheet(reporter, query)
     queries = query_cards(reporter, query)

@@ -3,7 +3,7 @@
 import ctypes
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,17 +24,34 @@ def has_display() -> bool:
     """Whether OpenCV can open a window: Qt would end the process where it cannot."""
     if not cv2.currentUIFramework():  # opencv-python-headless
         return False
-    if sys.platform != "linux":
-        return True
+    return sys.platform != "linux" or _x_screen() is not None
+
+
+def screen_size() -> tuple[int, int]:
+    """Return the width and height of the screen in pixels, USUAL_SCREEN where it is not known."""
+    if sys.platform == "win32":
+        user32 = ctypes.windll.user32
+        return user32.GetSystemMetrics(0), user32.GetSystemMetrics(1)
+    return _x_screen() or USUAL_SCREEN
+
+
+def _x_screen() -> tuple[int, int] | None:
+    """Return the width and height of the screen of an X server, None where there is no server."""
     try:
         xcb = ctypes.CDLL("libxcb.so.1")  # which Qt needs as well; its wheel has no Wayland
     except OSError:
-        return False
+        return None
     xcb.xcb_connect.restype = ctypes.c_void_p
+    xcb.xcb_get_setup.restype = ctypes.c_void_p
+    xcb.xcb_setup_roots_iterator.restype = _ScreenIterator
     connection = ctypes.c_void_p(xcb.xcb_connect(None, None))
-    refused = xcb.xcb_connection_has_error(connection)
+    size = None
+    if not xcb.xcb_connection_has_error(connection):
+        setup = ctypes.c_void_p(xcb.xcb_get_setup(connection))
+        screen = xcb.xcb_setup_roots_iterator(setup).data.contents
+        size = (screen.width, screen.height)
     xcb.xcb_disconnect(connection)
-    return not refused
+    return size
 
 
 def prepare_windows() -> None:
@@ -53,28 +70,6 @@ def is_open(title: str) -> bool:
         return cv2.getWindowProperty(title, cv2.WND_PROP_VISIBLE) >= 1
     except cv2.error:  # since OpenCV 4.12, where there is no such window
         return False
-
-
-def screen_size() -> tuple[int, int]:
-    """Return the width and height of the screen in pixels, USUAL_SCREEN where it is not known."""
-    if sys.platform == "win32":
-        user32 = ctypes.windll.user32
-        return user32.GetSystemMetrics(0), user32.GetSystemMetrics(1)
-    try:
-        xcb = ctypes.CDLL("libxcb.so.1")
-    except OSError:
-        return USUAL_SCREEN
-    xcb.xcb_connect.restype = ctypes.c_void_p
-    xcb.xcb_get_setup.restype = ctypes.c_void_p
-    xcb.xcb_setup_roots_iterator.restype = _ScreenIterator
-    connection = ctypes.c_void_p(xcb.xcb_connect(None, None))
-    size = USUAL_SCREEN
-    if not xcb.xcb_connection_has_error(connection):
-        setup = ctypes.c_void_p(xcb.xcb_get_setup(connection))
-        screen = xcb.xcb_setup_roots_iterator(setup).data.contents
-        size = (screen.width, screen.height)
-    xcb.xcb_disconnect(connection)
-    return size
 
 
 class _Screen(ctypes.Structure):
@@ -123,19 +118,6 @@ def open_window(name: str, size: tuple[int, int], room: Room, title: str | None 
     cv2.setWindowTitle(name, printable(title or name))
 
 
-def show_windows(images: dict[str, Pixels]) -> bool:
-    """Show images by window title and wait for a key; return False when the user wants to stop.
-
-    Any key means next; q, Esc or closing a window means stop.
-    """
-    prepare_windows()
-    room = room_on(screen_size())
-    for title, image in images.items():
-        open_window(title, image.shape[1::-1], room)
-        cv2.imshow(title, image)
-    return _next_key(list(images)) not in (None, "q", "escape")
-
-
 def show_pages(name: str, count: int, draw: Callable[[int], Pixels]) -> None:
     """Show `count` pages in a window, one at a time; `draw(page)` draws one, from 0.
 
@@ -152,18 +134,17 @@ def show_pages(name: str, count: int, draw: Callable[[int], Pixels]) -> None:
             title = f"{name}: page {page + 1:,} of {count:,}, Page Down and Page Up turn, q quits"
         open_window(name, image.shape[1::-1], room, title)
         cv2.imshow(name, image)
-        step = PAGE_STEPS.get(_next_key([name]) or "")
+        step = PAGE_STEPS.get(_next_key(name) or "")
         if step is None:
             break
         page = max(0, page + step)
     cv2.destroyAllWindows()
 
 
-def _next_key(names: Sequence[str]) -> str | None:
-    """Wait for a key; return its name, empty for one without, None where a window was closed."""
-    while True:
+def _next_key(name: str) -> str | None:
+    """Wait for a key; return its name, None for one without or where the window was closed."""
+    while is_open(name):
         code = cv2.waitKeyEx(50)
         if code != -1:
-            return key_name(code) or ""
-        if not all(map(is_open, names)):
-            return None
+            return key_name(code)
+    return None

@@ -17,8 +17,9 @@ from pyimagesearch.datasets.dataset import Dataset
 from pyimagesearch.decomposition.adapted_map import LinearMap, adapted_map, components_of
 from pyimagesearch.encoders.adapted_head import with_head
 from pyimagesearch.encoders.encoder import Encoder
-from pyimagesearch.encoders.feature_file import FeatureFile
+from pyimagesearch.encoders.feature_file import FeatureFile, origin_of
 from pyimagesearch.encoders.model_source import ModelFlags, find_model
+from pyimagesearch.training.plan import require_labels
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +49,9 @@ def train_from_backbone(
     The features are kept in a file beside it. Raises ValueError for too few pictures, labels that
     are missing, or codes that cannot be adapted, and OSError when a file cannot be read or written.
     """
-    require_labels(dataset, settings)
+    if settings.objective == "supcon":
+        remedy = "put the pictures into sub-folders by class, or leave out --objective"
+        require_labels(dataset, "to adapt to", remedy)
     logger.info(f"loading {backbone.name}...")
     encoder = find_model(backbone).open()
     if encoder.text is not None:
@@ -72,7 +75,7 @@ def adapt(encoder: Encoder, dataset: Dataset, folder: Path, settings: Adaptation
             f"{MAX_FEATURES:,} can be adapted: use a network that averages its features"
         )
     rows = _chosen_rows(dataset, settings)
-    features = FeatureFile(folder, encoder).features(dataset, rows)
+    features = FeatureFile(folder, origin_of(encoder)).features(dataset, rows, encoder)
     started = time.perf_counter()
     components = components_of(features.blocks)
     if settings.objective == "supcon":
@@ -91,18 +94,6 @@ def adapt(encoder: Encoder, dataset: Dataset, folder: Path, settings: Adaptation
         f"{len(features):,} pictures in {time.perf_counter() - started:.1f} s"
     )
     return adapted
-
-
-def require_labels(dataset: Dataset, settings: Adaptation) -> None:
-    """Raise ValueError if labels are needed, and the pictures have not two or more of them."""
-    if settings.objective != "supcon":
-        return
-    if dataset.labels is None or len(np.unique(dataset.labels[dataset.labels >= 0])) < 2:
-        raise ValueError(
-            "the objective supcon needs labels of 2 classes or more, and "
-            f"{dataset.source['name']} has none: put the pictures into sub-folders by class, or "
-            "leave out --objective"
-        )
 
 
 def _chosen_rows(dataset: Dataset, settings: Adaptation) -> Rows:

@@ -65,19 +65,19 @@ class Batches(keras.utils.PyDataset):
     def read(self, batch: int) -> tuple[Rows, Floats]:
         """Return the rows of a batch that can be read and their unchanged images, at least one."""
         rows = self.order[batch * self.batch_size : (batch + 1) * self.batch_size]
-        good, images, unreadable = self.dataset.read_good(rows, self.spec)
-        warn_unreadable(unreadable)
-        if len(good):
-            return good, images
+        read = self.dataset.read_good(rows, self.spec)
+        warn_unreadable(read.unreadable)
+        if len(read.rows):
+            return read.rows, read.images
         return self._first_readable()
 
     def _first_readable(self) -> tuple[Rows, Floats]:
         """Return one row, in place of a batch of which none can be read."""
         for row in self.order.tolist():
-            good, images, unreadable = self.dataset.read_good([row], self.spec)
-            warn_unreadable(unreadable)
-            if len(good):
-                return good, images
+            read = self.dataset.read_good([row], self.spec)
+            warn_unreadable(read.unreadable)
+            if len(read.rows):
+                return read.rows, read.images
         raise ValueError("none of the pictures can be read")
 
     def on_epoch_end(self) -> None:

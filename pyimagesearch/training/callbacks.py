@@ -3,7 +3,7 @@
 import csv
 import logging
 import math
-import sys
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -86,26 +86,24 @@ class CheckpointCallback(keras.callbacks.Callback):
 
 
 class EpochLines(keras.callbacks.Callback):
-    """Logs a line an epoch, for output to a file, where a progress bar would leave thousands."""
+    """Logs a line an epoch, and counts the batches of a progress."""
 
-    def __init__(self, phase: str) -> None:
-        """`phase` is the name of the phase."""
+    async_safe = True  # Keras need not wait for the losses of each batch
+
+    def __init__(self, phase: str, done: Callable[[int], object]) -> None:
+        """`phase` is the name of the phase, `done` is called with the number of batches."""
         super().__init__()
         self.phase = phase
+        self.done = done
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        """Count a batch."""
+        self.done(1)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Log the losses of the epoch."""
         terms = ", ".join(f"{name} {value:.4f}" for name, value in (logs or {}).items())
         logger.info(f"{self.phase}: epoch {epoch + 1} of {self.params['epochs']}: {terms}")
-
-
-def progress_callback(phase: str) -> keras.callbacks.Callback:
-    """Return a callback that shows a progress bar on a terminal, or else EpochLines."""
-    from tqdm.keras import TqdmCallback  # imports Keras, which `backend` has done without output
-
-    if sys.stderr.isatty():
-        return TqdmCallback(verbose=1, desc=phase)
-    return EpochLines(phase)
 
 
 def write_log(path: str, history: History) -> None:

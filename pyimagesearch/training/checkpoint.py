@@ -12,7 +12,7 @@ import numpy as np
 
 from pyimagesearch.arrays import AnyArray, History
 from pyimagesearch.datasets.dataset import Dataset
-from pyimagesearch.files import atomic_write, printable
+from pyimagesearch.files import atomic_write, printable, require_regular
 from pyimagesearch.training.plan import objective_name
 
 MAX_STATE = 4 << 20  # characters of JSON: settings, and a history of thousands of epochs
@@ -162,6 +162,7 @@ def _remedy(name: str, value: Any) -> str:
 
 def _require_modest(path: str) -> None:
     """Raise ValueError for an archive that would take more memory than its file has bytes."""
+    require_regular(path)
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()
     if any(member.compress_type != zipfile.ZIP_STORED for member in members):

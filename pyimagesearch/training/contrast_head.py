@@ -3,11 +3,11 @@
 import math
 
 import numpy as np
-from tqdm import tqdm
 
 from pyimagesearch.arrays import Labels
 from pyimagesearch.backend import keras
 from pyimagesearch.decomposition.adapted_map import Components, LinearMap
+from pyimagesearch.terminal import progress
 from pyimagesearch.training.objectives import supervised_contrast
 from pyimagesearch.training.optimizers import OneCycle
 
@@ -48,15 +48,15 @@ def train_contrast_head(
     steps = EPOCHS * math.ceil(len(points) / BATCH)
     optimizer = keras.optimizers.AdamW(OneCycle(LEARNING_RATE, steps), weight_decay=WEIGHT_DECAY)
     network.compile(optimizer, loss=supervised_contrast)
-    with tqdm(total=EPOCHS, desc="train", unit="epoch", leave=False, disable=None) as bar:
-        progress = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: bar.update())
+    with progress(EPOCHS, "epochs", "train") as done:
+        count = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: done(1))
         network.fit(
             points / scale,
             labels,
             batch_size=BATCH,
             epochs=EPOCHS,
             verbose=0,
-            callbacks=[progress],
+            callbacks=[count],
         )
     # The normalization is linear once the head is trained, and becomes part of the first layer.
     gamma, beta, mean, variance = norm.get_weights()

@@ -33,49 +33,51 @@ def fit_filters(autoencoder: keras.Model, scale: Scale, patches: Floats, seed: i
     number the last filter responds to nothing. Half of the patches are used, with their mirror
     images: the components that are kept then hold the mirror image of every patch that they hold.
     """
-    import faiss
-
-    components = autoencoder.get_layer("components" + scale.suffix)
+    layer = autoencoder.get_layer("components" + scale.suffix)
     filters = autoencoder.get_layer("filters" + scale.suffix)
-    count = components.filters
-    size = patches.shape[1]
     normal = _normalised(patches[::2])
     normal = np.concatenate([normal, _mirrored(normal, scale.side)])
-    found = principal_components(normal, count)
+    found = principal_components(normal, layer.filters)
     if not len(found.variances):
         raise ValueError("all images are plain: there is nothing that their codes could tell apart")
-    whitening = 1 / np.sqrt(found.variances + WHITENING)
-    whitened = found.project(normal) * whitening
+    # Patches may vary in fewer directions: the other components are 0.
+    missing = layer.filters - len(found.variances)
+    components = np.pad(found.components, [(0, 0), (0, missing)])
+    whitening = 1 / np.sqrt(np.pad(found.variances, (0, missing)) + WHITENING)
+    whitened = (normal - found.mean) @ components * whitening
+    own = _centroids(whitened, filters.filters // 2, seed)
+    # To mirror a centroid: undo the whitening, turn the components, and whiten again.
+    turn = _mirrored(components.T, scale.side) @ components
+    turned = normalise(own / whitening @ turn * whitening)
+    unpaired = np.zeros((filters.filters % 2, layer.filters), np.float32)
+    centroids = np.concatenate([own, turned, unpaired]).T
+    responses = np.maximum(whitened @ centroids[:, : 2 * len(own)] - THRESHOLD, 0)
+    scaling = 1 / (CONTRAST * responses.mean())
+
+    # The layer `contrast` divides by the root of the mean square of components, not of pixels.
+    ratio = np.sqrt(layer.filters / patches.shape[1])
+    layer.set_weights([(ratio * components).reshape(layer.kernel.shape)])
+    projection = whitening[:, np.newaxis] * centroids
+    bias = -(found.mean @ components) @ projection - THRESHOLD
+    kernel = scaling / ratio * projection
+    filters.set_weights([kernel.reshape(filters.kernel.shape), scaling * bias])
+
+
+def _centroids(points: Floats, count: int, seed: int) -> Floats:
+    """Return centroids of points (n, d) by K-means, scaled to length 1: float32 (count, d)."""
+    import faiss
+
     kmeans = faiss.Kmeans(
-        whitened.shape[1],
-        filters.filters // 2,
+        points.shape[1],
+        count,
         niter=ROUNDS,
         seed=seed,
-        max_points_per_centroid=len(whitened),
+        max_points_per_centroid=len(points),
         min_points_per_centroid=1,
     )
-    kmeans.train(whitened)
+    kmeans.train(points)
     assert kmeans.centroids is not None  # it was trained
-    own = normalise(kmeans.centroids)
-    # To mirror a centroid: undo the whitening, turn the components, and whiten again.
-    turn = _mirrored(found.components.T, scale.side) @ found.components
-    turned = normalise(own / whitening @ turn * whitening)
-    centroids = np.concatenate([own, turned]).T
-    scaling = 1 / (CONTRAST * np.maximum(whitened @ centroids - THRESHOLD, 0).mean())
-
-    # The layer `contrast` divides by the root of the mean square of `count` components, a patch has
-    # `size` pixels. Patches may vary in fewer directions: the other components are 0.
-    kernel = np.zeros((size, count), np.float32)
-    kernel[:, : len(whitening)] = found.components * np.sqrt(count / size)
-    components.set_weights([kernel.reshape(components.kernel.shape)])
-    kernel = np.zeros((count, filters.filters), np.float32)
-    projection = np.sqrt(size / count) * whitening[:, np.newaxis] * centroids
-    kernel[: len(whitening), : centroids.shape[1]] = projection
-    bias = np.zeros(filters.filters, np.float32)
-    bias[: centroids.shape[1]] = (
-        -(found.mean @ found.components * whitening) @ centroids - THRESHOLD
-    )
-    filters.set_weights([(scaling * kernel).reshape(filters.kernel.shape), scaling * bias])
+    return normalise(kmeans.centroids)
 
 
 def _normalised(patches: Floats) -> Floats:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from pyimagesearch.arrays import AnyArray, Floats, Labels, Rows
+from pyimagesearch.arrays import AnyArray, Floats, Rows
 from pyimagesearch.backend import keras
 from pyimagesearch.datasets.dataset import Dataset, Splits
 from pyimagesearch.decomposition.diffusion_map import (
@@ -15,11 +15,12 @@ from pyimagesearch.decomposition.diffusion_map import (
     neighbour_map,
 )
 from pyimagesearch.encoders.encoding import encode_with_network
-from pyimagesearch.training.plan import Phase
+from pyimagesearch.training.plan import Phase, require_labels
 
 ops = keras.ops
 
 TEMPERATURE = 0.1  # as Khosla et al. chose it
+INSTEAD = "use --objective views"
 MAP_DIM = 32  # further eigenvectors separate single images, not classes
 
 
@@ -60,12 +61,15 @@ LOSSES = {
 def require_targets(phases: Sequence[Phase], splits: Splits) -> None:
     """Raise ValueError if two datasets lack the labels or the images that the phases need."""
     targets = {phase.target for phase in phases}
-    for dataset in (splits.training, splits.validation) if "labels" in targets else ():
-        _require_labels(dataset)
+    if "labels" in targets:
+        remedy = f"put the pictures into sub-folders by class, or {INSTEAD}"
+        require_labels(splits.training, "to train on", remedy)
+        remedy = f"pass a larger --validation, another --seed or more images, or {INSTEAD}"
+        require_labels(splits.validation, "to validate on", remedy)
     if "map" in targets and len(splits.training) < MIN_CODES:
         raise ValueError(
             f"the objective neighbours needs at least {MIN_CODES} images to train on, received "
-            f"{len(splits.training)}: use --objective views"
+            f"{len(splits.training)}: {INSTEAD}"
         )
 
 
@@ -75,11 +79,10 @@ def phase_targets(
     """Return the targets of a phase for two datasets: arrays with an entry a row, or (None, None).
 
     None means that the images themselves are the targets. `encoder` is the Keras network trained
-    so far, images to codes (n, d). Raises ValueError when labels are needed and missing, or when
-    there are too few images for a map.
+    so far, images to codes (n, d). Raises ValueError when there are too few images for a map.
     """
     if phase.target == "labels":
-        return _require_labels(splits.training), _require_labels(splits.validation)
+        return splits.training.labels, splits.validation.labels
     if phase.target == "images":
         return None, None
     training = splits.training
@@ -98,13 +101,3 @@ def by_row(rows: Rows, points: Floats, dataset: Dataset) -> Floats:
     targets = np.zeros((len(dataset), *points.shape[1:]), np.float32)
     targets[rows] = points
     return targets
-
-
-def _require_labels(dataset: Dataset) -> Labels:
-    if dataset.labels is None or len(set(dataset.labels[dataset.labels >= 0].tolist())) < 2:
-        raise ValueError(
-            "the objective supcon needs labels of 2 classes or more, and "
-            f"{dataset.source['name']} has none: put the pictures into sub-folders by class, or "
-            "use --objective views"
-        )
-    return dataset.labels

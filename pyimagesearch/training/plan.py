@@ -199,6 +199,17 @@ def objective_name(name: str) -> str:
     return OBJECTIVE_ALIASES.get(name, name)
 
 
+def require_labels(dataset: Dataset, use: str, remedy: str) -> None:
+    """Raise ValueError for a dataset without labels of 2 classes, needed for a `use`."""
+    labels = () if dataset.labels is None else dataset.labels[dataset.labels >= 0].tolist()
+    count = len(set(labels))
+    if count < 2:
+        raise ValueError(
+            f"the objective supcon needs labels of 2 classes or more {use}, received {count} for "
+            f"{len(dataset):,} images of {dataset.source['name']}: {remedy}"
+        )
+
+
 def choose_validation(
     dataset: Dataset,
     plan: TrainingPlan,

@@ -1,21 +1,21 @@
 """Training by phases, with a checkpoint after each epoch; each phase keeps its best epoch."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from pyimagesearch.arrays import Floats
+from pyimagesearch.arrays import AnyArray, Floats
 from pyimagesearch.backend import devices, keras, precision
 from pyimagesearch.datasets.dataset import Dataset, Splits
 from pyimagesearch.encoders.encoding import encode_with_network
 from pyimagesearch.encoders.keras_files import encoder_of
 from pyimagesearch.evaluation.diagnostics import RetrievalCheck, make_retrieval_check
 from pyimagesearch.pictures.input_spec import InputSpec
-from pyimagesearch.terminal import ctrl_c_wins
+from pyimagesearch.terminal import ctrl_c_wins, progress
 from pyimagesearch.training.batches import Batches
-from pyimagesearch.training.callbacks import CheckpointCallback, progress_callback
+from pyimagesearch.training.callbacks import CheckpointCallback, EpochLines
 from pyimagesearch.training.checkpoint import Checkpoint
 from pyimagesearch.training.objectives import LOSSES, by_row, phase_targets, require_targets
 from pyimagesearch.training.optimizers import apply_norm_momentum, make_optimizer
@@ -108,14 +108,19 @@ def train(
                     _train_phase(autoencoder, splits, plan, callback, phase=phase)
                 checkpoint.start_next_phase(autoencoder.get_weights())
     except KeyboardInterrupt:
-        kept = checkpoint.arrays.get("best" if checkpoint.epoch else "weights")
-        if kept:
-            autoencoder.set_weights(kept)
-        count = len(checkpoint.history)
-        best = "keeping the best of them; " if count else ""
-        logger.warning(f"interrupted after {count} epochs: {best}continue with --resume")
+        _restore_best(autoencoder, checkpoint)
         return False
     return True
+
+
+def _restore_best(autoencoder: keras.Model, checkpoint: Checkpoint) -> None:
+    """After an interruption, set the best weights so far, and say how to go on."""
+    kept = checkpoint.arrays.get("best" if checkpoint.epoch else "weights")
+    if kept:
+        autoencoder.set_weights(kept)
+    count = len(checkpoint.history)
+    best = "keeping the best of them; " if count else ""
+    logger.warning(f"interrupted after {count} epochs: {best}continue with --resume")
 
 
 def _set_weights(autoencoder: keras.Model, checkpoint: Checkpoint) -> None:
@@ -145,23 +150,55 @@ def _train_phase(
     phase: Phase,
 ) -> None:
     """Train one phase from the epoch of the callback's checkpoint on, and keep its best weights."""
-    spec = splits.spec
     checkpoint = callback.checkpoint
-    arrays = callback.checkpoint.arrays
+    arrays = checkpoint.arrays
     if "targets" not in arrays:
         targets = phase_targets(phase, encoder_of(autoencoder), splits)
         arrays["targets"] = [array for array in targets if array is not None]
-    training_targets, validation_targets = arrays["targets"] or (None, None)
+    batches, validation = _phase_batches(autoencoder, splits, plan, arrays["targets"], phase=phase)
+    batches.skip_epochs(checkpoint.epoch)
+    epochs = max(1, round(phase.epoch_scale * plan.epochs), -(-phase.min_steps // len(batches)))
+    model = _compiled(autoencoder, phase, plan, epochs, steps=len(batches))
+    if checkpoint.epoch:
+        _restore(model, arrays["optimizer"])
+    if not callback.is_out_of_patience():
+        left = (epochs - checkpoint.epoch) * len(batches)
+        with progress(left, "batches", phase.name) as done:
+            model.fit(
+                batches,
+                validation_data=validation,
+                epochs=epochs,
+                initial_epoch=checkpoint.epoch,
+                verbose=0,
+                shuffle=False,  # Batches shuffles by the seed, so that a resumed run sees the same
+                callbacks=[callback, EpochLines(phase.name, done)],
+            )
+    autoencoder.set_weights(arrays["best"])
+
+
+def _phase_batches(
+    autoencoder: keras.Model,
+    splits: Splits,
+    plan: TrainingPlan,
+    targets: Sequence[AnyArray],
+    *,
+    phase: Phase,
+) -> tuple[Batches, Batches]:
+    """Return what a phase trains on, and what it is validated on.
+
+    `targets` are those of `phase_targets`, or empty where the images themselves are.
+    """
+    training_targets, validation_targets = targets or (None, None)
     augmentations = plan.augmentations or ()
     codes = validation_codes = None
     if phase.trains == "decoder":  # the encoder does not change, so each image is encoded once
         augmentations = ()
         network = encoder_of(autoencoder, flat=False)
-        codes = _codes(network, splits.training, spec)
-        validation_codes = _codes(network, splits.validation, spec)
-    batches = Batches(
+        codes = _codes(network, splits.training, splits.spec)
+        validation_codes = _codes(network, splits.validation, splits.spec)
+    training = Batches(
         splits.training,
-        spec,
+        splits.spec,
         plan.batch_size,
         plan.seed,
         augmentations=augmentations,
@@ -169,28 +206,14 @@ def _train_phase(
         targets=training_targets,
         noise=phase.noise,
     )
-    batches.skip_epochs(checkpoint.epoch)
-    epochs = max(1, round(phase.epoch_scale * plan.epochs), -(-phase.min_steps // len(batches)))
-    model = _compiled(autoencoder, phase, plan, epochs, steps=len(batches))
-    if checkpoint.epoch:
-        _restore(model, arrays["optimizer"])
-    if not callback.is_out_of_patience():
-        model.fit(
-            batches,
-            validation_data=Batches(
-                splits.validation,
-                spec,
-                VALIDATION_BATCH,
-                inputs=validation_codes,
-                targets=validation_targets,
-            ),
-            epochs=epochs,
-            initial_epoch=checkpoint.epoch,
-            verbose=0,
-            shuffle=False,  # Batches shuffles by the seed, so that a resumed run sees the same
-            callbacks=[callback, progress_callback(phase.name)],
-        )
-    autoencoder.set_weights(arrays["best"])
+    validation = Batches(
+        splits.validation,
+        splits.spec,
+        VALIDATION_BATCH,
+        inputs=validation_codes,
+        targets=validation_targets,
+    )
+    return training, validation
 
 
 def _codes(network: keras.Model, dataset: Dataset, spec: InputSpec) -> Floats:

@@ -23,7 +23,7 @@ from pyimagesearch.terminal import progress
 from pyimagesearch.training.augmentations import augment
 from pyimagesearch.training.filters import fit_filters, random_patches
 from pyimagesearch.training.mirroring import MirrorPairs, is_mirrored_alike
-from pyimagesearch.training.patches import scales_of
+from pyimagesearch.training.patches import Scale, scales_of
 from pyimagesearch.training.readable import readable_batches
 
 BATCH = 250  # images
@@ -53,10 +53,9 @@ def fit_views(
     random = np.random.default_rng(seed)
     size = min(len(dataset), SAMPLE)
     count = int(np.clip(VIEWS // size, 2, 20))
-    scales = scales_of(spec.width, spec.height)
     with progress(size * (2 + count), "views", "fit") as done:
-        sample = _sample(dataset, spec, random, done)
-        for scale, patches in zip(scales, sample.patches, strict=True):
+        sample = _sample(dataset, spec, size, random, progress=done)
+        for scale, patches in sample.patches.items():
             fit_filters(autoencoder, scale, patches, seed)
         network = keras.Model(autoencoder.input, autoencoder.get_layer("features").output)
         features_of = partial(_features, network)
@@ -67,7 +66,7 @@ def fit_views(
             if is_mirrored_alike(features, next(read()), features_of):
                 augmentations += ("flip",)
         filters = autoencoder.get_layer("filters").filters
-        pairs = MirrorPairs(len(scales), filters, alike="flip" in augmentations)
+        pairs = MirrorPairs(len(sample.patches), filters, alike="flip" in augmentations)
         features = pairs.reduced(features)
         # Features of pairs are the same for a mirrored image: nothing would be learned from it.
         changes = [name for name in augmentations if name != "flip"]
@@ -87,31 +86,32 @@ class Sample:
     """The images that are learned from: their `rows`, int64 (n,), and patches of each scale."""
 
     rows: Rows
-    patches: list[Floats]
+    patches: dict[Scale, Floats]
 
 
 def _sample(
     dataset: Dataset,
     spec: InputSpec,
+    size: int,
     random: np.random.Generator,
+    *,
     progress: Callable[[int], object],
 ) -> Sample:
-    """Return a Sample of at most SAMPLE images that can be read."""
+    """Return a Sample of at most `size` images that can be read."""
     order = random.permutation(len(dataset))
-    size = min(len(order), SAMPLE)
     each = -(-PATCHES // size)
-    scales = scales_of(spec.width, spec.height)
-    rows = []
-    patches: list[list[Floats]] = [[] for _ in scales]
+    rows: list[Rows] = []
+    patches: dict[Scale, list[Floats]] = {scale: [] for scale in scales_of(spec.width, spec.height)}
     for batch in readable_batches(dataset, spec, order, count=size, batch_size=BATCH):
         rows.append(batch.rows)
-        for scale, found in zip(scales, patches, strict=True):
+        for scale, found in patches.items():
             found.append(random_patches(batch.images, scale.side, each, random))
         progress(len(batch.rows))
     readable = sum(map(len, rows))
     if readable < 2:
         raise ValueError(f"the objective views needs 2 images or more, received {readable}")
-    return Sample(np.concatenate(rows), [np.concatenate(found) for found in patches])
+    joined = {scale: np.concatenate(found) for scale, found in patches.items()}
+    return Sample(np.concatenate(rows), joined)
 
 
 def _read(

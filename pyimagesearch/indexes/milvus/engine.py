@@ -4,20 +4,16 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from pyimagesearch.arrays import Floats, Found, Rows
 from pyimagesearch.engines.engine import CANDIDATES_PER_BLOCK, Engine, checked_probe
 from pyimagesearch.engines.exact import rerank
 from pyimagesearch.indexes.milvus.schema import hash_codes
 from pyimagesearch.metric import get_metric
 
 if TYPE_CHECKING:
-    from pyimagesearch.indexes.contract import LoadedIndex
+    from pyimagesearch.indexes.local_index import LocalIndex
     from pyimagesearch.indexes.milvus.index import MilvusIndex
-
-Vectors = NDArray[np.float32]
-Rows = NDArray[np.int64]
-Found = tuple[Vectors, Rows]  # distances and rows
 
 LIMIT = 16_384  # results a query that a server returns at most
 RESULTS_PER_CALL = 1 << 17
@@ -92,7 +88,7 @@ class MilvusEngine(Engine):
         """Return the room for one query's results: those of a block travel in one message."""
         return wanted * (CANDIDATES_PER_BLOCK // RESULTS_PER_CALL)
 
-    def candidates(self, queries: Vectors, wanted: int, probe: int) -> Found:
+    def candidates(self, queries: Floats, wanted: int, probe: int) -> Found:
         """Return true distances, float32 (q, wanted) ascending, and rows, padded with -1."""
         distances = np.full((len(queries), wanted), np.inf, np.float32)
         rows = np.full((len(queries), wanted), -1, np.int64)
@@ -106,7 +102,7 @@ class MilvusEngine(Engine):
             rows[i, : len(keys)] = keys
         return distances, rows
 
-    def _nearest_to_zeros(self, query: Vectors, wanted: int) -> Found:
+    def _nearest_to_zeros(self, query: Floats, wanted: int) -> Found:
         """Return the distances and rows nearest to a query of zeros, which has no direction.
 
         The server ranks codes at random for it, so that as many as it gives are measured here.
@@ -115,12 +111,12 @@ class MilvusEngine(Engine):
         [(distances, rows)] = self._search_pages(query[np.newaxis], most, self.probe_limit)
         return distances[:wanted], rows[:wanted]
 
-    def ranked(self, queries: Vectors, estimates: Vectors, rows: Rows, k: int) -> Found:
+    def ranked(self, queries: Floats, estimates: Floats, rows: Rows, k: int) -> Found:
         """Return the k nearest, or fewer if rows were deleted meanwhile."""
         k = min(k, int((rows >= 0).sum(axis=1).min()))
         return estimates[:, :k], rows[:, :k]
 
-    def _search_pages(self, queries: Vectors, wanted: int, probe: int) -> list[Found]:
+    def _search_pages(self, queries: Floats, wanted: int, probe: int) -> list[Found]:
         """Search at once or, for more than LIMIT results, in ranges of rows that are then merged.
 
         A range that returns a full page may have more results that are near enough; then the
@@ -142,7 +138,7 @@ class MilvusEngine(Engine):
             pages *= 2
 
     def _ask(
-        self, queries: Vectors, wanted: int, probe: int, between: tuple[int, int] | None = None
+        self, queries: Floats, wanted: int, probe: int, between: tuple[int, int] | None = None
     ) -> list[Found]:
         """Return (distances, rows) for each query as the server finds them, ascending."""
         vectors = self.spec.index(self.metric.name)
@@ -173,7 +169,7 @@ class MilvusEngine(Engine):
         pairs = zip(queries, answers, strict=True)
         return [self._distances(*pair, measured=measured) for pair in pairs]
 
-    def _distances(self, query: Vectors, hits: Any, *, measured: bool) -> Found:
+    def _distances(self, query: Floats, hits: Any, *, measured: bool) -> Found:
         """Return the true distances of hits, float32 (m,) ascending, and their rows, int64 (m,).
 
         They are `measured` here where the server's are not true; the hits then have their codes.
@@ -206,7 +202,7 @@ def _nearest_of(parts: tuple[Found, ...], wanted: int) -> Found:
 class RowsOfIds(Engine):
     """The engine of a collection, with rows of an index in memory that `load` returned."""
 
-    def __init__(self, index: "MilvusIndex", loaded: "LoadedIndex") -> None:
+    def __init__(self, index: "MilvusIndex", loaded: "LocalIndex") -> None:
         self._engine = index.engine
         self._places = {index.key_of(id): row for row, id in enumerate(loaded.ids)}
         self.codes = loaded.codes
@@ -219,7 +215,7 @@ class RowsOfIds(Engine):
         """How widely a search looks; see MilvusEngine."""
         return self._engine.probe
 
-    def search(self, queries: Vectors, k: int) -> Found:
+    def search(self, queries: Floats, k: int) -> Found:
         """Search the collection; rows written since it was loaded are -2."""
         distances, keys = self._engine.search(queries, k)
         rows = [[self._places.get(key, -2) for key in of_query] for of_query in keys.tolist()]

@@ -12,12 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pyimagesearch.datasets.catalog import open_source
-from pyimagesearch.datasets.dataset import FILE_STATS
+from pyimagesearch.datasets.dataset import FILE_STATS, Dataset
 from pyimagesearch.encoders.encoder import Encoder
 from pyimagesearch.engines.engine import Engine
-from pyimagesearch.indexes.contract import Codes, Hits, LoadedIndex, Pictures, Records
-from pyimagesearch.indexes.local_index import LocalIndex, chosen_hits, nearest, require_folder
+from pyimagesearch.indexes.contract import Codes, Hits, Records
+from pyimagesearch.indexes.local_index import LocalIndex, chosen_hits, nearest
 from pyimagesearch.indexes.milvus.client import MilvusConnection
 from pyimagesearch.indexes.milvus.engine import MilvusEngine, RowsOfIds
 from pyimagesearch.indexes.milvus.metadata import as_centre, write_state
@@ -33,7 +32,7 @@ from pyimagesearch.indexes.milvus.rows import (
     unpack_id,
 )
 from pyimagesearch.indexes.milvus.schema import parse_engine
-from pyimagesearch.indexes.pictures import pictures_of
+from pyimagesearch.indexes.pictures import open_pictures
 from pyimagesearch.indexes.shards import BITS, stable_hash
 
 logger = logging.getLogger(__name__)
@@ -141,7 +140,7 @@ class MilvusIndex:
         logger.info(f"fetching {len(self):,} codes...")
         return download(self)
 
-    def engine_of(self, loaded: LoadedIndex) -> Engine:
+    def engine_of(self, loaded: LocalIndex) -> Engine:
         """Return the engine of this index, with the rows of what `load` returned."""
         return RowsOfIds(self, loaded)
 
@@ -229,18 +228,13 @@ class MilvusIndex:
         stats = np.array([record for _, _, record in found], FILE_STATS)
         return Records([id for id, _, _ in found], [label for _, label, _ in found], stats)
 
-    def pictures(self, moved_to: str | None = None) -> Pictures:
-        """Return the indexed images by id; see LocalIndex."""
+    def pictures(self, moved_to: str | None = None) -> Dataset:
+        """Return the indexed images by id; see Index."""
         assert self.source is not None
-        require_folder(self.source, has_files=self.has_files, moved_to=moved_to)
-        name = moved_to or self.source["name"]
-        dataset = open_source({**self.source, "name": name}, self.has_files)
-        if not self.has_files and len(dataset) != len(self):
-            raise ValueError(
-                f"the index holds {len(self):,} codes, but {name} has {len(dataset):,} images: "
-                "name the images that were indexed with --dataset"
-            )
-        return pictures_of(dataset, self.label_names)
+        count = None if self.has_files else len(self)
+        dataset = open_pictures(self.source, moved_to, has_files=self.has_files, count=count)
+        dataset.label_names = self.label_names
+        return dataset
 
     # --- the server
 

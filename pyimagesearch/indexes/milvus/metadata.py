@@ -53,7 +53,6 @@ class NewCollection:
     centre of hash codes as Base64, empty for other engines.
     """
 
-    name: str
     encoder: Encoder
     metric: str
     engine: CollectionEngine
@@ -67,12 +66,12 @@ class NewCollection:
 
 
 def create_collection(
-    server: "MilvusConnection", new: NewCollection, *, first: bool
+    server: "MilvusConnection", name: str, new: NewCollection, *, first: bool
 ) -> dict[str, Any]:
-    """Make a collection, or leave one that another process just made; return its description.
+    """Make a collection called `name`, or leave one that another process just made.
 
-    Its encoder is written before, and for the `first` one of an index its state too: a collection
-    that exists has both.
+    Returns its description. Its encoder is written before, and for the `first` one of an index its
+    state too: a collection that exists has both.
     """
     encoder = new.encoder
     values: dict[str, Any] = {**encoder.to_dict(), "metric": new.metric, "of_folder": new.has_files}
@@ -83,12 +82,12 @@ def create_collection(
         write_state(server, new.state())
     keys = DESCRIPTION.keys() | (TEXT_DESCRIPTION.keys() & values.keys())
     description = {key: values[key] for key in sorted(keys)}
-    if not server.call("has_collection", new.name):
+    if not server.call("has_collection", name):
         schema = server.schema()
         new.engine.add_fields(schema, encoder.dim)
         server.call(
             "create_collection",
-            new.name,
+            name,
             schema=schema,
             index_params=server.index_params(new.engine.index(new.metric)),
             properties={PROPERTY: json.dumps(description)},

@@ -86,52 +86,33 @@ def finite_codes(codes: Codes) -> Codes:
 
 def download(source: "MilvusIndex") -> LocalIndex:
     """Return a MilvusIndex as an index in memory, in the order of the ids."""
-    if source.has_files:
-        return _download_folder(source)
     found = []
-    for key, entity in source.scan(["code", "label"]):
-        found.append((key, as_text(entity.get("label")), _code_of(entity, source.dim)))
-    _require_some(found, source)
+    for key, entity in source.scan(["code", *NAMED, *RECORD]):
+        place = unpack_id(as_text(entity.get("id"))) if source.has_files else key
+        found.append((place, _code_of(entity.pop("code"), source.dim), entity))
+    if not found:
+        raise ValueError(f"{source.address} holds no codes: index some images first")
     found.sort(key=itemgetter(0))
-    labels = [label for _, label, _ in found]
-    index = _loaded(source, [str(key) for key, _, _ in found], [code for _, _, code in found])
+    codes = finite_codes(np.stack([code for _, code, _ in found]))
+    entities = [entity for _, _, entity in found]
+    index = LocalIndex(codes, [str(place) for place, _, _ in found], source=source.source)
+    index.metric = source.metric
+    index.encoder = source.encoder
+    if source.has_files:
+        assert source.source is not None
+        index.file_stats = np.array([file_record(entity) for entity in entities], FILE_STATS)
+        folder = open_source(source.source, True).with_ids(index.ids)
+        index.labels = folder.labels
+        index.label_names = folder.label_names
+        return index
+    labels = [as_text(entity.get("label")) for entity in entities]
     if all(labels):
         index.labels = np.array([as_whole(label) for label in labels], np.int64)
     return index
 
 
-def _download_folder(source: "MilvusIndex") -> LocalIndex:
-    found = []
-    for _, entity in source.scan(["code", "id", *RECORD]):
-        id = unpack_id(as_text(entity.get("id")))
-        found.append((id, file_record(entity), _code_of(entity, source.dim)))
-    _require_some(found, source)
-    found.sort(key=itemgetter(0))
-    ids = [id for id, _, _ in found]
-    index = _loaded(source, ids, [code for _, _, code in found])
-    index.file_stats = np.array([record for _, record, _ in found], FILE_STATS)
-    assert source.source is not None
-    folder = open_source(source.source, True).with_ids(ids)
-    index.labels = folder.labels
-    index.label_names = folder.label_names
-    return index
-
-
-def _code_of(entity: dict[str, Any], dim: int) -> Codes:
-    code = np.array(entity["code"], np.float32)
+def _code_of(values: Any, dim: int) -> Codes:
+    code = np.array(values, np.float32)
     if code.shape != (dim,):
         raise ValueError(f"expected codes of {dim}, received {code.shape}")
     return code
-
-
-def _require_some(found: list[Any], source: "MilvusIndex") -> None:
-    if not found:
-        raise ValueError(f"{source.address} holds no codes: index some images first")
-
-
-def _loaded(source: "MilvusIndex", ids: list[str], codes: list[Codes]) -> LocalIndex:
-    index = LocalIndex(finite_codes(np.stack(codes)), ids)
-    index.source = source.source
-    index.metric = source.metric
-    index.encoder = source.encoder
-    return index

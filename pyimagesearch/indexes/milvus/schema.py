@@ -2,19 +2,14 @@
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pyimagesearch.datasets.dataset import Dataset
-from pyimagesearch.encoders.encoder import Encoder
+from pyimagesearch.encoders.encoder import Encoder, finite_rows
 from pyimagesearch.indexes.contract import Codes
-
-if TYPE_CHECKING:
-    from pyimagesearch.indexes.milvus.client import MilvusConnection
-
-from pyimagesearch.encoders.encoder import finite_rows
 
 KNOWN = "exact, auto, HNSW32, IVF256,Flat, IVF256,SQ8, IVF256,PQ8, clusters:6 or hash:64"
 SERVER_METRICS = {"euclidean": "L2", "cosine": "COSINE"}
@@ -48,9 +43,9 @@ class CollectionEngine:
     bits: int = 0
     inexact: bool = False
 
-    def require(self, server: "MilvusConnection") -> None:
-        """Raise ValueError if the server does not have it."""
-        if server.address.lite and self.kind not in LITE:
+    def require(self, *, lite: bool) -> None:
+        """Raise ValueError if the server, or Milvus `lite`, does not have it."""
+        if lite and self.kind not in LITE:
             raise ValueError(
                 f"Milvus Lite has no {self.kind}, which {self.name} needs: choose exact, HNSW32 or "
                 "IVF256,Flat, or a Milvus server"
@@ -137,6 +132,5 @@ def sample_codes(dataset: Dataset, encoder: Encoder) -> Codes:
     from pyimagesearch.indexes.shards import stable_hash
 
     order = sorted(range(len(dataset)), key=lambda row: stable_hash(dataset.ids[row]))
-    _, images, _ = dataset.read_good(order[:SAMPLE], encoder.spec)
-    codes = encoder.encode(images)
+    codes = encoder.encode(dataset.read_good(order[:SAMPLE], encoder.spec).images)
     return codes[finite_rows(codes)]

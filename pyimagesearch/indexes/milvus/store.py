@@ -2,12 +2,13 @@
 
 import base64
 import binascii
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from pyimagesearch.encoders.encoder import finite_rows
 from pyimagesearch.indexes.contract import Codes
 from pyimagesearch.indexes.index_file import load_index
 from pyimagesearch.indexes.local_index import LocalIndex
@@ -56,20 +57,14 @@ class MilvusStore:
 
     def exists(self) -> bool:
         """Whether there is a collection, anybody's, at this address."""
-        connection = self._connect()
-        try:
+        with closing(self._connect()) as connection:
             return _has(connection, _searched(connection))
-        finally:
-            connection.close()
 
     def unfinished_source(self) -> dict[str, Any] | None:
         """Return the source of the images of a collection that was about to be made, or None."""
-        connection = self._connect()
-        try:
+        with closing(self._connect()) as connection:
             state = _sound_state(connection)
             return None if state is None else state["dataset"]
-        finally:
-            connection.close()
 
     def require_writable(self) -> None:
         """Do nothing: the server says when it is asked to write."""
@@ -119,7 +114,6 @@ class MilvusStore:
         if so_far is None or settings.rebuild:
             first = _first_codes(update)
             new = NewCollection(
-                name=self._new_name(),
                 encoder=update.encoder,
                 metric=settings.metric or _metric_of(so_far),
                 engine=self._new_engine(so_far, update.encoder.dim, total, settings),
@@ -128,7 +122,8 @@ class MilvusStore:
             )
             if new.engine.bits:
                 first = sample_codes(update.dataset, update.encoder)
-            index = self.create(replace(new, centre=_centre_of(first, new.engine)))
+            new = replace(new, centre=_centre_of(first, new.engine))
+            index = self.create(new, rebuild=settings.rebuild)
         else:
             index = self._prepared(so_far, settings)
         result = sync(MilvusWriter(index, settings.shard), update, self.name, total=total)
@@ -149,7 +144,6 @@ class MilvusStore:
             assert first.encoder is not None
             engine = self._new_engine(so_far, first.encoder.dim, len(first), settings)
             new = NewCollection(
-                name=self._new_name(),
                 encoder=first.encoder,
                 metric=first.metric,
                 engine=engine,
@@ -157,7 +151,7 @@ class MilvusStore:
                 has_files=first.has_files,
                 centre=_centre_of(np.asarray(first.codes[:SAMPLE]), engine),
             )
-            index = self.create(new)
+            index = self.create(new, rebuild=settings.rebuild)
         else:
             require_alike(so_far, self.name, first, paths[0])
             index = self._prepared(so_far, replace(settings, metric=first.metric))
@@ -170,18 +164,6 @@ class MilvusStore:
 
     # --- new collections
 
-    def _new_name(self) -> str:
-        """Return the name of the collection to fill: another than the one that is searched."""
-        connection = self._connect()
-        try:
-            used = _searched(connection)
-            if _has(connection, used):
-                require_ours(connection, used)
-                return other_name(connection, used)
-            return used
-        finally:
-            connection.close()
-
     def _new_engine(
         self, so_far: MilvusIndex | None, dim: int, count: int, settings: UpdateSettings
     ) -> CollectionEngine:
@@ -190,25 +172,27 @@ class MilvusStore:
         if name is None:
             name = "exact" if so_far is None else so_far.engine_spec.name
         engine = parse_engine(name, dim, count)
-        connection = self._connect()
-        try:
-            engine.require(connection)
-        finally:
-            connection.close()
+        engine.require(lite=parse_address(self.name).lite)
         return engine
 
-    def create(self, new: NewCollection) -> MilvusIndex:
-        """Make an empty collection, or open one that another process just made."""
+    def create(self, new: NewCollection, *, rebuild: bool = False) -> MilvusIndex:
+        """Make an empty collection, or open one that another process just made.
+
+        For a `rebuild` it is another one than the collection that is searched, if there is one.
+        """
         connection = self._connect()
         searched = _searched(connection)
-        if new.name != searched and _has(connection, new.name):  # of an interrupted rebuild
-            require_ours(connection, new.name)
-            connection.call("drop_collection", new.name)
-        description = create_collection(connection, new, first=new.name == searched)
-        if new.name == searched:
+        if not (rebuild and _has(connection, searched)):
+            create_collection(connection, searched, new, first=True)
             connection.close()
             return self.open()
-        return _opened(connection, new.name, description, new.state())
+        require_ours(connection, searched)
+        name = other_name(connection, searched)
+        if _has(connection, name):  # of an interrupted rebuild
+            require_ours(connection, name)
+            connection.call("drop_collection", name)
+        description = create_collection(connection, name, new, first=False)
+        return _opened(connection, name, description, new.state())
 
     def _finish(self, index: MilvusIndex, so_far: MilvusIndex | None) -> None:
         """Have a rebuilt collection searched from now on, and drop the one before."""
@@ -230,16 +214,6 @@ class MilvusStore:
         if settings.engine:
             _change_engine(index, settings.engine)
         return index
-
-    def drop(self) -> None:
-        """Remove the collection, if it exists. Raises ValueError if it is not ours."""
-        connection = self._connect()
-        searched = _searched(connection)
-        for collection in (searched, connection.address.name + METADATA_SUFFIX):
-            if _has(connection, collection):
-                require_ours(connection, collection)
-                connection.call("drop_collection", collection)
-        connection.close()
 
 
 def _has(connection: MilvusConnection, collection: str) -> bool:
@@ -278,10 +252,14 @@ def _opened(
     state: dict[str, Any] | None,
 ) -> MilvusIndex:
     """Return the MilvusIndex of a description and a state, or raise ValueError."""
-    for name in (collection, connection.address.name + METADATA_SUFFIX):
-        connection.call("load_collection", name)
     if state is None:
         raise ValueError("its encoder is incomplete")
+    if not connection.call("list_indexes", collection):  # a change of its engine was interrupted
+        engine = parse_engine(state["engine"], description["dim"])
+        vectors = engine.index(description["metric"])
+        connection.call("create_index", collection, connection.index_params(vectors))
+    for name in (collection, connection.address.name + METADATA_SUFFIX):
+        connection.call("load_collection", name)
     encoder = read_encoder(connection, description)
     return MilvusIndex(connection, collection, description | state, encoder)
 
@@ -291,10 +269,9 @@ def _first_codes(update: Update) -> Codes:
 
     A collection is made only for a model that works.
     """
-    rows = list(range(min(FIRST_IMAGES, len(update.dataset))))
-    _, images, _ = update.dataset.read_good(rows, update.encoder.spec)
-    codes = update.encoder.encode(images)
-    if len(codes) and not np.isfinite(codes).any():
+    rows = range(min(FIRST_IMAGES, len(update.dataset)))
+    codes = update.encoder.encode(update.dataset.read_good(rows, update.encoder.spec).images)
+    if len(codes) and not finite_rows(codes).any():
         raise ValueError(
             f"the model {update.encoder.model} gives codes with NaN or infinity: use another"
         )
@@ -326,7 +303,7 @@ def _change_engine(index: MilvusIndex, name: str) -> None:
             f"{index.address} is searched by {index.engine_spec.name}: to change from or to "
             "hash codes, make it again with --rebuild"
         )
-    engine.require(connection)
+    engine.require(lite=connection.address.lite)
     vectors = engine.index(index.metric)
     connection.call("release_collection", index.collection)
     connection.call("drop_index", index.collection, vectors.field)

@@ -1,0 +1,76 @@
+"""HDF5 files of strangers: what is read of them is of a bounded size, and from no other file."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+from pyimagesearch.files import MAX_TEXT
+
+HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+MAX_EXPANSION = 64  # how much larger than its file a compressed HDF5 dataset may be
+
+
+def has_hdf5_attribute(path: str | Path, name: str) -> bool | None:
+    """Whether an HDF5 file has an attribute of its root; None where it cannot be opened.
+
+    Raises FileNotFoundError if there is no file.
+    """
+    import h5py
+
+    try:
+        with h5py.File(path, "r") as file:
+            return name in file.attrs
+    except FileNotFoundError:
+        raise
+    except (OSError, RuntimeError, KeyError):  # the latter two where its structure is damaged
+        return None
+
+
+def hdf5_text(file: Any, name: str, limit: int = MAX_TEXT) -> str | None:
+    """Return an attribute of the root of an open HDF5 file, which holds text; None without it.
+
+    Raises ValueError if it is not a single text, of at most `limit` bytes.
+    """
+    if name not in file.attrs:
+        return None
+    stored = file.attrs.get_id(name)
+    if stored.shape != ():  # many values may be one text, many times
+        raise ValueError(f"its attribute {name} is not a single value")
+    if stored.dtype.kind not in "SO" or stored.dtype.itemsize > limit:
+        raise ValueError(f"its attribute {name} is not text of up to {limit:,} bytes")
+    value = file.attrs[name]
+    if not isinstance(value, str | bytes) or len(value) > limit:
+        raise ValueError(f"its attribute {name} is not text of up to {limit:,} bytes")
+    return value.decode() if isinstance(value, bytes) else value
+
+
+def require_plain_hdf5(file: Any, size: int) -> None:
+    """Raise ValueError if an open HDF5 file of `size` bytes refers to others or needs undue memory.
+
+    These are links that are not hard links, virtual datasets, external storage, and datasets, or
+    the chunks that they are read by, much larger than the file.
+    """
+    import h5py
+
+    visited = set()
+    groups = [file["/"]]
+    while groups:
+        group = groups.pop()
+        for name in group:
+            if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+                raise ValueError(f"its object {name} is a link, which may lead to another file")
+            item = group[name]
+            if isinstance(item, h5py.Group):
+                address = h5py.h5o.get_info(item.id).addr
+                if address not in visited:
+                    visited.add(address)
+                    groups.append(item)
+            elif not isinstance(item, h5py.Dataset) or item.is_virtual or item.external:
+                raise ValueError(f"its object {name} is stored in another file")
+            elif max(item.nbytes, _chunk_size(item)) > MAX_EXPANSION * size:
+                raise ValueError(f"its object {name} is larger than the file")
+
+
+def _chunk_size(dataset: Any) -> int:
+    """Return the bytes of a chunk, which may be more than those of the dataset; 0 without any."""
+    return math.prod(dataset.chunks) * dataset.dtype.itemsize if dataset.chunks else 0
