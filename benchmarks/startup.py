@@ -15,7 +15,7 @@ import time
 
 import numpy as np
 
-from pyimagesearch.datasets.catalog import open_dataset
+from pyimagesearch.datasets.array import ArrayDataset
 
 MODEL = "output/autoencoder.h5"
 # Modules are compiled once, as for a user: empty means that Python may keep them.
@@ -32,7 +32,7 @@ def seconds(*command):
 
 def write_mnist(path):
     """Write MNIST as Keras stores it."""
-    splits = {name: open_dataset("mnist", name) for name in ("train", "test")}
+    splits = {name: ArrayDataset("mnist", name) for name in ("train", "test")}
     images = {f"x_{name}": split.images[..., 0] for name, split in splits.items()}
     labels = {f"y_{name}": split.labels.astype(np.uint8) for name, split in splits.items()}
     np.savez_compressed(path, **images, **labels)
