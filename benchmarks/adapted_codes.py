@@ -24,6 +24,7 @@ import numpy as np
 from benchmarks.codes import encode_all
 from benchmarks.photos import table_row, train
 from pyimagesearch.datasets.catalog import open_dataset
+from pyimagesearch.datasets.dataset import Dataset
 from pyimagesearch.decomposition.adapted_map import adapted_map, components_of
 from pyimagesearch.decomposition.pca import principal_components
 from pyimagesearch.encoders.feature_file import FeatureFile, origin_of
@@ -40,8 +41,8 @@ SCORES = "P@1", "P@10", "mAP"
 class Task:
     """Pictures to learn from and to search, and queries: datasets, and the features of both."""
 
-    gallery: object
-    queries: object
+    gallery: Dataset
+    queries: Dataset
     features: np.ndarray
     query_features: np.ndarray
 

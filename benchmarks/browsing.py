@@ -24,8 +24,9 @@ def open_browser(path):
     index = open_store(path).open()
     pictures = index.pictures()
     queries = QueryReader(index, pictures, QueryOptions(sample=1, seed=0)).queries()
-    answers = search_queries(queries, index, Wanted(225))
-    return Browser(Session(answers, index, Reporter(pictures)), "output")
+    wanted = Wanted(225)
+    answers = search_queries(queries, index, wanted)
+    return Browser(Session(answers, index, Reporter(pictures), wanted), "output")
 
 
 def main():

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pyimagesearch.datasets.catalog import open_dataset
+from pyimagesearch.datasets.array import ArrayDataset
 from pyimagesearch.decomposition.pca import principal_components
 from pyimagesearch.encoders.encoding import encode_rows
 
@@ -19,7 +19,7 @@ def encode_all(encoder, dataset):
 
 def mnist_codes(model=MODEL):
     """Return the codes of MNIST, (60,000, 16) and (10,000, 16) float32, and what made them."""
-    splits = [open_dataset("mnist", split) for split in ("train", "test")]
+    splits = [ArrayDataset("mnist", split) for split in ("train", "test")]
     if Path(model).is_file():
         from pyimagesearch.encoders.export import encoder_from_keras
 

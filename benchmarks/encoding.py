@@ -10,6 +10,7 @@ import numpy as np
 
 from benchmarks.codes import encode_all
 from pyimagesearch.backend import keras
+from pyimagesearch.datasets.array import ArrayDataset
 from pyimagesearch.datasets.catalog import open_dataset
 from pyimagesearch.encoders.export import encoder_from_keras
 from pyimagesearch.encoders.keras_files import load_model
@@ -25,7 +26,7 @@ def rate(encode, count):
 
 
 def main():
-    dataset = open_dataset("mnist")
+    dataset = ArrayDataset("mnist")
     images = dataset.images.astype("float32") / 255
     model, _ = load_model(MODEL)
     network = keras.Model(model.input, model.get_layer("encoded").output)

@@ -41,9 +41,9 @@ def bare_faiss(factory, codes):
     index.train(codes)
     index.add(codes)
     if factory.startswith("HNSW"):
-        index.hnsw.efSearch = EF
+        faiss.ParameterSpace().set_index_parameter(index, "efSearch", EF)
     elif factory.startswith("IVF"):
-        index.nprobe = 16
+        faiss.ParameterSpace().set_index_parameter(index, "nprobe", 16)
     return lambda queries: index.search(queries, K)[1], index_bytes(index)
 
 

@@ -16,6 +16,7 @@ from benchmarks.codes import MODEL, mnist_codes
 from pyimagesearch.datasets.catalog import open_dataset
 from pyimagesearch.engines.exact import ExactEngine
 from pyimagesearch.engines.factory import build_engine
+from pyimagesearch.engines.faiss_engine import FaissEngine
 from pyimagesearch.evaluation.metrics import ranking_scores
 
 QUERIES, DEPTH = 1_000, 5_000
@@ -43,6 +44,7 @@ def main():
         print("  bits  Hamming  re-ranked  bytes a picture")
         for bits in BITS:
             engine = build_engine(gallery, f"hash:{bits}")
+            assert isinstance(engine, FaissEngine)
             scores = [
                 mean_average_precision(rows, labels, gallery_labels)
                 for rows in (

@@ -105,8 +105,10 @@ def main():
     print("|---" * (len(SCORES) + 2) + "|")
     encoder = untrained(args.seeds[0])
     spec = reduced(encoder.spec)
-    pixels = [read_rows(part, np.arange(len(part)), spec) for part in (gallery, queries)]
-    for name, points in baseline_points(*pixels, encoder.dim).items():
+    pixels, query_pixels = (
+        read_rows(part, np.arange(len(part)), spec) for part in (gallery, queries)
+    )
+    for name, points in baseline_points(pixels, query_pixels, encoder.dim).items():
         row(name, [(points.gallery, points.queries)])
     row("untrained", [encoded(encoder)])
     for name in args.objectives:

@@ -41,7 +41,8 @@ def measure(schedule, epochs, splits, seed=42):
     plan = make_plan(schedule=schedule, epochs=epochs, seed=seed)
     clock = Clock("", {"start": time.process_time(), "seconds": []})
     print(f"{schedule}, {epochs} epochs of batches of {plan.batch_size}:", flush=True)
-    train(model, Splits(*splits, SPEC), plan, clock)
+    training, validation = splits
+    train(model, Splits(training, validation, SPEC), plan, clock)
     seconds = [second - clock.settings["start"] for second in clock.settings["seconds"]]
     return [epoch["val_loss"] for epoch in clock.history], seconds
 

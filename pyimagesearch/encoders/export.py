@@ -32,23 +32,15 @@ def open_encoder(
     be read and ValueError when it is not such a model.
     """
     if is_export(path):
-        encoder = encoder_from_export(path, image_size, resize_mode)
+        from pyimagesearch.encoders.onnx_network import read_export
+
+        encoder = read_export(path, image_size, resize_mode)
     elif Path(path).suffix.lower() == ".onnx":
         encoder = Encoder.from_onnx(path)
     else:
         return encoder_from_keras(path)
     require_codes(encoder)
     return encoder
-
-
-def encoder_from_export(
-    path: str | Path, image_size: tuple[int, int] | None = None, resize_mode: str | None = None
-) -> Encoder:
-    """Return the Encoder of a network that another library exported; see `read_export`."""
-    from pyimagesearch.encoders.onnx_network import read_export
-
-    onnx, spec, dim, text, fingerprint = read_export(path, image_size, resize_mode)
-    return Encoder(onnx, spec, dim, Path(path).resolve().name, fingerprint, text)
 
 
 def encoder_from_keras(path: str | Path) -> Encoder:

@@ -2,7 +2,6 @@
 
 import difflib
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -127,13 +126,9 @@ def _holds_network(path: Path) -> bool:
     """Whether there is a model file at a path, or a folder with one."""
     if path.is_file():
         return True
-    return any(file.suffix.lower() in MODEL_SUFFIXES for file in _files_of_export(path))
-
-
-def _files_of_export(folder: Path) -> Iterator[Path]:
-    """Yield the files of a folder and those one level below, where exports keep networks."""
-    yield from folder.glob("*")
-    yield from folder.glob("*/*")
+    # Exports keep networks in their folder or one level below.
+    files = (file for pattern in ("*", "*/*") for file in path.glob(pattern))
+    return any(file.suffix.lower() in MODEL_SUFFIXES for file in files)
 
 
 def _networks_like(name: str) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 
 from pyimagesearch.encoders import onnx_edit as edit
 from pyimagesearch.encoders import onnx_graph as graph
-from pyimagesearch.encoders.encoder import MAX_BATCH_VALUES
+from pyimagesearch.encoders.encoder import MAX_BATCH_VALUES, Encoder
 from pyimagesearch.encoders.onnx_files import ExportedFiles
 from pyimagesearch.encoders.onnx_session import open_session, run_session
 from pyimagesearch.encoders.preprocessing import Preprocessing, read_preprocessing
@@ -25,20 +25,6 @@ DEFAULT_SIDE = 224  # pixels, of networks that take any size and do not come wit
 Size = tuple[int, int]  # (height, width)
 
 
-class ImageNetwork(NamedTuple):
-    """A network from images in [0, 1], float32 (n, *spec.shape), to codes of length 1, (n, dim).
-
-    `onnx` is the network as bytes, `text` its text encoder as `TextEncoder` takes it, or None, and
-    `fingerprint` the SHA-256 of all files it was made from.
-    """
-
-    onnx: bytes
-    spec: InputSpec
-    dim: int
-    text: bytes | None
-    fingerprint: str
-
-
 class _Rebuilt(NamedTuple):
     """A network as bytes, and the dimension of its codes."""
 
@@ -48,8 +34,8 @@ class _Rebuilt(NamedTuple):
 
 def read_export(
     path: str | Path, image_size: Size | None = None, resize_mode: str | None = None
-) -> ImageNetwork:
-    """Read an ONNX file of another library, or a folder with one and its settings.
+) -> Encoder:
+    """Return the Encoder of an ONNX file of another library, or of a folder with its settings.
 
     `image_size`, (height, width), and `resize_mode` are for files without settings: the size of
     those that take any, and how images get there. Raises OSError and ValueError with the reason
@@ -78,7 +64,8 @@ def read_export(
         resampling=prepared.resampling,
     )
     text = _text_encoder(files, joint, output, rebuilt.dim)
-    return ImageNetwork(rebuilt.onnx, spec, rebuilt.dim, text, files.fingerprint())
+    name = Path(path).resolve().name
+    return Encoder(rebuilt.onnx, spec, rebuilt.dim, name, files.fingerprint(), text)
 
 
 def _preprocessing(
