@@ -182,6 +182,6 @@ def test_a_query_without_a_code_does_not_suppress_the_others(tmp_path):
 def test_large_queries_are_searched_for_a_few_at_a_time(monkeypatch):
     monkeypatch.setattr(ranking, "BATCH_BYTES", 2000)
     large = Query("large", image=np.zeros((20, 20, 1), np.float32))  # 1,600 bytes
-    known = Query("known", code=np.zeros(4, np.float32))
+    known = Query("known", own=("3",))
     batches = list(ranking._batches([large, known, large, large]))
     assert batches == [[large, known, large], [large]]

@@ -124,8 +124,8 @@ def _batches(queries: Iterable[Query]) -> Iterator[list[Query]]:
     size = 0
     for query in queries:
         batch.append(query)
-        inputs = _inputs(query)
-        size += 0 if inputs is None else inputs.nbytes
+        for images in (query.image, query.orientations):
+            size += 0 if images is None else images.nbytes
         if len(batch) == QUERIES_PER_BATCH or size >= BATCH_BYTES:
             yield batch
             batch = []
