@@ -36,7 +36,7 @@ test-scale: $(SCALE)/installed $(MILVUS)/installed
 
 # The oldest versions that requirements.txt allows.
 test-minimum: $(MINIMUM)/installed
-	$(MINIMUM)/bin/python -m pytest
+	$(MINIMUM)/bin/python -m pytest -n 2 --dist worksteal
 
 # The pictures of docs/gallery.md. That of the window needs Xvfb, that of the page Chromium.
 gallery: $(VENV)/installed

@@ -85,8 +85,10 @@ def search(index: Index, args: Namespace) -> None:
     else:
         projection = None
         if args.map:
+            from pyimagesearch.show.projection import project_index
+
             answers = list(answers)
-            projection = map_of(answers, index, args.map)
+            projection = project_index(answers, index.load(), method=args.map)
         report_results(answers, reporter, line_form(args), views_of(args, reporter, projection))
     if reader.unreadable:
         count = len(args.query or args.query_id or reader.unreadable)
@@ -158,14 +160,6 @@ def search_on(session: "Session", args: Namespace) -> None:
 
     session.report_to(lambda answer: form.write(session.reporter.lines(answer, form.name)))
     browse(session, folder, args.map)
-
-
-def map_of(answers: Sequence[Answer], index: Index, method: str) -> "Projection":
-    """Return a map of the index with these answers."""
-    from pyimagesearch.show.projection import project_index
-
-    loaded = index.load()
-    return project_index(answers, loaded, index.engine_of(loaded), method=method)
 
 
 def line_form(args: Namespace) -> LineForm:

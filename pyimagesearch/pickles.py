@@ -78,8 +78,6 @@ _IGNORED = {"PROTO", "STOP"}
 # Runs of whole numbers of one size, such as the row numbers of an index, are skipped at once.
 _NUMBERS = re.compile(rb"(?:K.)+|(?:M..)+|(?:J....)+", re.DOTALL)
 _NUMBER_SIZES = {b"K": 2, b"M": 3, b"J": 5}
-_TEXT = 0x8C  # SHORT_BINUNICODE, then the length and the text
-_MEMOIZE = 0x94
 
 
 class _Scanner:
@@ -133,17 +131,23 @@ class _Scanner:
         """Skip a run of numbers, or of short texts, such as the ids of an index."""
         data = self._data
         memo = self._memo
+        remembered = len(memo)
+        push = self._stack.append
         at = self._file.tell()
         if match := _NUMBERS.match(data, at):
             self._stack += ["k"] * (len(match[0]) // _NUMBER_SIZES[match[0][:1]])
             at = match.end()
         last = len(data) - 1
-        while at < last and data[at] == _TEXT and at + 2 + data[at + 1] <= last:
-            at += 2 + data[at + 1]
-            self._stack.append("k")
-            if data[at] == _MEMOIZE:
-                memo[len(memo)] = "k"
-                at += 1
+        while at < last and data[at] == 0x8C:  # SHORT_BINUNICODE, then the length and the text
+            end = at + 2 + data[at + 1]
+            if end > last:
+                break
+            push("k")
+            if data[end] == 0x94:  # MEMOIZE
+                memo[remembered] = "k"
+                remembered += 1
+                end += 1
+            at = end
         self._file.seek(at)
 
 

@@ -1,5 +1,6 @@
 """What the tests share: the shipped model, and indexes that the real scripts made of real MNIST."""
 
+import signal
 import sys
 
 import numpy as np
@@ -9,6 +10,9 @@ import index_images
 from pyimagesearch.encoders.encoder import Encoder
 from pyimagesearch.pictures.input_spec import InputSpec
 from tests.scripts import MODEL
+
+# A shell has what it runs in the background ignore Ctrl-C, and so would the scripts of the tests.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

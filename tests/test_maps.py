@@ -50,7 +50,7 @@ def test_groups_of_a_map_are_named_as_the_labels_that_were_loaded(monkeypatch):
     labels = np.array([1, 0, -1])
     loaded = LocalIndex(codes, ["a.png", "b.png", "c.png"], labels, ["cat", "dog"])
     answer = Answer(Query("a.png", code=codes[0]), Hits(["b.png"], np.zeros(1, np.float32), None))
-    projection.project_index([answer], loaded, loaded.engine, method="pca")
+    projection.project_index([answer], loaded, method="pca")
     assert groups == [["dog", "cat", projection.NO_LABEL]]
 
 

@@ -142,6 +142,16 @@ def test_only_a_checksum_sees_a_change_that_keeps_size_and_time(run, folder, ind
     check(index_path, folder, encoder)
 
 
+def test_a_checksum_compares_what_an_interrupted_run_left(run, folder, index_path, encoder):
+    status = (folder / "a" / "0.png").stat()
+    other = np.zeros(encoder.dim, np.float32)
+    with pytest.raises(RuntimeError), open_journal(index_path, encoder) as journal:
+        journal.add("a/0.png", status.st_size, status.st_mtime_ns, bytes(16), other)
+        raise RuntimeError
+    assert run(checksum=True) == "added 10, changed 0, removed 0, kept 0"
+    check(index_path, folder, encoder)
+
+
 def test_bad_files_are_left_out_named_and_counted(run, folder, index_path, encoder, capsys):
     _show_status_lines()
     (folder / "a" / "empty.jpg").touch()

@@ -246,9 +246,7 @@ class Session:
         """
         from pyimagesearch.show.projection import project_index  # loads matplotlib
 
-        loaded = self.loaded
-        engine = self.index.engine_of(loaded)
-        return project_index([self.answer], loaded, engine, method=method)
+        return project_index([self.answer], self.loaded, method=method)
 
     # --- steps
 

@@ -147,7 +147,10 @@ class IndexWriter(Protocol):
         """Return the Records of the images so far."""
 
     def missing(self, records: Records) -> NDArray[np.int64]:
-        """Return the rows of those records that an interrupted run has not put already."""
+        """Return the rows of those records that an interrupted run has not put already.
+
+        A digest that is not 0 has to be that of what it put.
+        """
 
     def put(self, records: Records, codes: Codes) -> None:
         """Add images with their codes, float32 (n, d), or replace those of the same ids."""

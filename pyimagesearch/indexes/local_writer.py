@@ -110,7 +110,8 @@ class FolderWriter:
         found = []
         for row, id in enumerate(records.ids):
             entry = self._find(id, records.file_stats[row])
-            if entry is None:
+            known = records.file_stats["digest"][row]
+            if entry is None or (known.any() and known.tobytes() != entry.digest):
                 rows.append(row)
             else:
                 records.file_stats["digest"][row] = np.frombuffer(entry.digest, "<u8")

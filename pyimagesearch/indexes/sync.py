@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from pyimagesearch.arrays import Rows
 from pyimagesearch.datasets.dataset import Dataset
+from pyimagesearch.datasets.folder import digests_of
 from pyimagesearch.indexes.contract import IndexWriter, Records
 from pyimagesearch.indexes.local_index import LabelTexts
 from pyimagesearch.indexes.plan import (
@@ -42,6 +43,9 @@ def sync(writer: IndexWriter, update: Update, name: str, *, total: int) -> Updat
     require_few_removed(plan, so_far, name, prune=settings.prune)
     records = _records(dataset, plan)
     wanted = plan.to_encode
+    if settings.checksum and dataset.file_stats is not None:
+        # So that codes which an interrupted run left are compared by content too.
+        records.file_stats["digest"][wanted] = digests_of(dataset, wanted)
     rows = wanted[writer.missing(records.take(wanted))]
     _put_encoded(writer, records, rows, update)
     good = readable_rows(dataset, plan, so_far)

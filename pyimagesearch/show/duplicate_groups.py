@@ -288,5 +288,7 @@ def duplicates_sheet(
 
 
 def _card(member: Member, reporter: Reporter) -> Card:
-    state = f"{member.status} {member.size}"
-    return Card(reporter.picture(member.id), (member.id, state, f"distance {member.distance:.4g}"))
+    state = member.status
+    if state != "keep":
+        state += f", distance {member.distance:.3g}"
+    return Card(reporter.picture(member.id), (member.id, member.size, state))

@@ -94,19 +94,12 @@ def beside(
     sheet[: image.shape[0], : image.shape[1]] = image
     for i, line in enumerate(lines):
         draw_text(sheet, line, (left, CAPTION_LINE * i + 18), FONT_SCALE)
-    draw_legend(sheet, legend, (left, CAPTION_LINE * len(lines) + 18))
-    return sheet
-
-
-def draw_legend(
-    sheet: Pixels, legend: Sequence[tuple[Colour, str]], origin: tuple[int, int]
-) -> None:
-    """Draw squares in the colours of borders, with what they mean, in a line of text."""
-    left, bottom = origin
+    bottom = CAPTION_LINE * len(lines) + 18
     for colour, text in legend:
         cv2.rectangle(sheet, (left, bottom - 11), (left + 11, bottom), colour, 2)
         draw_text(sheet, text, (left + CAPTION_LINE, bottom), FONT_SCALE)
         left += text_width(text, FONT_SCALE) + 2 * CAPTION_LINE
+    return sheet
 
 
 def text_picture(text: str, side: int = PHOTO_SIDE) -> Pixels:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pyimagesearch.arrays import AnyArray, Picture, Pixels
-from pyimagesearch.show.card import Card, card_side, draw_card, legend_of, tile, tile_side
+from pyimagesearch.arrays import AnyArray, Pixels
+from pyimagesearch.show.card import Card, card_side, draw_card, legend_of, tile
 from pyimagesearch.show.lettering import CAPTION_LINE, beside, lines_height, with_caption
 from pyimagesearch.show.sizes import QUERY_SIDE, READABLE_SIDE, TILE_GAP
 
@@ -61,12 +61,6 @@ def reconstruction_sheet(originals: AnyArray, decoded: AnyArray) -> Pixels:
     for title, images in (("originals", originals), ("their reconstructions", decoded)):
         rows += [_line(title), montage([tile(image, QUERY_SIDE) for image in images], len(images))]
     return np.vstack(_padded(rows))
-
-
-def query_sheet(title: str, picture: Picture | None) -> Pixels:
-    """Draw a query's picture, or None, over its title."""
-    side = 140 if picture is None else max(140, tile_side(picture))
-    return with_caption(tile(picture, side), [title])
 
 
 def results_sheet(

@@ -1,5 +1,6 @@
 """Projections of all codes to two dimensions, with queries and their results marked."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -8,13 +9,14 @@ import numpy as np
 
 from pyimagesearch.arrays import AnyArray, Floats, Pixels, Rows
 from pyimagesearch.decomposition.pca import principal_components
-from pyimagesearch.engines.engine import Engine
 from pyimagesearch.engines.kmeans import clusters_of
 from pyimagesearch.files import printable
-from pyimagesearch.indexes.local_index import LocalIndex
+from pyimagesearch.indexes.local_index import LabelTexts, LocalIndex
 from pyimagesearch.metric import get_metric
 from pyimagesearch.queries.query import Answer
 from pyimagesearch.show.lettering import BLACK, SMALL, WHITE, draw_text, with_caption
+
+logger = logging.getLogger(__name__)
 
 MAX_POINTS = {"pca": 200_000, "tsne": 5_000, "umap": 20_000}  # the latter two take minutes
 COLOURS = 20  # distinguishable ones
@@ -83,21 +85,17 @@ class Projection:
         return int(self.rows[place]) if squares[place] <= REACH**2 else None
 
 
-def project_index(
-    answers: Sequence[Answer],
-    loaded: LocalIndex,
-    engine: Engine,
-    *,
-    method: str,
-) -> Projection:
-    """Return the Projection of a LocalIndex, coloured by label or, without labels, by cluster.
+def project_index(answers: Sequence[Answer], loaded: LocalIndex, *, method: str) -> Projection:
+    """Return the Projection of what was loaded of an index, with its answers.
 
-    `answers` is a list of Answers of the index, `engine` that of the index, with the rows of what
-    was loaded.
+    It is coloured by label or, without labels, by cluster.
     """
+    logger.info(f"drawing a map by {method}...")
+    engine = loaded.engine
     groups = None
     if loaded.labels is not None:
-        groups = [_group_name(label, loaded.label_names) for label in loaded.labels.tolist()]
+        labels = LabelTexts(loaded.labels, loaded.label_names, len(loaded.ids))
+        groups = [label or NO_LABEL for label in labels]
     elif engine.name.startswith("clusters") and hasattr(engine, "inverted"):
         groups = [f"cluster {number}" for number in clusters_of(engine).assignments]
     codes = []
@@ -108,13 +106,6 @@ def project_index(
     results = [np.array(list(places.values()), np.int64) for places in rows]
     queries = np.stack(codes)
     return Projection(loaded.codes, queries, results, groups, metric=loaded.metric, method=method)
-
-
-def _group_name(label: int, names: Sequence[str] | None) -> str:
-    """Return the name of a label, or its number where labels have no names."""
-    if label < 0:
-        return NO_LABEL
-    return names[label] if names else str(label)
 
 
 def first_two_components(points: Floats) -> Floats:

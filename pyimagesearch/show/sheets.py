@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from pyimagesearch.arrays import Pixels
 from pyimagesearch.queries.query import Answer, Query
-from pyimagesearch.show.card import card_side, draw_card, query_cards, result_cards
+from pyimagesearch.show.card import card_side, draw_card, query_cards, result_cards, tile, tile_side
 from pyimagesearch.show.lettering import with_caption
-from pyimagesearch.show.montage import montage, query_sheet, results_sheet
+from pyimagesearch.show.montage import montage, results_sheet
 from pyimagesearch.show.output import Output
 from pyimagesearch.show.reporter import Reporter, shared_query
 from pyimagesearch.show.results import Show
@@ -16,6 +16,8 @@ from pyimagesearch.show.sizes import PHOTO_SIDE, SHEET_RESULTS
 
 if TYPE_CHECKING:
     from pyimagesearch.show.projection import Projection
+
+QUERY_SHEET_SIDE = 140  # pixels at least
 
 
 @contextlib.contextmanager
@@ -55,8 +57,13 @@ def draw_sheets(reporter: Reporter, answer: Answer) -> dict[str, Pixels]:
 
 
 def _query_sheet(reporter: Reporter, query: Query) -> Pixels:
+    """Draw a query's picture, or the parts of a combined query, over its title."""
     title = reporter.title(query)
-    if not query.parts:
-        return query_sheet(title, reporter.query_picture(query))
-    tiles = [draw_card(card, PHOTO_SIDE) for card in query_cards(reporter, query)]
-    return with_caption(montage(tiles, len(tiles)), [title])
+    if query.parts:
+        tiles = [draw_card(card, PHOTO_SIDE) for card in query_cards(reporter, query)]
+        return with_caption(montage(tiles, len(tiles)), [title])
+    picture = reporter.query_picture(query)
+    side = QUERY_SHEET_SIDE
+    if picture is not None:
+        side = max(side, tile_side(picture))
+    return with_caption(tile(picture, side), [title])
