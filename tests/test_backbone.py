@@ -76,7 +76,7 @@ def counting(monkeypatch):
         return encode(dataset, rows, encoder)
 
     monkeypatch.setattr(feature_file, "encode_rows", encode_rows)
-    monkeypatch.setattr(kept_codes, "encode_rows", encode_rows)
+    monkeypatch.setattr(encoding, "encode_rows", encode_rows)
     return counted
 
 

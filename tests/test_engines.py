@@ -182,17 +182,17 @@ def test_every_engine_and_the_duplicates_rank_codes_of_zeros_alike(name, metric)
         )
 
 
-@pytest.mark.parametrize("name", BUILT)
+@pytest.mark.parametrize("name", ["HNSW16", "IVF32,Flat", "IVF8,PQ4x4", "SQ8", "hash:16"])
 def test_codes_of_zeros_take_no_place_of_nearer_ones(name, random, tmp_path):
-    codes = random.standard_normal((1000, DIM)).astype(np.float32)
+    codes = random.standard_normal((500, DIM)).astype(np.float32)
     codes[::5] = 0
     built = build_engine(codes, name, "cosine", recall=1)
     save_engine(built, tmp_path / "i.engine", "1")
     for engine in (built, load_engine(tmp_path / "i.engine", codes, "1")):
         engine.probe = engine.probe_limit
-        truth, _ = ExactEngine(codes, "cosine").search(codes[1:5], 300)
-        distances, _ = engine.search(codes[1:5], 300)
-        assert truth[:, 200].min() > 0.6  # beyond the .5 at which the origin is
+        truth, _ = ExactEngine(codes, "cosine").search(codes[1:5], 150)
+        distances, _ = engine.search(codes[1:5], 150)
+        assert truth[:, 100].min() > 0.6  # beyond the .5 at which the origin is
         np.testing.assert_allclose(distances, truth, atol=1e-5)
 
 

@@ -25,6 +25,7 @@ All steps after the square root are linear, so that the result is one matrix and
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 from numpy.typing import NDArray
@@ -111,8 +112,10 @@ def components_of(blocks: Blocks) -> Components:
             "with the network as it is"
         )
     root = all(block.min() >= 0 for block in blocks())
-    mean = _sum(shaped(block, root).sum(axis=0, dtype=np.float64) for block in blocks()) / count
-    covariance = _sum(_square(shaped(block, root) - mean) for block in blocks()) / count
+    sums = (shaped(block, root).sum(axis=0, dtype=np.float64) for block in blocks())
+    mean = reduce(np.add, sums) / count
+    squares = (_square(shaped(block, root) - mean) for block in blocks())
+    covariance = reduce(np.add, squares) / count
     deviations = np.sqrt(np.diag(covariance))
     if not deviations.max() > 0:
         raise ValueError("the network gives the same features for all pictures: use another one")
@@ -172,12 +175,3 @@ def _regressed_walk(points: Floats, graph: AnyArray) -> Doubles:
 def _square(points: AnyArray) -> Doubles:
     """Return points' @ points, (m, m)."""
     return (points.T @ points).astype(np.float64)
-
-
-def _sum(arrays: Iterable[AnyArray]) -> AnyArray:
-    """Return the sum of arrays of one shape, which are not all kept."""
-    total: AnyArray | None = None
-    for array in arrays:
-        total = array if total is None else total + array
-    assert total is not None
-    return total

@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 from onnx import GraphProto, NodeProto, TensorProto, ValueInfoProto
 
+from pyimagesearch.encoders.text_encoder import TOKEN_INPUTS
+
 FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE)
 # Names of outputs that hold one vector an image, the most specific first.
 POOLED = (
@@ -13,7 +15,6 @@ POOLED = (
     *("image_features", "features", "pooled_output"),
     *("l2norm_image_embeddings", "l2norm_text_embeddings"),
 )
-TEXT_INPUTS = ("input_ids", "text")  # names of token numbers
 INTEGERS = (TensorProto.INT32, TensorProto.INT64)
 
 
@@ -44,7 +45,7 @@ def find_text_input(graph: GraphProto) -> str | None:
     inputs = fed_inputs(graph)
     for key, node in inputs.items():
         is_integer = node.type.tensor_type.elem_type in INTEGERS
-        if key.lower() in TEXT_INPUTS and is_integer and len(shape_of(node)) == 2:
+        if key.lower() in TOKEN_INPUTS and is_integer and len(shape_of(node)) == 2:
             return key
     return None
 

@@ -25,7 +25,7 @@ T = TypeVar("T")
 # Keys of metadata entries of the ONNX file.
 TOKENIZER_KEY = "tokenizer.json"
 SETTINGS_KEY = "text_settings.json"
-TOKEN_INPUTS = ("input_ids", "text")  # in lower case
+TOKEN_INPUTS = ("input_ids", "text")  # names of token numbers, in lower case
 MASKS = ("attention_mask", "token_type_ids")
 MAX_LENGTH = 4096  # tokens of a text; tokenizers without a limit state one of 10 ** 30
 MAX_TOKEN = 2**31 - 1

@@ -15,6 +15,7 @@ from pyimagesearch.encoders.text_encoder import (
     MASKS,
     MAX_LENGTH,
     SETTINGS_KEY,
+    TOKEN_INPUTS,
     TOKENIZER_KEY,
     TextSettings,
     run_text_network,
@@ -47,7 +48,7 @@ def text_network(model: "ModelProto", image_output: str, files: ExportedFiles) -
     tokens = graph.find_text_input(model.graph)
     if tokens is None:
         inputs = ", ".join(graph.fed_inputs(model.graph)) or "none"
-        raise ValueError(f"it has no input of token numbers, {graph.TEXT_INPUTS[0]}, only {inputs}")
+        raise ValueError(f"it has no input of token numbers, {TOKEN_INPUTS[0]}, only {inputs}")
     output = _counterpart(model, image_output)
     others = graph.required_inputs(model.graph, output) - {tokens, *MASKS}
     if others:

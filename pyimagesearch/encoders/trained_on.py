@@ -9,11 +9,16 @@ from typing import Any
 
 from pyimagesearch.arrays import Source
 from pyimagesearch.datasets.catalog import DEFAULT_SOURCE, is_source
-from pyimagesearch.encoders.onnx_session import TRAINED_ON_KEY
+from pyimagesearch.encoders.onnx_session import INPUT_SPEC_KEY, TRAINED_ON_KEY
+from pyimagesearch.encoders.wire import fields
 from pyimagesearch.hdf5_files import hdf5_text
+from pyimagesearch.pictures.input_spec import InputSpec
 
 DIGIT_SHAPE = (28, 28, 1)  # of the images that the tutorial's model takes
 MAX_BYTES = 1 << 20  # of a configuration or a training set, as JSON
+MODEL_METADATA = 14  # of ModelProto in onnx.proto; its entries have a key and a value
+ENTRY_KEY = 1
+ENTRY_VALUE = 2
 # What the readers of its three formats raise for a damaged file; h5py raises RuntimeError too.
 UNREADABLE = (
     *(OSError, ValueError, KeyError, TypeError, RuntimeError, EOFError),
@@ -82,7 +87,8 @@ def input_shape(path: str) -> tuple[int, ...] | None:
     try:
         suffix = Path(path).suffix.lower()
         if suffix == ".onnx":
-            return tuple(_onnx_session(path).get_inputs()[0].shape[1:])
+            spec = InputSpec.from_dict(json.loads(_onnx_note(path, INPUT_SPEC_KEY) or "{}"))
+            return spec.shape
         key = "config.json" if suffix == ".keras" else "model_config"
         config = json.loads(_read_text(path, key) or "{}")
         [first, *_] = config["config"]["layers"]
@@ -101,18 +107,18 @@ def _read_text(path: str, key: str) -> str | None:
                 return None
             return archive.read(key).decode()
     if suffix == ".onnx":
-        return _onnx_metadata(path, key)
+        return _onnx_note(path, key)
     import h5py
 
     with h5py.File(path) as file:
         return hdf5_text(file, key, MAX_BYTES)
 
 
-def _onnx_metadata(path: str, key: str) -> str | None:
-    return _onnx_session(path).get_modelmeta().custom_metadata_map.get(key)
-
-
-def _onnx_session(path: str) -> Any:
-    from pyimagesearch.encoders.onnx_session import open_session
-
-    return open_session(Path(path).read_bytes(), path)
+def _onnx_note(path: str, key: str) -> str | None:
+    """Return a metadata entry of an ONNX file, None where there is none; its graph is not read."""
+    for one in fields(memoryview(Path(path).read_bytes())):
+        if one.number == MODEL_METADATA and len(one.content) <= MAX_BYTES:
+            entry = {inner.number: bytes(inner.content) for inner in fields(one.content)}
+            if entry[ENTRY_KEY] == key.encode():
+                return entry[ENTRY_VALUE].decode()
+    return None

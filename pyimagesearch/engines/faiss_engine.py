@@ -149,8 +149,7 @@ class FaissEngine(Engine):
         """Return true distances, float32 (q, k) ascending, and rows of the k nearest candidates."""
         if rows.max() >= len(self):
             raise ValueError(f"the engine {self.name} is damaged: build it again")
-        # A graph of many equal codes may be disconnected, and zeros are not in the index.
-        unranked = (rows[:, k - 1] < 0) | self.metric.of_zeros(self.metric.points(queries))
+        unranked = rows[:, k - 1] < 0  # a graph of many equal codes may be disconnected
         if self._true:
             distances = self.metric.from_squares(estimates[:, :k])
             rows = rows[:, :k]
@@ -158,6 +157,7 @@ class FaissEngine(Engine):
             distances, rows = rerank(queries, self.codes, rows, k, metric=self.metric)
         if len(self._zeros):
             distances, rows = self._with_zeros(distances, rows)
+            unranked |= self.metric.of_zeros(self.metric.points(queries))
         if unranked.any():
             distances[unranked], rows[unranked] = self._exact.search(queries[unranked], k)
         return distances, rows
