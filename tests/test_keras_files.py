@@ -126,6 +126,18 @@ def test_a_compiled_model_is_accepted(tmp_path):
         load_model(tmp_path / f"model{suffix}")
 
 
+def test_a_model_of_more_weights_than_its_file_can_hold_is_refused(tmp_path):
+    def change(config):
+        config["config"]["layers"][1]["config"]["filters"] = 10**9
+
+    inputs = keras.Input((8, 8, 3))
+    codes = keras.layers.GlobalAveragePooling2D(name="encoded")(keras.layers.Conv2D(2, 3)(inputs))
+    keras.Model(inputs, codes).save(tmp_path / "model.keras")
+    change_config(tmp_path / "model.keras", change)
+    with pytest.raises(ValueError, match=r"have 28,000,000,000 weights, more than its file"):
+        load_model(tmp_path / "model.keras")
+
+
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_our_architectures_are_on_the_list(name):
     model = build(name, InputSpec(32, 32, 3))

@@ -1,9 +1,11 @@
 """Keras model files, which also store the InputSpec of the model's images."""
 
 import json
+import math
 import shutil
 import tempfile
 import zipfile
+from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,7 +61,10 @@ def load_model(path: str | Path) -> tuple["Model", InputSpec]:
 
     try:
         config = safe_config(path, NOTES)
-        model = _load_updated(path, config) if update_old_keys(config) else _load(path)
+        changed = update_old_keys(config)
+        if "module" in config:  # as Keras 3 writes archives
+            _require_stored_weights(config, Path(path).stat().st_size)
+        model = _load_updated(path, config) if changed else _load(path)
         stored = _read_spec(path)
     except Exception as error:
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
@@ -74,6 +79,20 @@ def load_model(path: str | Path) -> tuple["Model", InputSpec]:
     if stored is not None and stored.shape == spec.shape:
         spec = stored
     return model, spec
+
+
+def _require_stored_weights(config: dict[str, Any], size: int) -> None:
+    """Raise ValueError for a model that has more weights than its file of `size` bytes can hold.
+
+    Keras gives each of them a random value before it reads the file.
+    """
+    from pyimagesearch.backend import keras
+
+    with keras.StatelessScope(initialize_variables=False):  # variables have shapes alone
+        model = keras.saving.deserialize_keras_object(deepcopy(config))
+    count = sum(math.prod(weight.shape) for weight in model.weights)
+    if count > size:
+        raise ValueError(f"its layers have {count:,} weights, more than its file can hold")
 
 
 def _load(path: str | Path) -> "Model":
