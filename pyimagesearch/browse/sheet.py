@@ -188,14 +188,30 @@ class Sheet:
 
     def _draw_query(self, panel: Pixels) -> None:
         """Draw the query's picture, its title, and the marked pictures into the panel."""
+        self._draw_query_picture(panel)
+        top = BOX + 2 * MARGIN
+        for line in self.session.title.split(", "):
+            _write(panel, line, (MARGIN, top + 14), PANEL - 2 * MARGIN)
+            top += LINE - 2
         step = self.session.step
-        parts = step.base.parts
+        marked = [*step.liked, *step.disliked]
+        places = Grid((PANEL - MARGIN) // (MARK_SIDE + 2), MARK_SIDE + 2, MARK_SIDE + 2)
+        for place, id in enumerate(marked[:MARKS]):
+            left, down = places.corner(place)
+            card = Card(self._picture(id), mark=self.session.mark_of(id))
+            room = panel[top + down :, MARGIN + left :][:MARK_SIDE, :MARK_SIDE]
+            if room.shape[:2] == (MARK_SIDE, MARK_SIDE):
+                room[:] = draw_card(card, MARK_SIDE, captioned=False)
+
+    def _draw_query_picture(self, panel: Pixels) -> None:
+        """Draw the query's whole picture, its crop framed, or its parts; set where it is."""
+        base = self.session.step.base
         box = panel[MARGIN : MARGIN + BOX, MARGIN : MARGIN + BOX]
         self._box = (0, 0, 0, 0)
         picture, crop = self._whole_query()
-        if parts:
-            box[:] = self._parts(parts)
-        elif picture is not None or step.base.picture is not None:
+        if base.parts:
+            box[:] = self._parts(base.parts)
+        elif picture is not None or base.picture is not None:
             box[:] = tile(picture, BOX)
         if picture is not None:
             height, width = picture.shape[:2]
@@ -208,18 +224,6 @@ class Sheet:
             cv2.rectangle(panel, (left - 2, top - 2), (left + width + 1, top + height + 1), WHITE)
         if crop is not None:
             self._draw_crop(panel, crop)
-        top = BOX + 2 * MARGIN
-        for line in self.session.title.split(", "):
-            _write(panel, line, (MARGIN, top + 14), PANEL - 2 * MARGIN)
-            top += LINE - 2
-        marked = [*step.liked, *step.disliked]
-        places = Grid((PANEL - MARGIN) // (MARK_SIDE + 2), MARK_SIDE + 2, MARK_SIDE + 2)
-        for place, id in enumerate(marked[:MARKS]):
-            left, down = places.corner(place)
-            card = Card(self._picture(id), mark=self.session.mark_of(id))
-            room = panel[top + down :, MARGIN + left :][:MARK_SIDE, :MARK_SIDE]
-            if room.shape[:2] == (MARK_SIDE, MARK_SIDE):
-                room[:] = draw_card(card, MARK_SIDE, captioned=False)
 
     def _whole_query(self) -> tuple[Picture | None, Crop | None]:
         """Return the query's whole picture, or None, and the part of it that is searched for."""
