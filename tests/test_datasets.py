@@ -374,3 +374,18 @@ def test_ids_of_an_array_are_its_row_numbers_and_nothing_else():
     assert part.rows_of(wanted) == {"29": 1}
     assert digits.with_ids(digits.ids) is digits
     assert digits.with_ids(["29", "5"]).rows_of(["5"]) == {"5": 1}
+
+
+def test_an_array_of_a_few_bytes_in_its_file_does_not_take_gigabytes(tmp_path, monkeypatch):
+    np.savez_compressed(tmp_path / "zeros.npz", x_train=np.zeros((100, 100, 100), np.uint8))
+    path = str(tmp_path / "zeros.npz")
+    assert len(open_dataset(path).images) == 100
+    monkeypatch.setattr(builtin, "LARGE", 900_000)
+    with pytest.raises(ValueError, match="its x_train is compressed further than pictures can be"):
+        _ = open_dataset(path).images
+
+
+def test_a_single_number_is_no_array_of_labels(npz):
+    path = npz(x_train=np.zeros((5, 8, 8), np.uint8), y_train=np.int64(3))
+    with pytest.raises(ValueError, match="expected one integer label for each image"):
+        _ = open_dataset(path).labels

@@ -235,7 +235,7 @@ def _as_images(images: AnyArray | None, name: str) -> AnyArray:
 
 
 def _as_labels(labels: AnyArray, name: str) -> Labels:
-    if labels.dtype.kind not in "iu" or labels.size != len(labels):
+    if labels.dtype.kind not in "iu" or labels.shape[:1] != (labels.size,):
         raise ValueError(
             f"{name}: expected one integer label for each image, "
             f"received {labels.dtype} of shape {labels.shape}"

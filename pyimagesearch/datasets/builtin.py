@@ -17,6 +17,9 @@ DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 # The images, `kind` "x", or labels, "y", of (name, split, kind); None where there are no labels.
 Loader = Callable[[str, str, str], AnyArray | None]
 
+LARGE = 1 << 28  # bytes of an array, beyond which
+MAX_EXPANSION = 200  # it may be this much larger than it is in a compressed .npz file
+
 
 def load_npz(path: str, split: str, kind: str) -> AnyArray | None:
     """Return an array of an .npz file: `kind` "x" or "y" of a split; None without labels.
@@ -30,6 +33,9 @@ def load_npz(path: str, split: str, kind: str) -> AnyArray | None:
         with np.load(path, allow_pickle=False) as arrays:
             key = f"{kind}_{split}"
             if key in arrays:
+                member = arrays.zip.getinfo(f"{key}.npy")
+                if member.file_size > max(LARGE, MAX_EXPANSION * member.compress_size):
+                    raise ValueError(f"its {key} is compressed further than pictures can be")
                 return arrays[key]
             if kind == "y":
                 return None
