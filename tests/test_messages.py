@@ -158,3 +158,9 @@ def test_a_model_of_keras_without_keras_is_not_called_damaged(capsys, monkeypatc
     message = error_of(capsys, index_images, "-m", MODEL, "-i", tmp_path / "i.pickle")
     assert "cannot load" not in message
     assert "is not installed: " in message
+
+
+def test_a_name_that_is_too_long_is_said_in_words(tmp_path, capsys):
+    path = tmp_path / f"{'n' * 300}.h5"
+    assert run(search, "-i", path, "--query-id", 1) == 1
+    assert capsys.readouterr().err.endswith(f"search.py: error: {path}: File name too long\n")
