@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from picture_files import fill
 
 import index_images
 from pyimagesearch.browse import opener
@@ -681,3 +682,15 @@ def test_a_command_with_other_words_is_refused(session, tmp_path, text):
     with pytest.raises(ValueError, match=r"received|unknown command"):
         Commands(session, TEXT, tmp_path).run(text)
     assert state(session) == before
+
+
+def test_pictures_are_kept_no_larger_than_they_are_shown(tmp_path, random):
+    picture = random.integers(0, 256, (500, 1000, 3), dtype=np.uint8)
+    fill(tmp_path / "large", "a.png", data=cv2.imencode(".png", picture)[1])
+    index = tmp_path / "large.h5"
+    assert run(index_images, "-m", MODEL, "-i", index, "--dataset", tmp_path / "large") == 0
+    session = start(index, "a.png")
+    reporter = session.reporter
+    assert reporter.picture("a.png").shape == (80, 160, 3)
+    assert reporter.picture("a.png", 640).shape == (320, 640, 3)
+    assert reporter.query_picture(session.answer.query, (320, 320)).shape == (160, 320, 3)

@@ -12,11 +12,11 @@ from pyimagesearch.show.card import (
     card_side,
     draw_card,
     legend_of,
-    shrunk,
     tile,
     to_bgr,
 )
 from pyimagesearch.show.output import Output
+from pyimagesearch.show.scaling import shrunk
 
 
 def digit(value=255):

@@ -23,11 +23,11 @@ from pyimagesearch.show.card import (
     card_side,
     draw_card,
     result_cards,
-    shrunk,
     tile,
 )
 from pyimagesearch.show.lettering import FONT_SCALE, WHITE, draw_text, lines_height, shorten
 from pyimagesearch.show.montage import Grid, columns_for
+from pyimagesearch.show.scaling import shrunk
 from pyimagesearch.show.sizes import READABLE_SIDE, SHEET_RESULTS, TILE_GAP
 from pyimagesearch.show.windows import Room
 

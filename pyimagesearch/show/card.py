@@ -6,16 +6,15 @@ Montages, strips, groups, previews, pages and windows show the same cards.
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from pyimagesearch.arrays import Colour, Picture, Pixels
 from pyimagesearch.queries.query import Answer, Query
 from pyimagesearch.show.lettering import BLACK, WHITE, draw_text, labelled
 from pyimagesearch.show.reporter import Reporter
+from pyimagesearch.show.scaling import resized
 from pyimagesearch.show.sizes import ICON_SIDE, PHOTO_SIDE, QUERY_PARTS, READABLE_SIDE
 
 RED = (0, 0, 255)  # BGR, as all colours
@@ -137,28 +136,11 @@ def tile(picture: Picture | None, side: int) -> Pixels:
         cv2.line(square, (0, 0), (side, side), GREY, 1, cv2.LINE_AA)
         cv2.line(square, (0, side), (side, 0), GREY, 1, cv2.LINE_AA)
         return square
-    image = _resized(to_bgr(picture), side)
+    image = resized(to_bgr(picture), side)
     top = (side - image.shape[0]) // 2
     left = (side - image.shape[1]) // 2
     square[top : top + image.shape[0], left : left + image.shape[1]] = image
     return square
-
-
-def shrunk(picture: Picture, side: int) -> Picture:
-    """Return a picture whose longer side has at most `side` pixels."""
-    if max(picture.shape[:2]) <= side:
-        return picture
-    smaller = _resized(picture, side)
-    return smaller if smaller.ndim == 3 else smaller[..., np.newaxis]  # OpenCV drops one channel
-
-
-def _resized(image: NDArray[Any], side: int) -> NDArray[Any]:
-    """Resize an image so that its longer side has `side` pixels."""
-    scale = side / max(image.shape[:2])
-    size = [max(1, round(length * scale)) for length in image.shape[1::-1]]
-    # Whole pixels show what the encoder saw; photographs are averaged down.
-    method = cv2.INTER_NEAREST if scale > 1 else cv2.INTER_AREA
-    return cv2.resize(image, size, interpolation=method)
 
 
 def to_bgr(picture: Picture) -> Pixels:

@@ -12,9 +12,10 @@ import cv2
 from pyimagesearch.arrays import Pixels
 from pyimagesearch.files import atomic_write, printable
 from pyimagesearch.queries.query import Answer
-from pyimagesearch.show.card import WRONG_MEANING, Card, query_cards, result_cards, shrunk, to_bgr
+from pyimagesearch.show.card import WRONG_MEANING, Card, query_cards, result_cards, to_bgr
 from pyimagesearch.show.reporter import Reporter, shared_query
 from pyimagesearch.show.results import Show
+from pyimagesearch.show.scaling import shrunk
 from pyimagesearch.show.sizes import ICON_SIDE, PHOTO_SIDE, SHEET_RESULTS
 
 logger = logging.getLogger(__name__)

@@ -175,7 +175,7 @@ class Reporter:
         return int(np.count_nonzero(right)), int(np.count_nonzero(right | wrong))
 
     def query_picture(self, query: Query, size: Size | None = None) -> Picture | None:
-        """Return a query's picture for showing it at `size`, or None with a warning."""
+        """Return a query's picture, shrunk to show it at `size`, or None with a warning."""
         if query.is_text:
             from pyimagesearch.show.lettering import text_picture  # loads OpenCV
 
@@ -183,15 +183,15 @@ class Reporter:
         read = query.picture
         if read is None:
             return None
-        return _picture_or_none(lambda: read(size))
+        return _shown(lambda: read(size), None if size is None else max(size))
 
     def picture(self, id: str, side: int | None = None) -> Picture | None:
         """Return an indexed picture, or None with a warning where it can no longer be read.
 
-        It is read for showing it at `side` pixels, by default those of the tiles.
+        It is shrunk to `side` pixels, by default those of the tiles: hundreds are kept at a time.
         """
         side = side or self.side or PHOTO_SIDE
-        return _picture_or_none(lambda: self.pictures.picture(id, (side, side)))
+        return _shown(lambda: self.pictures.picture(id, (side, side)), side)
 
 
 def shared_query(query: Query) -> Query:
@@ -219,9 +219,13 @@ def _extent(answer: Answer) -> str:
     return f"{which}, distance {distances[0]:.3f} to {distances[-1]:.3f}"
 
 
-def _picture_or_none(read: Callable[[], Picture]) -> Picture | None:
+def _shown(read: Callable[[], Picture], side: int | None) -> Picture | None:
+    """Return what `read()` returns, shrunk to `side` pixels, or None with a warning."""
+    from pyimagesearch.show.scaling import shrunk  # loads OpenCV
+
     try:
-        return read()
+        picture = read()
     except (ValueError, OSError) as error:
         logger.warning(str(error))
         return None
+    return picture if side is None else shrunk(picture, side)
