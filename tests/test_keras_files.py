@@ -169,6 +169,19 @@ def test_weights_in_other_files_are_refused(tmp_path, kind):
         load_model(path)
 
 
+def test_an_hdf5_model_whose_layers_are_larger_than_its_weights_is_refused(tmp_path):
+    path = tmp_path / "model.h5"
+    inputs = keras.Input((8, 8, 3))
+    codes = keras.layers.GlobalAveragePooling2D(name="encoded")(keras.layers.Conv2D(2, 3)(inputs))
+    keras.Model(inputs, codes).save(path)
+    with h5py.File(path, "a") as file:
+        config = json.loads(file.attrs["model_config"])
+        config["config"]["layers"][1]["config"]["filters"] = 10**9
+        file.attrs["model_config"] = json.dumps(config)
+    with pytest.raises(ValueError, match=r"cannot load .* as a Keras model: Shape mismatch"):
+        load_model(path)
+
+
 def test_a_model_of_nan_says_so(tmp_path):
     model = ConvAutoencoder.build(8, 8, 1, (2,), 2)
     model.set_weights([weights * np.nan for weights in model.get_weights()])

@@ -5,7 +5,9 @@ import math
 import shutil
 import tempfile
 import zipfile
+from collections.abc import Callable
 from copy import deepcopy
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,10 +63,11 @@ def load_model(path: str | Path) -> tuple["Model", InputSpec]:
 
     try:
         config = safe_config(path, NOTES)
-        changed = update_old_keys(config)
-        if "module" in config:  # as Keras 3 writes archives
-            _require_stored_weights(config, Path(path).stat().st_size)
-        model = _load_updated(path, config) if changed else _load(path)
+        load = partial(_load, path)
+        if update_old_keys(config):
+            load = partial(_load_updated, path, config)
+        _require_stored_weights(config, load, Path(path).stat().st_size)
+        model = load()
         stored = _read_spec(path)
     except Exception as error:
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
@@ -81,7 +84,7 @@ def load_model(path: str | Path) -> tuple["Model", InputSpec]:
     return model, spec
 
 
-def _require_stored_weights(config: dict[str, Any], size: int) -> None:
+def _require_stored_weights(config: dict[str, Any], load: Callable[[], "Model"], size: int) -> None:
     """Raise ValueError for a model that has more weights than its file of `size` bytes can hold.
 
     Keras gives each of them a random value before it reads the file.
@@ -89,7 +92,10 @@ def _require_stored_weights(config: dict[str, Any], size: int) -> None:
     from pyimagesearch.backend import keras
 
     with keras.StatelessScope(initialize_variables=False):  # variables have shapes alone
-        model = keras.saving.deserialize_keras_object(deepcopy(config))
+        if "module" in config:  # as Keras 3 writes archives
+            model = keras.saving.deserialize_keras_object(deepcopy(config))
+        else:  # HDF5, whose configuration Keras reads together with the weights
+            model = load()
     count = sum(math.prod(weight.shape) for weight in model.weights)
     if count > size:
         raise ValueError(f"its layers have {count:,} weights, more than its file can hold")
