@@ -51,7 +51,7 @@ with _without_start_up_messages():
 
 logging.getLogger("absl").setLevel(logging.ERROR)  # "this file format is considered legacy"
 
-__all__ = ["devices", "keras", "precision"]
+__all__ = ["devices", "keras", "memory_errors", "precision"]
 
 
 @contextmanager
@@ -69,6 +69,20 @@ def devices(strategy: str | None = None) -> Iterator[None]:
         return
     with tf.distribute.MirroredStrategy().scope():
         yield
+
+
+@contextmanager
+def memory_errors() -> Iterator[None]:
+    """Raise MemoryError, with the remedy, where TensorFlow finds too little memory."""
+    import tensorflow as tf
+
+    try:
+        yield
+    except tf.errors.ResourceExhaustedError as error:
+        raise MemoryError(
+            "the network or a batch takes more memory than there is: give a smaller --batch-size, "
+            "--image-size, --filters or --latent-dim"
+        ) from error
 
 
 @contextmanager

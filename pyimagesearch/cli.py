@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from pyimagesearch.files import printable
+from pyimagesearch.files import printable, reason_of
 from pyimagesearch.startup import explain
 from pyimagesearch.terminal import (
     ctrl_c_raises,
@@ -85,7 +85,8 @@ def command(main: Main) -> Command:
                     flush_results()
         except (ValueError, OSError, ImportError, MemoryError) as error:
             name = Path(main.__code__.co_filename).name
-            text = " ".join(_reason(error).splitlines()) or type(error).__name__
+            reason = explain(error) if isinstance(error, ImportError) else reason_of(error)
+            text = " ".join(reason.splitlines()) or type(error).__name__
             write_status(as_started(f"{name}: error: {printable(text)}"))
             return 1
         except KeyboardInterrupt:
@@ -94,15 +95,6 @@ def command(main: Main) -> Command:
         return 0
 
     return run
-
-
-def _reason(error: Exception) -> str:
-    """Return the reason of an error without Python's own additions, such as [Errno 36]."""
-    if isinstance(error, ImportError):
-        return explain(error)
-    if isinstance(error, OSError) and error.strerror and isinstance(error.filename, str):
-        return f"{error.filename}: {error.strerror}"
-    return str(error)
 
 
 def require_distinct(**flags: str | Sequence[str] | None) -> None:

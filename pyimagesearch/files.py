@@ -57,6 +57,9 @@ def atomic_write(path: str | Path, checksum: bool = False) -> Iterator[Path]:
 def _make_folder_of(path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        nearest = next(filter(os.path.lexists, path.parents))
+        raise NotADirectoryError(f"cannot write {path}: {nearest} is not a folder") from error
     except OSError as error:
         raise _cannot_write(path, error) from error
 
@@ -177,6 +180,15 @@ def _sha256(file: BinaryIO, size: int) -> bytes:
         digest.update(block)
         size -= len(block)
     return digest.digest()
+
+
+def reason_of(error: Exception) -> str:
+    """Return what an error says without Python's own additions, such as [Errno 36]."""
+    if not isinstance(error, OSError) or not error.strerror:
+        return str(error)
+    if isinstance(error.filename, str):
+        return f"{error.filename}: {error.strerror}"
+    return error.strerror
 
 
 def require_writable(*paths: str | Path) -> None:

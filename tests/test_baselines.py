@@ -52,6 +52,16 @@ def test_gradients_are_counted_by_their_angle(shape, length, random):
         assert bins @ np.arange(9) / bins.sum() == pytest.approx(expected, abs=0.01)
 
 
+@pytest.mark.parametrize("shape", [(1, 1, 1), (4, 20, 3)])
+def test_images_smaller_than_a_cell_have_gradients_too(shape):
+    width = shape[1]
+    images = np.zeros((2, *shape), np.float32)
+    images[1, :, width // 2 :] = 1
+    codes = oriented_gradients(images)
+    assert not codes[0].any()
+    assert codes[1].any() == (width > 1)
+
+
 def test_gradients_do_not_change_with_the_contrast(random):
     images = random.random((3, 32, 32, 1), np.float32)
     codes = oriented_gradients(images)

@@ -52,7 +52,14 @@ def help_of(capsys, script, flag):
             "--max-distance: expected a number of at least 0, near-duplicate or similar, "
             "received close",
         ),
-        ("--seed x", "--seed: expected a whole number, received x"),
+        ("--seed x", "--seed: expected a whole number from 0 to 4294967295, received x"),
+        ("--seed -1", "--seed: expected a whole number from 0 to 4294967295, received -1"),
+        ("--tile 8193", "--tile: expected a whole number from 1 to 8192, received 8193"),
+        (
+            "--query -rf.png",
+            "-q/--query: expected at least one argument; if -rf.png is its value, write "
+            "--query=-rf.png",
+        ),
         ("--max-reslts 3", "--max-reslts is not a flag; did you mean --max-results?"),
         ("--max-reslts=3", "--max-reslts is not a flag; did you mean --max-results?"),
         ("--zzz", "--zzz is not a flag"),

@@ -10,8 +10,10 @@ import index_images
 import search
 from pyimagesearch.cli import command
 from pyimagesearch.datasets.builtin import _download
+from pyimagesearch.datasets.folder import FolderDataset
 from pyimagesearch.engines.factory import require_engine
 from pyimagesearch.files import require_writable
+from pyimagesearch.pictures.input_spec import InputSpec
 from pyimagesearch.startup import explain
 from pyimagesearch.suggestions import did_you_mean_file
 from pyimagesearch.training.checkpoint import Checkpoint
@@ -90,6 +92,24 @@ def test_a_folder_that_takes_no_file_is_found_out_before_the_work(capsys):
         require_writable("/proc/i.h5")
     message = error_of(capsys, index_images, "-m", MODEL, "-i", "/proc/i.h5")
     assert message.startswith("cannot write /proc/i.h5: ")
+
+
+def test_a_folder_that_is_a_file_is_named(tmp_path):
+    file = tmp_path / "a.png"
+    file.touch()
+    for path in (file / "i.h5", file / "below" / "i.h5"):
+        with pytest.raises(NotADirectoryError, match=rf"^cannot write {path}: {file} is not a fo"):
+            require_writable(path)
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/mem"), reason="needs a file that fails to read")
+def test_a_disk_that_fails_is_told_in_words(tmp_path):
+    (tmp_path / "a.png").symlink_to("/proc/self/mem")
+    dataset = FolderDataset(str(tmp_path))
+    with pytest.raises(OSError, match=r"^a\.png: Input/output error$"):
+        dataset.picture("a.png")
+    dataset.read_good([0], InputSpec(8, 8, 3))
+    assert dataset.unreadable == {"a.png": "Input/output error"}
 
 
 def test_looking_whether_a_file_can_be_written_leaves_nothing(tmp_path):

@@ -81,6 +81,11 @@ def test_weights_that_add_up_to_no_place_are_refused(weights):
         combined(parts(*weights), "a title", Sums())
 
 
+def test_a_weight_beside_which_the_others_vanish_is_refused():
+    with pytest.raises(ValueError, match="expected a weight of at most 1,000,000, received 9"):
+        split_weight(f"{'9' * 400}:a")
+
+
 def test_a_hit_without_a_label_is_neither_right_nor_wrong():
     hits = Hits(["a", "b", "c"], np.zeros(3, np.float32), np.array([5, -1, 4]))
     answer = Answer(Query("q", label=5), hits)
@@ -110,6 +115,12 @@ def test_a_sampled_picture_that_is_gone_is_replaced_by_another(tmp_path):
 def test_a_folder_of_which_nothing_is_left_says_what_to_do(tmp_path):
     with pytest.raises(ValueError, match="update the index with index_images"):
         list(reader(tmp_path, names=["a.png", "b.png"]).queries())
+
+
+def test_a_folder_of_queries_that_cannot_be_read_is_an_error(tmp_path):
+    (tmp_path / "b.png").write_text("text")
+    with pytest.raises(ValueError, match=f"none of the pictures in {tmp_path} can be read"):
+        list(reader(tmp_path, paths=[str(tmp_path)]).queries())
 
 
 def test_a_bad_file_among_several_is_reported_after_the_good_ones(tmp_path):

@@ -4,7 +4,7 @@ import math
 import numpy as np
 import pytest
 
-from pyimagesearch.backend import keras
+from pyimagesearch.backend import keras, memory_errors
 from pyimagesearch.convautoencoder import ConvAutoencoder
 from pyimagesearch.datasets.catalog import open_dataset
 from pyimagesearch.datasets.dataset import Splits
@@ -158,6 +158,11 @@ def test_a_loss_that_is_always_nan_keeps_some_weights(tmp_path):
     callback(checkpoint).on_epoch_end(0, {"loss": math.nan, "val_loss": math.nan})
     assert "best" in checkpoint.arrays
     assert not callback(checkpoint, patience=2).is_out_of_patience()
+
+
+def test_a_batch_that_memory_has_no_room_for_is_one_line():
+    with pytest.raises(MemoryError, match="give a smaller --batch-size"), memory_errors():
+        keras.ops.zeros((2**20, 2**20, 2**18), "bool")
 
 
 def test_the_log_has_a_line_for_each_epoch_of_all_phases(tmp_path):

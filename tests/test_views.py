@@ -191,6 +191,13 @@ def test_a_single_image_is_refused(small):
         fit_views(model, Images(np.zeros((1, 28, 28, 1), np.float32)), SPEC)
 
 
+def test_images_that_are_all_the_same_are_refused(small, random):
+    model = build("patches", SPEC, filters=[8])
+    image = random.random((1, 28, 28, 1), np.float32)
+    with pytest.raises(ValueError, match="the 4 images are all alike"):
+        fit_views(model, Images(np.repeat(image, 4, axis=0)), SPEC)
+
+
 def test_plain_images_are_refused(small):
     model = build("patches", SPEC, filters=[8])
     with pytest.raises(ValueError, match="all images are plain"):

@@ -96,7 +96,15 @@ class FlagParser(argparse.ArgumentParser):
             return super().parse_known_args(args, namespace)
         except argparse.ArgumentError as error:
             name = f"{error.argument_name}: " if error.argument_name else ""
-            self.error(name + error.message)
+            self.error(name + error.message + self._how_to_write(args or ()))
+
+    def _how_to_write(self, args: Sequence[str]) -> str:
+        """Return a hint where a value begins like a flag, such as a file called -rf.png."""
+        flags = self._flags()
+        for before, text in itertools.pairwise(args):
+            if before in flags and text.startswith("-") and text not in flags:
+                return f"; if {text} is its value, write {before}={text}"
+        return ""
 
     def error(self, message: str) -> NoReturn:
         """End the process with status 2 and one line."""

@@ -9,7 +9,8 @@ from pyimagesearch.arguments.values import (
     distance,
     path_ending_in,
     positive_int,
-    whole_number,
+    seed,
+    size,
 )
 from pyimagesearch.metric import METRICS
 from pyimagesearch.queries.crops import parse_crop
@@ -85,7 +86,7 @@ def _add_query_flags(parser: FlagParser) -> None:
     add = group.add_argument
     text = "words, for an index made with a folder that has text_model.onnx and tokenizer.json"
     add("--text", nargs="+", metavar="WORDS", help=text)
-    add("--seed", type=whole_number, metavar="N", help="same seed, same random test images")
+    add("--seed", type=seed, metavar="N", help="same seed, same random test images")
     add("--invert", action="store_true", help="swap dark and light in query files")
     text = "combine all, images and texts, into one query, the mean of their codes; 2:a.png "
     text += "-1:b.png gives weights"
@@ -140,7 +141,7 @@ def _add_output_flags(parser: FlagParser) -> None:
     add("--html", metavar="FILE", type=path_ending_in(".html", ".htm"), help=text)
     add("--preview", action="store_true", help="show the first results inside the terminal")
     add("--strip", action="store_true", help="show query and results in one row")
-    add("--tile", type=positive_int, metavar="PIXELS", help="side of the tiles")
+    add("--tile", type=size, metavar="PIXELS", help="side of the tiles")
     text = "also draw the whole index in two dimensions, queries and results marked (default "
     text += "method: pca)"
     add("--map", nargs="?", const="pca", choices=("pca", "tsne", "umap"), help=text)

@@ -9,6 +9,8 @@ from pyimagesearch.arguments.values import (
     path_ending_in,
     positive_float,
     positive_int,
+    seed,
+    size,
     whole_number,
 )
 from pyimagesearch.pictures.input_spec import RESIZE_MODES
@@ -130,9 +132,9 @@ def _add_network_flags(parser: FlagParser) -> None:
     text = "weights file of a --backbone of keras.applications (default: ImageNet's)"
     add("--weights", metavar="FILE", help=text)
     text = "filters a layer (default of conv: 32 64; of patches 400 of each size)"
-    add("--filters", type=positive_int, nargs="+", metavar="N", help=text)
+    add("--filters", type=size, nargs="+", metavar="N", help=text)
     text = "dimensions of the code (default: 16; of patches 64, of --backbone 128, of deep 512)"
-    add("--latent-dim", type=positive_int, metavar="N", help=text)
+    add("--latent-dim", type=size, metavar="N", help=text)
 
 
 def _add_training_flags(parser: FlagParser) -> None:
@@ -168,6 +170,6 @@ def _add_training_flags(parser: FlagParser) -> None:
     )
     text = "continue from the checkpoint of an interrupted training, if there is one"
     add("--resume", action="store_true", help=text)
-    add("--seed", type=whole_number, metavar="N", default=42, help="same seed, same model")
+    add("--seed", type=seed, metavar="N", default=42, help="same seed, same model")
     add("--mixed-precision", action="store_true", help="compute in bfloat16, where supported")
     add("--strategy", choices=("mirrored",), help="train on all GPUs of this machine")

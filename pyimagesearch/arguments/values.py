@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 LARGEST_WHOLE = 2**63 - 1
+LARGEST_SIZE = 8192  # of what takes memory: two such sizes are those of a matrix of 256 MB
+LARGEST_SEED = 2**32 - 1  # of NumPy's and Keras' generators
 
 
 def checked(parse: Callable[[str], Any]) -> Callable[[str], Any]:
@@ -44,6 +46,12 @@ def number(
 
 whole_number = number(int, lambda value: True, "a whole number")
 positive_int = number(int, lambda value: value >= 1, "a whole number of at least 1")
+seed = number(
+    int, lambda value: 0 <= value <= LARGEST_SEED, f"a whole number from 0 to {LARGEST_SEED}"
+)
+size = number(
+    int, lambda value: 1 <= value <= LARGEST_SIZE, f"a whole number from 1 to {LARGEST_SIZE}"
+)
 positive_float = number(float, lambda value: 0 < value < math.inf, "a number above 0")
 non_negative_float = number(float, lambda value: 0 <= value < math.inf, "a number of at least 0")
 fraction = number(float, lambda value: 0 < value < 1, "a number between 0 and 1")

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pyimagesearch.arrays import AnyArray, Floats, Labels, Rows, Size, Source
 from pyimagesearch.datasets.dataset import FILE_STATS, Batch, Dataset
 from pyimagesearch.datasets.scanning import find_pictures
-from pyimagesearch.files import printable
+from pyimagesearch.files import printable, reason_of
 from pyimagesearch.pictures.decoding import DecodedImages, decode_for, open_picture, read_picture
 from pyimagesearch.pictures.formats import is_own_output
 from pyimagesearch.pictures.input_spec import InputSpec
@@ -151,7 +151,7 @@ class FolderDataset(Dataset):
         try:
             return read_picture(self.path(id), size, self.truncated)
         except (ValueError, OSError) as error:
-            raise type(error)(f"{printable(id)}: {error}") from error
+            raise type(error)(f"{printable(id)}: {reason_of(error)}") from error
 
     def read_good(self, rows: Sequence[int] | Rows, spec: InputSpec) -> Batch:
         """Return a Batch, without digests, of those of the rows that can be read; see Dataset."""
@@ -300,7 +300,7 @@ def _read_into(image: Floats, digest: NDArray[np.uint64] | None, source: _File) 
         if source.decoded is not None:
             source.decoded.add(source.path, spec, image, digest)
     except (ValueError, OSError) as error:
-        return str(error)
+        return reason_of(error)
     return None
 
 

@@ -67,7 +67,8 @@ def colour_histograms(images: Floats) -> Floats:
 def oriented_gradients(images: Floats) -> Floats:
     """Return histograms of oriented gradients (Dalal and Triggs, 2005) of grey images.
 
-    Cells have 8 x 8 pixels; pixels at the right and the bottom that do not fill one are left out.
+    Cells have 8 x 8 pixels; pixels at the right and the bottom that do not fill one are left out,
+    and images with shorter sides are continued by their edges.
     Gradients without sign are counted in ORIENTATIONS bins, weighted by their length, and the
     histograms are normalised in blocks of 2 x 2 cells, clipped at 0.2 and normalised again.
     """
@@ -78,7 +79,9 @@ def oriented_gradients(images: Floats) -> Floats:
 
 def _hog(images: Floats) -> Floats:
     grey = images @ LUMA if images.shape[3] == 3 else images[..., 0]
-    height, width = (max(1, side // CELL) * CELL for side in grey.shape[1:])
+    missing = [(0, max(0, CELL - side)) for side in grey.shape[1:]]
+    grey = np.pad(grey, [(0, 0), *missing], mode="edge")
+    height, width = (side // CELL * CELL for side in grey.shape[1:])
     slopes: Any = np.gradient(grey, axis=(1, 2))
     down = slopes[0][:, :height, :width]
     across = slopes[1][:, :height, :width]

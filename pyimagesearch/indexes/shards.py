@@ -37,7 +37,7 @@ def parse_shard(text: str) -> Shard:
     """
     match = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text, re.ASCII)
     if match is None or not int(match[2]) or int(match[1]) > int(match[2]):
-        raise ValueError(f"expected a shard as I/N, such as 1/4 to 4/4, received {text}")
+        raise ValueError(f"expected a shard as I/N, such as 1/4 to 4/4, received {text.strip()}")
     count = int(match[2])
     return Shard(int(match[1]) % count, count)
 

@@ -16,7 +16,7 @@ import numpy as np
 from pyimagesearch.datasets.catalog import DEFAULT_SOURCE
 from pyimagesearch.datasets.dataset import Dataset
 from pyimagesearch.encoders.encoder import Encoder
-from pyimagesearch.files import printable
+from pyimagesearch.files import printable, reason_of
 from pyimagesearch.indexes.contract import Codes, Index
 from pyimagesearch.queries.crops import Look
 from pyimagesearch.queries.ids import did_you_mean_id, find_ids
@@ -30,6 +30,7 @@ SPARE = 20  # random pictures tried beyond twice the number asked for, where som
 AS_IT_IS = Look()
 LIGHT_ON_DARK = "mnist"
 MAX_INPUT = 1 << 28  # bytes of a picture from standard input
+MAX_WEIGHT = 1_000_000  # of a part of a combined query
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ class QueryReader:
     def _files(self, path: str) -> Iterator[Query]:
         """Yield a file, the files of a folder, or "-", standard input.
 
-        A file in a folder that cannot be read is skipped with a warning.
+        A file in a folder that cannot be read is skipped with a warning, unless none can.
         """
         if not os.path.isdir(path):
             yield self._file(path)
@@ -128,11 +129,15 @@ class QueryReader:
         from pyimagesearch.datasets.folder import FolderDataset
 
         folder = FolderDataset(path)
+        found = False
         for id in folder.ids:
             try:
                 yield self._file(folder.path(id))
+                found = True
             except (ValueError, OSError) as error:
                 logger.warning(str(error))
+        if not found:
+            raise ValueError(f"none of the pictures in {printable(path)} can be read")
 
     def _file(self, path: str) -> Query:
         from pyimagesearch.pictures.decoding import decode, open_picture
@@ -153,7 +158,7 @@ class QueryReader:
                 suggestion = did_you_mean_file(path)
                 raise type(error)(f"{printable(path)}: {error}{suggestion}") from error
             except (ValueError, OSError) as error:
-                raise type(error)(f"{printable(path)}: {error}") from error
+                raise type(error)(f"{printable(path)}: {reason_of(error)}") from error
             return 255 - pixels if invert else pixels
 
         # Decoded as by indexing, so that an indexed picture is at distance 0 from itself.
@@ -304,8 +309,14 @@ def _standard_input() -> Callable[[], BinaryIO]:
 
 
 def split_weight(text: str) -> tuple[float, str]:
-    """Return the weight and the name in a text such as "-0.5:name"; the weight of "name" is 1."""
+    """Return the weight and the name in a text such as "-0.5:name"; the weight of "name" is 1.
+
+    Raises ValueError for a weight beside which float32 would lose all others.
+    """
     match = re.fullmatch(r"([+-]?(?:\d+\.?\d*|\.\d+)):(.+)", text, re.DOTALL)
     if match is None:
         return 1.0, text
-    return float(match[1]), match[2]
+    weight = float(match[1])
+    if abs(weight) > MAX_WEIGHT:
+        raise ValueError(f"expected a weight of at most {MAX_WEIGHT:,}, received {text}")
+    return weight, match[2]

@@ -146,6 +146,6 @@ def tile(picture: Picture | None, side: int) -> Pixels:
 def to_bgr(picture: Picture) -> Pixels:
     """Return an image, uint8 or float in [0, 1], (h, w, 1 or 3) RGB, as uint8 BGR for OpenCV."""
     if picture.dtype != np.uint8:
-        picture = np.round(np.clip(picture, 0, 1) * 255).astype(np.uint8)
+        picture = np.round(np.clip(np.nan_to_num(picture), 0, 1) * 255).astype(np.uint8)
     code = cv2.COLOR_GRAY2BGR if picture.shape[2] == 1 else cv2.COLOR_RGB2BGR
     return np.asarray(cv2.cvtColor(picture, code), np.uint8)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pyimagesearch.arrays import AnyArray, Floats
-from pyimagesearch.backend import devices, keras, precision
+from pyimagesearch.backend import devices, keras, memory_errors, precision
 from pyimagesearch.datasets.dataset import Dataset, Splits
 from pyimagesearch.encoders.encoding import encode_with_network
 from pyimagesearch.encoders.keras_files import encoder_of
@@ -56,7 +56,7 @@ def build_and_train(
     require_targets(plan.phases, splits)
     logger.info("building autoencoder...")
     keras.utils.set_random_seed(plan.seed)
-    with devices(strategy), precision(mixed_precision):
+    with devices(strategy), precision(mixed_precision), memory_errors():
         with ctrl_c_wins():
             autoencoder = build()
             untrained = encoder_of(autoencoder)

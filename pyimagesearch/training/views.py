@@ -48,7 +48,7 @@ def fit_views(
     the same. At most SAMPLE images are used, read batch by batch; others take the place of those
     that cannot be read, which are named in warnings.
 
-    Raises ValueError when fewer than 2 images can be read.
+    Raises ValueError when fewer than 2 images can be read, or all are the same.
     """
     random = np.random.default_rng(seed)
     size = min(len(dataset), SAMPLE)
@@ -61,6 +61,8 @@ def fit_views(
         features_of = partial(_features, network)
         read = partial(_read, dataset, sample.rows, spec)
         features = np.concatenate([features_of(images) for images in read(done)])
+        if not np.ptp(features, axis=0).any():
+            raise ValueError(f"the {len(features):,} images are all alike: train on other images")
         if augmentations is None:
             augmentations = ("crop", "colour")
             if is_mirrored_alike(features, next(read()), features_of):
