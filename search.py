@@ -214,6 +214,8 @@ def evaluate(index: Index, args: Namespace) -> None:
     gallery = loaded.dataset(args.dataset)
     queries = gallery.test_images()
     if args.queries:
+        if gallery.labels is None:
+            raise ValueError("--queries are compared by their labels, and the index has none")
         queries = open_dataset(args.queries)
     name = f"{engine.name}, by {engine.metric.name} distance"
     info(f"searching {len(loaded.ids):,} images by {name}...")

@@ -195,9 +195,10 @@ def require_writable(*paths: str | Path) -> None:
     """Raise OSError now if any of `paths` could not be written later; make their folders."""
     import tempfile
 
-    for path in map(Path, paths):
+    for name in paths:
+        path = Path(name)
         _make_folder_of(path)
-        if path.is_dir():
+        if path.is_dir() or os.fspath(name).endswith("/"):
             raise IsADirectoryError(f"cannot write {path}: it is a folder; give a file name")
         if path.exists() and not path.is_file():
             raise OSError(f"cannot write {path}: it is no regular file; give another name")

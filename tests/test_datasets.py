@@ -263,6 +263,13 @@ def test_an_unknown_name_lists_what_is_known():
         open_dataset("imagenet")
 
 
+def test_a_file_that_is_no_dataset_is_not_answered_with_its_neighbour(tmp_path):
+    for name in ("p1.png", "p10.png"):
+        (tmp_path / name).touch()
+    with pytest.raises(ValueError, match=r"^a file, not a folder: .*p1\.png: .* or a folder$"):
+        open_dataset(str(tmp_path / "p1.png"))
+
+
 def idx(array):
     return struct.pack(f">4B{array.ndim}I", 0, 0, 8, array.ndim, *array.shape) + array.tobytes()
 

@@ -15,7 +15,7 @@ import train_autoencoder
 from pyimagesearch.datasets.catalog import open_dataset
 from pyimagesearch.indexes.index_file import load_index
 from pyimagesearch.replacing import REJECTS_MARK
-from tests.scripts import MODEL, ROOT, run
+from tests.scripts import MODEL, ROOT, error_of, run
 
 
 @pytest.fixture(scope="module")
@@ -250,3 +250,14 @@ def test_duplicates_are_listed_and_drawn(folder, index, tmp_path, capsys):
 def test_without_duplicates_nothing_is_listed(index, capsys):
     assert run(search, "-i", index, "--duplicates", "--max-distance", 0, "--json") == 0
     assert capsys.readouterr().out == ""
+
+
+def test_queries_for_an_index_without_labels_are_not_passed_over(folder, tmp_path, capsys):
+    (tmp_path / "flat").mkdir()
+    for path in sorted(folder.glob("*/*.png"))[:3]:
+        shutil.copy(path, tmp_path / "flat")
+    index = tmp_path / "i.h5"
+    assert run(index_images, "-m", MODEL, "-i", index, "--dataset", tmp_path / "flat") == 0
+    capsys.readouterr()
+    message = error_of(capsys, search, "-i", index, "--evaluate", "--queries", folder)
+    assert message == "--queries are compared by their labels, and the index has none"

@@ -112,6 +112,11 @@ def test_a_disk_that_fails_is_told_in_words(tmp_path):
     assert dataset.unreadable == {"a.png": "Input/output error"}
 
 
+def test_a_name_that_ends_as_a_folder_is_none_of_a_file(tmp_path):
+    with pytest.raises(IsADirectoryError, match="it is a folder; give a file name"):
+        require_writable(f"{tmp_path}/i.h5/")
+
+
 def test_looking_whether_a_file_can_be_written_leaves_nothing(tmp_path):
     require_writable(tmp_path / "new" / "i.h5")
     assert os.listdir(tmp_path / "new") == []

@@ -211,3 +211,19 @@ def test_other_kinds_of_pixels_are_rounded_to_8_bits(random):
     np.testing.assert_array_equal(spec.prepare(picture / np.float32(255)), expected)
     grey = picture[..., :1]
     np.testing.assert_array_equal(spec.prepare(grey), spec.prepare(np.repeat(grey, 3, 2)))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "reason"),
+    [
+        ("do_resize", "false", "do_resize is 'false', expected true or false"),
+        ("rescale_factor", True, "rescale_factor has True, expected a number"),
+        ("image_mean", ["1", 0.5, 0.5], "image_mean has '1', expected a number"),
+        ("resample", True, "expected a filter of nearest"),
+    ],
+)
+def test_a_text_or_a_truth_is_no_number(key, value, reason):
+    settings = {"size": {"height": 8, "width": 8}, "resample": 2, "rescale_factor": 1 / 255}
+    settings |= {"image_mean": [0.5] * 3, "image_std": [0.5] * 3, key: value}
+    with pytest.raises(ValueError, match=reason):
+        read_preprocessing(settings, "preprocessor_config.json")

@@ -48,7 +48,11 @@ class ArrayDataset(Dataset):
             name = os.path.abspath(name)
         else:
             problem = "no such folder:" if os.sep in name else "unknown dataset"
-            suggestion = did_you_mean(name, BUILT_IN) or did_you_mean_file(name)
+            suggestion = ""
+            if os.path.exists(name):
+                problem = "a file, not a folder:"
+            else:
+                suggestion = did_you_mean(name, BUILT_IN) or did_you_mean_file(name)
             raise ValueError(
                 f"{problem} {name}: expected {', '.join(BUILT_IN)}, an .npz file with "
                 f"x_train and x_test, or a folder{suggestion}"

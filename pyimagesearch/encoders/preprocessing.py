@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pyimagesearch.encoders.processor_defaults import with_defaults
-from pyimagesearch.files import printable
+from pyimagesearch.files import brief, printable
 from pyimagesearch.pictures.resampling import FILTERS, MAX_SIDE, Resampling
 
 # Steps that are reproduced, apart from do_thumbnail and the like, which are refused where true.
@@ -69,6 +69,7 @@ class Normalization(NamedTuple):
         return self
 
 
+NUMBERS = {"rescale_factor", "image_mean", "image_std", "mean", "std", "crop_pct"}
 UNCHANGED = Normalization(np.ones(1), np.zeros(1))
 
 
@@ -106,11 +107,22 @@ def _of_any_library(settings: Settings, fixed: tuple[int | None, int | None]) ->
         return _of_open_clip(settings["preprocess_cfg"], side, fixed)
     for key in ("data_config", "pretrained_cfg", "image_processor"):
         settings = settings.get(key) or settings
+    _require_types(settings)
     if "input_size" in settings:
         return _of_timm(settings)
     if "mean" in settings and "resize_mode" in settings:
         return _of_open_clip(settings, None, fixed)
     return _of_transformers(settings)
+
+
+def _require_types(settings: Settings) -> None:
+    """Raise ValueError for what Python would take for a number or a truth: True, "1", "false"."""
+    for key, value in settings.items():
+        if key.startswith("do_") and isinstance(value, str):
+            raise ValueError(f"{key} is {brief(value)}, expected true or false")
+        for one in value if isinstance(value, list) else [value]:
+            if key in NUMBERS and isinstance(one, bool | str):
+                raise ValueError(f"{key} has {brief(one)}, expected a number")
 
 
 def _of_transformers(settings: Settings) -> Preprocessing:
@@ -190,7 +202,7 @@ def _normalization(settings: Settings, kind: str) -> Normalization:
 
 def _filter(resample: Any) -> str:
     """Return the name of a filter of Pillow from its number or its name."""
-    if isinstance(resample, int) and 0 <= resample < len(FILTERS):
+    if type(resample) is int and 0 <= resample < len(FILTERS):
         return FILTERS[resample]
     return str(resample)[:100]
 

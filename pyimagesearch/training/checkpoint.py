@@ -12,7 +12,7 @@ import numpy as np
 
 from pyimagesearch.arrays import AnyArray, History
 from pyimagesearch.datasets.dataset import Dataset
-from pyimagesearch.files import atomic_write, printable, require_regular
+from pyimagesearch.files import atomic_write, printable, reason_of, require_regular
 from pyimagesearch.training.plan import objective_name
 
 MAX_STATE = 4 << 20  # characters of JSON: settings, and a history of thousands of epochs
@@ -90,8 +90,8 @@ class Checkpoint:
             found = self._read()
         except Exception as error:  # zip, JSON and NumPy each raise their own
             raise ValueError(
-                f"cannot resume from {self.path} ({_shortened(error)}): start again without "
-                "--resume"
+                f"cannot resume from {self.path} ({_shortened(reason_of(error))}): delete it to "
+                "start again"
             ) from error
         known = found.settings.setdefault("images", self.settings.get("images"))
         if known != self.settings.get("images"):
