@@ -12,9 +12,9 @@ MAX_FILES = 20_000  # of a folder that are compared
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return "; did you mean NAME?" for the known name most like `name`, or "" if none is."""
-    by_lower_case = {other.lower(): other for other in known}
     import difflib
 
+    by_lower_case = {other.lower(): other for other in known}
     close = difflib.get_close_matches(name.lower(), by_lower_case, n=1)
     if not close:
         return ""

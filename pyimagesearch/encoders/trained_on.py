@@ -9,6 +9,7 @@ from typing import Any
 
 from pyimagesearch.arrays import Source
 from pyimagesearch.datasets.catalog import DEFAULT_SOURCE, is_source
+from pyimagesearch.encoders.onnx_facts import ENTRY_KEY, ENTRY_VALUE
 from pyimagesearch.encoders.onnx_session import INPUT_SPEC_KEY, TRAINED_ON_KEY
 from pyimagesearch.encoders.wire import fields
 from pyimagesearch.hdf5_files import hdf5_text
@@ -16,9 +17,7 @@ from pyimagesearch.pictures.input_spec import InputSpec
 
 DIGIT_SHAPE = (28, 28, 1)  # of the images that the tutorial's model takes
 MAX_BYTES = 1 << 20  # of a configuration or a training set, as JSON
-MODEL_METADATA = 14  # of ModelProto in onnx.proto; its entries have a key and a value
-ENTRY_KEY = 1
-ENTRY_VALUE = 2
+MODEL_METADATA = 14  # of ModelProto in onnx.proto
 # What the readers of its three formats raise for a damaged file; h5py raises RuntimeError too.
 UNREADABLE = (
     *(OSError, ValueError, KeyError, TypeError, RuntimeError, EOFError),

@@ -172,7 +172,7 @@ class MilvusStore:
         if name is None:
             name = "exact" if so_far is None else so_far.engine_spec.name
         engine = parse_engine(name, dim, count)
-        engine.require(lite=parse_address(self.name).lite)
+        engine.require(lite=self._address.lite)
         return engine
 
     def create(self, new: NewCollection, *, rebuild: bool = False) -> MilvusIndex:
