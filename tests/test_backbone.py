@@ -169,9 +169,7 @@ def test_only_pictures_that_changed_are_computed_again(tmp_path, network, monkey
     counted = counting(monkeypatch)
     index = index_of(tmp_path)
     assert counted == ["night/changed.bmp"]
-    encoder = Encoder.from_onnx(tmp_path / "photos.onnx")
-    dataset = open_dataset(str(pictures))
-    np.testing.assert_allclose(index.codes, codes_of(encoder, dataset), atol=1e-5)
+    require_codes_of_model(index, tmp_path, pictures)
     assert train(tmp_path, network, pictures) == 0
     assert counted == ["night/changed.bmp"] * 2
 
@@ -191,6 +189,13 @@ def index_of(folder):
     return open_store(index).open()
 
 
+def require_codes_of_model(index, folder, pictures):
+    """Check that the codes of an index are those that `photos.onnx` gives pictures."""
+    encoder = Encoder.from_onnx(folder / "photos.onnx")
+    expected = codes_of(encoder, open_dataset(str(pictures)))
+    np.testing.assert_allclose(index.codes, expected, atol=1e-5)
+
+
 def test_an_index_gets_its_codes_from_kept_features(tmp_path, network, made, monkeypatch):
     assert train(tmp_path, network, made, "--latent-dim", 4) == 0
     path = features_in(tmp_path)
@@ -198,10 +203,9 @@ def test_an_index_gets_its_codes_from_kept_features(tmp_path, network, made, mon
     counted = counting(monkeypatch)
     index = index_of(tmp_path)
     assert counted == ["night/119.png"]
-    encoder = Encoder.from_onnx(tmp_path / "photos.onnx")
-    dataset = open_dataset(str(made))
-    np.testing.assert_allclose(index.codes, codes_of(encoder, dataset), atol=1e-5)
-    hashes = np.concatenate([batch.digests for batch in dataset.batches(encoder.spec)])
+    require_codes_of_model(index, tmp_path, made)
+    spec = index.encoder.spec
+    hashes = np.concatenate([batch.digests for batch in open_dataset(str(made)).batches(spec)])
     assert (index.records().file_stats["digest"] == hashes).all()
 
 

@@ -109,16 +109,33 @@ class FeatureFile:
         """
         with sole_writer(self.path, "computing features into"):
             self._make_sound()
-            kept = self.kept(dataset, rows)
-            missing = np.setdiff1d(rows, kept.rows)
-            if len(missing):
-                self._compute(dataset, missing, encoder)
-                kept = self.kept(dataset, rows)
-            return kept
+            digests = self._digests(dataset, rows)
+            kept = self._features(dataset, rows, digests)
+            missing = ~np.isin(rows, kept.rows)
+            if not missing.any():
+                return kept
+            computed = self._compute(dataset, rows[missing], encoder)
+            if digests is not None:
+                digests[missing] = computed
+            return self._features(dataset, rows, digests)
 
     def kept(self, dataset: Dataset, rows: Rows) -> Features:
         """Return the Features of those of the rows of a dataset that are in the file."""
-        digests = None if dataset.file_stats is None else digests_of(dataset, rows)
+        return self._features(dataset, rows, self._digests(dataset, rows))
+
+    def _digests(self, dataset: Dataset, rows: Rows) -> Digests | None:
+        """Return the hashes of the content of files, None where images are not files.
+
+        They are zeros where the file has no features that could be those of a picture.
+        """
+        if dataset.file_stats is None:
+            return None
+        if not len(self._records()):
+            return np.zeros((len(rows), 2), "<u8")
+        return digests_of(dataset, rows)
+
+    def _features(self, dataset: Dataset, rows: Rows, digests: Digests | None) -> Features:
+        """Return the Features of those of the rows, of files with these digests, in the file."""
         keys = _keys(dataset, rows, digests)
         records = self._records()  # once: another training may write the file anew
         known = self._places(records)
@@ -129,8 +146,13 @@ class FeatureFile:
         logger.info(f"{self.path} has the features of {len(places):,} of {len(rows):,} pictures")
         return Features(rows[found], digests, records, places)
 
-    def _compute(self, dataset: Dataset, rows: Rows, encoder: Encoder) -> None:
-        """Append the features of rows, batch by batch."""
+    def _compute(self, dataset: Dataset, rows: Rows, encoder: Encoder) -> Digests:
+        """Append the features of rows, batch by batch.
+
+        Returns the hashes of what was decoded, zeros for what cannot be read or is not a file.
+        """
+        digests = np.zeros((len(rows), 2), "<u8")
+        places = {row: place for place, row in enumerate(rows.tolist())}
         started = time.perf_counter()
         with open(self.path, "ab") as file:
             for encoded in encode_rows(dataset, rows, encoder):
@@ -138,8 +160,11 @@ class FeatureFile:
                 keys = _keys(dataset, encoded.rows, encoded.digests)
                 file.write(self._as_records(keys, encoded.codes).tobytes())
                 file.flush()
+                if encoded.digests is not None:
+                    digests[[places[row] for row in encoded.rows.tolist()]] = encoded.digests
         seconds = time.perf_counter() - started
         logger.info(f"computed those of the others, {len(rows) / seconds:,.1f} pictures/s")
+        return digests
 
     def _as_records(self, keys: Keys, features: Floats) -> AnyArray:
         records = np.zeros(len(keys), self._record)
