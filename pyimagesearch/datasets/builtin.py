@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 
 from pyimagesearch.arrays import AnyArray
-from pyimagesearch.pickles import load_plain
 
 MNIST = Path(__file__).parent.parent / "data"
 DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
@@ -80,6 +79,8 @@ def _load_cifar10(name: str, split: str, kind: str) -> AnyArray:
     names = [f"data_batch_{i}" for i in range(1, 6)] if split == "train" else ["test_batch"]
     if not all((folder / file).is_file() for file in names):
         _download(name, folder, "data_batch_1 to 5 and test_batch")
+    from pyimagesearch.pickles import load_plain
+
     batches = [load_plain(folder / file, encoding="bytes") for file in names]
     if kind == "y":
         return np.concatenate([batch[b"labels"] for batch in batches])

@@ -25,7 +25,6 @@ from pyimagesearch.files import (
 )
 from pyimagesearch.indexes.local_index import LocalIndex
 from pyimagesearch.metric import METRICS
-from pyimagesearch.pickles import load_plain
 from pyimagesearch.suggestions import did_you_mean_file
 
 HDF5_SUFFIXES = (".h5", ".hdf5")
@@ -158,6 +157,8 @@ def _has_index(path: str | Path, damaged: bool = False) -> bool:
 
 
 def _load_pickle(path: str | Path) -> Any:
+    from pyimagesearch.pickles import load_plain  # not needed by an HDF5 index
+
     try:
         return load_plain(path, structured=FILE_STATS)
     except ValueError as error:
