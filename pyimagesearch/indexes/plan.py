@@ -118,8 +118,8 @@ def is_gone(path: str, digest: NDArray[np.uint64] | None = None) -> bool:
     except NotADirectoryError:
         return True
     except FileNotFoundError:
-        nearest = next(filter(os.path.lexists, [path, *Path(path).parents]))
-        return os.path.exists(nearest)
+        nearest = next(filter(os.path.lexists, [Path(path), *Path(path).parents]))
+        return nearest.exists()
     except OSError:
         return False
 
