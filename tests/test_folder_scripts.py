@@ -15,7 +15,7 @@ import train_autoencoder
 from pyimagesearch.datasets.catalog import open_dataset
 from pyimagesearch.indexes.index_file import load_index
 from pyimagesearch.replacing import REJECTS_MARK
-from tests.scripts import MODEL, ROOT, error_of, run
+from tests.scripts import KERAS_MODEL, MODEL, ROOT, error_of, run
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +97,7 @@ def test_a_folder_is_indexed_past_bad_files_which_are_listed(folder, tmp_path, c
 
 def test_another_model_is_refused_until_rebuild(folder, index, tmp_path, capsys):
     other, path = tmp_path / "other.h5", tmp_path / "index.h5"
-    other.write_bytes(MODEL.read_bytes() + b"\0")
+    shutil.copy(KERAS_MODEL, other)
     path.write_bytes(index.read_bytes())
     arguments = ["-m", other, "-i", path, "--dataset", folder]
     assert run(index_images, *arguments) == 1
