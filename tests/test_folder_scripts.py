@@ -43,6 +43,7 @@ def found(capsys):
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 
+@pytest.mark.usefixtures("eager")
 def test_train_index_and_search_a_folder(folder, tmp_path, capsys):
     model, path = tmp_path / "model.keras", tmp_path / "index.h5"
     arguments = ["-m", model, "-v", tmp_path / "v.png", "-p", tmp_path / "p.png"]

@@ -84,6 +84,7 @@ def test_the_tutorials_model_may_be_trained_again():
     assert require_same_images(str(KERAS_MODEL), MNIST, "--model")
 
 
+@pytest.mark.usefixtures("eager")
 def test_a_folder_is_trained_on_twice_with_a_warning_and_a_quick_look_replaces_nothing(
     tmp_path, monkeypatch, capsys
 ):

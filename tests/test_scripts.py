@@ -38,6 +38,7 @@ def test_training_writes_the_model_the_plot_and_the_reconstructions(tmp_path, ca
     assert run(search, "-i", index, "-s", 1, "--json") == 0
 
 
+@pytest.mark.usefixtures("eager")
 def test_reconstructions_that_show_nothing_are_no_collapse_of_the_codes(tmp_path, capsys):
     # One step at a tiny rate leaves the network giving grey, which is worse than the mean image.
     arguments = ["-m", tmp_path / "m.keras", "-v", tmp_path / "v.png", "-p", tmp_path / "p.png"]
