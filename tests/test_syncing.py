@@ -20,19 +20,17 @@ from pyimagesearch.datasets.dataset import FILE_STATS
 from pyimagesearch.datasets.folder import FolderDataset
 from pyimagesearch.encoders.encoder import Encoder
 from pyimagesearch.encoders.encoding import encode_rows
-from pyimagesearch.encoders.export import encoder_from_keras
+from pyimagesearch.encoders.export import open_encoder
 from pyimagesearch.indexes.file_store import FileStore
 from pyimagesearch.indexes.index_file import load_index
 from pyimagesearch.indexes.journal import open_journal
 from pyimagesearch.indexes.settings import Update, UpdateSettings
-
-ROOT = Path(__file__).parent.parent
-MODEL = str(ROOT / "output" / "autoencoder.h5")
+from tests.scripts import MODEL, ROOT
 
 
 @pytest.fixture(scope="session")
 def encoder():
-    return encoder_from_keras(MODEL)
+    return open_encoder(MODEL)
 
 
 def sync(dataset, index, encoder, path, metric, checksum=False):
@@ -351,7 +349,7 @@ def test_a_second_indexer_is_refused_while_the_first_lives(run, folder, index_pa
     draw_more(folder, 10)
     process = start_indexing(python, folder, index_path, slowly=0.5)
     wait_for_batches(process, 1)
-    arguments = ["-m", MODEL, "-i", str(index_path), "--dataset", str(folder)]
+    arguments = ["-m", str(MODEL), "-i", str(index_path), "--dataset", str(folder)]
     assert index_images.main(arguments) == 1
     assert "another process is indexing into" in capsys.readouterr().err
     process.kill()

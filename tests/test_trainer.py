@@ -17,16 +17,7 @@ from pyimagesearch.training.checkpoint import Checkpoint
 from pyimagesearch.training.plan import Phase, make_plan
 
 SPEC = InputSpec(8, 8, 1)
-
-
-@pytest.fixture(autouse=True)
-def _eager():
-    """Skip tracing, which takes seconds for each phase; the steps are few."""
-    import tensorflow as tf
-
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
+pytestmark = pytest.mark.usefixtures("eager")
 
 
 def images(split, limit):
