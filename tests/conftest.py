@@ -39,6 +39,16 @@ def stub_encoder():
 
 
 @pytest.fixture
+def eager():
+    """Train without tracing, which takes seconds for each phase: the steps are few."""
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
+@pytest.fixture
 def random():
     return np.random.default_rng(0)
 

@@ -9,7 +9,7 @@ from pyimagesearch.encoders.encoder import Encoder
 from pyimagesearch.encoders.export import encoder_from_keras, open_encoder
 from pyimagesearch.files import sha256_of
 from pyimagesearch.pictures.input_spec import InputSpec
-from tests.scripts import codes_of
+from tests.scripts import KERAS_MODEL, MODEL, codes_of
 
 
 @pytest.fixture(params=[".keras", ".h5"])
@@ -34,10 +34,13 @@ def test_an_encoder_gives_the_codes_that_keras_gives(saved, random):
 
 def test_a_dataset_is_encoded_in_batches_as_at_once(monkeypatch):
     dataset = open_dataset("mnist", "test", limit=10)
-    encoder = encoder_from_keras("output/autoencoder.h5")
+    encoder = encoder_from_keras(KERAS_MODEL)
     monkeypatch.setattr(array, "ROWS_PER_BATCH", 4)
     images = dataset.read(range(10), encoder.spec)
-    np.testing.assert_allclose(codes_of(encoder, dataset), encoder.encode(images), atol=1e-5)
+    codes = encoder.encode(images)
+    np.testing.assert_allclose(codes_of(encoder, dataset), codes, atol=1e-5)
+    # The encoder of the other tests is that of the shipped model.
+    np.testing.assert_allclose(open_encoder(MODEL).encode(images), codes, atol=1e-5)
 
 
 def test_an_encoder_comes_back_from_an_onnx_file_with_its_fit(saved, random, tmp_path):

@@ -15,7 +15,7 @@ import train_autoencoder
 from pyimagesearch.datasets.catalog import open_dataset
 from pyimagesearch.indexes.index_file import load_index
 from pyimagesearch.replacing import REJECTS_MARK
-from tests.scripts import MODEL, ROOT, error_of, run
+from tests.scripts import KERAS_MODEL, MODEL, ROOT, error_of, run
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +43,7 @@ def found(capsys):
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 
+@pytest.mark.usefixtures("eager")
 def test_train_index_and_search_a_folder(folder, tmp_path, capsys):
     model, path = tmp_path / "model.keras", tmp_path / "index.h5"
     arguments = ["-m", model, "-v", tmp_path / "v.png", "-p", tmp_path / "p.png"]
@@ -97,7 +98,7 @@ def test_a_folder_is_indexed_past_bad_files_which_are_listed(folder, tmp_path, c
 
 def test_another_model_is_refused_until_rebuild(folder, index, tmp_path, capsys):
     other, path = tmp_path / "other.h5", tmp_path / "index.h5"
-    other.write_bytes(MODEL.read_bytes() + b"\0")
+    shutil.copy(KERAS_MODEL, other)
     path.write_bytes(index.read_bytes())
     arguments = ["-m", other, "-i", path, "--dataset", folder]
     assert run(index_images, *arguments) == 1

@@ -15,7 +15,7 @@ from pyimagesearch import locks
 from pyimagesearch.files import sha256_of
 from pyimagesearch.indexes.index_file import load_index
 from pyimagesearch.locks import sole_writer
-from tests.scripts import MODEL, ROOT, error_of, run
+from tests.scripts import KERAS_MODEL, MODEL, ROOT, error_of, run
 from tests.test_nothing_lost import make_folder
 
 # Keeps the lock of an index or a model until it is killed.
@@ -170,7 +170,7 @@ def test_hdf5_needs_no_locks_of_the_file_system(tmp_path, python):
         pytest.skip("there is no compiler of C")
     path = tmp_path / "index.h5"
     flags = ["-m", tmp_path / "model.h5", "-i", path, "--limit", 12]
-    (tmp_path / "model.h5").write_bytes(MODEL.read_bytes())
+    (tmp_path / "model.h5").write_bytes(KERAS_MODEL.read_bytes())
     command = python(ROOT / "index_images.py", *flags)
     environment = {**os.environ, "LD_PRELOAD": str(library)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)

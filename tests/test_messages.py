@@ -17,7 +17,7 @@ from pyimagesearch.pictures.input_spec import InputSpec
 from pyimagesearch.startup import explain
 from pyimagesearch.suggestions import did_you_mean_file
 from pyimagesearch.training.checkpoint import Checkpoint
-from tests.scripts import MODEL, ROOT, digit_file, error_of, run
+from tests.scripts import KERAS_MODEL, MODEL, ROOT, digit_file, error_of, run
 
 
 @pytest.fixture(scope="module")
@@ -180,7 +180,7 @@ def test_a_library_that_is_missing_is_explained():
 
 def test_a_model_of_keras_without_keras_is_not_called_damaged(capsys, monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "pyimagesearch.backend", None)
-    message = error_of(capsys, index_images, "-m", MODEL, "-i", tmp_path / "i.pickle")
+    message = error_of(capsys, index_images, "-m", KERAS_MODEL, "-i", tmp_path / "i.pickle")
     assert "cannot load" not in message
     assert "is not installed: " in message
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from scripts import MODEL, ROOT, error_of, run
+from scripts import KERAS_MODEL, MODEL, ROOT, error_of, run
 
 import index_images
 import search
@@ -261,7 +261,7 @@ def test_an_interrupted_run_is_taken_up(folder, collection, monkeypatch):
 def test_another_model_metric_or_folder_is_refused(folder, collection, tmp_path, capsys):
     index(collection, folder)
     other, elsewhere = tmp_path / "other.h5", tmp_path / "elsewhere"
-    other.write_bytes(Path(MODEL).read_bytes() + b"\0")
+    shutil.copy(KERAS_MODEL, other)
     elsewhere.mkdir()
     shutil.copy(next(folder.glob("digit */*.png")), elsewhere / "a.png")
     capsys.readouterr()

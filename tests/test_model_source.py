@@ -17,7 +17,7 @@ from pyimagesearch.encoders.model_source import (
     network_name,
 )
 from pyimagesearch.encoders.pretrained import NETWORKS, PretrainedModel
-from tests.scripts import MODEL, ROOT, error_of
+from tests.scripts import KERAS_MODEL, MODEL, ROOT, error_of
 
 BEFORE = ROOT / "tests" / "data" / "before"
 
@@ -75,7 +75,7 @@ def test_flags_apply_to_networks_by_name(tmp_path):
 @pytest.mark.parametrize(
     "model",
     [
-        *(MODEL, BEFORE / "model.h5", BEFORE / "model.keras", BEFORE / "encoder.onnx"),
+        *(KERAS_MODEL, BEFORE / "model.h5", BEFORE / "model.keras", BEFORE / "encoder.onnx"),
         ROOT / "tests" / "data" / "keras2" / "tutorial.h5",
     ],
     ids=lambda path: path.name,

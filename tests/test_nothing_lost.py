@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 
 import cv2
 import numpy as np
@@ -20,7 +19,7 @@ from pyimagesearch.datasets.catalog import open_dataset
 from pyimagesearch.encoders.encoder import Encoder
 from pyimagesearch.indexes.index_file import load_index, require_replaceable
 from pyimagesearch.indexes.stores import open_store
-from tests.scripts import MODEL, ROOT, error_of, run
+from tests.scripts import KERAS_MODEL, MODEL, ROOT, error_of, run
 
 
 def make_folder(folder, rows, compressed=True):
@@ -120,6 +119,9 @@ def test_a_folder_that_was_moved_is_the_same(index, folder, tmp_path, capsys):
     message = error_of(capsys, index_images, "-i", index)
     assert f"the indexed folder {folder} does not exist" in message
     assert "--dataset" in message
+    folder.touch()
+    message = error_of(capsys, index_images, "-i", index)
+    assert f"the indexed folder {folder} is a file now" in message
     assert run(index_images, "-i", index, "--dataset", moved) == 0
     assert "added 1, changed 0, removed 0, kept 60" in capsys.readouterr().out
     assert load_index(index).source["name"] == str(moved)
@@ -136,7 +138,7 @@ def test_a_search_names_a_folder_that_does_not_exist(index, folder, tmp_path, ca
 
 @pytest.mark.parametrize("name", ["model.keras", "photo.jpg", "notes.txt", "model.h5"])
 def test_a_file_that_is_no_index_is_never_replaced(name, tmp_path, capsys):
-    content = MODEL.read_bytes() if name == "model.h5" else b"PK\3\4 or anything else"
+    content = KERAS_MODEL.read_bytes() if name == "model.h5" else b"PK\3\4 or anything else"
     (tmp_path / name).write_bytes(content)
     for flags in ([], ["--rebuild"], ["--rebuild", "--dataset", "mnist"]):
         flags = ["-m", MODEL, "-i", tmp_path / name, "--limit", 5, *flags]
@@ -203,7 +205,7 @@ def test_merging_does_not_replace_another_index(index, tmp_path, capsys):
 
 def test_one_path_has_one_role(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    model = shutil.copy(MODEL, tmp_path / "a.h5")
+    model = shutil.copy(KERAS_MODEL, tmp_path / "a.h5")
     before = model.read_bytes()
     (tmp_path / "link.h5").symlink_to(model)
     for flags in (
@@ -393,21 +395,19 @@ def test_codes_of_nan_are_never_indexed(folder, index, tmp_path, monkeypatch, ca
 # --- training
 
 
-def test_an_interruption_before_the_first_epoch_leaves_the_model(tmp_path, python):
-    model = shutil.copy(MODEL, tmp_path / "good.h5")
+def test_an_interruption_before_the_first_epoch_leaves_the_model(tmp_path, monkeypatch, capsys):
+    from pyimagesearch.training import trainer
+
+    def interrupt(*arguments, **options):
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(trainer, "_train_phase", interrupt)
+    model = shutil.copy(KERAS_MODEL, tmp_path / "good.h5")
     before = model.read_bytes()
-    flags = ["--dataset", "mnist", "--epochs", 2]
+    flags = ["--dataset", "mnist", "--limit", 64, "--epochs", 2, "--overwrite"]
     flags += ["-v", tmp_path / "v.png", "-p", tmp_path / "p.png"]
-    command = python(ROOT / "train_autoencoder.py", "-m", model, *flags)
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    for line in process.stderr:
-        if "training on" in line:
-            break
-    time.sleep(1)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate()
-    assert process.returncode == 130, errors
-    assert f"nothing was written to {model}" in errors
+    assert run(train_autoencoder, "-m", model, *flags) == 130
+    assert f"nothing was written to {model}" in capsys.readouterr().err
     assert model.read_bytes() == before
     assert model.with_name("good.h5.checkpoint.npz").exists()  # so --resume, as advised, works
 
@@ -426,8 +426,7 @@ def test_metric_and_engine_stay_until_a_flag_changes_them(name, flags, tmp_path)
     path = tmp_path / name
     settings = ["--limit", 500, "--metric", "cosine", "--engine", "HNSW8"]
     assert run(index_images, "-m", MODEL, "-i", path, *settings) == 0
-    other = str(MODEL).replace("autoencoder", "neighbours")
-    flags = [other if flag == "other" else flag for flag in flags]
+    flags = [KERAS_MODEL if flag == "other" else flag for flag in flags]
     for _ in range(2):
         assert run(index_images, "-i", path, "--limit", 500, *flags) == 0
         index = load_index(path)

@@ -13,7 +13,7 @@ from pyimagesearch.encoders.trained_on import require_same_images, trained_on
 from pyimagesearch.indexes.choices import choose_encoder
 from pyimagesearch.indexes.local_index import LocalIndex
 from pyimagesearch.pictures.input_spec import InputSpec
-from tests.scripts import MODEL, error_of, run
+from tests.scripts import KERAS_MODEL, error_of, run
 from tests.test_nothing_lost import make_folder
 
 MNIST = {"name": "mnist", "split": "train", "limit": None}
@@ -80,10 +80,11 @@ def test_a_model_may_be_trained_again_on_the_same_or_more_images(before, now, ne
 
 
 def test_the_tutorials_model_may_be_trained_again():
-    assert trained_on(str(MODEL)) is None
-    assert require_same_images(str(MODEL), MNIST, "--model")
+    assert trained_on(str(KERAS_MODEL)) is None
+    assert require_same_images(str(KERAS_MODEL), MNIST, "--model")
 
 
+@pytest.mark.usefixtures("eager")
 def test_a_folder_is_trained_on_twice_with_a_warning_and_a_quick_look_replaces_nothing(
     tmp_path, monkeypatch, capsys
 ):
@@ -109,7 +110,7 @@ def test_a_folder_is_trained_on_twice_with_a_warning_and_a_quick_look_replaces_n
 
 def test_models_of_one_name_are_told_apart_by_their_digests(tmp_path):
     path = tmp_path / "photos.h5"
-    path.write_bytes(MODEL.read_bytes())
+    path.write_bytes(KERAS_MODEL.read_bytes())
     encoder = Encoder(b"", InputSpec(28, 28, 1), 16, "photos.h5", "0123456789ab" + "c" * 52)
     index = LocalIndex([[0.0] * 16], ["a.png"])
     index.encoder = encoder

@@ -72,6 +72,7 @@ def test_how_a_folder_is_read_is_recorded_and_used_again(cameras, tmp_path, caps
     assert capsys.readouterr().out == "added 0, changed 0, removed 0, kept 21, rejected 1\n"
 
 
+@pytest.mark.usefixtures("eager")
 def test_training_reads_several_folders_in_the_same_way(cameras, tmp_path, capsys):
     (cameras[0] / "_DSC.CR2").write_bytes(b"II*\0\x10\0\0\0CR" + bytes(100))
     outputs = ["-v", tmp_path / "v.png", "-p", tmp_path / "p.png", "--encoder", tmp_path / "e.onnx"]

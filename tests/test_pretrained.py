@@ -3,7 +3,6 @@
 import subprocess
 import sys
 import warnings
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -17,37 +16,36 @@ from pyimagesearch.backend import keras
 from pyimagesearch.encoders import pretrained
 from pyimagesearch.encoders.pretrained import NETWORKS, PretrainedModel
 from pyimagesearch.indexes.index_file import load_index
+from tests.scripts import MODEL, ROOT
 
-ROOT = Path(__file__).parent.parent
 SIDE = 32  # the smallest that all of them take
-LARGE = {
-    "vgg16",
-    "mobilenet_v3_small",
-    "resnet50",
-    "densenet121",
-    "efficientnet_b0",
-    "efficientnet_v2_b0",
-}  # 15 s each
+pytestmark = pytest.mark.filterwarnings("ignore:`input_shape` is undefined or:UserWarning")
 
 
 @pytest.fixture(scope="module")
-def mobilenet(tmp_path_factory):
-    """A file of random weights of mobilenet_v2."""
-    path = tmp_path_factory.mktemp("weights") / "mobilenet.weights.h5"
-    keras.utils.set_random_seed(0)
-    network = keras.applications.MobileNetV2(include_top=False, weights=None, pooling="avg")
-    network.save_weights(path)
+def network():
+    """mobilenet_v2 as Keras builds it, the smallest of them."""
+    built, wanted = as_keras_builds_it("mobilenet_v2")
+    assert wanted == [NETWORKS["mobilenet_v2"].weights]
+    return built
+
+
+@pytest.fixture(scope="module")
+def mobilenet(network, tmp_path_factory):
+    """A file of the weights of `network`, laid out as in the files of ImageNet's."""
+    path = tmp_path_factory.mktemp("weights") / "mobilenet.h5"
+    network.save(path)
     return path
 
 
-def as_keras_builds_it(name, monkeypatch):
+def as_keras_builds_it(name):
     """Return a network as Keras builds it for ImageNet's weights, but with random ones.
 
     Returns the name of the file it would have loaded, too.
     """
     wanted = []
     files = sys.modules["keras.src.utils.file_utils"]
-    with monkeypatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(files, "get_file", lambda file, *args, **kwargs: wanted.append(file))
         patch.setattr(keras.Model, "load_weights", lambda *args, **kwargs: None)
         keras.utils.set_random_seed(0)
@@ -63,17 +61,8 @@ def as_keras_builds_it(name, monkeypatch):
     return network, wanted
 
 
-@pytest.mark.filterwarnings("ignore:`input_shape` is undefined or non-square:UserWarning")
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(name, marks=pytest.mark.slow if name in LARGE else ()) for name in NETWORKS],
-)
-def test_codes_are_those_of_keras_from_its_own_preprocessing(name, tmp_path, monkeypatch, random):
-    network, wanted = as_keras_builds_it(name, monkeypatch)
-    assert wanted == [NETWORKS[name].weights]
-    path = tmp_path / "weights.h5"
-    network.save(path)  # lays weights out as in the files of ImageNet's
-
+def check_codes(encoder, name, network, random):
+    """Check that codes are those of Keras from its own preprocessing, with length 1."""
     pictures = random.integers(0, 256, (2, SIDE, SIDE, 3), dtype=np.uint8)
     constructor = getattr(keras.applications, NETWORKS[name].constructor)
     preprocess = sys.modules[constructor.__module__].preprocess_input
@@ -81,11 +70,20 @@ def test_codes_are_those_of_keras_from_its_own_preprocessing(name, tmp_path, mon
     expected = expected / np.linalg.norm(expected, axis=1, keepdims=True)
     assert np.abs(expected[0] - expected[1]).max() > 1e-3
 
-    encoder = PretrainedModel(name, path, (SIDE, SIDE)).open()
     codes = encoder.encode(pictures.astype(np.float32) / 255)
     np.testing.assert_allclose(codes, expected, atol=1e-4)
     np.testing.assert_allclose(np.linalg.norm(codes, axis=1), 1, atol=1e-5)
     assert (encoder.model, encoder.dim) == (name, network.output_shape[1])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in NETWORKS if name != "mobilenet_v2"])
+def test_codes_are_those_of_keras_from_its_own_preprocessing(name, tmp_path, random):
+    network, wanted = as_keras_builds_it(name)
+    assert wanted == [NETWORKS[name].weights]
+    path = tmp_path / "weights.h5"
+    network.save(path)
+    check_codes(PretrainedModel(name, path, (SIDE, SIDE)).open(), name, network, random)
 
 
 def test_offline_the_error_says_which_file_to_put_where(tmp_path, monkeypatch):
@@ -187,7 +185,9 @@ def error_of(capsys, *arguments):
     return lines[0].removeprefix("index_images.py: error: ")
 
 
-def test_a_folder_is_indexed_searched_and_synced_without_tensorflow(tmp_path, mobilenet, capsys):
+def test_a_folder_is_indexed_as_by_keras_searched_and_synced_without_tensorflow(
+    tmp_path, mobilenet, network, random, capsys
+):
     fill(tmp_path / "pictures", "a.png", "b.png")
     photo = tmp_path / "pictures" / "c.png"
     picture = np.random.default_rng(0).integers(0, 256, (40, 30, 3), dtype=np.uint8)
@@ -196,6 +196,7 @@ def test_a_folder_is_indexed_searched_and_synced_without_tensorflow(tmp_path, mo
     arguments = ["--model", "mobilenet_v2", "--weights", mobilenet, "--image-size", 32, 32]
     arguments += ["--dataset", tmp_path / "pictures", "--index", index]
     assert index_images.main(list(map(str, arguments))) == 0
+    check_codes(load_index(index).encoder, "mobilenet_v2", network, random)
     assert search.main(["-i", str(index), "-q", str(photo), "-k", "1", "--json"]) == 0
     assert '"id": "c.png"' in capsys.readouterr().out
 
@@ -214,9 +215,10 @@ def test_a_folder_is_indexed_searched_and_synced_without_tensorflow(tmp_path, mo
 
 
 @pytest.mark.slow
-def test_grey_arrays_are_encoded_as_rgb_at_the_size_and_fit_asked_for(tmp_path, mobilenet):
-    index = tmp_path / "index.pickle"
-    arguments = ["--model", "mobilenet_v2", "--weights", mobilenet, "--limit", 20, "--index", index]
+def test_grey_arrays_are_encoded_as_rgb_at_the_size_and_fit_asked_for(tmp_path, network):
+    index, weights = tmp_path / "index.pickle", tmp_path / "mobilenet.weights.h5"
+    network.save_weights(weights)
+    arguments = ["--model", "mobilenet_v2", "--weights", weights, "--limit", 20, "--index", index]
     arguments += ["--dataset", "mnist", "--image-size", 32, 64, "--fit", "crop"]
     assert index_images.main(list(map(str, arguments))) == 0
     spec = load_index(index).encoder.spec
@@ -225,10 +227,10 @@ def test_grey_arrays_are_encoded_as_rgb_at_the_size_and_fit_asked_for(tmp_path, 
 
 @pytest.mark.parametrize("flag", [["--weights", "w.h5"], ["--image-size", 8, 8], ["--fit", "crop"]])
 def test_flags_of_pretrained_networks_are_refused_with_a_model_file(tmp_path, capsys, flag):
-    arguments = ["--model", ROOT / "output" / "autoencoder.h5", "--limit", 1, *flag]
+    arguments = ["--model", MODEL, "--limit", 1, *flag]
     message = error_of(capsys, *arguments, "--index", tmp_path / "index.pickle")
     assert "are for vgg16, " in message
-    assert "autoencoder.h5 is a model file" in message
+    assert "autoencoder.onnx is a model file" in message
 
 
 def test_missing_weights_are_named(tmp_path, capsys):

@@ -12,7 +12,7 @@ import index_images
 from pyimagesearch.datasets.catalog import open_dataset
 from pyimagesearch.datasets.folder import FolderDataset
 from pyimagesearch.encoders import ray_encoding as ray_encoding
-from pyimagesearch.encoders.export import encoder_from_keras
+from pyimagesearch.encoders.export import open_encoder
 from pyimagesearch.indexes.index_file import load_index
 from tests.picture_files import ENCODED, fill
 
@@ -57,7 +57,7 @@ def test_no_picture_is_lost_with_a_node(cluster, folder):
     node = cluster.add_node(num_cpus=1)
     cluster.wait_for_nodes()
     ray_encoding.connect(cluster.address)
-    dataset, encoder = FolderDataset(folder), encoder_from_keras(MODEL)
+    dataset, encoder = FolderDataset(folder), open_encoder(MODEL)
     killer = threading.Thread(
         target=cluster.remove_node, args=(node,), kwargs={"allow_graceful": False}
     )
@@ -95,7 +95,7 @@ def test_an_index_made_on_ray_is_the_one_made_here(cluster, folder, tmp_path, ca
 @ray_needed
 def test_an_array_is_encoded_on_ray(cluster):
     ray_encoding.connect(cluster.address)
-    dataset, encoder = open_dataset("mnist", "test", 100), encoder_from_keras(MODEL)
+    dataset, encoder = open_dataset("mnist", "test", 100), open_encoder(MODEL)
     codes = np.full((100, encoder.dim), np.nan, np.float32)
     for rows, part, _ in ray_encoding.encode_on_cluster(dataset, np.arange(100), encoder):
         codes[rows] = part

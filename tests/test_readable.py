@@ -79,6 +79,7 @@ def test_one_readable_picture_is_too_few(both):
         with_readable_validation(Splits(training, both.subset(bad[:2]), SPEC))
 
 
+@pytest.mark.usefixtures("eager")
 @pytest.mark.parametrize("classes", [[""], ["cats/", "dogs/"]])
 def test_training_names_each_unreadable_picture_once(classes, tmp_path, random, capsys):
     for name in classes:
@@ -93,6 +94,7 @@ def test_training_names_each_unreadable_picture_once(classes, tmp_path, random, 
     assert sorted(named) == [f"{name}bad{i}.png:" for name in classes for i in range(10)]
 
 
+@pytest.mark.usefixtures("eager")
 def test_the_seed_that_leaves_no_readable_validation_image_trains_too(tmp_path, random):
     folder = tmp_path / "pictures"
     fill_with_both(folder, random)

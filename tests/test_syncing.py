@@ -20,19 +20,17 @@ from pyimagesearch.datasets.dataset import FILE_STATS
 from pyimagesearch.datasets.folder import FolderDataset
 from pyimagesearch.encoders.encoder import Encoder
 from pyimagesearch.encoders.encoding import encode_rows
-from pyimagesearch.encoders.export import encoder_from_keras
+from pyimagesearch.encoders.export import open_encoder
 from pyimagesearch.indexes.file_store import FileStore
 from pyimagesearch.indexes.index_file import load_index
 from pyimagesearch.indexes.journal import open_journal
 from pyimagesearch.indexes.settings import Update, UpdateSettings
-
-ROOT = Path(__file__).parent.parent
-MODEL = str(ROOT / "output" / "autoencoder.h5")
+from tests.scripts import MODEL, ROOT
 
 
 @pytest.fixture(scope="session")
 def encoder():
-    return encoder_from_keras(MODEL)
+    return open_encoder(MODEL)
 
 
 def sync(dataset, index, encoder, path, metric, checksum=False):
@@ -194,6 +192,28 @@ def test_pictures_of_a_folder_that_cannot_be_listed_now_are_kept(run, folder, in
     check(index_path, folder, encoder)
 
 
+def test_pictures_behind_links_that_lead_nowhere_now_are_kept(run, folder, tmp_path, capsys):
+    drive = tmp_path / "drive"
+    draw(drive / "year" / "linked.png", 20)
+    draw(drive / "file.png", 21)
+    (folder / "year").symlink_to(drive / "year")
+    (folder / "file.png").symlink_to(drive / "file.png")
+    run()
+    drive.rename(tmp_path / "unmounted")
+    (folder / "a" / "0.png").unlink()
+    (folder / "a" / "0.png").symlink_to("0.png")  # a loop
+    (folder / "a" / "2.png").unlink()
+    (folder / "a" / "2.png").mkdir()
+    _show_status_lines()
+    assert run() == "added 0, changed 0, removed 1, kept 11, rejected 2"
+    status = capsys.readouterr().err
+    assert "1 pictures that cannot be read now stay in the index, such as year/linked.png" in status
+    assert "file.png: No such file or directory" in status
+    (tmp_path / "unmounted").rename(drive)
+    (drive / "year" / "linked.png").unlink()
+    assert run() == "added 0, changed 0, removed 1, kept 10, rejected 1"
+
+
 def test_nothing_readable_is_an_error_and_leaves_no_index(folder, index_path, encoder):
     for path in folder.rglob("*.png"):
         path.write_text("hello")
@@ -329,7 +349,7 @@ def test_a_second_indexer_is_refused_while_the_first_lives(run, folder, index_pa
     draw_more(folder, 10)
     process = start_indexing(python, folder, index_path, slowly=0.5)
     wait_for_batches(process, 1)
-    arguments = ["-m", MODEL, "-i", str(index_path), "--dataset", str(folder)]
+    arguments = ["-m", str(MODEL), "-i", str(index_path), "--dataset", str(folder)]
     assert index_images.main(arguments) == 1
     assert "another process is indexing into" in capsys.readouterr().err
     process.kill()

@@ -9,7 +9,7 @@ import venv
 
 import pytest
 
-from tests.scripts import MODEL, ROOT, digit_file
+from tests.scripts import KERAS_MODEL, ROOT, digit_file
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def test_an_installed_wheel_trains_indexes_and_searches_from_another_folder(
     (tmp_path / "digits").mkdir()
     for row in range(3):
         digit_file(tmp_path / "digits", row)
-    run("image-search-index", "-m", MODEL, "-i", "index.pickle", "--dataset", "digits")
+    run("image-search-index", "-m", KERAS_MODEL, "-i", "index.pickle", "--dataset", "digits")
     output = run(
         "image-search-find", "-i", "index.pickle", "--query", "digits/digit_1.png", "--json"
     )
