@@ -42,16 +42,21 @@ def progress(total: int, unit: str, task: str) -> Iterator[Callable[[int], objec
     "encoding". On a terminal there is a bar, which goes when the task ends; elsewhere, such as in
     the log of a batch job, a line every LINE_SECONDS. Both estimate the time that is left.
     """
-    if sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
+    if shows_bars():
         from tqdm import tqdm
 
         with tqdm(total=total, unit=f" {unit}", desc=task, leave=False) as bar:
             yield bar.update
         return
-    yield _ProgressLines(total, unit, task).add
+    yield ProgressLines(total, unit, task).add
 
 
-class _ProgressLines:
+def shows_bars() -> bool:
+    """Whether standard error is a terminal on which a bar can be drawn."""
+    return sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+
+
+class ProgressLines:
     """Logs a line about a task every LINE_SECONDS; threads may add what they did."""
 
     def __init__(self, total: int, unit: str, task: str) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -14,8 +15,9 @@ from picture_files import fill
 
 import index_images
 import search
+from pyimagesearch import terminal
 from pyimagesearch.encoders.hub import HubReference, find_network, needed_files
-from pyimagesearch.encoders.hub_client import RemoteFile
+from pyimagesearch.encoders.hub_client import LinesOfBar, RemoteFile
 from tests import onnx_exports as exports
 from tests.scripts import ROOT
 
@@ -227,6 +229,13 @@ def test_a_cut_download_is_continued(hub, user):
     status, message = user.run(NAMED, url=hub.url)
     assert status == 0, message
     assert f"bytes={CHUNK}-" in {given for _, _, given in hub.requests}
+
+
+def test_progress_without_a_terminal_is_lines(monkeypatch, caplog):
+    monkeypatch.setattr(terminal, "LINE_SECONDS", 0)
+    bar = LinesOfBar(desc="model.onnx", total=1000, initial=200, unit="B")
+    bar.update(300)
+    assert re.search("fetching model.onnx: 500 of 1,000 bytes, about .* left", caplog.text)
 
 
 def test_large_files_may_be_elsewhere(hub, user):

@@ -12,7 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, NoReturn
 
+from tqdm import tqdm
+
 from pyimagesearch.files import sha256_of
+from pyimagesearch.terminal import ProgressLines, shows_bars
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +38,22 @@ class Listing:
 
     commit: str
     files: dict[str, RemoteFile]
+
+
+class LinesOfBar(tqdm):  # type: ignore[misc]  # tqdm has no types
+    """A bar of the client that is not drawn but logged: see ProgressLines."""
+
+    def __init__(self, *, desc: str, total: int | None, initial: int = 0, **_: Any) -> None:
+        super().__init__(disable=True)
+        self._lines = ProgressLines(total or 0, "bytes", f"fetching {desc}")
+        self._lines.add(initial)
+
+    def update(self, n: float | None = 1) -> None:
+        """Count bytes that were written to the disk."""
+        self._lines.add(int(n or 0))
+
+    def update_transfer(self, n: float | None = 1) -> None:
+        """Do not count bytes when they arrive: they are counted when they are written."""
 
 
 def list_files(repository: str, revision: str | None = None) -> Listing:
@@ -91,13 +110,15 @@ def download(
         logger.info(f"fetching {size / 1e6:.1f} MB of {repository}, kept in {where}:")
         logger.info(", ".join(f"{name} ({listing.files[name].size:,} bytes)" for name in missing))
     folder = _snapshots(repository) / listing.commit
+    bars = None if shows_bars() else LinesOfBar
     for name in names:
         # By the name of the revision, which the client then remembers for work without network.
         wanted = listing.commit
         if name in missing:
             wanted = revision or client.constants.DEFAULT_REVISION
         try:
-            path = Path(client.hf_hub_download(repository, name, revision=wanted))
+            fetched = client.hf_hub_download(repository, name, revision=wanted, tqdm_class=bars)
+            path = Path(fetched)
         except Exception as error:  # the client raises errors of many types
             _raise(error, f"cannot fetch {name} of {repository}")
         if not path.is_relative_to(folder):
