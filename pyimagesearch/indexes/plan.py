@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from pyimagesearch.datasets.catalog import DEFAULT_SOURCE
 from pyimagesearch.datasets.dataset import FILE_STATS, Dataset
-from pyimagesearch.datasets.folder import content_digest, digests_of
+from pyimagesearch.datasets.digests import content_digest, digests_of
 from pyimagesearch.files import printable
 from pyimagesearch.indexes.contract import Index, Records
 
