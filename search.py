@@ -42,8 +42,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parse_args(argv)
     cli.require_distinct(index=args.index, model=args.model, output=args.output, html=args.html)
     if args.html:
+        from pyimagesearch.files import require_writable
         from pyimagesearch.replacing import PAGE, require_kind
 
+        require_writable(args.html)
         require_kind(args.html, PAGE, "--html")
     store = open_store(args.index)
     info(f"loading {store}...")

@@ -16,6 +16,12 @@ CHECKSUM_MARK = b"\nSHA-256 of this file: "
 CHECKSUM_SIZE = len(CHECKSUM_MARK) + 32
 BLOCK = 1 << 20  # bytes hashed at once
 TEMPORARY = ".part"  # in the names of files that are being written, before the suffix
+# Names of what this program keeps beside an index, a model or any file that it writes: locks, files
+# that are being written, journals, engines, checkpoints and features.
+KEPT_NAMES = re.compile(
+    rf"\..*(\.lock|\.\w{{8}}{re.escape(TEMPORARY)}(\.\w+)?)"
+    r"|.*\.(progress(-\w+)?|engine|checkpoint\.npz|features)"
+)
 UMASK = os.umask(0)  # which can only be read by setting it
 os.umask(UMASK)
 # Bytes of text in a file that is parsed as JSON, which takes up to 40 times as much memory.
@@ -35,6 +41,7 @@ def atomic_write(path: str | Path, checksum: bool = False) -> Iterator[Path]:
     target = Path(path)
     if target.is_symlink():
         target = Path(os.path.realpath(target))
+    require_regular(target)
     _make_folder_of(target)
     with _among_writers(target):
         temporary = _new_file(target, path)
@@ -87,12 +94,9 @@ def _temporary_prefix(target: Path) -> str:
 def _mode_for(target: Path) -> int:
     """Return the permissions of a file that is there, or those that a new file gets."""
     try:
-        mode = target.stat().st_mode
+        return stat.S_IMODE(target.stat().st_mode)
     except FileNotFoundError:
         return 0o666 & ~UMASK
-    if not stat.S_ISREG(mode):
-        raise OSError("it is no regular file")
-    return stat.S_IMODE(mode)
 
 
 def _cannot_write(path: str | Path, error: OSError) -> OSError:
@@ -136,14 +140,19 @@ def _remove_leftovers(target: Path) -> None:
             os.unlink(entry.path)
 
 
+def is_special(path: str | Path) -> bool:
+    """Whether there is a pipe, which would wait for its writer, or a device."""
+    path = Path(path)
+    return path.exists() and not (path.is_file() or path.is_dir())
+
+
 def require_regular(path: str | Path) -> None:
-    """Raise OSError where there is a pipe, which would wait for its writer, or a device.
+    """Raise OSError where there is a pipe or a device.
 
     A path where there is nothing, or a folder, is left to those that open it.
     """
-    path = Path(path)
-    if path.exists() and not (path.is_file() or path.is_dir()):
-        raise OSError(f"{path} is a device or pipe, not a file")
+    if is_special(path):
+        raise OSError(f"{path} is a device or pipe, no regular file: give the name of a file")
 
 
 def content_size(path: str | Path) -> int:
@@ -192,22 +201,34 @@ def reason_of(error: Exception) -> str:
 
 
 def require_writable(*paths: str | Path) -> None:
-    """Raise OSError now if any of `paths` could not be written later; make their folders."""
+    """Raise OSError now if any of `paths` could not be written later; make their folders.
+
+    Raises ValueError for the name of what is kept beside another file.
+    """
     import tempfile
 
     for name in paths:
+        require_free_name(name)
+        require_regular(name)
         path = Path(name)
         _make_folder_of(path)
         if path.is_dir() or os.fspath(name).endswith("/"):
             raise IsADirectoryError(f"cannot write {path}: it is a folder; give a file name")
-        if path.exists() and not path.is_file():
-            raise OSError(f"cannot write {path}: it is no regular file; give another name")
         try:
             with tempfile.TemporaryFile(dir=path.parent):
                 pass
         except OSError as error:
             reason = f"no new file can be made in {path.parent} ({error.strerror})"
             raise type(error)(f"cannot write {path}: {reason}") from None
+
+
+def require_free_name(path: str | Path) -> None:
+    """Raise ValueError for the name of a file that is kept beside another one, such as its lock."""
+    if KEPT_NAMES.fullmatch(os.path.basename(os.path.realpath(path))):
+        raise ValueError(
+            f"cannot write {path}: files of such names are locks, journals and others that are "
+            "kept beside an index or a model; give another name"
+        )
 
 
 def sha256_of(path: str | Path) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pyimagesearch.encoders.model_files import is_model_file
+from pyimagesearch.files import is_special
 from pyimagesearch.pictures.formats import is_own_output
 
 HEAD = 2048  # first bytes of a file by which it is told
@@ -56,7 +57,7 @@ def require_kind(path: str | Path, kind: str, flag: str) -> None:
     file = Path(path)
     if not file.exists() or file.is_dir():
         return
-    if not file.is_file():
+    if is_special(file):
         raise ValueError(f"{flag} {path} is a device or pipe: give the name of a file")
     if not os.path.getsize(file):
         return

@@ -156,3 +156,10 @@ def test_a_small_file_of_large_arrays_is_refused_before_they_are_read(tmp_path):
         checkpoint.resumed()
     with pytest.raises(ValueError, match="checkpoint of an interrupted training"):
         checkpoint.require_unused()
+
+
+def test_of_settings_that_differ_the_dataset_is_named_as_others_follow_from_it(tmp_path):
+    path = str(tmp_path / "c.npz")
+    Checkpoint(path, {"architecture": "conv", "dataset": "mnist"}).save()
+    with pytest.raises(ValueError, match=r"started with dataset mnist.* \(give --dataset mnist\)"):
+        Checkpoint(path, {"architecture": "patches", "dataset": "fashion_mnist"}).resumed()

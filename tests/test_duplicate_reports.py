@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pyimagesearch.datasets.folder import FolderDataset, content_digest
+from pyimagesearch.datasets.digests import content_digest
+from pyimagesearch.datasets.folder import FolderDataset
 from pyimagesearch.indexes.local_index import LocalIndex
 from pyimagesearch.show import duplicate_groups as duplicates
 

@@ -126,6 +126,20 @@ def test_what_does_not_arrive_is_an_error_of_one_line(server, path, reason):
     assert len(str(caught.value).splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    "url", ["http://[::1/x", "http://[x]/x", "http://a:b/", "http://a:99999/", "http://\u2100/"]
+)
+@pytest.mark.parametrize("base", ["", "http://example.org/"])
+def test_what_is_no_url_is_told_in_our_words(url, base):
+    with pytest.raises(ValueError, match=r"^its host or port is none: write http://HOST/PATH"):
+        fetching._parse(url, base)
+
+
+def test_a_host_that_cannot_be_one_is_named():
+    with pytest.raises(ValueError, match=r"a\.\.b is no name of a host"):
+        fetch("http://a..b/x")
+
+
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://host/a", "data://x", "gopher://h/"])
 def test_other_schemes_are_refused(url):
     assert is_url(url)

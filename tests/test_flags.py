@@ -188,3 +188,14 @@ def test_nothing_is_suggested_for_what_is_like_nothing():
 def test_whole_numbers_that_no_library_holds_are_refused_in_one_line(flag, number, capsys):
     line = usage_error(capsys, search, "--index", "i", f"{flag}={number}")
     assert "expected a whole number" in line
+
+
+@pytest.mark.parametrize(
+    "flags",
+    ["--model m.h5", "--dataset a", "--limit 3", "--prune", "--shard 1/2", "--rejects r.txt"],
+)
+def test_joining_index_files_reads_no_pictures(flags, tmp_path, capsys):
+    joined = ["-i", tmp_path / "all.h5", "--merge", tmp_path / "a.h5", *flags.split()]
+    flag = flags.split()[0]
+    message = usage_error(capsys, index_images, *joined)
+    assert message == f"{flag} has no effect with --merge"

@@ -126,6 +126,17 @@ def test_another_form_is_refused(text):
         HubReference.parse(text)
 
 
+@pytest.mark.parametrize(
+    "name", ["-a/b", "a-/b", "a/-b", "a/b.", ".a/b", "a--b/c", "a/b.git", f"a/{'b' * 97}"]
+)
+def test_a_name_that_the_client_of_the_hub_refuses_is_refused_before(name):
+    validators = pytest.importorskip("huggingface_hub.utils")
+    with pytest.raises(validators.HFValidationError):
+        validators.validate_repo_id(name)
+    with pytest.raises(ValueError, match="expected hf:OWNER/NAME"):
+        HubReference.parse(f"hf:{name}")
+
+
 def files(*names):
     return {name: RemoteFile(1, "") for name in names}
 

@@ -119,6 +119,9 @@ def test_a_folder_that_was_moved_is_the_same(index, folder, tmp_path, capsys):
     message = error_of(capsys, index_images, "-i", index)
     assert f"the indexed folder {folder} does not exist" in message
     assert "--dataset" in message
+    folder.touch()
+    message = error_of(capsys, index_images, "-i", index)
+    assert f"the indexed folder {folder} is a file now" in message
     assert run(index_images, "-i", index, "--dataset", moved) == 0
     assert "added 1, changed 0, removed 0, kept 60" in capsys.readouterr().out
     assert load_index(index).source["name"] == str(moved)

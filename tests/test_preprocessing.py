@@ -213,6 +213,14 @@ def test_other_kinds_of_pixels_are_rounded_to_8_bits(random):
     np.testing.assert_array_equal(spec.prepare(grey), spec.prepare(np.repeat(grey, 3, 2)))
 
 
+def test_a_factor_beyond_all_numbers_is_refused_in_one_line():
+    for factor in (1e308, -1e308, 10**400, 1e-320):
+        settings = {"size": {"height": 8, "width": 8}, "resample": 2, "rescale_factor": factor}
+        settings |= {"image_mean": [1e308] * 3, "image_std": [1e-308] * 3}
+        with pytest.raises(ValueError, match=r"^preprocessor_config\.json"):
+            read_preprocessing(settings, "preprocessor_config.json")
+
+
 @pytest.mark.parametrize(
     ("key", "value", "reason"),
     [

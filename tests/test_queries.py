@@ -12,10 +12,11 @@ from pyimagesearch.indexes.contract import Hits
 from pyimagesearch.indexes.local_index import LocalIndex
 from pyimagesearch.pictures.input_spec import InputSpec
 from pyimagesearch.queries import ranking, sources
+from pyimagesearch.queries.combining import combined, split_weight
 from pyimagesearch.queries.expansion import expanded
 from pyimagesearch.queries.query import Answer, Part, Query
 from pyimagesearch.queries.ranking import Wanted, search_queries
-from pyimagesearch.queries.sources import QueryOptions, QueryReader, combined, split_weight
+from pyimagesearch.queries.sources import QueryOptions, QueryReader
 
 SPEC = InputSpec(8, 8, 3)
 

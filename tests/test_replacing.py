@@ -132,6 +132,35 @@ def test_a_pipe_or_a_device_is_not_replaced(tmp_path, capsys):
     assert pipe.is_fifo()
 
 
+KEPT = [".i.h5.lock", ".i.abcd1234.part.h5", "i.h5.progress", "i.h5.progress-wal", "i.h5.engine"]
+
+
+@pytest.mark.parametrize("name", [*KEPT, ".i.h5.abcd1234.part", "m.h5.checkpoint.npz"])
+def test_no_output_has_the_name_of_what_is_kept_beside_another_file(name, tmp_path):
+    (tmp_path / "link.h5").symlink_to(tmp_path / name)
+    for path in (tmp_path / name, tmp_path / "link.h5"):
+        with pytest.raises(ValueError, match="files of such names are locks, journals and others"):
+            require_writable(path)
+    require_writable(tmp_path / name.replace(".", "_"), tmp_path / ".hidden.h5")
+
+
+def test_no_flag_of_an_output_takes_the_name_of_what_is_kept(small_index, tmp_path, capsys):
+    index = ["-m", MODEL, "--limit", 9, "-i"]
+    train = ["--limit", 100, "--model"]
+    for script, flags, suffix in (
+        (index_images, index, ".h5"),
+        (index_images, [*index, tmp_path / "n.h5", "--rejects"], ".txt"),
+        (search, ["-i", small_index, "--query-id", 3, "--html"], ".html"),
+        (search, ["-i", small_index, "--query-id", 3, "--output"], ""),
+        (train_autoencoder, train, ".keras"),
+        (train_autoencoder, [*train, tmp_path / "m.keras", "--vis"], ".png"),
+        (train_autoencoder, [*train, tmp_path / "m.keras", "--encoder"], ".onnx"),
+    ):
+        name = tmp_path / f".i.abcd1234.part{suffix}"
+        assert "files of such names are locks" in error_of(capsys, script, *flags, name)
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("name", ["sheet.png", "sheet.jpg"])
 def test_a_picture_of_ours_may_be_replaced_and_is_read_as_it_was(name, tmp_path):
     path = tmp_path / name

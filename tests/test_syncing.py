@@ -192,6 +192,28 @@ def test_pictures_of_a_folder_that_cannot_be_listed_now_are_kept(run, folder, in
     check(index_path, folder, encoder)
 
 
+def test_pictures_behind_links_that_lead_nowhere_now_are_kept(run, folder, tmp_path, capsys):
+    drive = tmp_path / "drive"
+    draw(drive / "year" / "linked.png", 20)
+    draw(drive / "file.png", 21)
+    (folder / "year").symlink_to(drive / "year")
+    (folder / "file.png").symlink_to(drive / "file.png")
+    run()
+    drive.rename(tmp_path / "unmounted")
+    (folder / "a" / "0.png").unlink()
+    (folder / "a" / "0.png").symlink_to("0.png")  # a loop
+    (folder / "a" / "2.png").unlink()
+    (folder / "a" / "2.png").mkdir()
+    _show_status_lines()
+    assert run() == "added 0, changed 0, removed 1, kept 11, rejected 2"
+    status = capsys.readouterr().err
+    assert "1 pictures that cannot be read now stay in the index, such as year/linked.png" in status
+    assert "file.png: No such file or directory" in status
+    (tmp_path / "unmounted").rename(drive)
+    (drive / "year" / "linked.png").unlink()
+    assert run() == "added 0, changed 0, removed 1, kept 10, rejected 1"
+
+
 def test_nothing_readable_is_an_error_and_leaves_no_index(folder, index_path, encoder):
     for path in folder.rglob("*.png"):
         path.write_text("hello")

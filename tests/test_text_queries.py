@@ -12,6 +12,7 @@ import search
 from pyimagesearch.encoders.export import open_encoder
 from pyimagesearch.encoders.tokenizer_files import KNOWN_PATTERNS, PUNCTUATION, _ending
 from pyimagesearch.indexes.stores import open_store
+from pyimagesearch.queries.texts import text_queries
 from tests import onnx_exports as exports
 from tests.scripts import error_of, run
 
@@ -220,6 +221,16 @@ def test_a_text_without_words_is_no_query(tmp_path, text):
         open_encoder(tmp_path).encode_texts(["red", text])
 
 
+def test_a_text_of_no_word_that_is_known_is_no_query(tmp_path):
+    exports.save_clip(tmp_path)
+    encoder = open_encoder(tmp_path)
+    letters = {"type": "BPE", "vocab": {"r": 2, "e": 3, "d": 4}, "merges": []}
+    encoder.text = with_entries(encoder, tokenizer={"model": letters})
+    assert len(text_queries(["red"], encoder)) == 1
+    with pytest.raises(ValueError, match="knows no word of '☃': use other words"):
+        text_queries(["red", "☃"], encoder)
+
+
 def with_entries(encoder, settings=None, tokenizer=None):
     """Return the text network of an encoder with other settings or another tokenizer."""
     model = onnx.load_from_string(encoder.text)
@@ -261,6 +272,14 @@ def normalizers(*steps):
     return {"normalizer": {"type": "Sequence", "normalizers": list(steps)}}
 
 
+def template(*pieces, tokens=()):
+    processor = {"type": "TemplateProcessing", "single": list(pieces), "pair": []}
+    known = {"</s>": {"id": "</s>", "ids": list(tokens), "tokens": ["</s>"] * len(tokens)}}
+    return {"post_processor": {**processor, "special_tokens": known}}
+
+
+TEXT = {"Sequence": {"id": "A", "type_id": 0}}
+END = {"SpecialToken": {"id": "</s>", "type_id": 0}}
 LONGER = {"type": "Replace", "pattern": {"String": "a"}, "content": "a" * 10}
 CATASTROPHIC = (r"(a+)+$", r"(a|a)*b", r"(?:a|aa)+$", r"a*a*a*a*b", r"(a)\1", r"a?a?a?a?a?aaaaa")
 CATASTROPHIC += (r"[[](a+)+$", r"(a*|b)(a*|b)a*", r"(a+){9}", r"(?<x>a)\k<x>")
@@ -284,6 +303,12 @@ CATASTROPHIC += (r"[[](a+)+$", r"(a*|b)(a*|b)a*", r"(a+){9}", r"(?<x>a)\k<x>")
             {"post_processor": {**_ending("</s>", 1), "special_tokens": {}}},
             "has a token that it does not define",
         ),
+        (template(*[TEXT] * 1000), "post_processor has more than 20 pieces"),
+        (
+            {"post_processor": {"processors": [*template(TEXT, TEXT, END).values()] * 9}},
+            "more than 20 pieces",
+        ),
+        (template(END, tokens=[1] * 1000), "post_processor has more than 20 tokens"),
         ({"model": {"type": "WordLevel", "vocab": 5}}, "its tokenizer fails"),
         ({"model": {"type": "Unigram", "vocab": [], "unk_id": 10**30}}, "its tokenizer fails"),
         ({"padding": {"pad_id": 10**30}}, "its tokenizer fails"),

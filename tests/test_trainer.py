@@ -10,7 +10,9 @@ from pyimagesearch.datasets.catalog import open_dataset
 from pyimagesearch.datasets.dataset import Splits
 from pyimagesearch.encoders.keras_files import save_model
 from pyimagesearch.pictures.input_spec import InputSpec
+from pyimagesearch.show.training_report import write_training
 from pyimagesearch.training import callbacks, trainer
+from pyimagesearch.training.callbacks import DivergedError
 from pyimagesearch.training.checkpoint import Checkpoint
 from pyimagesearch.training.plan import Phase, make_plan
 from tests.scripts import untraced
@@ -152,11 +154,41 @@ def test_patience_is_the_number_of_epochs_without_a_lower_loss(tmp_path):
     assert callback(Checkpoint(str(tmp_path / "c.npz"), {}).resumed(), 2).is_out_of_patience()
 
 
-def test_a_loss_that_is_always_nan_keeps_some_weights(tmp_path):
+@pytest.mark.parametrize(("loss", "val_loss"), [(math.nan, 1.0), (math.inf, 1.0), (1.0, math.nan)])
+def test_a_loss_that_is_no_number_ends_the_training(loss, val_loss, tmp_path):
     checkpoint = Checkpoint(str(tmp_path / "c.npz"), {})
-    callback(checkpoint).on_epoch_end(0, {"loss": math.nan, "val_loss": math.nan})
-    assert "best" in checkpoint.arrays
-    assert not callback(checkpoint, patience=2).is_out_of_patience()
+    with pytest.raises(DivergedError, match=r"diverged: in epoch 1 .* a lower --learning-rate"):
+        callback(checkpoint).on_epoch_end(0, {"loss": loss, "val_loss": val_loss})
+    assert not (tmp_path / "c.npz").exists()
+
+
+@pytest.mark.parametrize("objective", ["reconstruction", "supcon"])
+def test_a_training_that_diverges_leaves_no_checkpoint_of_its_own(objective, tmp_path):
+    checkpoint = Checkpoint(str(tmp_path / "c.npz"), {})
+    checkpoint.save()
+    with pytest.raises(DivergedError):
+        run(tmp_path, checkpoint=checkpoint, objective=objective, learning_rate=1e38)
+    assert not (tmp_path / "c.npz").exists()
+
+
+def test_a_checkpoint_that_was_resumed_stays_when_the_training_diverges(tmp_path):
+    _, checkpoint, _ = run(tmp_path, epochs=1)
+    checkpoint.phase = 0
+    checkpoint.save()
+    before = (tmp_path / "c.npz").read_bytes()
+    with pytest.raises(DivergedError):
+        run(tmp_path, checkpoint=checkpoint.resumed(), learning_rate=1e38)
+    assert (tmp_path / "c.npz").read_bytes() == before
+
+
+def test_a_model_whose_weights_are_no_numbers_is_not_written(tmp_path):
+    paths = {name: str(tmp_path / name) for name in ("model", "encoder", "vis", "plot")}
+    model = build()
+    model.set_weights([np.full_like(weights, np.nan) for weights in model.get_weights()])
+    splits = Splits(images("train", 2), images("test", 2), SPEC)
+    with pytest.raises(ValueError, match=r"NaN or infinite, so .*model was not written"):
+        write_training(model, splits, [], check=None, source={}, **paths)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_batch_that_memory_has_no_room_for_is_one_line():

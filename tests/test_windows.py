@@ -22,6 +22,7 @@ from pyimagesearch.datasets.catalog import open_dataset
 from pyimagesearch.show.card import tile
 from tests.scripts import MODEL, ROOT, run
 
+CURSOR = 2000  # values on the screen, more than those of the mouse's pointer
 PANEL, SIDE, GAP = 240, 56, 2  # pixels: the query's panel, a tile, and between two tiles
 
 
@@ -50,9 +51,28 @@ class Screen:
         return done.stdout
 
     def focus(self, title):
-        """Wait for the window of a title, and give it the keyboard."""
+        """Wait until the window of a title is drawn, and give it the keyboard.
+
+        Under load Qt sometimes loses the event that says that a window was mapped, and leaves the
+        window black: it is then mapped again, as if it had been minimised and restored.
+        """
         found = self.do("search", "--sync", "--onlyvisible", "--name", f"^{title}")
-        self.do("windowfocus", "--sync", found.split()[0])
+        window = found.split()[0]
+        for _ in range(12):
+            if self._is_drawn_within(5):
+                break
+            self.do("windowunmap", "--sync", window)
+            self.do("windowmap", "--sync", window)
+        self.settled()
+        self.do("windowfocus", "--sync", window)
+
+    def _is_drawn_within(self, seconds):
+        until = time.monotonic() + seconds
+        while np.count_nonzero(self.pixels()) < CURSOR:
+            if time.monotonic() > until:
+                return False
+            time.sleep(0.02)
+        return True
 
     def press(self, *keys):
         """Press keys, each after the one before has changed the screen: OpenCV keeps one only."""

@@ -10,6 +10,12 @@ from pyimagesearch.encoders.pretrained import NETWORKS
 from pyimagesearch.metric import METRICS
 from pyimagesearch.pictures.input_spec import RESIZE_MODES
 
+EXCLUDES = {
+    "merge": (
+        *("model", "dataset", "split", "limit", "metric", "exclude", "truncated", "classes"),
+        *("prune", "checksum", "rejects", "shard", "ray", "weights", "image_size", "fit"),
+    )
+}
 BASICS = (
     *("--model", "--index", "--dataset", "--limit", "--metric", "--engine", "--rebuild"),
     *("--exclude", "--rejects"),
@@ -32,7 +38,9 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     _add_folder_flags(parser)
     _add_cluster_flags(parser)
     _add_network_flags(parser)
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    parser.refuse_unused(args, excludes=EXCLUDES)
+    return args
 
 
 def _add_index_flags(parser: FlagParser) -> None:

@@ -8,7 +8,6 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from io import BufferedReader
 
 import cv2
 import numpy as np
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from pyimagesearch.arrays import AnyArray, Floats, Labels, Rows, Size, Source
 from pyimagesearch.datasets.dataset import FILE_STATS, Batch, Dataset
+from pyimagesearch.datasets.digests import content_digest
 from pyimagesearch.datasets.scanning import find_pictures
 from pyimagesearch.files import printable, reason_of
 from pyimagesearch.pictures.decoding import DecodedImages, decode_for, open_picture, read_picture
@@ -241,27 +241,6 @@ class FolderDataset(Dataset):
         if digests is not None:
             digests = digests[good]
         return Batch(rows[good], reading.images[good], list(new.items()), digests)
-
-
-def content_digest(file: BufferedReader) -> NDArray[np.uint64]:
-    """Return the BLAKE2b hash of an open file's content, uint64 (2,)."""
-    content = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16))
-    return np.frombuffer(content.digest(), "<u8")
-
-
-def digests_of(dataset: Dataset, rows: Sequence[int] | Rows) -> NDArray[np.uint64]:
-    """Return the hashes of the content of files, uint64 (m, 2); zeros where one cannot be read."""
-    with ThreadPoolExecutor() as pool:
-        found = list(pool.map(_digest, [dataset.path(dataset.ids[row]) for row in rows]))
-    return np.array(found, "<u8").reshape(-1, 2)
-
-
-def _digest(path: str) -> NDArray[np.uint64]:
-    try:
-        with open_picture(path) as file:
-            return content_digest(file)
-    except OSError:  # decoding it is going to report the reason
-        return np.zeros(2, "<u8")
 
 
 def cores() -> int:

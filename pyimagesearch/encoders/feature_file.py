@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from pyimagesearch.arrays import AnyArray, Bools, Floats, Rows
 from pyimagesearch.datasets.dataset import Dataset
-from pyimagesearch.datasets.folder import digests_of
+from pyimagesearch.datasets.digests import digests_of
 from pyimagesearch.encoders.encoder import Encoder
 from pyimagesearch.encoders.encoding import Digests, encode_rows
 from pyimagesearch.files import atomic_write

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pyimagesearch.encoders.encoder import Encoder
 
 PREFIX = "hf:"
+PART = r"\b[\w.-]{1,96}\b"  # of the name of a repository, as the hub's client checks it
 FORM = "hf:OWNER/NAME, hf:OWNER/NAME@REVISION or hf:OWNER/NAME@REVISION#NETWORK"
 SETTINGS = {*IMAGE_SETTINGS, *TOKENIZERS, *TEXT_SETTINGS}
 
@@ -44,8 +45,8 @@ class HubReference:
 
         Raises ValueError, which names the form, for another text.
         """
-        match = re.fullmatch(r"hf:([\w.-]+/[\w.-]+)(?:@([^@#]+))?(?:#([^#]+))?", text)
-        if match is None or ".." in text:
+        match = re.fullmatch(rf"hf:({PART}/{PART})(?:@([^@#]+))?(?:#([^#]+))?", text)
+        if match is None or ".." in text or "--" in match[1] or match[1].endswith(".git"):
             raise ValueError(f"expected {FORM}, received {text}")
         return cls(match[1], match[2], match[3])
 

@@ -50,8 +50,7 @@ class Normalization(NamedTuple):
         """Return this one, then less the mean, divided by the deviation."""
         mean = np.array(mean, np.float64).reshape(-1)
         std = np.array(std, np.float64).reshape(-1)
-        with np.errstate(divide="ignore", invalid="ignore"):  # refused afterwards
-            return Normalization(self.scale / std, (self.offset - mean) / std)
+        return Normalization(self.scale / std, (self.offset - mean) / std)
 
     def checked(self) -> "Normalization":
         """Raise ValueError for factors that no pictures need; return this one."""
@@ -83,7 +82,8 @@ def read_preprocessing(
     reproduced.
     """
     try:
-        found = _of_any_library(settings, fixed)
+        with np.errstate(all="ignore"):  # what is not finite is refused
+            found = _of_any_library(settings, fixed)
         if not all(0 < side <= MAX_SIDE for side in found[:2]):
             raise ValueError(f"expected images of up to {MAX_SIDE:,} pixels, received {found[:2]}")
         return found

@@ -15,6 +15,8 @@ from typing import Any
 from pyimagesearch.encoders.wire import BYTES, Field, fields
 
 MAX_STEPS = 10  # normalizers, or pre-tokenizers, and the sequence that they are in
+MAX_PIECES = 20  # of all templates of a post-processor, and token numbers of a piece
+PIECE_KINDS = {"Sequence", "SpecialToken"}  # "Sequence" is the text, as often as it stands there
 PATTERNS = {"Regex", "String"}  # keys of a pattern
 CHARACTERS = "precompiled_charsmap"
 MAX_PATTERN = 300  # characters of a regular expression
@@ -63,11 +65,16 @@ def require_safe_tokenizer(values: dict[str, Any]) -> None:
             _require_no_longer(step)
         if sum(CHARACTERS in step for step in steps) > 1:
             raise ValueError(f"its {key} has several steps Precompiled")
+    pieces = [part for part in _parts(values.get("post_processor")) if part.keys() & PIECE_KINDS]
+    if len(pieces) > MAX_PIECES:
+        raise ValueError(f"its post_processor has more than {MAX_PIECES} pieces")
     for part in _parts(values):
         if "Regex" in part:
             _require_quick(part["Regex"])
         if part.get("type") == "Precompiled" or CHARACTERS in part:
             _require_base64(part.get(CHARACTERS))
+        if isinstance(part.get("ids"), list) and len(part["ids"]) > MAX_PIECES:
+            raise ValueError(f"a piece of its post_processor has more than {MAX_PIECES} tokens")
         if "special_tokens" in part:
             _require_known_tokens(part)
 

@@ -40,4 +40,5 @@ def _look_for_folder(name: str, moved_to: str | None) -> None:
 
 def missing_folder(name: str) -> str:
     """Return the message about the folder of an index that is not there."""
-    return f"the indexed folder {name} does not exist: pass its new location with --dataset"
+    problem = "is a file now" if os.path.exists(name) else "does not exist"
+    return f"the indexed folder {name} {problem}: pass its new location with --dataset"

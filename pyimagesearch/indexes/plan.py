@@ -6,6 +6,8 @@ import shlex
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import compress
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,8 @@ from numpy.typing import NDArray
 
 from pyimagesearch.datasets.catalog import DEFAULT_SOURCE
 from pyimagesearch.datasets.dataset import FILE_STATS, Dataset
-from pyimagesearch.datasets.folder import content_digest, digests_of
+from pyimagesearch.datasets.digests import content_digest, digests_of
+from pyimagesearch.files import printable
 from pyimagesearch.indexes.contract import Index, Records
 
 logger = logging.getLogger(__name__)
@@ -83,31 +86,40 @@ def plan_sync(
 
 
 def _gone(dataset: Dataset, unmatched: dict[str, int]) -> dict[str, int]:
-    """Return those of the paths and rows of the index whose pictures do not exist any more."""
-    paths = list(unmatched)
+    """Return those of the paths and rows of the index whose pictures do not exist any more.
+
+    A warning counts those that are inaccessible, unless their folder was named as unreadable.
+    """
     unlisted = tuple(path for path in dataset.unreadable if path.endswith("/"))
+    paths = [path for path in unmatched if not path.startswith(unlisted)]
     with ThreadPoolExecutor() as pool:
-        gone = pool.map(is_gone, [dataset.path(path) or "" for path in paths])
-        return {
-            path: unmatched[path]
-            for path, is_one in zip(paths, gone, strict=True)
-            if is_one and not path.startswith(unlisted)
-        }
+        are_gone = list(pool.map(is_gone, [dataset.path(path) or "" for path in paths]))
+    gone = {path: unmatched[path] for path in compress(paths, are_gone)}
+    inaccessible = [path for path in paths if path not in gone]
+    if inaccessible:
+        logger.warning(
+            f"{len(inaccessible):,} pictures that cannot be read now stay in the index, such as "
+            f"{printable(inaccessible[0])}: do their links lead to a drive that is not mounted?"
+        )
+    return gone
 
 
 def is_gone(path: str, digest: NDArray[np.uint64] | None = None) -> bool:
     """Whether the picture that a file was is gone, rather than inaccessible now.
 
     It is gone if there is no file, or one that can be read; with `digest`, the hash of the
-    picture, if the content is another.
+    picture, if the content is another. What a link leads to may be on a drive that is not mounted.
     """
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):
             return True
         with open(path, "rb") as file:
             return digest is None or not np.array_equal(content_digest(file), digest)
-    except (FileNotFoundError, NotADirectoryError):
+    except NotADirectoryError:
         return True
+    except FileNotFoundError:
+        nearest = next(filter(os.path.lexists, [Path(path), *Path(path).parents]))
+        return nearest.exists()
     except OSError:
         return False
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pyimagesearch.arrays import Rows
 from pyimagesearch.datasets.dataset import Dataset
-from pyimagesearch.datasets.folder import digests_of
+from pyimagesearch.datasets.digests import digests_of
 from pyimagesearch.indexes.contract import IndexWriter, Records
 from pyimagesearch.indexes.local_index import LabelTexts
 from pyimagesearch.indexes.plan import (

@@ -105,14 +105,15 @@ def fetch_picture(
 
 def _follow(url: str, *, allows: Allows, until: float, max_bytes: int) -> bytes:
     """Return the content of a picture at a URL or where it redirects to."""
+    target = _parse(url)
     for _ in range(MAX_REDIRECTS + 1):
-        with _answer(_parse(url), allows, until) as answer:
+        with _answer(target, allows, until) as answer:
             if answer.status not in REDIRECTS:
                 return _content(answer, max_bytes)
             location = answer.getheader("Location")
         if not location:
             raise ValueError("it redirects to nowhere")
-        url = urljoin(url, location)
+        target = _parse(location, base=target.geturl())
     raise ValueError(f"it redirects more than {MAX_REDIRECTS} times")
 
 
@@ -121,9 +122,16 @@ def _require_time(until: float) -> None:
         raise TimeoutError
 
 
-def _parse(url: str) -> SplitResult:
-    """Return the parts of a URL, or raise ValueError."""
-    parts = urlsplit(url)
+def _parse(url: str, base: str = "") -> SplitResult:
+    """Return the parts of a URL, which may be relative to `base`, or raise ValueError."""
+    try:
+        parts = urlsplit(urljoin(base, url))
+        _ = parts.port  # raises for one that is no number up to 65535
+    except ValueError:
+        raise ValueError(
+            "its host or port is none: write http://HOST/PATH, http://HOST:PORT/PATH or, with an "
+            "address of IPv6, http://[ADDRESS]/PATH"
+        ) from None
     if parts.scheme.lower() not in SCHEMES:
         raise ValueError(
             f"pictures are fetched by http or https, not by {parts.scheme or 'a path'}"
@@ -132,7 +140,6 @@ def _parse(url: str) -> SplitResult:
         raise ValueError("it names no host")
     if parts.username is not None:
         raise ValueError("user names and passwords are not sent; leave them out of the URL")
-    _ = parts.port  # raises ValueError for one that is no number
     if re.search(r"[\0-\x20\x7f]", url):
         raise ValueError("spaces and control characters must be written as %20")
     return parts
@@ -171,8 +178,10 @@ def _connect(host: str, port: int, *, allows: Allows, until: float) -> "socket.s
 
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
-        raise OSError(f"no host {host}: {error}") from None
+    except UnicodeError:
+        raise ValueError(f"{host} is no name of a host") from None
+    except OSError as error:
+        raise OSError(f"no host {host}: {error.strerror}") from None
     for _, _, _, _, address in found:
         if not allows(str(address[0])):
             raise ValueError(

@@ -3,7 +3,6 @@
 import io
 import logging
 import os
-import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -11,13 +10,12 @@ from functools import partial
 from itertools import chain
 from typing import BinaryIO
 
-import numpy as np
-
 from pyimagesearch.datasets.catalog import DEFAULT_SOURCE
 from pyimagesearch.datasets.dataset import Dataset
 from pyimagesearch.encoders.encoder import Encoder
 from pyimagesearch.files import printable, reason_of
-from pyimagesearch.indexes.contract import Codes, Index
+from pyimagesearch.indexes.contract import Index
+from pyimagesearch.queries.combining import combined, split_weight
 from pyimagesearch.queries.crops import Look
 from pyimagesearch.queries.ids import did_you_mean_id, find_ids
 from pyimagesearch.queries.query import Part, Picture, Query, Size
@@ -30,7 +28,6 @@ SPARE = 20  # random pictures tried beyond twice the number asked for, where som
 AS_IT_IS = Look()
 LIGHT_ON_DARK = "mnist"
 MAX_INPUT = 1 << 28  # bytes of a picture from standard input
-MAX_WEIGHT = 1_000_000  # of a part of a combined query
 
 
 @dataclass(frozen=True)
@@ -271,27 +268,6 @@ class QueryReader:
         return combined(parts, " ".join([*names, *texts]), self._encoder)
 
 
-def combined(parts: Sequence[Part], title: str, encoder: Encoder) -> Query:
-    """Return a query called `title` at the weighted mean of the codes of its parts."""
-    weights = np.array([part.weight for part in parts], np.float32)
-    if not weights.sum() > 1e-6:
-        raise ValueError(
-            f"the weights of a combined query must add up to more than 0, received {title}"
-        )
-    codes = np.stack([_code_of(part.query, encoder) for part in parts])
-    own = tuple(id for part in parts for id in part.query.own)
-    code = weights @ codes / weights.sum()
-    return Query(title, own=own, code=code, parts=tuple(parts))
-
-
-def _code_of(query: Query, encoder: Encoder) -> Codes:
-    """Return the code of a query, float32 (d,), which is encoded unless it is known."""
-    if query.code is None:
-        assert query.image is not None
-        [query.code] = encoder.encode(query.image[np.newaxis])
-    return query.code
-
-
 def _are_indexed(images: Dataset, index: Index) -> bool:
     """Whether the test images are those of the index, as far as it has them."""
     source = index.source or {}
@@ -306,17 +282,3 @@ def _standard_input() -> Callable[[], BinaryIO]:
     if len(data) > MAX_INPUT:
         raise ValueError(f"-: standard input has more than {MAX_INPUT:,} bytes, not a picture file")
     return partial(io.BytesIO, data)
-
-
-def split_weight(text: str) -> tuple[float, str]:
-    """Return the weight and the name in a text such as "-0.5:name"; the weight of "name" is 1.
-
-    Raises ValueError for a weight beside which float32 would lose all others.
-    """
-    match = re.fullmatch(r"([+-]?(?:\d+\.?\d*|\.\d+)):(.+)", text, re.DOTALL)
-    if match is None:
-        return 1.0, text
-    weight = float(match[1])
-    if abs(weight) > MAX_WEIGHT:
-        raise ValueError(f"expected a weight of at most {MAX_WEIGHT:,}, received {text}")
-    return weight, match[2]

@@ -10,7 +10,7 @@ import numpy as np
 
 from pyimagesearch.arrays import Pixels
 from pyimagesearch.datasets.dataset import Dataset
-from pyimagesearch.datasets.folder import content_digest
+from pyimagesearch.datasets.digests import content_digest
 from pyimagesearch.engines.duplicates import (
     Group,
     default_distance,

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 
 from pyimagesearch.arrays import Pixels
+from pyimagesearch.files import require_free_name
 from pyimagesearch.replacing import PICTURE, require_kind
 from pyimagesearch.show.image_file import is_written_here, write_image
 
@@ -22,7 +23,8 @@ class Output:
     """
 
     def __init__(self, folder: str, titles: Sequence[str]) -> None:
-        """Raises NotADirectoryError if `folder` is a file."""
+        """Raises NotADirectoryError if `folder` is a file, ValueError for a name of ours."""
+        require_free_name(folder)
         if os.path.exists(folder) and not os.path.isdir(folder):
             raise NotADirectoryError(f"--output {folder} is a file: give the name of a folder")
         self.folder = folder

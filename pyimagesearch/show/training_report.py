@@ -3,6 +3,8 @@
 import logging
 from typing import Any
 
+import numpy as np
+
 from pyimagesearch.arrays import History, Source
 from pyimagesearch.datasets.dataset import Splits
 from pyimagesearch.encoders.export import save_encoder
@@ -31,8 +33,14 @@ def write_training(
 
     `model`, `vis` and `plot` are paths, `encoder` is that of a file for the encoder alone, or None.
     `history` is that of the Checkpoint, and `check` the RetrievalCheck or None. `source` is that of
-    the images, with their limit.
+    the images, with their limit. Raises ValueError, before anything is written, for a model whose
+    weights are NaN or infinite.
     """
+    if not all(np.isfinite(weights).all() for weights in autoencoder.get_weights()):
+        raise ValueError(
+            f"weights of the model are NaN or infinite, so {model} was not written: train again "
+            "with a lower --learning-rate or other images"
+        )
     save_model(autoencoder, model, splits.spec, source)
     written = [model]
     if encoder:

@@ -19,6 +19,7 @@ from pyimagesearch.encoders.adapted_head import with_head
 from pyimagesearch.encoders.encoder import Encoder
 from pyimagesearch.encoders.feature_file import FeatureFile, origin_of
 from pyimagesearch.encoders.model_source import ModelFlags, find_model
+from pyimagesearch.encoders.trial import require_codes
 from pyimagesearch.training.plan import require_labels
 
 logger = logging.getLogger(__name__)
@@ -60,6 +61,7 @@ def train_from_backbone(
             f"fit words; for these, index with {backbone.name} itself"
         )
     adapted = adapt(encoder, dataset, Path(path).parent, settings)
+    require_codes(adapted)
     adapted.save_onnx(path, dataset.source)
     logger.info(f"wrote {path}")
 

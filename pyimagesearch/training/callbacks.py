@@ -19,6 +19,10 @@ from pyimagesearch.training.plan import Phase
 logger = logging.getLogger(__name__)
 
 
+class DivergedError(ValueError):
+    """A training whose loss is not a number any more; none of its later epochs can be."""
+
+
 class CheckpointCallback(keras.callbacks.Callback):
     """Measures retrieval after each epoch, keeps the best weights, and writes the checkpoint."""
 
@@ -47,7 +51,11 @@ class CheckpointCallback(keras.callbacks.Callback):
         self.precision: float | None = None  # of codes that the phase does not change
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Update and write the checkpoint, and stop the training when patience has run out."""
+        """Update and write the checkpoint, and stop the training when patience has run out.
+
+        Raises DivergedError, before anything is written, when the loss is NaN or infinite, or the
+        validation loss is so from the first epoch on.
+        """
         checkpoint = self.checkpoint
         arrays = self.checkpoint.arrays
         if logs is None:
@@ -59,10 +67,15 @@ class CheckpointCallback(keras.callbacks.Callback):
         checkpoint.history.append({"phase": self.phase, "epoch": epoch + 1, **logs})
         checkpoint.epoch = epoch + 1
         arrays["weights"] = self.autoencoder.get_weights()
-        # If all losses are NaN, none is the lowest, but some weights must be kept.
-        if self._badness(logs) < checkpoint.best or "best" not in arrays:
+        if self._badness(logs) < checkpoint.best:
             checkpoint.best = self._badness(logs)
             arrays["best"] = arrays["weights"]
+        if not math.isfinite(logs["loss"]) or not math.isfinite(checkpoint.best):
+            raise DivergedError(
+                f"the training diverged: in epoch {epoch + 1} of {self.phase} the loss is "
+                f"{logs['loss']:g} and the validation loss {logs['val_loss']:g}; no model was "
+                "written; train again with a lower --learning-rate"
+            )
         variables = self.model.optimizer.variables
         arrays["optimizer"] = [keras.ops.convert_to_numpy(variable) for variable in variables]
         checkpoint.save()

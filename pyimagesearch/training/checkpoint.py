@@ -99,7 +99,7 @@ class Checkpoint:
                 f"cannot resume from {self.path}: the training images are others than when it was "
                 "started; start again without --resume"
             )
-        for name in sorted({*self.settings, *found.settings}):
+        for name in sorted({*self.settings, *found.settings}, key=_followed_by_others):
             before = found.settings.get(name)
             now = self.settings.get(name)
             if before != now:
@@ -144,6 +144,11 @@ class Checkpoint:
     def remove(self) -> None:
         """Delete the file, once the training has ended."""
         Path(self.path).unlink(missing_ok=True)
+
+
+def _followed_by_others(name: str) -> tuple[bool, str]:
+    """Return a key to sort settings by: the dataset, by which others are chosen, is the first."""
+    return name != "dataset", name
 
 
 def _remedy(name: str, value: Any) -> str:

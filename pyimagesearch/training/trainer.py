@@ -15,7 +15,7 @@ from pyimagesearch.evaluation.diagnostics import RetrievalCheck, make_retrieval_
 from pyimagesearch.pictures.input_spec import InputSpec
 from pyimagesearch.terminal import ctrl_c_wins, progress
 from pyimagesearch.training.batches import Batches
-from pyimagesearch.training.callbacks import CheckpointCallback, EpochLines
+from pyimagesearch.training.callbacks import CheckpointCallback, DivergedError, EpochLines
 from pyimagesearch.training.checkpoint import Checkpoint
 from pyimagesearch.training.objectives import LOSSES, by_row, phase_targets, require_targets
 from pyimagesearch.training.optimizers import apply_norm_momentum, make_optimizer
@@ -91,8 +91,10 @@ def train(
     `checkpoint`, which is updated and written after each epoch and holds the history. `check`, a
     RetrievalCheck, measures P@10 after each epoch; `log` is the path of a CSV file of the history.
 
-    Returns False when Ctrl-C ended it early, else True.
+    Returns False when Ctrl-C ended it early, else True. Raises DivergedError; the file of a
+    checkpoint that was resumed is then that of its last sound epoch, and any other is removed.
     """
+    is_new = not checkpoint.history
     apply_norm_momentum(autoencoder, SCHEDULES[plan.schedule])
     if checkpoint.arrays:
         _set_weights(autoencoder, checkpoint)
@@ -110,6 +112,10 @@ def train(
     except KeyboardInterrupt:
         _restore_best(autoencoder, checkpoint)
         return False
+    except DivergedError:
+        if is_new:  # with the same flags it would diverge again, and with others it is refused
+            checkpoint.remove()
+        raise
     return True
 
 
