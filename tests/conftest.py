@@ -9,7 +9,7 @@ import pytest
 import index_images
 from pyimagesearch.encoders.encoder import Encoder
 from pyimagesearch.pictures.input_spec import InputSpec
-from tests.scripts import MODEL
+from tests.scripts import MODEL, untraced
 
 # A shell has what it runs in the background ignore Ctrl-C, and so would the scripts of the tests.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -40,12 +40,8 @@ def stub_encoder():
 
 @pytest.fixture
 def eager():
-    """Train without tracing, which takes seconds for each phase: the steps are few."""
-    import tensorflow as tf
-
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
+    with untraced():
+        yield
 
 
 @pytest.fixture

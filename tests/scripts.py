@@ -1,5 +1,6 @@
 """Running the scripts as a user does."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -15,6 +16,18 @@ ROOT = Path(__file__).parent.parent
 KERAS_MODEL = ROOT / "output" / "autoencoder.h5"
 # Its encoder as --encoder writes it: exporting one takes TensorFlow, and half a second each time.
 MODEL = ROOT / "tests" / "data" / "autoencoder.onnx"
+
+
+@contextlib.contextmanager
+def untraced():
+    """Let Keras train without tracing, which takes seconds for each phase: the steps are few."""
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(True)
+    try:
+        yield
+    finally:
+        tf.config.run_functions_eagerly(False)
 
 
 def run(script, *arguments):

@@ -19,6 +19,7 @@ from pyimagesearch.encoders.encoder import Encoder
 from pyimagesearch.encoders.export import open_encoder
 from pyimagesearch.encoders.feature_file import FeatureFile, origin_of
 from pyimagesearch.indexes.stores import open_store
+from pyimagesearch.training import adaptation
 from tests import onnx_exports as exports
 from tests.scripts import codes_of, error_of, run
 from tests.test_flags import usage_error
@@ -395,3 +396,22 @@ def test_the_backbone_is_not_written_over(tmp_path, network, made, capsys):
     path = tmp_path / "photos.onnx"
     path.write_bytes((network / "model.onnx").read_bytes())
     assert "both use" in failure(capsys, tmp_path, path, made)
+
+
+def test_a_map_that_is_no_numbers_leaves_the_old_model(
+    tmp_path, network, made, monkeypatch, capsys
+):
+    path = tmp_path / "photos.onnx"
+    path.write_bytes((network / "model.onnx").read_bytes())
+    before = path.read_bytes()
+
+    def nothing_learnt(components, dim):
+        width = components.projection.matrix.shape[0]
+        return LinearMap(
+            np.full((width, 4), np.nan, np.float32), np.zeros(4, np.float32), root=False
+        )
+
+    monkeypatch.setattr(adaptation, "adapted_map", nothing_learnt)
+    message = failure(capsys, tmp_path, network, made, "--overwrite")
+    assert "gives codes with NaN or infinity" in message
+    assert path.read_bytes() == before

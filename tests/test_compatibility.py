@@ -109,6 +109,7 @@ def test_a_model_gives_the_codes_it_gave(model, same_as, resized_by, tmp_path, c
     check_search(capsys, index, EXPECTED[same_as])
 
 
+@pytest.mark.usefixtures("eager")
 @pytest.mark.parametrize(
     ("name", "flags", "phases"),
     [

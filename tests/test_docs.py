@@ -17,7 +17,7 @@ from pyimagesearch.encoders.encoder import Encoder
 from pyimagesearch.indexes.journal import open_journal
 from pyimagesearch.pictures.input_spec import InputSpec
 from pyimagesearch.training.checkpoint import Checkpoint
-from tests.scripts import ROOT, run
+from tests.scripts import ROOT, run, untraced
 
 PACKAGE = ROOT / "pyimagesearch"
 SCRIPTS = {
@@ -147,7 +147,7 @@ def example_files(tmp_path_factory):
     """A folder with the files that the examples of files.md read, made by its commands."""
     folder = tmp_path_factory.mktemp("examples")
     (folder / "output").symlink_to(ROOT / "output")
-    with pytest.MonkeyPatch.context() as patch:
+    with untraced(), pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setattr(Checkpoint, "remove", lambda self: None)  # as if killed before the end
         for command in "".join(blocks(page("files.md"), "sh")).splitlines():

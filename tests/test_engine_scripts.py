@@ -89,7 +89,10 @@ def test_with_the_engine_of_other_codes_a_search_is_exact_and_says_so(index, tmp
     assert errors.strip().endswith("--engine HNSW16")
 
 
-def test_while_an_engine_is_built_again_for_another_metric_a_search_is_exact(index, capsys):
+def test_while_an_engine_is_built_again_for_another_metric_a_search_is_exact(
+    index, monkeypatch, capsys
+):
+    monkeypatch.setattr("pyimagesearch.evaluation.evaluate.QUERIES", 50)
     assert run(index_images, "-i", index, "--engine", "HNSW16") == 0
     former = Path(f"{index}.engine").read_bytes()
     assert run(index_images, "-i", index, "--limit", 2000, "--metric", "cosine") == 0

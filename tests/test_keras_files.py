@@ -144,7 +144,14 @@ def test_our_architectures_are_on_the_list(name):
     require_known_classes(keras.saving.serialize_keras_object(model))
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+# The others take two seconds each.
+QUICK = {"vgg16", "mobilenet_v2", "mobilenet_v3_small"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in NETWORKS],
+)
 def test_pretrained_networks_are_on_the_list(name):
     network = getattr(keras.applications, NETWORKS[name].constructor)(weights=None, pooling="avg")
     require_known_classes(keras.saving.serialize_keras_object(network))

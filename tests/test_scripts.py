@@ -24,7 +24,7 @@ from tests.scripts import KERAS_MODEL, MODEL, ROOT, digit_file, error_of, run
 def test_training_writes_the_model_the_plot_and_the_reconstructions(tmp_path, capsys):
     paths = {name: tmp_path / name for name in ("model.h5", "recon_vis.png", "plot.png")}
     arguments = ["--model", paths["model.h5"], "--vis", paths["recon_vis.png"]]
-    arguments += ["--plot", paths["plot.png"], "--limit", 512, "--epochs", 2]
+    arguments += ["--plot", paths["plot.png"], "--limit", 128, "--epochs", 2]
     assert run(train_autoencoder, *arguments) == 0
     assert all(path.is_file() for path in paths.values())
     assert cv2.imread(str(paths["recon_vis.png"])).shape == (2 * (28 + 112), 1138, 3)
@@ -51,7 +51,8 @@ def test_reconstructions_that_show_nothing_are_no_collapse_of_the_codes(tmp_path
 
 def test_ctrl_c_keeps_the_best_model_so_far_and_says_so(tmp_path, python):
     model = tmp_path / "model.keras"
-    command = python("train_autoencoder.py", "--model", model, "--limit", 256, "--epochs", 10000)
+    command = python("train_autoencoder.py", "--model", model, "--limit", 64, "--epochs", 10000)
+    command += ["--filters", "4", "--latent-dim", "4"]
     command += ["--vis", str(tmp_path / "v.png"), "--plot", str(tmp_path / "p.png")]
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as training:
         for line in training.stderr:

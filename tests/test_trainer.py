@@ -15,6 +15,7 @@ from pyimagesearch.training import callbacks, trainer
 from pyimagesearch.training.callbacks import DivergedError
 from pyimagesearch.training.checkpoint import Checkpoint
 from pyimagesearch.training.plan import Phase, make_plan
+from tests.scripts import untraced
 
 SPEC = InputSpec(8, 8, 1)
 pytestmark = pytest.mark.usefixtures("eager")
@@ -45,11 +46,18 @@ def assert_same_weights(model, other, atol=1e-5):
         np.testing.assert_allclose(a, b, atol=atol)
 
 
-def test_training_lowers_the_loss_and_the_same_seed_gives_the_same_model(tmp_path):
-    model, checkpoint, finished = run(tmp_path)
+def test_training_lowers_the_loss_and_the_same_seed_gives_the_same_model(tmp_path, trained):
+    model, checkpoint, finished = trained
     assert finished
     assert checkpoint.history[1]["loss"] < checkpoint.history[0]["loss"]
     assert_same_weights(model, run(tmp_path)[0])
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """What `run` returns, of a training that was run to its end."""
+    with untraced():
+        return run(tmp_path_factory.mktemp("trained"))
 
 
 class CrashError(RuntimeError):
@@ -211,8 +219,8 @@ def test_training_the_decoder_does_not_change_the_codes(tmp_path):
     assert all(layer.trainable for layer in model.layers)
 
 
-def test_the_saved_model_carries_no_optimizer(tmp_path):
-    model, _, _ = run(tmp_path, epochs=1)
+def test_the_saved_model_carries_no_optimizer(tmp_path, trained):
+    model, _, _ = trained
     save_model(model, tmp_path / "model.h5", SPEC)
     # The tutorial's scripts load it like this; with a compiled MSE this would raise in Keras 3.
     loaded = keras.models.load_model(tmp_path / "model.h5")
@@ -221,13 +229,13 @@ def test_the_saved_model_carries_no_optimizer(tmp_path):
     np.testing.assert_allclose(loaded(sample), model(sample), atol=1e-6)
 
 
-def test_a_built_model_is_trained_by_the_seed_and_comes_with_a_retrieval_check(tmp_path):
+def test_a_built_model_is_trained_by_the_seed_and_comes_with_a_retrieval_check(tmp_path, trained):
     splits = images("train", 128), images("test", 32)
     checkpoint = Checkpoint(str(tmp_path / "b.npz"), {})
     plan = make_plan(epochs=2, batch_size=64, learning_rate=1e-2, augmentations=[], seed=3)
     result = trainer.build_and_train(build, Splits(*splits, SPEC), plan, checkpoint)
     assert result.finished
-    assert_same_weights(result.autoencoder, run(tmp_path)[0])
+    assert_same_weights(result.autoencoder, trained[0])
     names = [name.split(", ")[0] for name in result.check.baselines]
     assert names == ["raw pixels", "PCA", "PCA", "HOG", "untrained"]
     assert all("P@10" in row for row in checkpoint.history)

@@ -88,6 +88,7 @@ def test_neighbours_in_the_fast_schedule_plots_all_phases_and_writes_the_encoder
     np.testing.assert_allclose(codes, expected, atol=1e-4)
 
 
+@pytest.mark.usefixtures("eager")
 def test_the_encoder_of_pooling_is_saved_as_published(tmp_path):
     more = ["--architecture", "pooling", "--epochs", 1, "--encoder", tmp_path / "encoder.h5"]
     assert train_autoencoder.main(flags(tmp_path, *more)) == 0
