@@ -137,7 +137,7 @@ def test_a_code_of_more_dimensions_than_there_are_directions_ends_with_zeros(ran
 
 
 def test_codes_of_digits_retrieve_better_than_every_baseline(small):
-    gallery, queries = (open_dataset("mnist", s, n) for s, n in (("train", 1500), ("test", 300)))
+    gallery, queries = (open_dataset("mnist", s, n) for s, n in (("train", 1000), ("test", 200)))
     model = build("patches", SPEC, filters=[100], latent_dim=32)
     assert fit_views(model, gallery, SPEC) == ("crop", "colour")
     images = [part.read(range(len(part)), SPEC) for part in (gallery, queries)]
