@@ -51,7 +51,7 @@ def test_reconstructions_that_show_nothing_are_no_collapse_of_the_codes(tmp_path
 
 def test_ctrl_c_keeps_the_best_model_so_far_and_says_so(tmp_path, python):
     model = tmp_path / "model.keras"
-    command = python("train_autoencoder.py", "--model", model, "--limit", 64, "--epochs", 10000)
+    command = python("train_autoencoder.py", "--model", model, "--limit", 256, "--epochs", 10000)
     command += ["--filters", "4", "--latent-dim", "4"]
     command += ["--vis", str(tmp_path / "v.png"), "--plot", str(tmp_path / "p.png")]
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as training:
