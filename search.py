@@ -18,6 +18,7 @@ from pyimagesearch import cli
 from pyimagesearch.arguments.search_flags import SAMPLE, parse_args
 from pyimagesearch.cli import info
 from pyimagesearch.datasets.dataset import Dataset
+from pyimagesearch.files import require_writable
 from pyimagesearch.indexes.contract import Index
 from pyimagesearch.indexes.local_index import LocalIndex
 from pyimagesearch.indexes.stores import open_store
@@ -42,7 +43,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parse_args(argv)
     cli.require_distinct(index=args.index, model=args.model, output=args.output, html=args.html)
     if args.html:
-        from pyimagesearch.files import require_writable
         from pyimagesearch.replacing import PAGE, require_kind
 
         require_writable(args.html)
