@@ -13,9 +13,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-if __name__ == "__main__":
-    from pyimagesearch import startup
+from pyimagesearch import startup
 
+if startup.is_command(__name__):
     startup.begin()
 
 from pyimagesearch import cli

@@ -13,9 +13,9 @@ from argparse import Namespace
 from collections.abc import Sequence
 from functools import partial
 
-if __name__ == "__main__":
-    from pyimagesearch import startup
+from pyimagesearch import startup
 
+if startup.is_command(__name__):
     startup.begin()
 
 from pyimagesearch import cli
