@@ -13,9 +13,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-if __name__ == "__main__":
-    from pyimagesearch import startup
+from pyimagesearch import startup
 
+if startup.is_command(__name__):
     startup.begin()
 
 from pyimagesearch import cli
@@ -24,7 +24,13 @@ from pyimagesearch.cli import info
 from pyimagesearch.datasets.catalog import SourceFlags, open_dataset
 from pyimagesearch.datasets.dataset import Dataset
 from pyimagesearch.encoders.model_source import ModelFlags, model_path
-from pyimagesearch.files import atomic_write, printable, require_writable
+from pyimagesearch.files import (
+    ENGINE_SUFFIX,
+    JOURNAL_SUFFIX,
+    atomic_write,
+    printable,
+    require_writable,
+)
 from pyimagesearch.indexes.choices import (
     choose_encode,
     choose_encoder,
@@ -105,7 +111,7 @@ def require_files(args: Namespace) -> None:
     """Check the files that are named, before anything is read or written."""
     model = args.model and model_path(args.model)
     cli.require_distinct(
-        index=[args.index, f"{args.index}.engine", f"{args.index}.progress"],
+        index=[args.index, f"{args.index}{ENGINE_SUFFIX}", f"{args.index}{JOURNAL_SUFFIX}"],
         model=model,
         dataset=args.dataset,
         rejects=args.rejects,

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-if __name__ == "__main__":
-    from pyimagesearch import startup
+from pyimagesearch import startup
 
+if startup.is_command(__name__):
     startup.begin()
 
 from pyimagesearch import cli

@@ -13,9 +13,9 @@ from argparse import Namespace
 from collections.abc import Sequence
 from functools import partial
 
-if __name__ == "__main__":
-    from pyimagesearch import startup
+from pyimagesearch import startup
 
+if startup.is_command(__name__):
     startup.begin()
 
 from pyimagesearch import cli
@@ -26,7 +26,7 @@ from pyimagesearch.datasets.catalog import DEFAULT_SOURCE, SourceFlags, open_dat
 from pyimagesearch.datasets.dataset import Dataset, Splits
 from pyimagesearch.encoders import trained_on
 from pyimagesearch.encoders.model_source import ModelFlags, model_path
-from pyimagesearch.files import require_writable
+from pyimagesearch.files import CHECKPOINT_SUFFIX, require_writable
 from pyimagesearch.indexes.index_file import require_model
 from pyimagesearch.locks import sole_writer
 from pyimagesearch.replacing import LOG, MODEL, PICTURE, require_kind
@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         adapt_backbone(args)
         return
     settings = {name: value for name, value in vars(args).items() if name not in OUTPUT_FLAGS}
-    checkpoint = Checkpoint(f"{args.model}.checkpoint.npz", settings)
+    checkpoint = Checkpoint(f"{args.model}{CHECKPOINT_SUFFIX}", settings)
     require_files(args, checkpoint.path)
     with contextlib.ExitStack() as locks:
         for path in filter(None, (args.model, args.encoder)):

@@ -102,7 +102,7 @@ def searches(uri):
             started = time.perf_counter()
             found.append(engine.search(query, K)[0])
             middle = time.perf_counter()
-            bare_search(client, index.collection, query, params)
+            bare_search(client, index.collection.name, query, params)
             bare.append(1000 * (time.perf_counter() - middle))
             ours.append(1000 * (middle - started))
         recall = (np.concatenate(found) <= truth[:, -1:] * (1 + 1e-5)).mean()

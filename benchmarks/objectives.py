@@ -44,7 +44,7 @@ def trained(folder, dataset, objective, seed):
 def untrained(seed):
     """Return the encoder of an untrained network."""
     from pyimagesearch.backend import keras
-    from pyimagesearch.encoders.keras_files import encoder_of
+    from pyimagesearch.encoders.keras_network import encoder_of
     from pyimagesearch.pictures.input_spec import InputSpec
     from pyimagesearch.training.architectures import build
 

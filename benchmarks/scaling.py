@@ -22,11 +22,11 @@ import numpy as np
 from benchmarks.codes import many_codes
 from pyimagesearch.datasets.dataset import FILE_STATS
 from pyimagesearch.encoders.export import encoder_from_keras
-from pyimagesearch.engines.engine_file import engine_path, save_engine
+from pyimagesearch.engines.engine_file import save_engine
 from pyimagesearch.engines.exact import ExactEngine
 from pyimagesearch.engines.factory import build_engine
 from pyimagesearch.engines.recommendation import list_count
-from pyimagesearch.files import atomic_write
+from pyimagesearch.files import ENGINE_SUFFIX, atomic_write
 from pyimagesearch.indexes.index_file import load_index, save_index
 from pyimagesearch.indexes.local_index import LocalIndex
 
@@ -110,9 +110,9 @@ def measure(count, name, recall_target, folder):
     }
     if engine.name != "exact":
         write_index(codes, index_path)
-        save_engine(engine, engine_path(index_path), load_index(index_path).codes_sha256)
-        row["bytes"] = os.path.getsize(engine_path(index_path)) / count
-        for path in (index_path, engine_path(index_path)):
+        save_engine(engine, index_path + ENGINE_SUFFIX, load_index(index_path).codes_sha256)
+        row["bytes"] = os.path.getsize(index_path + ENGINE_SUFFIX) / count
+        for path in (index_path, index_path + ENGINE_SUFFIX):
             drop_cached(path)
         command = [sys.executable, "-m", "benchmarks.scaling", "--open", index_path, queries_path]
         opened = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)

@@ -16,11 +16,16 @@ CHECKSUM_MARK = b"\nSHA-256 of this file: "
 CHECKSUM_SIZE = len(CHECKSUM_MARK) + 32
 BLOCK = 1 << 20  # bytes hashed at once
 TEMPORARY = ".part"  # in the names of files that are being written, before the suffix
-# Names of what this program keeps beside an index, a model or any file that it writes: locks, files
-# that are being written, journals, engines, checkpoints and features.
+# Suffixes of what this program keeps beside an index, a model or any file that it writes.
+LOCK_SUFFIX = ".lock"  # of hidden files
+JOURNAL_SUFFIX = ".progress"  # SQLite keeps more files beside it, such as .progress-wal
+ENGINE_SUFFIX = ".engine"
+CHECKPOINT_SUFFIX = ".checkpoint.npz"
+FEATURES_SUFFIX = ".features"
+_ALONE = "|".join(map(re.escape, (ENGINE_SUFFIX, CHECKPOINT_SUFFIX, FEATURES_SUFFIX)))
 KEPT_NAMES = re.compile(
-    rf"\..*(\.lock|\.\w{{8}}{re.escape(TEMPORARY)}(\.\w+)?)"
-    r"|.*\.(progress(-\w+)?|engine|checkpoint\.npz|features)"
+    rf"\..*({re.escape(LOCK_SUFFIX)}|\.\w{{8}}{re.escape(TEMPORARY)}(\.\w+)?)"
+    rf"|.*({re.escape(JOURNAL_SUFFIX)}(-\w+)?|{_ALONE})"
 )
 UMASK = os.umask(0)  # which can only be read by setting it
 os.umask(UMASK)

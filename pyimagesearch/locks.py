@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from pyimagesearch.files import LOCK_SUFFIX
+
 try:
     import fcntl
 except ImportError:  # Windows
@@ -14,7 +16,6 @@ except ImportError:  # Windows
 
 logger = logging.getLogger(__name__)
 
-SUFFIX = ".lock"
 # What `flock` fails with where the file system of a folder has no locks.
 NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
 
@@ -31,7 +32,7 @@ def sole_writer(path: str | Path, doing: str) -> Iterator[None]:
     lock, and OSError if the folder cannot be written.
     """
     target = Path(os.path.realpath(path))
-    lock = target.with_name(f".{target.name}{SUFFIX}")
+    lock = target.with_name(f".{target.name}{LOCK_SUFFIX}")
     try:
         handle = _locked(lock)
     except BlockingIOError:

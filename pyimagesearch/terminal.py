@@ -170,28 +170,46 @@ def open_standard_streams() -> None:
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115  (for the rest of the process)
 
 
-_interrupted = threading.Event()
+_interrupted = threading.Event()  # a Ctrl-C that waits
 
 
 def _interrupt(number: int, frame: Any) -> None:
-    _interrupted.set()
     raise KeyboardInterrupt
 
 
-@contextlib.contextmanager
-def ctrl_c_wins() -> Iterator[None]:
-    """Raise KeyboardInterrupt in place of an exception that follows a Ctrl-C inside the block.
+def _wait(number: int, frame: Any) -> None:
+    if _interrupted.is_set():
+        raise KeyboardInterrupt
+    _interrupted.set()
 
-    A library may catch KeyboardInterrupt and raise its own error: TensorFlow does while it traces
-    a function.
+
+@contextlib.contextmanager
+def ctrl_c_waits() -> Iterator[None]:
+    """Have Ctrl-C wait for `raise_ctrl_c`, or the end of the block; a second one raises at once.
+
+    It is for C++ code that calls Python, as TensorFlow does: an exception that passes through may
+    abort the process, or become an error of another kind. Applies only inside a script's main.
     """
-    _interrupted.clear()
+    if signal.getsignal(signal.SIGINT) is not _interrupt:
+        yield
+        return
+    signal.signal(signal.SIGINT, _wait)
     try:
         yield
+        raise_ctrl_c()
     except Exception:
         if _interrupted.is_set():
             raise KeyboardInterrupt from None
         raise
+    finally:
+        signal.signal(signal.SIGINT, _interrupt)
+        _interrupted.clear()
+
+
+def raise_ctrl_c() -> None:
+    """Raise KeyboardInterrupt if a Ctrl-C waits for it; see `ctrl_c_waits`."""
+    if _interrupted.is_set():
+        raise KeyboardInterrupt
 
 
 @contextlib.contextmanager

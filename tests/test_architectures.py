@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pyimagesearch.encoders.keras_files import encoder_of
+from pyimagesearch.encoders.keras_network import encoder_of
 from pyimagesearch.pictures.input_spec import InputSpec
 from pyimagesearch.training.architectures import build, choose_input_spec, stride_of
 

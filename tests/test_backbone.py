@@ -18,7 +18,7 @@ from pyimagesearch.encoders.adapted_head import with_head
 from pyimagesearch.encoders.encoder import Encoder
 from pyimagesearch.encoders.export import open_encoder
 from pyimagesearch.encoders.feature_file import FeatureFile, origin_of
-from pyimagesearch.encoders.keras_files import encoder_of
+from pyimagesearch.encoders.keras_network import encoder_of
 from pyimagesearch.encoders.miniatures import miniature_spec, with_miniatures
 from pyimagesearch.indexes.stores import open_store
 from pyimagesearch.training import adaptation, contrast_head, miniatures, views

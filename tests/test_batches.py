@@ -3,7 +3,7 @@ import pytest
 
 from pyimagesearch.datasets.catalog import open_dataset
 from pyimagesearch.datasets.dataset import Batch
-from pyimagesearch.encoders.encoding import encode_with_network
+from pyimagesearch.encoders.keras_network import encode_with_network
 from pyimagesearch.pictures.input_spec import InputSpec
 from pyimagesearch.training.batches import Batches
 

@@ -7,7 +7,7 @@ from pyimagesearch.convautoencoder import ConvAutoencoder
 from pyimagesearch.datasets.catalog import open_dataset
 from pyimagesearch.datasets.dataset import Splits
 from pyimagesearch.datasets.folder import FolderDataset
-from pyimagesearch.encoders.keras_files import encoder_of
+from pyimagesearch.encoders.keras_network import encoder_of
 from pyimagesearch.evaluation import diagnostics
 from pyimagesearch.pictures.input_spec import InputSpec
 

@@ -520,8 +520,9 @@ def test_more_results_than_a_server_gives_come_in_parts(
     codes, collection, stub_encoder, monkeypatch
 ):
     made = collection_of(codes, collection, stub_encoder, "euclidean")
-    made.connection.address = replace(made.connection.address, lite=False)
-    monkeypatch.setattr(milvus_search, "LIMIT", 100)
+    connection = made.collection.connection
+    connection.address = replace(connection.address, lite=False)
+    monkeypatch.setattr(milvus_search, "PAGE", 100)
     monkeypatch.setattr(milvus_search, "MIN_PAGES", 1)
     distances, rows = MilvusEngine(made).search(codes[:3], 700)
     expected = ExactEngine(codes).search(codes[:3], 700)
@@ -531,12 +532,20 @@ def test_more_results_than_a_server_gives_come_in_parts(
 
 @lite
 def test_a_page_that_is_full_is_read_again_in_halves(codes, collection, stub_encoder, monkeypatch):
+    rows = collection_of(codes, collection, stub_encoder, "euclidean").collection
+    monkeypatch.setattr("pyimagesearch.indexes.milvus.collection.PAGE", 70)
+    assert sorted(row for row, _ in rows.scan(["id"])) == list(range(1500))
+    assert sorted(row for row, _ in rows.scan(["id"], range(1400, 1500))) == list(range(1400, 1500))
+    monkeypatch.setattr(type(rows), "__len__", lambda self: 3)
+    assert sorted(row for row, _ in rows.scan(["id"])) == list(range(1500))
+
+
+@lite
+def test_names_that_are_forgotten_are_asked_for_again(codes, collection, stub_encoder, monkeypatch):
     made = collection_of(codes, collection, stub_encoder, "euclidean")
-    monkeypatch.setattr("pyimagesearch.indexes.milvus.index.PAGE", 70)
-    assert sorted(row for row, _ in made.scan(["id"])) == list(range(1500))
-    assert sorted(row for row, _ in made.scan(["id"], 1400)) == list(range(1400, 1500))
-    monkeypatch.setattr(type(made), "__len__", lambda self: 3)
-    assert sorted(row for row, _ in made.scan(["id"])) == list(range(1500))
+    monkeypatch.setattr("pyimagesearch.indexes.milvus.index.REMEMBERED", 1)
+    assert made.labels_of(["1", "2"]).tolist() == [-1, -1]
+    assert made.labels_of(["1", "3"]).tolist() == [-1, -1]
 
 
 @lite

@@ -6,7 +6,7 @@ from pyimagesearch.convautoencoder import ConvAutoencoder
 from pyimagesearch.datasets.catalog import open_dataset
 from pyimagesearch.datasets.dataset import Splits
 from pyimagesearch.encoders.export import open_encoder
-from pyimagesearch.encoders.keras_files import encoder_of
+from pyimagesearch.encoders.keras_network import encoder_of
 from pyimagesearch.evaluation.metrics import evaluate
 from pyimagesearch.pictures.input_spec import InputSpec
 from pyimagesearch.training.objectives import (

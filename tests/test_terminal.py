@@ -4,23 +4,49 @@ import sys
 import pytest
 
 from pyimagesearch import terminal
-from pyimagesearch.terminal import ctrl_c_raises, ctrl_c_wins, progress, write_status
+from pyimagesearch.terminal import (
+    ctrl_c_raises,
+    ctrl_c_waits,
+    progress,
+    raise_ctrl_c,
+    write_status,
+)
+
+
+def test_ctrl_c_waits_until_it_is_asked_for():
+    told = []
+    with pytest.raises(KeyboardInterrupt), ctrl_c_raises(), ctrl_c_waits():
+        signal.raise_signal(signal.SIGINT)
+        told.append("a call of C++ ends")
+        raise_ctrl_c()
+        told.append("the next one begins")
+    assert told == ["a call of C++ ends"]
+
+
+def test_ctrl_c_waits_no_longer_than_the_block():
+    with ctrl_c_raises():
+        with pytest.raises(KeyboardInterrupt), ctrl_c_waits():
+            signal.raise_signal(signal.SIGINT)
+        with ctrl_c_waits():
+            raise_ctrl_c()  # nothing waits any more
+
+
+def test_a_second_ctrl_c_raises_at_once():
+    with pytest.raises(KeyboardInterrupt), ctrl_c_raises(), ctrl_c_waits():
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        pytest.fail("the second one waits too")
 
 
 def test_an_error_that_a_library_makes_of_ctrl_c_is_ctrl_c_again():
-    with pytest.raises(KeyboardInterrupt), ctrl_c_raises(), ctrl_c_wins():
-        try:
-            signal.raise_signal(signal.SIGINT)
-        except KeyboardInterrupt:
-            raise TypeError("cannot convert a KeyboardInterrupt") from None
+    with pytest.raises(KeyboardInterrupt), ctrl_c_raises(), ctrl_c_waits():
+        signal.raise_signal(signal.SIGINT)
+        raise TypeError("cannot convert a KeyboardInterrupt")
 
 
-def test_an_error_after_a_ctrl_c_that_was_dealt_with_stays_an_error():
-    with ctrl_c_raises():
-        with pytest.raises(KeyboardInterrupt), ctrl_c_wins():
-            signal.raise_signal(signal.SIGINT)
-        with pytest.raises(ValueError, match="disk"), ctrl_c_wins():
-            raise ValueError("disk")
+def test_an_error_without_ctrl_c_stays_an_error():
+    with ctrl_c_raises(), pytest.raises(ValueError, match="disk"), ctrl_c_waits():
+        raise ValueError("disk")
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from pyimagesearch.backend import keras
 from pyimagesearch.datasets.catalog import open_dataset
 from pyimagesearch.datasets.dataset import Batch
 from pyimagesearch.decomposition.discriminant import discriminant
-from pyimagesearch.encoders.keras_files import encoder_of
+from pyimagesearch.encoders.keras_network import encoder_of
 from pyimagesearch.evaluation.baselines import baseline_points
 from pyimagesearch.evaluation.metrics import evaluate
 from pyimagesearch.metric import normalise

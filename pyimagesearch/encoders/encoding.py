@@ -2,14 +2,13 @@
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pyimagesearch.encoders.encoder import Codes, Encoder, finite_rows
 from pyimagesearch.files import printable
-from pyimagesearch.pictures.input_spec import InputSpec
 from pyimagesearch.terminal import progress
 
 if TYPE_CHECKING:
@@ -81,25 +80,3 @@ def warn_unreadable(unreadable: Iterable[tuple[str, str]]) -> None:
     """Warn of files that cannot be read, (path, reason) each."""
     for path, reason in unreadable:
         logger.warning(f"{printable(path)}: {reason}")
-
-
-def encode_with_network(
-    network: Any, dataset: "Dataset", spec: InputSpec, rows: Rows, *, batch_size: int = 256
-) -> tuple[Rows, Codes]:
-    """Encode rows of a dataset with a Keras network whose codes are (n, d).
-
-    Returns the rows that could be read, int64 (k,), and their codes, float32 (k, d); others are
-    named in warnings. Raises ValueError when none can be read.
-    """
-    good = []
-    codes = []
-    for start in range(0, len(rows), batch_size):
-        batch = dataset.read_good(rows[start : start + batch_size], spec)
-        warn_unreadable(batch.unreadable)
-        if len(batch.rows):
-            good.append(batch.rows)
-            # Not `predict`: for a model on several devices it returns the batch once for each.
-            codes.append(np.asarray(network(batch.images, training=False), np.float32))
-    if not good:
-        raise ValueError("none of the pictures can be read")
-    return np.concatenate(good), np.concatenate(codes)

@@ -11,11 +11,13 @@ import numpy as np
 
 from pyimagesearch.arrays import Source
 from pyimagesearch.encoders.encoder import Encoder
-from pyimagesearch.encoders.keras_files import encoder_of, load_model, save_model
+from pyimagesearch.encoders.keras_files import load_model, save_model
+from pyimagesearch.encoders.keras_network import encoder_of, outputs_of
 from pyimagesearch.encoders.onnx_files import is_export
 from pyimagesearch.encoders.trial import require_codes
 from pyimagesearch.files import sha256_of
 from pyimagesearch.pictures.input_spec import InputSpec
+from pyimagesearch.terminal import ctrl_c_waits
 
 if TYPE_CHECKING:
     from keras import Model
@@ -62,7 +64,7 @@ def encoder_from_network(
     Raises ValueError when the codes by ONNX Runtime differ from those by Keras.
     """
     sample = np.random.default_rng(0).random((4, *spec.shape), dtype=np.float32)
-    expected = np.asarray(network(sample, training=False))
+    expected = outputs_of(network, sample)
     if not np.isfinite(expected).all():
         raise ValueError(
             f"the model {model} gives codes with NaN or infinity: its training diverged; train it "
@@ -95,7 +97,7 @@ def save_encoder(
 def _export_onnx(network: "Model") -> bytes:
     """Return a Keras network, which has been called before, as ONNX bytes for any batch size."""
     logging.getLogger("tf2onnx").setLevel(logging.ERROR)
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(), ctrl_c_waits():
         warnings.simplefilter("ignore")  # Keras uses names that NumPy has deprecated
         file = os.path.join(folder, "encoder.onnx")
         try:

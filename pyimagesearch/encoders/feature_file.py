@@ -27,12 +27,11 @@ from pyimagesearch.datasets.dataset import Dataset
 from pyimagesearch.datasets.digests import digests_of
 from pyimagesearch.encoders.encoder import Encoder
 from pyimagesearch.encoders.encoding import Digests, encode_rows
-from pyimagesearch.files import atomic_write
+from pyimagesearch.files import FEATURES_SUFFIX, atomic_write
 from pyimagesearch.locks import sole_writer
 
 logger = logging.getLogger(__name__)
 
-SUFFIX = ".features"
 MAGIC = b"features of pyimagesearch, 2\n"
 KEY_BYTES = 16
 BLOCK_BYTES = 32 << 20  # of features that are read at once
@@ -91,7 +90,7 @@ class FeatureFile:
 
     def __init__(self, folder: str | Path, origin: Origin) -> None:
         name = re.sub(r"[^\w.-]+", "_", origin.model)[-60:]
-        self.path = Path(folder) / f"{name}.{origin.identity[:12]}{SUFFIX}"
+        self.path = Path(folder) / f"{name}.{origin.identity[:12]}{FEATURES_SUFFIX}"
         self._header = MAGIC + origin.identity.encode() + b"\n"
         self._record = np.dtype(
             [

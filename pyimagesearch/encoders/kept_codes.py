@@ -15,8 +15,9 @@ from pyimagesearch.datasets.dataset import Dataset
 from pyimagesearch.encoders import encoding
 from pyimagesearch.encoders.encoder import MAX_DIM, Encoder, network_bytes
 from pyimagesearch.encoders.encoding import Encoded, without_nan
-from pyimagesearch.encoders.feature_file import SUFFIX, FeatureFile, Origin
+from pyimagesearch.encoders.feature_file import FeatureFile, Origin
 from pyimagesearch.encoders.onnx_session import HEAD_KEY, open_session, run_session
+from pyimagesearch.files import FEATURES_SUFFIX
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -36,7 +37,7 @@ def encode_kept(
     """
     rest = np.asarray(rows, np.int64)
     head = None
-    if len(rest) and any(folder.glob(f"*{SUFFIX}")):
+    if len(rest) and any(folder.glob(f"*{FEATURES_SUFFIX}")):
         head = open_head(encoder)
     if head is not None:
         kept = FeatureFile(folder, head.origin).kept(dataset, rest)

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from keras import Model
 
 NOTES = (INPUT_SPEC_KEY, TRAINED_ON_KEY)  # members of a .keras archive that are not Keras' own
-CODE_LAYERS = ("encoded", "encoder")  # names of the layer whose output is the code
 
 
 def save_model(
@@ -142,24 +141,3 @@ def _read_spec(path: str | Path) -> InputSpec | None:
     if text is None:
         return None
     return InputSpec.from_dict(json.loads(text))
-
-
-def encoder_of(model: "Model", path: str | Path = "the model", *, flat: bool = True) -> "Model":
-    """Return the network from a model's images to the output of its layer `encoded` or `encoder`.
-
-    With `flat`, the codes are (n, dim) even if the layer's output has more axes. Raises ValueError,
-    which names `path`, when there is no such layer.
-    """
-    from pyimagesearch.backend import keras
-
-    names = [layer.name for layer in model.layers]
-    layer = next((name for name in CODE_LAYERS if name in names), None)
-    if layer is None:
-        raise ValueError(
-            f"{path} has no layer named {' or '.join(CODE_LAYERS)}, whose output would be the "
-            f"code; its layers are {', '.join(names)}"
-        )
-    code = model.get_layer(layer).output
-    if flat and len(code.shape) > 2:
-        code = keras.layers.Flatten()(code)
-    return keras.Model(model.inputs[0], code)

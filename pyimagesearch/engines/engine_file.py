@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from pyimagesearch.arrays import Floats
 from pyimagesearch.engines.engine import Engine, as_vectors
-from pyimagesearch.files import atomic_write, content_size, require_regular, verify_checksum
+from pyimagesearch.files import (
+    ENGINE_SUFFIX,
+    atomic_write,
+    content_size,
+    require_regular,
+    verify_checksum,
+)
 from pyimagesearch.metric import METRICS
 
 if TYPE_CHECKING:
@@ -24,7 +30,6 @@ OLD_MAGIC = b"PISENG01"  # of files without a checksum
 FOOTER = struct.Struct("<QQ8s")  # bytes of the index, bytes of the JSON, MAGIC
 MAX_JSON = 1 << 20
 WHOLE = 64 << 20  # bytes of a file up to which its checksum is compared, in 0.1 s
-SUFFIX = ".engine"
 
 
 class OtherCodesError(ValueError):
@@ -33,11 +38,6 @@ class OtherCodesError(ValueError):
 
 class OtherMetricError(ValueError):
     """An engine file was built for another metric than is wanted."""
-
-
-def engine_path(index_path: str | None) -> str:
-    """Return the name of the file that holds the engine of an index: beside it, named after it."""
-    return f"{index_path}{SUFFIX}"
 
 
 def save_engine(engine: Engine, path: str, codes_sha256: str) -> None:
@@ -122,7 +122,7 @@ def engine_name(path: str) -> str:
 
 def _again(path: str) -> str:
     """Return what to do about a bad engine file; the name of an engine completes it."""
-    index_path = str(path).removesuffix(SUFFIX)
+    index_path = str(path).removesuffix(ENGINE_SUFFIX)
     command = f"python index_images.py --index {shlex.quote(index_path)} --engine"
     return f"build it again with: {command}"
 

@@ -43,6 +43,10 @@ _FACTORY = re.compile(
     rf"(?:{_TURN},)*(?:IVF{_N}(?:_HNSW(?:{_GRAPH})?)?,{_STORED}|{_WHOLE})"
     rf"(?:,RFlat|,Refine\((?:Flat|{_SQ})\))?"
 )
+_WIDENED = re.compile(r"(?:RR|Pad|OPQ\d+_)(\d+)")
+# Bits of hashes, or dimensions that codes are turned into where they have fewer: 512 take up to a
+# minute of training, thousands take hours, and with 65,536 FAISS ends the process.
+MAX_WIDTH = 512
 
 
 def build_engine(
@@ -120,6 +124,8 @@ def require_engine(name: str, dim: int) -> None:
             raise ValueError(
                 f"expected hash bits in whole bytes, such as 16, 32 or 64, received {number}"
             )
+        if kind == "hash" and int(number) > MAX_WIDTH:
+            raise ValueError(f"expected at most {MAX_WIDTH} hash bits, received {number}")
     elif name not in ("exact", "auto"):
         _from_factory(name, name, dim)
 
@@ -130,6 +136,13 @@ def _from_factory(name: str, factory: str, dim: int) -> Any:
             f"unknown engine {name} for codes of {dim} dimensions: expected {KNOWN}"
             f"{did_you_mean(name, NAMES)}"
         )
+    most = max(dim, MAX_WIDTH)
+    for width in _WIDENED.findall(factory):
+        if int(width) > most:
+            raise ValueError(
+                f"unknown engine {name} for codes of {dim} dimensions: expected at most {most} "
+                f"dimensions, received {width}"
+            )
     try:
         return faiss.index_factory(dim, factory)
     except RuntimeError as error:

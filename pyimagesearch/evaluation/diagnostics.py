@@ -7,8 +7,8 @@ import numpy as np
 
 from pyimagesearch.arrays import Floats, History, Labels, Rows
 from pyimagesearch.datasets.dataset import Dataset, Splits
-from pyimagesearch.encoders.encoding import encode_with_network, warn_unreadable
-from pyimagesearch.encoders.keras_files import encoder_of
+from pyimagesearch.encoders.encoding import warn_unreadable
+from pyimagesearch.encoders.keras_network import encode_with_network, encoder_of, outputs_of
 from pyimagesearch.evaluation.baselines import baseline_points, reduced
 from pyimagesearch.evaluation.evaluate import read_rows
 from pyimagesearch.evaluation.metrics import evaluate
@@ -64,7 +64,7 @@ def reconstruct(
     warn_unreadable(batch.unreadable)
     if not len(batch.images):
         return batch.images, batch.images
-    return batch.images, np.asarray(autoencoder(batch.images, training=False))
+    return batch.images, outputs_of(autoencoder, batch.images)
 
 
 class RetrievalCheck:

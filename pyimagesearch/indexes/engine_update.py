@@ -4,7 +4,8 @@ import logging
 import os
 
 from pyimagesearch.engines.engine import Engine
-from pyimagesearch.engines.engine_file import engine_name, engine_path, load_engine, save_engine
+from pyimagesearch.engines.engine_file import engine_name, load_engine, save_engine
+from pyimagesearch.files import ENGINE_SUFFIX
 from pyimagesearch.indexes.index_file import load_index
 from pyimagesearch.indexes.local_index import LocalIndex
 from pyimagesearch.indexes.settings import UpdateSettings
@@ -17,7 +18,7 @@ def stored_engine_name(index_path: str) -> str:
 
     A damaged file counts as none.
     """
-    path = engine_path(index_path)
+    path = f"{index_path}{ENGINE_SUFFIX}"
     try:
         if os.path.exists(path):
             return engine_name(path)
@@ -37,7 +38,7 @@ def update_engine(
     to exact search. Returns the report of the engine's measured recall, speed and size as text, or
     None for exact search and an engine that stays.
     """
-    path = engine_path(index_path)
+    path = f"{index_path}{ENGINE_SUFFIX}"
     engine = None
     if name != "exact":
         index = load_index(index_path)
@@ -62,13 +63,12 @@ def update_engine(
 
 def _is_sound(index: LocalIndex) -> bool:
     """Whether the engine that is stored beside an index belongs to its codes and its metric."""
-    path = engine_path(index.path)
+    path = f"{index.path}{ENGINE_SUFFIX}"
     try:
-        return os.path.exists(path) and bool(
-            load_engine(path, index.codes, index.codes_sha256, index.metric)
-        )
-    except ValueError:
+        load_engine(path, index.codes, index.codes_sha256, index.metric)
+    except (FileNotFoundError, ValueError):
         return False
+    return True
 
 
 def _build(index: LocalIndex, name: str, recall: float) -> Engine:

@@ -15,9 +15,9 @@ import numpy as np
 
 from pyimagesearch.arrays import Floats
 from pyimagesearch.encoders.encoder import Encoder
+from pyimagesearch.files import JOURNAL_SUFFIX
 
 logger = logging.getLogger(__name__)
-
 
 CHECKPOINT = 10  # seconds of work that a kill loses at most
 FORMAT = 2  # the journals of format 1 have no checksums and are not continued
@@ -87,7 +87,7 @@ def open_journal(index_path: str | None, encoder: Encoder) -> Iterator[Journal]:
     next run. The caller excludes other processes, by `FileStore.exclusive`. Raises OSError when
     the disk is full.
     """
-    path = Path(f"{index_path}.progress")
+    path = Path(f"{index_path}{JOURNAL_SUFFIX}")
     try:
         database = _opened(path, encoder)
         try:

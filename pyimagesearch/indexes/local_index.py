@@ -17,6 +17,7 @@ from pyimagesearch.datasets.dataset import FILE_STATS, Dataset
 from pyimagesearch.encoders.encoder import Encoder
 from pyimagesearch.engines.engine import Engine
 from pyimagesearch.engines.exact import ExactEngine
+from pyimagesearch.files import ENGINE_SUFFIX
 from pyimagesearch.indexes.contract import Codes, Hits, Records
 from pyimagesearch.indexes.pictures import open_pictures
 
@@ -82,27 +83,26 @@ class LocalIndex:
 
     def _stored_engine(self, metric: str, probe: int | None) -> Engine | None:
         """Return the engine stored beside the file, None where the codes are searched exactly."""
-        from pyimagesearch.engines.engine_file import (
-            OtherCodesError,
-            OtherMetricError,
-            engine_path,
-            load_engine,
-        )
+        path = f"{self.path}{ENGINE_SUFFIX}"
+        if os.path.exists(path):
+            from pyimagesearch.engines.engine_file import (
+                OtherCodesError,
+                OtherMetricError,
+                load_engine,
+            )
 
-        path = engine_path(self.path)
-        try:
-            if os.path.exists(path):
+            try:
                 engine = load_engine(path, self.codes, self.codes_sha256, metric)
                 if probe is not None:
                     engine.probe = probe
                 return engine
-        except FileNotFoundError:  # it was removed meanwhile
-            pass
-        except (OtherCodesError, OtherMetricError) as error:
-            if isinstance(error, OtherMetricError) and metric != self.metric:
-                raise
-            logger.warning(f"searching exactly: {error}")
-            return None
+            except FileNotFoundError:  # it was removed meanwhile
+                pass
+            except (OtherCodesError, OtherMetricError) as error:
+                if isinstance(error, OtherMetricError) and metric != self.metric:
+                    raise
+                logger.warning(f"searching exactly: {error}")
+                return None
         if probe is not None:
             raise ValueError(
                 f"{self.path} is searched exactly, which has nothing to probe: give it another "

@@ -10,9 +10,10 @@ import numpy as np
 
 from pyimagesearch.arrays import History
 from pyimagesearch.backend import keras
-from pyimagesearch.encoders.keras_files import encoder_of
+from pyimagesearch.encoders.keras_network import encoder_of
 from pyimagesearch.evaluation.diagnostics import RetrievalCheck
 from pyimagesearch.files import atomic_write
+from pyimagesearch.terminal import raise_ctrl_c
 from pyimagesearch.training.checkpoint import Checkpoint
 from pyimagesearch.training.plan import Phase
 
@@ -117,6 +118,20 @@ class EpochLines(keras.callbacks.Callback):
         """Log the losses of the epoch."""
         terms = ", ".join(f"{name} {value:.4f}" for name, value in (logs or {}).items())
         logger.info(f"{self.phase}: epoch {epoch + 1} of {self.params['epochs']}: {terms}")
+
+
+class CtrlC(keras.callbacks.Callback):
+    """Ends a training between two batches, inside `ctrl_c_waits`."""
+
+    async_safe = True  # Keras raises here what is raised in its thread
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        """Raise KeyboardInterrupt if a Ctrl-C waits."""
+        raise_ctrl_c()
+
+    def on_test_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        """Raise KeyboardInterrupt if a Ctrl-C waits."""
+        raise_ctrl_c()
 
 
 def write_log(path: str, history: History) -> None:

@@ -7,7 +7,8 @@ import numpy as np
 from pyimagesearch.arrays import Labels
 from pyimagesearch.backend import keras
 from pyimagesearch.decomposition.adapted_map import Components, LinearMap
-from pyimagesearch.terminal import progress
+from pyimagesearch.terminal import ctrl_c_waits, progress
+from pyimagesearch.training.callbacks import CtrlC
 from pyimagesearch.training.objectives import supervised_contrast
 from pyimagesearch.training.optimizers import OneCycle
 
@@ -48,7 +49,7 @@ def train_contrast_head(
     steps = EPOCHS * math.ceil(len(points) / BATCH)
     optimizer = keras.optimizers.AdamW(OneCycle(LEARNING_RATE, steps), weight_decay=WEIGHT_DECAY)
     network.compile(optimizer, loss=supervised_contrast)
-    with progress(EPOCHS, "epochs", "train") as done:
+    with progress(EPOCHS, "epochs", "train") as done, ctrl_c_waits():
         count = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: done(1))
         network.fit(
             points / scale,
@@ -56,7 +57,7 @@ def train_contrast_head(
             batch_size=BATCH,
             epochs=EPOCHS,
             verbose=0,
-            callbacks=[count],
+            callbacks=[count, CtrlC()],
         )
     # The normalization is linear once the head is trained, and becomes part of the first layer.
     gamma, beta, mean, variance = norm.get_weights()

@@ -9,8 +9,7 @@ from pyimagesearch.backend import keras
 from pyimagesearch.datasets.array import ArrayDataset
 from pyimagesearch.datasets.dataset import RowIds
 from pyimagesearch.encoders import onnx_edit as edit
-from pyimagesearch.encoders.encoding import encode_with_network
-from pyimagesearch.encoders.keras_files import encoder_of
+from pyimagesearch.encoders.keras_network import encode_with_network, encoder_of
 from pyimagesearch.encoders.miniatures import MiniatureNetwork
 from pyimagesearch.pictures.input_spec import InputSpec
 from pyimagesearch.training.patches import (

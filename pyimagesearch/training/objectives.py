@@ -14,7 +14,7 @@ from pyimagesearch.decomposition.diffusion_map import (
     extend_map,
     neighbour_map,
 )
-from pyimagesearch.encoders.encoding import encode_with_network
+from pyimagesearch.encoders.keras_network import encode_with_network
 from pyimagesearch.training.plan import Phase, require_labels
 
 ops = keras.ops

@@ -9,13 +9,12 @@ import numpy as np
 from pyimagesearch.arrays import AnyArray, Floats
 from pyimagesearch.backend import devices, keras, memory_errors, precision
 from pyimagesearch.datasets.dataset import Dataset, Splits
-from pyimagesearch.encoders.encoding import encode_with_network
-from pyimagesearch.encoders.keras_files import encoder_of
+from pyimagesearch.encoders.keras_network import encode_with_network, encoder_of
 from pyimagesearch.evaluation.diagnostics import RetrievalCheck, make_retrieval_check
 from pyimagesearch.pictures.input_spec import InputSpec
-from pyimagesearch.terminal import ctrl_c_wins, progress
+from pyimagesearch.terminal import ctrl_c_waits, progress
 from pyimagesearch.training.batches import Batches
-from pyimagesearch.training.callbacks import CheckpointCallback, DivergedError, EpochLines
+from pyimagesearch.training.callbacks import CheckpointCallback, CtrlC, DivergedError, EpochLines
 from pyimagesearch.training.checkpoint import Checkpoint
 from pyimagesearch.training.objectives import LOSSES, by_row, phase_targets, require_targets
 from pyimagesearch.training.optimizers import apply_norm_momentum, make_optimizer
@@ -57,10 +56,10 @@ def build_and_train(
     logger.info("building autoencoder...")
     keras.utils.set_random_seed(plan.seed)
     with devices(strategy), precision(mixed_precision), memory_errors():
-        with ctrl_c_wins():
+        with ctrl_c_waits():
             autoencoder = build()
             untrained = encoder_of(autoencoder)
-            check = make_retrieval_check(splits, plan.seed, untrained)
+        check = make_retrieval_check(splits, plan.seed, untrained)
         logger.info(
             f"training on {len(splits.training):,} images, "
             f"validating on {len(splits.validation):,}..."
@@ -99,16 +98,15 @@ def train(
     if checkpoint.arrays:
         _set_weights(autoencoder, checkpoint)
     try:
-        with ctrl_c_wins():
-            for phase in plan.phases[checkpoint.phase :]:
-                if phase is FIT:
-                    _fit(autoencoder, splits, plan)
-                else:
-                    callback = CheckpointCallback(
-                        autoencoder, phase, plan.patience, checkpoint, check=check, log=log
-                    )
-                    _train_phase(autoencoder, splits, plan, callback, phase=phase)
-                checkpoint.start_next_phase(autoencoder.get_weights())
+        for phase in plan.phases[checkpoint.phase :]:
+            if phase is FIT:
+                _fit(autoencoder, splits, plan)
+            else:
+                callback = CheckpointCallback(
+                    autoencoder, phase, plan.patience, checkpoint, check=check, log=log
+                )
+                _train_phase(autoencoder, splits, plan, callback, phase=phase)
+            checkpoint.start_next_phase(autoencoder.get_weights())
     except KeyboardInterrupt:
         _restore_best(autoencoder, checkpoint)
         return False
@@ -169,7 +167,7 @@ def _train_phase(
         _restore(model, arrays["optimizer"])
     if not callback.is_out_of_patience():
         left = (epochs - checkpoint.epoch) * len(batches)
-        with progress(left, "batches", phase.name) as done:
+        with progress(left, "batches", phase.name) as done, ctrl_c_waits():
             model.fit(
                 batches,
                 validation_data=validation,
@@ -177,7 +175,7 @@ def _train_phase(
                 initial_epoch=checkpoint.epoch,
                 verbose=0,
                 shuffle=False,  # Batches shuffles by the seed, so that a resumed run sees the same
-                callbacks=[callback, EpochLines(phase.name, done)],
+                callbacks=[callback, EpochLines(phase.name, done), CtrlC()],
             )
     autoencoder.set_weights(arrays["best"])
 

@@ -18,6 +18,7 @@ from pyimagesearch.arrays import Floats, Rows
 from pyimagesearch.backend import keras
 from pyimagesearch.datasets.dataset import Dataset
 from pyimagesearch.decomposition.discriminant import discriminant
+from pyimagesearch.encoders.keras_network import outputs_of
 from pyimagesearch.pictures.input_spec import InputSpec
 from pyimagesearch.terminal import progress
 from pyimagesearch.training.augmentations import augment
@@ -58,7 +59,7 @@ def fit_views(
         for scale, patches in sample.patches.items():
             fit_filters(autoencoder, scale, patches, seed)
         network = keras.Model(autoencoder.input, autoencoder.get_layer("features").output)
-        features_of = partial(_features, network)
+        features_of = partial(outputs_of, network)
         read = partial(_read, dataset, sample.rows, spec)
         features = np.concatenate([features_of(images) for images in read(done)])
         # Equal images have features that differ by rounding, as a batch is computed in parts.
@@ -131,7 +132,3 @@ def _read(
             yield batch.images
         if progress:
             progress(len(batch.images) * views)
-
-
-def _features(network: keras.Model, images: Floats) -> Floats:
-    return np.asarray(network(images, training=False), np.float32)

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-
 LITE = re.compile(r"(?P<file>.*[^/]\.db)(?:/(?P<name>[^/]*))?/?", re.ASCII)
 NAME = re.compile(r"[A-Za-z_]\w{0,199}", re.ASCII)  # of a collection; ours add a suffix to it
 FILE_SUFFIXES = (".h5", ".hdf5", ".pickle", ".pkl")  # of index files in a folder called *.db
@@ -151,6 +150,10 @@ class MilvusConnection:
                     ) from None
                 logger.warning(f"Milvus failed to {method}, trying again in {pause} s: {reason}")
                 time.sleep(pause)
+
+    def has(self, collection: str) -> bool:
+        """Whether there is a collection, anybody's, of this name."""
+        return bool(self.call("has_collection", collection))
 
     def schema(self) -> Any:
         """Return an empty schema of a collection."""

@@ -8,6 +8,7 @@ import numpy as np
 from pyimagesearch.arrays import Floats, Found, Rows
 from pyimagesearch.engines.engine import CANDIDATES_PER_BLOCK, Engine, checked_probe
 from pyimagesearch.engines.exact import rerank
+from pyimagesearch.indexes.milvus.collection import PAGE, between
 from pyimagesearch.indexes.milvus.schema import hash_codes
 from pyimagesearch.metric import get_metric
 
@@ -15,12 +16,11 @@ if TYPE_CHECKING:
     from pyimagesearch.indexes.local_index import LocalIndex
     from pyimagesearch.indexes.milvus.index import MilvusIndex
 
-LIMIT = 16_384  # results a query that a server returns at most
 RESULTS_PER_CALL = 1 << 17
 MAX_EF = 32_768
 PROBES = {"HNSW": 512, "BIN_IVF_FLAT": 64}  # else an eighth of the lists
 SHORTLIST = 40  # candidates measured for the 10 nearest where distances are not true
-# More than LIMIT results are fetched in at least this number of parts. With filters as selective as
+# More than PAGE results are fetched in at least this number of parts. With filters as selective as
 # this, Milvus compares all remaining codes; with less selective ones, a graph returned a third of
 # the results.
 MIN_PAGES = 16
@@ -107,7 +107,7 @@ class MilvusEngine(Engine):
 
         The server ranks codes at random for it, so that as many as it gives are measured here.
         """
-        most = max(wanted, min(LIMIT, self._count))
+        most = max(wanted, min(PAGE, self._count))
         [(distances, rows)] = self._search_pages(query[np.newaxis], most, self.probe_limit)
         return distances[:wanted], rows[:wanted]
 
@@ -117,20 +117,20 @@ class MilvusEngine(Engine):
         return estimates[:, :k], rows[:, :k]
 
     def _search_pages(self, queries: Floats, wanted: int, probe: int) -> list[Found]:
-        """Search at once or, for more than LIMIT results, in ranges of rows that are then merged.
+        """Search at once or, for more than PAGE results, in ranges of rows that are then merged.
 
         A range that returns a full page may have more results that are near enough; then the
         search is repeated with more ranges.
         """
-        if wanted <= LIMIT or self.index.connection.address.lite:
+        if wanted <= PAGE or self.index.collection.connection.address.lite:
             return self._ask(queries, wanted, probe)
-        pages = max(MIN_PAGES, 2 * wanted // LIMIT)
+        pages = max(MIN_PAGES, 2 * wanted // PAGE)
         while True:
-            ranges = self.index.ranges(pages)
-            parts = [self._ask(queries, LIMIT, probe, between) for between in ranges]
+            ranges = self.index.collection.ranges(pages)
+            parts = [self._ask(queries, PAGE, probe, keys) for keys in ranges]
             found = [_nearest_of(of_query, wanted) for of_query in zip(*parts, strict=True)]
             if all(
-                len(rows) < LIMIT or distances[-1] >= nearest[-1]
+                len(rows) < PAGE or distances[-1] >= nearest[-1]
                 for part in parts
                 for (distances, rows), (nearest, _) in zip(part, found, strict=True)
             ):
@@ -138,36 +138,38 @@ class MilvusEngine(Engine):
             pages *= 2
 
     def _ask(
-        self, queries: Floats, wanted: int, probe: int, between: tuple[int, int] | None = None
+        self, queries: Floats, wanted: int, probe: int, keys: range | None = None
     ) -> list[Found]:
-        """Return (distances, rows) for each query as the server finds them, ascending."""
+        """Return (distances, rows) for each query as the server finds them, ascending.
+
+        Only rows with `keys` in a range are searched, unless that is None.
+        """
         vectors = self.spec.index(self.metric.name)
         data: Any = queries
         if self.spec.bits:
             hashes = hash_codes(queries, self.index.centre, self.spec.bits)
             data = [hashed.tobytes() for hashed in hashes]
-        params = {"nprobe": probe, "ef": min(MAX_EF, max(probe, wanted))}
         measured = self.spec.inexact or not queries.any()
-        keys = {"HNSW": ("ef",), "FLAT": ()}.get(self.spec.kind, ("nprobe",))
-        chosen = {key: params[key] for key in keys}
-        answers = self.index.connection.call(
+        widths = {"FLAT": {}, "HNSW": {"ef": min(MAX_EF, max(probe, wanted))}}
+        answers = self.index.collection.call(
             "search",
-            self.index.collection,
             data=data,
             anns_field=vectors.field,
             limit=wanted,
-            filter="" if between is None else "row >= {} and row <= {}".format(*between),
+            filter="" if keys is None else between(keys),
             search_params={
                 "metric_type": vectors.metric,
-                "params": chosen,
+                "params": widths.get(self.spec.kind, {"nprobe": probe}),
             },
             output_fields=["id", "label", *["code"] * measured],
             consistency_level="Eventually",
         )
         if len(answers) != len(queries):
             raise ValueError(f"expected {len(queries)} answers of Milvus, received {len(answers)}")
-        pairs = zip(queries, answers, strict=True)
-        return [self._distances(*pair, measured=measured) for pair in pairs]
+        return [
+            self._distances(query, hits, measured=measured)
+            for query, hits in zip(queries, answers, strict=True)
+        ]
 
     def _distances(self, query: Floats, hits: Any, *, measured: bool) -> Found:
         """Return the true distances of hits, float32 (m,) ascending, and their rows, int64 (m,).

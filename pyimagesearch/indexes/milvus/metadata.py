@@ -18,6 +18,7 @@ import numpy as np
 from pyimagesearch.datasets.catalog import is_source
 from pyimagesearch.encoders.encoder import Encoder
 from pyimagesearch.indexes.contract import Codes
+from pyimagesearch.indexes.milvus.collection import between
 from pyimagesearch.indexes.milvus.rows import as_text, as_whole
 from pyimagesearch.indexes.milvus.schema import TEXT, CollectionEngine, VectorIndex
 from pyimagesearch.metric import METRICS
@@ -82,7 +83,7 @@ def create_collection(
         write_state(server, new.state())
     keys = DESCRIPTION.keys() | (TEXT_DESCRIPTION.keys() & values.keys())
     description = {key: values[key] for key in sorted(keys)}
-    if not server.call("has_collection", name):
+    if not server.has(name):
         schema = server.schema()
         new.engine.add_fields(schema, encoder.dim)
         server.call(
@@ -103,12 +104,12 @@ def other_name(server: "MilvusConnection", used: str) -> str:
 
 def read_state(server: "MilvusConnection") -> dict[str, Any] | None:
     """Return the state of an index, None where there is none; raise ValueError if it is damaged."""
-    name = server.address.name + METADATA_SUFFIX
-    if not server.call("has_collection", name):
+    name = _metadata_name(server)
+    if not server.has(name):
         return None
     require_ours(server, name)
     server.call("load_collection", name)
-    texts = _find_texts(server, 0, 1)
+    texts = _find_texts(server, range(1))
     if texts:
         return checked_state(json.loads(texts[0]), server.address.name)
     return None
@@ -123,8 +124,7 @@ def checked_state(state: Any, name: str) -> dict[str, Any]:
         raise ValueError("expected its dataset as name, split, limit and how a folder was read")
     if state.get("collection", name) not in (name, name + REBUILT_SUFFIX):
         raise ValueError("its state names a collection that is not its own")
-    checked: dict[str, Any] = state
-    return checked
+    return dict(state)
 
 
 def read_encoder(server: "MilvusConnection", description: dict[str, Any]) -> Encoder:
@@ -134,6 +134,11 @@ def read_encoder(server: "MilvusConnection", description: dict[str, Any]) -> Enc
     if TEXT_DESCRIPTION.keys() <= description.keys():
         fields["text"] = read_network(server, description, *TEXT_DESCRIPTION)
     return Encoder.from_dict(fields)
+
+
+def centre_text(codes: Codes) -> str:
+    """Return the centre of codes, float32 (n, dim), as Base64; `as_centre` is the inverse."""
+    return base64.b64encode(codes.mean(axis=0, dtype="float32").tobytes()).decode()
 
 
 def as_centre(text: str) -> Codes:
@@ -157,8 +162,7 @@ def require_ours(server: "MilvusConnection", name: str) -> dict[str, Any]:
         raise ValueError(f"expected its description to hold {', '.join(DESCRIPTION)}")
     if values["metric"] not in METRICS:
         raise ValueError("its description is damaged")
-    description: dict[str, Any] = values
-    return description
+    return dict(values)
 
 
 def write_network(
@@ -167,54 +171,61 @@ def write_network(
     """Write a network, bytes; return its hash and number of rows under these keys."""
     network = bytes(network)
     chunks = [network[i : i + CHUNK] for i in range(0, len(network), CHUNK)]
-    digest = hashlib.sha256(network).hexdigest()
-    _write_chunks(server, _first_row(digest), chunks)
-    return {hash_key: digest, count_key: len(chunks)}
+    written = {hash_key: hashlib.sha256(network).hexdigest(), count_key: len(chunks)}
+    _require_metadata(server)
+    first = _rows_of(written, hash_key, count_key).start
+    for start in range(0, len(chunks), CHUNKS_AT_ONCE):
+        part = chunks[start : start + CHUNKS_AT_ONCE]
+        _upsert_texts(server, first + start, [base64.b64encode(chunk).decode() for chunk in part])
+    server.call("flush", _metadata_name(server))
+    return written
 
 
 def read_network(
     server: "MilvusConnection", description: dict[str, Any], hash_key: str, count_key: str
 ) -> bytes:
     """Return the bytes that `write_network` wrote. Raises ValueError when they are damaged."""
-    digest = description[hash_key]
-    count = description[count_key]
-    if not 0 < count <= MAX_CHUNKS:
+    if not 0 < description[count_key] <= MAX_CHUNKS:
         raise ValueError("its description is damaged")
-    texts = read_texts(server, _first_row(digest), count)
-    network = b"".join(base64.b64decode(text, validate=True) for text in texts)
-    if hashlib.sha256(network).hexdigest() != digest:
+    rows = _rows_of(description, hash_key, count_key)
+    texts = _find_texts(server, rows)
+    if not texts.keys() >= set(rows):
+        raise ValueError("its encoder is incomplete")
+    network = b"".join(base64.b64decode(texts[row], validate=True) for row in rows)
+    if hashlib.sha256(network).hexdigest() != description[hash_key]:
         raise ValueError("its encoder is damaged")
     return network
 
 
-def _first_row(digest: str) -> int:
-    """Return the first row of a network: a hash, so that no network overwrites another."""
-    return int(digest[:10], 16) * 2**20
+def _rows_of(description: dict[str, Any], hash_key: str, count_key: str) -> range:
+    """Return the rows of a network; they begin at a hash, so that none overwrites another."""
+    first = int(description[hash_key][:10], 16) * 2**20
+    return range(first, first + description[count_key])
 
 
-def _write_chunks(server: "MilvusConnection", first: int, chunks: list[bytes]) -> None:
-    name = server.address.name + METADATA_SUFFIX
-    if server.call("has_collection", name):
+def _metadata_name(server: "MilvusConnection") -> str:
+    return server.address.name + METADATA_SUFFIX
+
+
+def _require_metadata(server: "MilvusConnection") -> None:
+    """Make the collection of the metadata; raise ValueError if there is one that is not ours."""
+    name = _metadata_name(server)
+    if server.has(name):
         require_ours(server, name)
-    else:
-        from pymilvus import DataType
+        return
+    from pymilvus import DataType
 
-        schema = server.schema()
-        schema.add_field("row", DataType.INT64, is_primary=True)
-        schema.add_field("text", DataType.VARCHAR, max_length=TEXT)
-        schema.add_field("nothing", DataType.FLOAT_VECTOR, dim=2)  # there has to be a vector
-        params = server.index_params(VectorIndex("nothing", "FLAT", "L2", {}))
-        server.call(
-            "create_collection",
-            name,
-            schema=schema,
-            index_params=params,
-            properties={PROPERTY: "{}"},
-        )
-    texts = [base64.b64encode(chunk).decode() for chunk in chunks]
-    for start in range(0, len(texts), CHUNKS_AT_ONCE):
-        _upsert_texts(server, first + start, texts[start : start + CHUNKS_AT_ONCE])
-    server.call("flush", name)
+    schema = server.schema()
+    schema.add_field("row", DataType.INT64, is_primary=True)
+    schema.add_field("text", DataType.VARCHAR, max_length=TEXT)
+    schema.add_field("nothing", DataType.FLOAT_VECTOR, dim=2)  # there has to be a vector
+    server.call(
+        "create_collection",
+        name,
+        schema=schema,
+        index_params=server.index_params(VectorIndex("nothing", "FLAT", "L2", {})),
+        properties={PROPERTY: "{}"},
+    )
 
 
 def write_state(server: "MilvusConnection", state: dict[str, Any]) -> None:
@@ -225,25 +236,18 @@ def write_state(server: "MilvusConnection", state: dict[str, Any]) -> None:
 
 def _upsert_texts(server: "MilvusConnection", first: int, texts: list[str]) -> None:
     rows = [{"row": first + i, "text": text, "nothing": [0, 0]} for i, text in enumerate(texts)]
-    server.call("upsert", server.address.name + METADATA_SUFFIX, rows)
+    server.call("upsert", _metadata_name(server), rows)
 
 
-def read_texts(server: "MilvusConnection", first: int, count: int) -> list[str]:
-    """Return the texts of `count` rows from `first`; raise ValueError if one is missing."""
-    texts = _find_texts(server, first, count)
-    rows = range(first, first + count)
-    if not texts.keys() >= set(rows):
-        raise ValueError("its encoder is incomplete")
-    return [texts[row] for row in rows]
-
-
-def _find_texts(server: "MilvusConnection", first: int, count: int) -> dict[int, str]:
+def _find_texts(server: "MilvusConnection", rows: range) -> dict[int, str]:
+    """Return the texts of those of the rows that exist."""
     texts: dict[int, str] = {}
-    for start in range(first, first + count, CHUNKS_AT_ONCE):
+    for start in range(0, len(rows), CHUNKS_AT_ONCE):
+        part = rows[start : start + CHUNKS_AT_ONCE]
         found = server.call(
             "query",
-            server.address.name + METADATA_SUFFIX,
-            filter=f"row >= {start} and row < {min(start + CHUNKS_AT_ONCE, first + count)}",
+            _metadata_name(server),
+            filter=between(part),
             output_fields=["row", "text"],
             consistency_level="Strong",
         )
@@ -255,14 +259,9 @@ def remove_networks(server: "MilvusConnection", collection: str) -> None:
     """Delete the networks that a collection does not use, such as those before a rebuild."""
     description = require_ours(server, collection)
     pairs = [("onnx_sha256", "chunks"), tuple(TEXT_DESCRIPTION)]
-    kept = [
-        f"(row >= {first} and row < {first + description[count_key]})"
-        for hash_key, count_key in pairs
-        if hash_key in description
-        for first in [_first_row(description[hash_key])]
-    ]
+    kept = [between(_rows_of(description, *pair)) for pair in pairs if pair[0] in description]
     server.call(
         "delete",
-        server.address.name + METADATA_SUFFIX,
-        filter=f"row > 0 and not ({' or '.join(kept)})",
+        _metadata_name(server),
+        filter=f"row > 0 and not ({' or '.join(f'({rows})' for rows in kept)})",
     )

@@ -87,9 +87,9 @@ def finite_codes(codes: Codes) -> Codes:
 def download(source: "MilvusIndex") -> LocalIndex:
     """Return a MilvusIndex as an index in memory, in the order of the ids."""
     found = []
-    for key, entity in source.scan(["code", *NAMED, *RECORD]):
+    for key, entity in source.collection.scan(["code", *NAMED, *RECORD]):
         place = unpack_id(as_text(entity.get("id"))) if source.has_files else key
-        found.append((place, _code_of(entity.pop("code"), source.dim), entity))
+        found.append((place, code_of(entity, source.dim), entity))
     if not found:
         raise ValueError(f"{source.address} holds no codes: index some images first")
     found.sort(key=itemgetter(0))
@@ -111,8 +111,9 @@ def download(source: "MilvusIndex") -> LocalIndex:
     return index
 
 
-def _code_of(values: Any, dim: int) -> Codes:
-    code = np.array(values, np.float32)
+def code_of(entity: dict[str, Any], dim: int) -> Codes:
+    """Return the code of a row, float32 (dim,), which is taken out of it, or raise ValueError."""
+    code = np.array(entity.pop("code", None), np.float32)
     if code.shape != (dim,):
         raise ValueError(f"expected codes of {dim}, received {code.shape}")
     return code

@@ -1,6 +1,5 @@
 """Milvus collections as a store: made, brought up to date, merged, and opened."""
 
-import base64
 import binascii
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import replace
@@ -9,14 +8,14 @@ from typing import Any
 import numpy as np
 
 from pyimagesearch.encoders.encoder import finite_rows
-from pyimagesearch.indexes.contract import Codes
 from pyimagesearch.indexes.index_file import load_index
-from pyimagesearch.indexes.local_index import LocalIndex
 from pyimagesearch.indexes.milvus.client import MilvusConnection, parse_address
+from pyimagesearch.indexes.milvus.collection import MilvusCollection
 from pyimagesearch.indexes.milvus.index import MilvusIndex
 from pyimagesearch.indexes.milvus.metadata import (
     METADATA_SUFFIX,
     NewCollection,
+    centre_text,
     create_collection,
     other_name,
     read_encoder,
@@ -58,7 +57,7 @@ class MilvusStore:
     def exists(self) -> bool:
         """Whether there is a collection, anybody's, at this address."""
         with closing(self._connect()) as connection:
-            return _has(connection, _searched(connection))
+            return connection.has(_searched(connection))
 
     def unfinished_source(self) -> dict[str, Any] | None:
         """Return the source of the images of a collection that was about to be made, or None."""
@@ -83,7 +82,7 @@ class MilvusStore:
         try:
             state = read_state(connection)
             collection = _collection_name(connection, state)
-            if not _has(connection, collection):
+            if not connection.has(collection):
                 raise FileNotFoundError(f"no such index: {self.name}; make it with index_images.py")
             description = require_ours(connection, collection)
             return _opened(connection, collection, description, state)
@@ -111,23 +110,17 @@ class MilvusStore:
         total = len(update.dataset)
         if settings.shard:
             update = replace(update, dataset=take_shard(update.dataset, settings.shard))
-        if so_far is None or settings.rebuild:
-            first = _first_codes(update)
-            new = NewCollection(
-                encoder=update.encoder,
-                metric=settings.metric or _metric_of(so_far),
-                engine=self._new_engine(so_far, update.encoder.dim, total, settings),
-                source=update.dataset.source,
-                has_files=update.dataset.file_stats is not None,
-            )
-            if new.engine.bits:
-                first = sample_codes(update.dataset, update.encoder)
-            new = replace(new, centre=_centre_of(first, new.engine))
-            index = self.create(new, rebuild=settings.rebuild)
+        if so_far is not None and not settings.rebuild:
+            if settings.metric not in (None, so_far.metric):
+                raise ValueError(
+                    f"{self.name} ranks by {so_far.metric} distance: change it with --rebuild"
+                )
+            index = _with_engine(so_far, settings.engine)
         else:
-            index = self._prepared(so_far, settings)
+            new = self._of_dataset(update, total)
+            index = self.create(new, rebuild=settings.rebuild)
         result = sync(MilvusWriter(index, settings.shard), update, self.name, total=total)
-        self._finish(index, so_far)
+        self._finish(index)
         return replace(result, count=index.count())
 
     def merge(self, paths: list[str], settings: UpdateSettings) -> UpdateResult:
@@ -140,7 +133,10 @@ class MilvusStore:
         for path, source in zip(paths, sources, strict=True):
             require_alike(first, paths[0], source, path)
         so_far = self.open() if self.exists() else None
-        if so_far is None or settings.rebuild:
+        if so_far is not None and not settings.rebuild:
+            require_alike(so_far, self.name, first, paths[0])
+            index = _with_engine(so_far, settings.engine)
+        else:
             assert first.encoder is not None
             engine = self._new_engine(so_far, first.encoder.dim, len(first), settings)
             new = NewCollection(
@@ -149,20 +145,40 @@ class MilvusStore:
                 engine=engine,
                 source=first.source or {},
                 has_files=first.has_files,
-                centre=_centre_of(np.asarray(first.codes[:SAMPLE]), engine),
+                centre=centre_text(np.asarray(first.codes[:SAMPLE])) if engine.bits else "",
             )
             index = self.create(new, rebuild=settings.rebuild)
-        else:
-            require_alike(so_far, self.name, first, paths[0])
-            index = self._prepared(so_far, replace(settings, metric=first.metric))
         writer = MilvusWriter(index)
         for source in sources:
-            _put_all(writer, source)
+            records = source.records()
+            for start in range(0, len(source), ROWS_PER_WRITE):
+                rows = range(start, min(start + ROWS_PER_WRITE, len(source)))
+                writer.put(records.take(rows), np.array(source.codes[start : rows.stop]))
         count = writer.commit(index.source or first.source or {})
-        self._finish(index, so_far)
+        self._finish(index)
         return UpdateResult(count)
 
     # --- new collections
+
+    def _of_dataset(self, update: Update, total: int) -> NewCollection:
+        """Return the collection to make for a dataset, one of `total` images in all its shards."""
+        settings = update.settings
+        so_far = update.index
+        _require_finite_codes(update)
+        assert so_far is None or isinstance(so_far, MilvusIndex)
+        engine = self._new_engine(so_far, update.encoder.dim, total, settings)
+        centre = ""
+        if engine.bits:
+            centre = centre_text(sample_codes(update.dataset, update.encoder))
+        metric = "euclidean" if so_far is None else so_far.metric
+        return NewCollection(
+            encoder=update.encoder,
+            metric=settings.metric or metric,
+            engine=engine,
+            source=update.dataset.source,
+            has_files=update.dataset.file_stats is not None,
+            centre=centre,
+        )
 
     def _new_engine(
         self, so_far: MilvusIndex | None, dim: int, count: int, settings: UpdateSettings
@@ -182,42 +198,29 @@ class MilvusStore:
         """
         connection = self._connect()
         searched = _searched(connection)
-        if not (rebuild and _has(connection, searched)):
+        if not (rebuild and connection.has(searched)):
             create_collection(connection, searched, new, first=True)
             connection.close()
             return self.open()
         require_ours(connection, searched)
         name = other_name(connection, searched)
-        if _has(connection, name):  # of an interrupted rebuild
+        if connection.has(name):  # of an interrupted rebuild
             require_ours(connection, name)
             connection.call("drop_collection", name)
         description = create_collection(connection, name, new, first=False)
         return _opened(connection, name, description, new.state())
 
-    def _finish(self, index: MilvusIndex, so_far: MilvusIndex | None) -> None:
+    def _finish(self, index: MilvusIndex) -> None:
         """Have a rebuilt collection searched from now on, and drop the one before."""
-        connection = index.connection
+        connection = index.collection.connection
         searched = _searched(connection)
-        if index.collection == searched:
+        name = index.collection.name
+        if name == searched:
             return
-        write_state(connection, {**index.state, "collection": index.collection})
-        if _has(connection, searched):
+        write_state(connection, {**index.state, "collection": name})
+        if connection.has(searched):
             connection.call("drop_collection", searched)
-        remove_networks(connection, index.collection)
-
-    def _prepared(self, index: MilvusIndex, settings: UpdateSettings) -> MilvusIndex:
-        """Return an index that is going to be updated, with the engine that is wanted."""
-        if settings.metric not in (None, index.metric):
-            raise ValueError(
-                f"{self.name} ranks by {index.metric} distance: change it with --rebuild"
-            )
-        if settings.engine:
-            _change_engine(index, settings.engine)
-        return index
-
-
-def _has(connection: MilvusConnection, collection: str) -> bool:
-    return bool(connection.call("has_collection", collection))
+        remove_networks(connection, name)
 
 
 def _collection_name(connection: MilvusConnection, state: dict[str, Any] | None) -> str:
@@ -241,10 +244,6 @@ def _searched(connection: MilvusConnection) -> str:
     return _collection_name(connection, _sound_state(connection))
 
 
-def _metric_of(so_far: MilvusIndex | None) -> str:
-    return "euclidean" if so_far is None else so_far.metric
-
-
 def _opened(
     connection: MilvusConnection,
     collection: str,
@@ -261,11 +260,12 @@ def _opened(
     for name in (collection, connection.address.name + METADATA_SUFFIX):
         connection.call("load_collection", name)
     encoder = read_encoder(connection, description)
-    return MilvusIndex(connection, collection, description | state, encoder)
+    rows = MilvusCollection(connection, collection, hashed=description["of_folder"])
+    return MilvusIndex(rows, description | state, encoder)
 
 
-def _first_codes(update: Update) -> Codes:
-    """Return codes of the first images that can be read; raise ValueError if they are not finite.
+def _require_finite_codes(update: Update) -> None:
+    """Raise ValueError if the codes of the first images that can be read are not finite.
 
     A collection is made only for a model that works.
     """
@@ -275,40 +275,31 @@ def _first_codes(update: Update) -> Codes:
         raise ValueError(
             f"the model {update.encoder.model} gives codes with NaN or infinity: use another"
         )
-    return codes
 
 
-def _centre_of(codes: Codes, engine: CollectionEngine) -> str:
-    """Return the centre of hash codes as text, empty for other engines."""
-    if not engine.bits:
-        return ""
-    return base64.b64encode(codes.mean(axis=0, dtype="float32").tobytes()).decode()
+def _with_engine(index: MilvusIndex, name: str | None) -> MilvusIndex:
+    """Have the server index the codes as the engine of a name, or as before for None.
 
-
-def _put_all(writer: MilvusWriter, source: LocalIndex) -> None:
-    records = source.records()
-    for start in range(0, len(source), ROWS_PER_WRITE):
-        rows = range(start, min(start + ROWS_PER_WRITE, len(source)))
-        writer.put(records.take(rows), np.array(source.codes[start : rows.stop]))
-
-
-def _change_engine(index: MilvusIndex, name: str) -> None:
-    """Have the server index the codes in another way; raises ValueError if it cannot."""
+    Raises ValueError if it cannot.
+    """
+    if name is None:
+        return index
     engine = parse_engine(name, index.dim, len(index))
     if engine == index.engine_spec:
-        return
-    connection = index.connection
+        return index
     if engine.bits or index.engine_spec.bits:
         raise ValueError(
             f"{index.address} is searched by {index.engine_spec.name}: to change from or to "
             "hash codes, make it again with --rebuild"
         )
-    engine.require(lite=connection.address.lite)
+    collection = index.collection
+    engine.require(lite=collection.connection.address.lite)
     vectors = engine.index(index.metric)
-    connection.call("release_collection", index.collection)
-    connection.call("drop_index", index.collection, vectors.field)
-    connection.call("create_index", index.collection, connection.index_params(vectors))
-    connection.call("load_collection", index.collection)
+    collection.call("release_collection")
+    collection.call("drop_index", vectors.field)
+    collection.call("create_index", collection.connection.index_params(vectors))
+    collection.call("load_collection")
     index.engine_spec = engine
     index.update_state(engine=engine.name)
     index.flush()
+    return index

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from pyimagesearch.datasets.dataset import FILE_STATS
 from pyimagesearch.encoders.encoder import Encoder
 from pyimagesearch.indexes.contract import Codes, Records
-from pyimagesearch.indexes.milvus.index import LAST_KEY, MilvusIndex
+from pyimagesearch.indexes.milvus.collection import ALL_KEYS
+from pyimagesearch.indexes.milvus.index import MilvusIndex
 from pyimagesearch.indexes.settings import Shard
 from pyimagesearch.indexes.shards import shard_range
 
@@ -28,7 +29,7 @@ class MilvusWriter:
         assert index.encoder is not None
         self.encoder: Encoder = index.encoder
         self._index = index
-        self._keys = range(LAST_KEY + 1) if shard is None else shard_range(shard)
+        self._keys = ALL_KEYS if shard is None else shard_range(shard)
         self._pending: list[tuple[Records, Codes]] = []
         self._saved = time.monotonic()
         self._removed: list[str] = []
@@ -37,13 +38,13 @@ class MilvusWriter:
         """Return the Records of the images so far."""
         if not self._index.has_files:
             return self._index.records()
-        records = self._index.records(self._keys.start, self._keys.stop - 1)
-        _require_distinct([self._index.key_of(id) for id in records.ids], records.ids)
+        records = self._index.records(self._keys)
+        self._require_distinct(records.ids)
         return records
 
     def missing(self, records: Records) -> NDArray[np.int64]:
         """Return all rows: what an interrupted run put is among the images so far."""
-        _require_distinct([self._index.key_of(id) for id in records.ids], records.ids)
+        self._require_distinct(records.ids)
         return np.arange(len(records))
 
     def put(self, records: Records, codes: Codes) -> None:
@@ -78,18 +79,17 @@ class MilvusWriter:
     def commit(self, source: dict[str, Any]) -> int:
         """Write what is pending, delete what was removed; return the number of images."""
         self.flush()
-        self._index.delete([self._index.key_of(id) for id in self._removed])
+        self._index.collection.delete([self._index.key_of(id) for id in self._removed])
         self._index.update_state(dataset=source)
         self._index.flush()
         return self._index.count()
 
-
-def _require_distinct(keys: Sequence[int], ids: Sequence[str]) -> None:
-    """Raise ValueError if two images would have the same key."""
-    numbers = np.array(keys, np.int64)
-    order = np.argsort(numbers, kind="stable")
-    [same] = np.nonzero(np.diff(numbers[order]) == 0)
-    if len(same):  # among ten million pictures, with a probability of 1 in 180,000
-        first = ids[order[same[0]]]
-        second = ids[order[same[0] + 1]]
-        raise ValueError(f"{first} and {second} have the same 63-bit hash: rename one of them")
+    def _require_distinct(self, ids: Sequence[str]) -> None:
+        """Raise ValueError if two images would have the same key."""
+        keys = np.array([self._index.key_of(id) for id in ids], np.int64)
+        order = np.argsort(keys, kind="stable")
+        [same] = np.nonzero(np.diff(keys[order]) == 0)
+        if len(same):  # among ten million pictures, with a probability of 1 in 180,000
+            first = ids[order[same[0]]]
+            second = ids[order[same[0] + 1]]
+            raise ValueError(f"{first} and {second} have the same 63-bit hash: rename one of them")
