@@ -345,6 +345,10 @@ def quick(monkeypatch):
     monkeypatch.setattr(contrast_head, "EPOCHS", 2)
 
 
+def untrained(*_, **settings):
+    """Leave the random weights of a network, in place of `fit_views`."""
+
+
 def test_patches_beside_a_network_are_trained_and_indexed_by_kept_features(
     tmp_path, network, made, monkeypatch, quick, capsys
 ):
@@ -352,6 +356,7 @@ def test_patches_beside_a_network_are_trained_and_indexed_by_kept_features(
     assert "patches on 120 miniatures of 32 x 32 pixels" in capsys.readouterr().err
     counted = counting(monkeypatch)
     require_codes_of_model(index_of(tmp_path), tmp_path, made)
+    monkeypatch.setattr(miniatures, "fit_views", untrained)
     flags = ("--architecture", "patches", "--objective", "supcon", "--latent-dim", 4)
     assert train(tmp_path, network, made, *flags) == 0
     (tmp_path / "index.h5").unlink()
