@@ -219,6 +219,8 @@ def evaluate(index: Index, args: Namespace) -> None:
         if gallery.labels is None:
             raise ValueError("--queries are compared by their labels, and the index has none")
         queries = open_dataset(args.queries)
+    if args.all and gallery.labels is None:
+        raise ValueError("--all is for an index with labels: others are measured by 200 pictures")
     name = f"{engine.name}, by {engine.metric.name} distance"
     info(f"searching {len(loaded.ids):,} images by {name}...")
     assert index.encoder is not None  # check_encoder has seen to it

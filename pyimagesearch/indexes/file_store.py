@@ -58,7 +58,7 @@ class FileStore:
         from dataclasses import replace
 
         from pyimagesearch.engines.factory import require_engine
-        from pyimagesearch.indexes.engine_update import stored_engine_name, update_engine
+        from pyimagesearch.indexes.engine_update import engine_to_build, update_engine
         from pyimagesearch.indexes.journal import open_journal
         from pyimagesearch.indexes.local_writer import ArrayWriter, FolderWriter
         from pyimagesearch.indexes.shards import take_shard
@@ -72,7 +72,7 @@ class FileStore:
         assert so_far is None or isinstance(so_far, LocalIndex)
         if so_far is not None and not settings.rebuild:
             self._require_same_images(so_far, update)
-        engine = settings.engine or stored_engine_name(self.path)
+        engine = engine_to_build(self.path, settings)
         if settings.engine:
             require_engine(engine, update.encoder.dim)
         metric = settings.metric
@@ -109,11 +109,11 @@ class FileStore:
 
         Raises ValueError when they do not belong together, or this one has ids that they lack.
         """
-        from pyimagesearch.indexes.engine_update import stored_engine_name, update_engine
+        from pyimagesearch.indexes.engine_update import engine_to_build, update_engine
         from pyimagesearch.indexes.settings import UpdateResult
         from pyimagesearch.indexes.shards import merge_files
 
-        engine = settings.engine or stored_engine_name(self.path)
+        engine = engine_to_build(self.path, settings)
         count = merge_files(paths, self.path, replace=settings.rebuild)
         report = update_engine(self.path, engine, settings)
         return UpdateResult(count, engine_report=report)
