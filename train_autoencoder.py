@@ -139,7 +139,12 @@ def adapt_backbone(args: Namespace) -> None:
 
     size = tuple(args.image_size) if args.image_size else None
     backbone = ModelFlags(args.backbone, args.weights, size, args.fit)
-    settings = Adaptation(args.objective or "neighbours", args.latent_dim or DIM, args.seed)
+    settings = Adaptation(
+        supcon=args.objective == "supcon",
+        patches=args.architecture == "patches" or args.objective == "views",
+        dim=args.latent_dim or DIM,
+        seed=args.seed,
+    )
     with sole_writer(args.model, "training"):
         train_from_backbone(backbone, dataset, args.model, settings)
 
