@@ -143,9 +143,9 @@ def _read_about(path: str, verify: bool = False) -> tuple[dict[str, Any], int]:
 
 
 def _parse_about(path: str) -> tuple[dict[str, Any], int]:
-    total = content_size(path)
-    has_checksum = total < os.path.getsize(path)
     with open(path, "rb") as file:
+        total = content_size(file)
+        has_checksum = total < os.path.getsize(path)
         file.seek(max(0, total - FOOTER.size))
         size, length, magic = FOOTER.unpack(file.read(FOOTER.size))
         known = magic == (MAGIC if has_checksum else OLD_MAGIC)

@@ -4,14 +4,14 @@ import logging
 import os
 import shlex
 from bisect import bisect_left
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pyimagesearch.arrays import Rows
+from pyimagesearch.arrays import Floats, Rows
 from pyimagesearch.datasets.catalog import DEFAULT_SOURCE
 from pyimagesearch.datasets.dataset import FILE_STATS, Dataset
 from pyimagesearch.encoders.encoder import Encoder
@@ -120,14 +120,7 @@ class LocalIndex:
         skip: Sequence[Collection[str]] = (),
     ) -> list[Hits]:
         """Return the Hits of each of the codes, float32 (q, d); see Index."""
-        found = []
-        for number, (distances, rows) in enumerate(
-            nearest(self.engine, codes, k, within=within, skip=skip)
-        ):
-            hits = self._hits(distances, rows)
-            unwanted = skip[number] if skip else ()
-            found.append(chosen_hits(hits, k, within, unwanted))
-        return found
+        return find_hits(self.engine, codes, k, within=within, skip=skip, hits_of=self._hits)
 
     def _hits(self, distances: NDArray[np.float32], rows: NDArray[np.int64]) -> Hits:
         labels = None if self.labels is None else self.labels[rows]
@@ -248,37 +241,33 @@ class LabelTexts(Sequence[str]):
         return self._names[label]
 
 
-def nearest(
+def find_hits(
     engine: Engine,
     codes: Codes,
     k: int | None,
     *,
     within: float | None,
     skip: Sequence[Collection[str]],
-) -> Iterator[tuple[NDArray[np.float32], NDArray[np.int64]]]:
-    """Yield the distances and rows that an engine finds for each of the codes.
-
-    They are as many more than the `k` nearest as there are ids to skip.
-    """
+    hits_of: Callable[[Floats, Rows], Hits],
+) -> list[Hits]:
+    """Search as `Index.search`; `hits_of` names the distances and rows that the engine finds."""
+    answers: tuple[Iterable[Floats], Iterable[Rows]]
     if k is None:
-        yield from zip(*engine.search_within(codes, within), strict=True)
-        return
-    most = max((len(ids) for ids in skip), default=0)
-    yield from zip(*engine.search(codes, k + most), strict=True)
-
-
-def chosen_hits(
-    hits: Hits, k: int | None, within: float | None, unwanted: Collection[str] = ()
-) -> Hits:
-    """Return the first `k` of the hits that are near enough and not unwanted."""
-    wanted = np.ones(len(hits), bool)
-    if within is not None:
-        wanted &= hits.distances <= within
-    if unwanted:
-        wanted &= np.array([id not in unwanted for id in hits.ids], bool)
-    if not wanted.all():
-        hits = hits[wanted]
-    return hits if k is None or len(hits) <= k else hits[:k]
+        answers = engine.search_within(codes, within)
+    else:  # as many more as there may be to skip
+        answers = engine.search(codes, k + max(map(len, skip), default=0))
+    found = []
+    for number, (distances, rows) in enumerate(zip(*answers, strict=True)):
+        hits = hits_of(distances, rows)
+        wanted = np.ones(len(hits), bool)
+        if within is not None:
+            wanted &= hits.distances <= within
+        if skip and skip[number]:
+            wanted &= np.array([id not in skip[number] for id in hits.ids], bool)
+        if not wanted.all():
+            hits = hits[wanted]
+        found.append(hits if k is None or len(hits) <= k else hits[:k])
+    return found
 
 
 def _likely_rows(ids: Sequence[str], id: str) -> Iterator[int]:

@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pyimagesearch.arrays import Floats, Rows
 from pyimagesearch.datasets.dataset import FILE_STATS, Dataset, RowIds
 from pyimagesearch.encoders.encoder import Encoder
 from pyimagesearch.engines.engine import Engine
 from pyimagesearch.indexes.contract import Codes, Hits, Records
-from pyimagesearch.indexes.local_index import LocalIndex, chosen_hits, nearest
+from pyimagesearch.indexes.local_index import LocalIndex, find_hits
 from pyimagesearch.indexes.milvus.collection import (
     ALL_KEYS,
     LAST_KEY,
@@ -108,14 +109,11 @@ class MilvusIndex:
         skip: Sequence[Collection[str]] = (),
     ) -> list[Hits]:
         """Return the Hits of each of the codes, float32 (q, d); see Index."""
-        answers = nearest(self.engine, codes, k, within=within, skip=skip)
-        found = []
-        for number, (distances, keys) in enumerate(answers):
-            ids, labels = self._named(keys.tolist())
-            unwanted = skip[number] if skip else ()
-            hits = Hits(ids, distances, labels)
-            found.append(chosen_hits(hits, k, within, unwanted))
-        return found
+        return find_hits(self.engine, codes, k, within=within, skip=skip, hits_of=self._hits)
+
+    def _hits(self, distances: Floats, keys: Rows) -> Hits:
+        ids, labels = self._named(keys.tolist())
+        return Hits(ids, distances, labels)
 
     def load(self) -> LocalIndex:
         """Fetch everything; return an index in memory, in the order of the ids."""
