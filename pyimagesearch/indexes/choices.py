@@ -15,10 +15,9 @@ from pyimagesearch.datasets.catalog import (
 from pyimagesearch.encoders.encoder import Encoder, short_digest
 from pyimagesearch.encoders.model_source import ModelFlags, find_model, model_path, network_name
 from pyimagesearch.encoders.onnx_files import is_export
-from pyimagesearch.indexes.contract import Index
+from pyimagesearch.indexes.contract import Index, Store
 from pyimagesearch.indexes.pictures import missing_folder
 from pyimagesearch.indexes.settings import Encode
-from pyimagesearch.indexes.stores import Store
 from pyimagesearch.pictures.input_spec import InputSpec
 
 logger = logging.getLogger(__name__)

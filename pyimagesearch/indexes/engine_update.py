@@ -13,36 +13,22 @@ from pyimagesearch.indexes.settings import UpdateSettings
 logger = logging.getLogger(__name__)
 
 
-def stored_engine_name(index_path: str) -> str:
-    """Return the name of the engine that is stored beside an index file, else "exact".
-
-    A damaged file counts as none.
-    """
-    path = f"{index_path}{ENGINE_SUFFIX}"
-    try:
-        if os.path.exists(path):
-            return engine_name(path)
-        return "exact"
-    except ValueError:
-        logger.warning(f"{path} is damaged: name the engine to build again with --engine")
-        return "exact"
-
-
 def update_engine(
-    index_path: str, name: str, settings: UpdateSettings, *, codes_changed: bool = True
+    index_path: str, settings: UpdateSettings, *, codes_changed: bool = True
 ) -> str | None:
-    """Build the engine `name` for an index file; exact search needs none.
+    """Build the engine of an index file again; exact search needs none.
 
-    The engine is tuned to the `recall` of the settings. If they do not name an engine, the one that
-    is stored stays where the codes did not change, and one that no longer suits the codes gives way
-    to exact search. Returns the report of the engine's measured recall, speed and size as text, or
-    None for exact search and an engine that stays.
+    It is that of the settings, tuned to their `recall`. If they name none, the one that is stored
+    stays where the codes did not change, and one that no longer suits the codes gives way to exact
+    search. Returns the report of the engine's measured recall, speed and size as text, or None for
+    exact search and an engine that stays.
     """
     path = f"{index_path}{ENGINE_SUFFIX}"
+    name = settings.engine or _stored_name(path)
     engine = None
     if name != "exact":
         index = load_index(index_path)
-        if not (codes_changed or settings.engine) and _is_sound(index):
+        if not (codes_changed or settings.engine) and _is_sound(index, path):
             return None
         try:
             engine = _build(index, name, settings.recall)
@@ -61,9 +47,19 @@ def update_engine(
     return None
 
 
-def _is_sound(index: LocalIndex) -> bool:
-    """Whether the engine that is stored beside an index belongs to its codes and its metric."""
-    path = f"{index.path}{ENGINE_SUFFIX}"
+def _stored_name(path: str) -> str:
+    """Return the name of the engine in a file, which may be damaged, else "exact"."""
+    if not os.path.exists(path):
+        return "exact"
+    try:
+        return engine_name(path)
+    except ValueError:
+        logger.warning(f"{path} is damaged: name the engine to build again with --engine")
+        return "exact"
+
+
+def _is_sound(index: LocalIndex, path: str) -> bool:
+    """Whether the engine in a file belongs to the codes and the metric of an index."""
     try:
         load_engine(path, index.codes, index.codes_sha256, index.metric)
     except (FileNotFoundError, ValueError):

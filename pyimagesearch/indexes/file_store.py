@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 from pyimagesearch.files import require_writable, verify_checksum
+from pyimagesearch.indexes.contract import Store
 from pyimagesearch.indexes.index_file import load_index, require_replaceable
 from pyimagesearch.indexes.local_index import LocalIndex
 from pyimagesearch.locks import sole_writer
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from pyimagesearch.indexes.settings import Update, UpdateResult, UpdateSettings
 
 
-class FileStore:
+class FileStore(Store):
     """An index in a file: HDF5 if its name ends in .h5 or .hdf5, else a pickle."""
 
     keeps_arrays = False  # the index of an array is written anew each time
@@ -27,9 +28,6 @@ class FileStore:
     def exists(self) -> bool:
         """Whether there is a file of this name."""
         return os.path.exists(self.path)
-
-    def unfinished_source(self) -> None:
-        """Return None: nothing is left of an index file that was not finished but its journal."""
 
     def open(self) -> LocalIndex:
         """Return the index; raises as `load_index` does."""
@@ -58,7 +56,7 @@ class FileStore:
         from dataclasses import replace
 
         from pyimagesearch.engines.factory import require_engine
-        from pyimagesearch.indexes.engine_update import stored_engine_name, update_engine
+        from pyimagesearch.indexes.engine_update import update_engine
         from pyimagesearch.indexes.journal import open_journal
         from pyimagesearch.indexes.local_writer import ArrayWriter, FolderWriter
         from pyimagesearch.indexes.shards import take_shard
@@ -72,25 +70,21 @@ class FileStore:
         assert so_far is None or isinstance(so_far, LocalIndex)
         if so_far is not None and not settings.rebuild:
             self._require_same_images(so_far, update)
-        engine = settings.engine or stored_engine_name(self.path)
         if settings.engine:
-            require_engine(engine, update.encoder.dim)
-        metric = settings.metric
-        if metric is None:
-            metric = "euclidean" if so_far is None else so_far.metric
+            require_engine(settings.engine, update.encoder.dim)
         codes_changed = True
         if update.dataset.file_stats is None:
-            array_writer = ArrayWriter(self.path, update.encoder, metric)
+            array_writer = ArrayWriter(self.path, update.encoder, update.metric)
             result = sync(array_writer, update, self.path, total=len(whole))
         else:
             kept = so_far if _has_same_codes(so_far, update) else None
             with open_journal(self.path, update.encoder) as journal:
                 writer = FolderWriter(
-                    self.path, update.encoder, metric, so_far=kept, journal=journal
+                    self.path, update.encoder, update.metric, so_far=kept, journal=journal
                 )
                 result = sync(writer, update, self.path, total=len(whole))
             codes_changed = writer.changed
-        report = update_engine(self.path, engine, settings, codes_changed=codes_changed)
+        report = update_engine(self.path, settings, codes_changed=codes_changed)
         return replace(result, engine_report=report)
 
     def _require_same_images(self, so_far: LocalIndex, update: "Update") -> None:
@@ -109,13 +103,12 @@ class FileStore:
 
         Raises ValueError when they do not belong together, or this one has ids that they lack.
         """
-        from pyimagesearch.indexes.engine_update import stored_engine_name, update_engine
+        from pyimagesearch.indexes.engine_update import update_engine
         from pyimagesearch.indexes.settings import UpdateResult
         from pyimagesearch.indexes.shards import merge_files
 
-        engine = settings.engine or stored_engine_name(self.path)
         count = merge_files(paths, self.path, replace=settings.rebuild)
-        report = update_engine(self.path, engine, settings)
+        report = update_engine(self.path, settings)
         return UpdateResult(count, engine_report=report)
 
 

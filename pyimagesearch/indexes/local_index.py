@@ -4,8 +4,8 @@ import logging
 import os
 import shlex
 from bisect import bisect_left
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from pyimagesearch.encoders.encoder import Encoder
 from pyimagesearch.engines.engine import Engine
 from pyimagesearch.engines.exact import ExactEngine
 from pyimagesearch.files import ENGINE_SUFFIX
-from pyimagesearch.indexes.contract import Codes, Hits, Records
+from pyimagesearch.indexes.contract import Codes, Hits, Index, Records
 from pyimagesearch.indexes.pictures import open_pictures
 
 logger = logging.getLogger(__name__)
@@ -27,7 +27,7 @@ MAX_DIGITS = 19  # of the number of a row
 
 
 @dataclass
-class LocalIndex:
+class LocalIndex(Index):
     """The codes of a dataset, in memory or mapped, and the settings that they were made with.
 
     `codes` is float32 (n, d), `ids` a sequence of n str, `labels` int64 (n,) or None;
@@ -48,7 +48,6 @@ class LocalIndex:
     file_stats: NDArray[Any] | None = None
     codes_sha256: str | None = None
     path: str | None = None
-    _engine: Engine | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -58,14 +57,6 @@ class LocalIndex:
     def has_files(self) -> bool:
         """Whether the images are files, with relative paths as ids."""
         return self.file_stats is not None
-
-    @property
-    def engine(self) -> Engine:
-        """The engine that `search` uses."""
-        if self._engine is None:
-            self.open_engine()
-        assert self._engine is not None
-        return self._engine
 
     def open_engine(self, metric: str | None = None, probe: int | None = None) -> Engine:
         """Search by the engine stored beside the file from now on, else exactly; return it.
@@ -111,18 +102,8 @@ class LocalIndex:
             )
         return None
 
-    def search(
-        self,
-        codes: Codes,
-        k: int | None = None,
-        *,
-        within: float | None = None,
-        skip: Sequence[Collection[str]] = (),
-    ) -> list[Hits]:
-        """Return the Hits of each of the codes, float32 (q, d); see Index."""
-        return find_hits(self.engine, codes, k, within=within, skip=skip, hits_of=self._hits)
-
-    def _hits(self, distances: NDArray[np.float32], rows: NDArray[np.int64]) -> Hits:
+    def hits_of(self, distances: Floats, rows: Rows) -> Hits:
+        """Return the Hits of distances and rows that the engine found; see Index."""
         labels = None if self.labels is None else self.labels[rows]
         return Hits(self.ids_of(rows), distances, labels)
 
@@ -176,7 +157,7 @@ class LocalIndex:
         stats = self.file_stats
         if stats is None:
             stats = np.zeros(len(self), FILE_STATS)
-        return Records(self.ids, LabelTexts(self.labels, self.label_names, len(self)), stats)
+        return Records(self.ids, LabelTexts(self), stats)
 
     def dataset(self, moved_to: str | None = None) -> Dataset:
         """Return the indexed images as a dataset with the rows of this index; see `pictures`."""
@@ -191,10 +172,10 @@ class LocalIndex:
     def pictures(self, moved_to: str | None = None) -> Dataset:
         """Return the indexed images by id; see Index."""
         dataset = self._open_source(moved_to)
-        if not (self.has_files or self._is_whole_array):
-            dataset.with_ids(self.ids)  # raises where it lacks one of them
         if self.source is None:
-            self.labels = dataset.labels
+            self.labels = dataset.with_ids(self.ids).labels
+        elif not (self.has_files or self._is_whole_array):
+            dataset.with_ids(self.ids)  # raises where it lacks one of them
         dataset.label_names = self.label_names
         return dataset
 
@@ -219,55 +200,23 @@ class LocalIndex:
 
 
 class LabelTexts(Sequence[str]):
-    """The labels of n images as text, by row: names, or numbers where there are no names."""
+    """The labels of images as text, by row: names, or numbers where there are no names."""
 
-    def __init__(
-        self, labels: NDArray[np.int64] | None, names: list[str] | None, count: int
-    ) -> None:
-        self._labels = labels
-        self._names = names
-        self._count = count
+    def __init__(self, images: Dataset | LocalIndex) -> None:
+        self._images = images
 
     def __len__(self) -> int:
-        return self._count
+        return len(self._images)
 
     def __getitem__(self, row: Any) -> Any:
         """Return the text of one row, empty where there is no label."""
-        if self._labels is None or self._labels[row] < 0:
+        labels = self._images.labels
+        names = self._images.label_names
+        if labels is None or labels[row] < 0:
             return ""
-        label = int(self._labels[row])
-        if self._names is None:
-            return str(label)
-        return self._names[label]
-
-
-def find_hits(
-    engine: Engine,
-    codes: Codes,
-    k: int | None,
-    *,
-    within: float | None,
-    skip: Sequence[Collection[str]],
-    hits_of: Callable[[Floats, Rows], Hits],
-) -> list[Hits]:
-    """Search as `Index.search`; `hits_of` names the distances and rows that the engine finds."""
-    answers: tuple[Iterable[Floats], Iterable[Rows]]
-    if k is None:
-        answers = engine.search_within(codes, within)
-    else:  # as many more as there may be to skip
-        answers = engine.search(codes, k + max(map(len, skip), default=0))
-    found = []
-    for number, (distances, rows) in enumerate(zip(*answers, strict=True)):
-        hits = hits_of(distances, rows)
-        wanted = np.ones(len(hits), bool)
-        if within is not None:
-            wanted &= hits.distances <= within
-        if skip and skip[number]:
-            wanted &= np.array([id not in skip[number] for id in hits.ids], bool)
-        if not wanted.all():
-            hits = hits[wanted]
-        found.append(hits if k is None or len(hits) <= k else hits[:k])
-    return found
+        if names is None:
+            return str(int(labels[row]))
+        return names[labels[row]]
 
 
 def _likely_rows(ids: Sequence[str], id: str) -> Iterator[int]:

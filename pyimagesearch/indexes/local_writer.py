@@ -11,19 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyimagesearch.datasets.catalog import open_source
-from pyimagesearch.datasets.dataset import FILE_STATS, RowIds
+from pyimagesearch.datasets.dataset import RowIds
 from pyimagesearch.encoders.encoder import Encoder
-from pyimagesearch.indexes.contract import Codes, Records
+from pyimagesearch.indexes.contract import Codes, IndexWriter, Records
 from pyimagesearch.indexes.index_file import save_index
 from pyimagesearch.indexes.journal import Journal, JournalEntry
 from pyimagesearch.indexes.local_index import LocalIndex
 
 ROWS_PER_BLOCK = 4096  # codes copied at once
 IN_JOURNAL = -1
-NO_RECORDS = Records([], [], np.zeros(0, FILE_STATS))
 
 
-class ArrayWriter:
+class ArrayWriter(IndexWriter):
     """Writes the index of an array, all images of which are put again."""
 
     def __init__(self, path: str, encoder: Encoder, metric: str) -> None:
@@ -35,25 +34,11 @@ class ArrayWriter:
         self._labels: list[str] = []
         self._codes: list[Codes] = []
 
-    def records(self) -> Records:
-        """Return nothing: no code is kept."""
-        return NO_RECORDS
-
-    def missing(self, records: Records) -> NDArray[np.int64]:
-        """Return all rows."""
-        return np.arange(len(records))
-
     def put(self, records: Records, codes: Codes) -> None:
         """Add images with their codes, float32 (n, d)."""
         self._rows.append(np.array([int(id) for id in records.ids], np.int64))
         self._labels += records.labels
         self._codes.append(codes)
-
-    def keep(self, records: Records, old_ids: Sequence[str]) -> None:
-        """Do nothing: no code is kept."""
-
-    def remove(self, ids: Iterable[str]) -> None:
-        """Do nothing: only what was put is written."""
 
     def commit(self, source: dict[str, Any]) -> int:
         """Replace the file; return the number of images."""
@@ -70,7 +55,7 @@ class ArrayWriter:
         return len(ids)
 
 
-class FolderWriter:
+class FolderWriter(IndexWriter):
     """Writes the index of a folder: codes of the index so far, and new ones from a journal.
 
     `changed` says after `commit` whether the file was written.
@@ -103,7 +88,7 @@ class FolderWriter:
     def records(self) -> Records:
         """Return the Records of the images whose codes may be kept."""
         if self._so_far is None:
-            return NO_RECORDS
+            return super().records()
         return self._so_far.records()
 
     def missing(self, records: Records) -> NDArray[np.int64]:

@@ -1,13 +1,14 @@
 """Milvus collections as a store: made, brought up to date, merged, and opened."""
 
 import binascii
-from contextlib import AbstractContextManager, closing, nullcontext
+from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from pyimagesearch.encoders.encoder import finite_rows
+from pyimagesearch.indexes.contract import Store
 from pyimagesearch.indexes.index_file import load_index
 from pyimagesearch.indexes.milvus.client import MilvusConnection, parse_address
 from pyimagesearch.indexes.milvus.collection import MilvusCollection
@@ -34,7 +35,7 @@ from pyimagesearch.indexes.sync import sync
 FIRST_IMAGES = 4  # encoded before a collection is made
 
 
-class MilvusStore:
+class MilvusStore(Store):
     """An index in a collection: http://HOST:PORT/NAME on a server, FILE.db[/NAME] of Lite.
 
     The codes are in the collection NAME or, after a rebuild, in another one: the metadata says in
@@ -64,13 +65,6 @@ class MilvusStore:
         with closing(self._connect()) as connection:
             state = _sound_state(connection)
             return None if state is None else state["dataset"]
-
-    def require_writable(self) -> None:
-        """Do nothing: the server says when it is asked to write."""
-
-    def exclusive(self) -> AbstractContextManager[None]:
-        """Exclude nobody: shards are written into a collection at the same time."""
-        return nullcontext()
 
     def open(self) -> MilvusIndex:
         """Open a collection that `update` made.
@@ -170,10 +164,9 @@ class MilvusStore:
         centre = ""
         if engine.bits:
             centre = centre_text(sample_codes(update.dataset, update.encoder))
-        metric = "euclidean" if so_far is None else so_far.metric
         return NewCollection(
             encoder=update.encoder,
-            metric=settings.metric or metric,
+            metric=update.metric,
             engine=engine,
             source=update.dataset.source,
             has_files=update.dataset.file_stats is not None,
