@@ -63,8 +63,7 @@ class MilvusStore(Store):
     def unfinished_source(self) -> dict[str, Any] | None:
         """Return the source of the images of a collection that was about to be made, or None."""
         with closing(self._connect()) as connection:
-            state = _sound_state(connection)
-            return None if state is None else state["dataset"]
+            return _sound_state(connection).get("dataset")
 
     def open(self) -> MilvusIndex:
         """Open a collection that `update` made.
@@ -75,7 +74,7 @@ class MilvusStore(Store):
         connection = self._connect()
         try:
             state = read_state(connection)
-            collection = _collection_name(connection, state)
+            collection = state.get("collection", connection.address.name)
             if not connection.has(collection):
                 raise FileNotFoundError(f"no such index: {self.name}; make it with index_images.py")
             description = require_ours(connection, collection)
@@ -216,35 +215,27 @@ class MilvusStore(Store):
         remove_networks(connection, name)
 
 
-def _collection_name(connection: MilvusConnection, state: dict[str, Any] | None) -> str:
-    """Return the name of the collection that is searched."""
-    name = connection.address.name
-    if state is None:
-        return name
-    return str(state.get("collection", name))
-
-
-def _sound_state(connection: MilvusConnection) -> dict[str, Any] | None:
-    """Return the state of an index, None also where it is damaged, as only a rebuild mends that."""
+def _sound_state(connection: MilvusConnection) -> dict[str, Any]:
+    """Return the state of an index, {} also where it is damaged, as only a rebuild mends that."""
     try:
         return read_state(connection)
     except ValueError:
-        return None
+        return {}
 
 
 def _searched(connection: MilvusConnection) -> str:
     """Return the name of the collection that is searched, or would be."""
-    return _collection_name(connection, _sound_state(connection))
+    return str(_sound_state(connection).get("collection", connection.address.name))
 
 
 def _opened(
     connection: MilvusConnection,
     collection: str,
     description: dict[str, Any],
-    state: dict[str, Any] | None,
+    state: dict[str, Any],
 ) -> MilvusIndex:
     """Return the MilvusIndex of a description and a state, or raise ValueError."""
-    if state is None:
+    if not state:
         raise ValueError("its encoder is incomplete")
     if not connection.call("list_indexes", collection):  # a change of its engine was interrupted
         engine = parse_engine(state["engine"], description["dim"])
