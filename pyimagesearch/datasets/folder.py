@@ -54,6 +54,7 @@ class FolderDataset(Dataset):
     is not tried again.
     """
 
+    ids: Sequence[str]
     shows_names = True
     reader_threads = 2
     default_shape = DEFAULT_SHAPE
