@@ -12,7 +12,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from pyimagesearch.arrays import Floats
-from pyimagesearch.engines.engine import Engine, as_vectors
+from pyimagesearch.engines.engine import Engine
 from pyimagesearch.files import (
     ENGINE_SUFFIX,
     atomic_write,
@@ -91,7 +91,6 @@ def load_engine(
     from pyimagesearch.engines.kmeans import Elbow
     from pyimagesearch.engines.tuning import EngineReport
 
-    codes = as_vectors(codes)
     about, size = _read_about(path, verify=True)
     name = about["engine"]
     again = f"{_again(path)} {shlex.quote(name)}"
