@@ -13,9 +13,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-if __name__ == "__main__":
-    from pyimagesearch import startup
+from pyimagesearch import startup
 
+if startup.is_command(__name__):
     startup.begin()
 
 from pyimagesearch import cli
@@ -53,6 +53,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parse_args(argv)
     require_files(args)
     store = open_store(args.index)
+    if args.recall and not isinstance(store, FileStore):
+        raise ValueError("--recall is for index files: engines of collections are not tuned to it")
     store.require_writable()
     with store.exclusive():
         if args.merge:
@@ -72,6 +74,10 @@ def update_index(store: Store, args: Namespace) -> UpdateResult:
     source = choose_source(index, source_flags(args), model, unfinished=unfinished)
     info(f"looking at {source['name']}...")
     dataset = open_dataset(**source)
+    if dataset.file_stats is None and (args.prune or args.checksum or args.rejects):
+        raise ValueError(
+            f"--prune, --checksum and --rejects are for folders of pictures, not {source['name']}"
+        )
     # All images of an array are encoded again for an index file, so the model may be another one.
     is_array = index is not None and not index.has_files and not store.keeps_arrays
     encoder = choose_encoder(index, model, replace=args.rebuild or is_array)

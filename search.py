@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-if __name__ == "__main__":
-    from pyimagesearch import startup
+from pyimagesearch import startup
 
+if startup.is_command(__name__):
     startup.begin()
 
 from pyimagesearch import cli
@@ -219,6 +219,8 @@ def evaluate(index: Index, args: Namespace) -> None:
         if gallery.labels is None:
             raise ValueError("--queries are compared by their labels, and the index has none")
         queries = open_dataset(args.queries)
+    if args.all and gallery.labels is None:
+        raise ValueError("--all is for an index with labels: others are measured by 200 pictures")
     name = f"{engine.name}, by {engine.metric.name} distance"
     info(f"searching {len(loaded.ids):,} images by {name}...")
     assert index.encoder is not None  # check_encoder has seen to it

@@ -13,9 +13,9 @@ from argparse import Namespace
 from collections.abc import Sequence
 from functools import partial
 
-if __name__ == "__main__":
-    from pyimagesearch import startup
+from pyimagesearch import startup
 
+if startup.is_command(__name__):
     startup.begin()
 
 from pyimagesearch import cli
@@ -139,7 +139,12 @@ def adapt_backbone(args: Namespace) -> None:
 
     size = tuple(args.image_size) if args.image_size else None
     backbone = ModelFlags(args.backbone, args.weights, size, args.fit)
-    settings = Adaptation(args.objective or "neighbours", args.latent_dim or DIM, args.seed)
+    settings = Adaptation(
+        supcon=args.objective == "supcon",
+        patches=args.architecture == "patches" or args.objective == "views",
+        dim=args.latent_dim or DIM,
+        seed=args.seed,
+    )
     with sole_writer(args.model, "training"):
         train_from_backbone(backbone, dataset, args.model, settings)
 

@@ -1,7 +1,8 @@
 """A network beside its codes adapted to the pictures, without labels and with them.
 
 Prints P@1, P@10 and mAP of the network alone, of its first principal components, of adapted codes,
-and with --views of the default training of train_autoencoder.py, for the same pictures and queries.
+and with --views of the default training of train_autoencoder.py and of the network with patches
+beside it, for the same pictures and queries.
 Relevant is the first sub-folder. Without QUERIES, a fifth of the pictures is held out in turn, by
 the seed. The features are kept in FOLDER. Times are processor time of the fit, without the
 features.
@@ -17,6 +18,7 @@ import argparse
 import tempfile
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -27,11 +29,15 @@ from pyimagesearch.datasets.catalog import open_dataset
 from pyimagesearch.datasets.dataset import Dataset
 from pyimagesearch.decomposition.adapted_map import adapted_map, components_of
 from pyimagesearch.decomposition.pca import principal_components
+from pyimagesearch.encoders.encoder import Encoder
 from pyimagesearch.encoders.feature_file import FeatureFile, origin_of
+from pyimagesearch.encoders.kept_codes import encode_kept
+from pyimagesearch.encoders.miniatures import with_miniatures
 from pyimagesearch.encoders.model_source import ModelFlags, find_model
 from pyimagesearch.evaluation.evaluate import labels_in
 from pyimagesearch.evaluation.metrics import evaluate
 from pyimagesearch.metric import normalise
+from pyimagesearch.training.adaptation import Adaptation, adapt
 from pyimagesearch.training.contrast_head import train_contrast_head
 
 SCORES = "P@1", "P@10", "mAP"
@@ -39,8 +45,13 @@ SCORES = "P@1", "P@10", "mAP"
 
 @dataclass
 class Task:
-    """Pictures to learn from and to search, and queries: datasets, and the features of both."""
+    """Pictures to learn from and to search, and queries: datasets, and the features of both.
 
+    `folder` has the features that `encoder`, a network, gives for them.
+    """
+
+    encoder: Encoder
+    folder: Path
     gallery: Dataset
     queries: Dataset
     features: np.ndarray
@@ -64,7 +75,10 @@ def open_task(args, encoder, seed):
     features, query_features = (
         features_of(part, encoder, args.folder) for part in (gallery, queries)
     )
-    return Task(gallery, queries, features, query_features)
+    if args.views:
+        for part in (gallery, queries):
+            features_of(part, with_miniatures(encoder), args.folder)
+    return Task(encoder, args.folder, gallery, queries, features, query_features)
 
 
 def features_of(dataset, encoder, folder):
@@ -119,6 +133,17 @@ def views(task, dim, seed):
     return task.scores(*codes)
 
 
+def beside_patches(task, dim, seed, *, supcon=False):
+    """Return the scores of the network with patches beside it, as train_autoencoder.py makes it."""
+    settings = Adaptation(supcon=supcon, patches=True, dim=dim, seed=seed)
+    encoder = adapt(task.encoder, task.gallery, task.folder, settings)
+    codes = []
+    for part in (task.gallery, task.queries):
+        encoded = encode_kept(part, np.arange(len(part)), encoder, folder=task.folder)
+        codes.append(np.concatenate([batch.codes for batch in encoded]))
+    return task.scores(*codes)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("dataset")
@@ -156,6 +181,12 @@ def main():
         show(f"adapted, {dim}-d", lambda task, seed, dim=dim: adapted(task, dim), once)
     for dim in args.dims:
         show(f"adapted with labels, {dim}-d", lambda task, seed, dim=dim: labelled(task, dim, seed))
+    if not args.views:
+        return
+    for supcon, name in ((False, "both"), (True, "both with labels")):
+        for dim in args.dims:
+            measure = partial(beside_patches, dim=dim, supcon=supcon)
+            show(f"{name}, {dim}-d", lambda task, seed, m=measure: m(task, seed=seed))
 
 
 if __name__ == "__main__":

@@ -11,6 +11,11 @@ INSTALL = (
 )
 
 
+def is_command(name: str) -> bool:
+    """Whether the script of this module name is run, itself or as installed, and not imported."""
+    return name == "__main__" or name.startswith("pyimagesearch.scripts.")
+
+
 def begin() -> None:
     """Have Ctrl-C end the process at once, and an ImportError be one line, until `main` runs."""
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:

@@ -49,7 +49,7 @@ def test_adapted_codes_find_kinds_that_the_features_hide(signed, least):
     known, labels = features(1000, 0, signed=signed)
     new, new_labels = features(200, 1, signed=signed)
     found = adapted_map(components_of(blocks_of(known)), 8)
-    assert found.root is not signed
+    assert bool(found.rooted) is not signed
     raw = precision(known, labels, new, new_labels)
     adapted = precision(found.apply(known), labels, found.apply(new), new_labels)
     assert raw < 0.65
@@ -75,10 +75,24 @@ def test_a_map_by_hand():
     values = np.array([[4.0, 9.0], [-1.0, 1.0]], np.float32)
     matrix = np.array([[1.0], [10.0]], np.float32)
     bias = np.array([0.5], np.float32)
-    assert LinearMap(matrix, bias, root=True).apply(values).tolist() == [[32.5], [10.5]]
-    assert LinearMap(matrix, bias, root=False).apply(values).tolist() == [[94.5], [9.5]]
-    doubled = LinearMap(matrix, bias, root=True).followed_by(np.array([[2.0]]), 1.0)
+    assert LinearMap(matrix, bias, rooted=2).apply(values).tolist() == [[32.5], [10.5]]
+    assert LinearMap(matrix, bias).apply(values).tolist() == [[94.5], [9.5]]
+    assert LinearMap(matrix, bias, rooted=1).apply(values).tolist() == [[92.5], [10.5]]
+    doubled = LinearMap(matrix, bias, rooted=2).followed_by(np.array([[2.0]]), 1.0)
     assert doubled.apply(values).tolist() == [[66.0], [22.0]]
+
+
+def test_codes_beside_components_weigh_as_much_as_they_should(random):
+    known, _ = features(300, 0)
+    codes = (3 + random.normal(size=(300, 4))).astype(np.float32)
+    components = components_of(blocks_of(known))
+    both = components.beside(codes, 0.5)
+    expected = both.projection.apply(np.concatenate([known, codes], axis=1))
+    np.testing.assert_allclose(both.points, expected, atol=1e-3)
+    old, new = np.split(both.points, [components.points.shape[1]], axis=1)
+    assert (old == components.points).all()
+    assert np.square(new).sum() == pytest.approx(0.25 * np.square(old).sum(), rel=1e-4)
+    np.testing.assert_allclose(new.mean(axis=0), 0, atol=1e-5)
 
 
 def test_few_features_give_as_many_dimensions():

@@ -18,8 +18,13 @@ from pyimagesearch.encoders.adapted_head import with_head
 from pyimagesearch.encoders.encoder import Encoder
 from pyimagesearch.encoders.export import open_encoder
 from pyimagesearch.encoders.feature_file import FeatureFile, origin_of
+from pyimagesearch.encoders.keras_network import encoder_of
+from pyimagesearch.encoders.miniatures import miniature_spec, with_miniatures
 from pyimagesearch.indexes.stores import open_store
-from pyimagesearch.training import adaptation
+from pyimagesearch.training import adaptation, contrast_head, miniatures, views
+from pyimagesearch.training.adaptation import Adaptation
+from pyimagesearch.training.miniatures import network_of
+from pyimagesearch.training.patches import build_patches
 from tests import onnx_exports as exports
 from tests.scripts import codes_of, error_of, run
 from tests.test_flags import usage_error
@@ -118,12 +123,12 @@ def weights_of(path, count):
     return [onnx.numpy_helper.to_array(tensor) for tensor in tensors]
 
 
-@pytest.mark.parametrize("root", [True, False])
-def test_a_head_of_two_layers_gives_the_same_codes_in_the_graph(network, random, root):
+@pytest.mark.parametrize("rooted", [exports.DIM, 0])
+def test_a_head_of_two_layers_gives_the_same_codes_in_the_graph(network, random, rooted):
     encoder = open_encoder(network)
     head = [
-        LinearMap(exports_normal(random, encoder.dim, 7), exports_normal(random, 7), root),
-        LinearMap(exports_normal(random, 7, 3), exports_normal(random, 3), root=False),
+        LinearMap(exports_normal(random, encoder.dim, 7), exports_normal(random, 7), rooted),
+        LinearMap(exports_normal(random, 7, 3), exports_normal(random, 3)),
     ]
     images = random.random((4, *encoder.spec.shape), dtype=np.float32)
     hidden = np.maximum(head[0].apply(encoder.encode(images)), 0)
@@ -236,7 +241,7 @@ def test_a_head_that_is_not_noted_well_is_not_run_alone(network, note):
 def test_a_head_of_other_codes_is_refused(network):
     encoder = with_head(
         open_encoder(network),
-        [LinearMap(np.eye(6, dtype=np.float32), np.zeros(6, np.float32), root=False)],
+        [LinearMap(np.eye(6, dtype=np.float32), np.zeros(6, np.float32))],
     )
     head = kept_codes.open_head(replace(encoder, dim=5))
     with pytest.raises(ValueError, match=r"the head of .* gives codes of shape \(2, 6\)"):
@@ -331,6 +336,80 @@ def test_labels_are_learnt(tmp_path, network, made, capsys):
     assert all("/day/" in path for path in capsys.readouterr().out.split())
 
 
+@pytest.fixture
+def quick(monkeypatch):
+    """Trainings of patches and of heads with labels take less time."""
+    monkeypatch.setattr(views, "PATCHES", 5_000)
+    monkeypatch.setattr(views, "VIEWS", 500)
+    monkeypatch.setattr(miniatures, "FILTERS", 16)
+    monkeypatch.setattr(contrast_head, "EPOCHS", 2)
+
+
+def untrained(*_, **settings):
+    """Leave the random weights of a network, in place of `fit_views`."""
+
+
+def test_patches_beside_a_network_are_trained_and_indexed_by_kept_features(
+    tmp_path, network, made, monkeypatch, quick, capsys
+):
+    assert train(tmp_path, network, made, "--objective", "views", "--latent-dim", 4) == 0
+    assert "patches on 120 miniatures of 32 x 32 pixels" in capsys.readouterr().err
+    counted = counting(monkeypatch)
+    require_codes_of_model(index_of(tmp_path), tmp_path, made)
+    monkeypatch.setattr(miniatures, "fit_views", untrained)
+    flags = ("--architecture", "patches", "--objective", "supcon", "--latent-dim", 4)
+    assert train(tmp_path, network, made, *flags) == 0
+    (tmp_path / "index.h5").unlink()
+    index = index_of(tmp_path)
+    assert counted == []
+    require_codes_of_model(index, tmp_path, made)
+    cosines = index.codes @ index.codes.T
+    same = index.labels[:, np.newaxis] == index.labels
+    assert cosines[same].mean() > 0.6 > 0.2 > cosines[~same].mean()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_patches_beside_a_network_give_the_same_codes_in_the_graph(tmp_path, random, channels):
+    """Images of 70 x 101 become miniatures of 35 x 50, for patches of both sizes."""
+    graph = exports.Graph()
+    cells = graph.add("Transpose", "images", perm=[0, 3, 1, 2])
+    graph.add("Flatten", graph.add("GlobalAveragePool", cells), output="codes")
+    shape = (70, 101, channels)
+    images = exports.tensor("images", [2, *shape])
+    path = graph.save(tmp_path / "network.onnx", [images], [exports.tensor("codes", [2, channels])])
+    encoder = with_miniatures(Encoder.from_onnx(path))
+    pictures = random.random((5, *shape), np.float32)
+    averages = pictures[:, :, :100].reshape(5, 35, 2, 50, 2, channels).mean(axis=(2, 4))
+    spec = miniature_spec(encoder.spec)
+    assert spec.shape == averages.shape[1:]
+    features = pictures.mean(axis=(1, 2))
+    flat = averages.transpose(0, 3, 1, 2).reshape(5, -1)
+    np.testing.assert_allclose(
+        encoder.encode(pictures), np.concatenate([features, flat], axis=1), atol=1e-5
+    )
+
+    model = build_patches(50, 35, channels, filters=[6], latent_dim=7)
+    for layer in model.layers:
+        layer.set_weights([exports_normal(random, *weight.shape) for weight in layer.get_weights()])
+    for layer in model.layers:
+        if layer.name.startswith("contrast"):
+            layer.set_weights([np.ones_like(weight) for weight in layer.get_weights()])
+    head = [LinearMap(exports_normal(random, channels + 7, 4), exports_normal(random, 4), channels)]
+    codes = np.asarray(encoder_of(model)(averages))
+    expected = exports.unit(head[0].apply(np.concatenate([features, codes], axis=1)))
+    both = with_head(encoder, head, network_of(model, spec))
+    np.testing.assert_allclose(both.encode(pictures), expected, atol=1e-4)
+
+
+def test_images_too_small_for_patches_are_refused(tmp_path):
+    graph = exports.Graph()
+    graph.add("Flatten", graph.add("ReduceMean", "images", axes=[1, 2], keepdims=0), output="codes")
+    images = exports.tensor("images", ["n", 9, 40, 3])
+    path = graph.save(tmp_path / "network.onnx", [images], [exports.tensor("codes", ["n", 3])])
+    with pytest.raises(ValueError, match=r"takes images of 9 pixels, .* patches .* needs 10"):
+        adaptation.adapt(Encoder.from_onnx(path), None, tmp_path, Adaptation(patches=True))
+
+
 def test_words_are_refused_with_the_reason(tmp_path, made, capsys):
     pytest.importorskip("tokenizers")
     clip = exports.save_clip(tmp_path / "clip")
@@ -356,7 +435,12 @@ def test_a_model_that_was_adapted_is_adapted_again(tmp_path, network, made):
     [
         (["--epochs", 3], "--epochs has no effect with --backbone"),
         (["--resume", "--filters", 4], "--filters and --resume have no effect with --backbone"),
-        (["--objective", "views"], "expected neighbours or supcon with --backbone, received views"),
+        (["--objective", "denoising"], "neighbours or views or supcon with --backbone, received"),
+        (["--architecture", "conv"], "expected patches with --backbone, received conv"),
+        (
+            ["--architecture", "patches", "--objective", "neighbours"],
+            "expected views or supcon with --backbone and --architecture patches, received",
+        ),
         (["--model", "a.keras"], "a name ending in .onnx with --backbone, received a.keras"),
     ],
 )
@@ -407,9 +491,7 @@ def test_a_map_that_is_no_numbers_leaves_the_old_model(
 
     def nothing_learnt(components, dim):
         width = components.projection.matrix.shape[0]
-        return LinearMap(
-            np.full((width, 4), np.nan, np.float32), np.zeros(4, np.float32), root=False
-        )
+        return LinearMap(np.full((width, 4), np.nan, np.float32), np.zeros(4, np.float32))
 
     monkeypatch.setattr(adaptation, "adapted_map", nothing_learnt)
     message = failure(capsys, tmp_path, network, made, "--overwrite")

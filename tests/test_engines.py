@@ -361,6 +361,7 @@ def test_only_clusters_have_clusters(codes):
         ("clusters:x", "expected clusters, clusters:6 or hash:32"),
         ("hash", "expected clusters, clusters:6 or hash:32"),
         ("hash:12", "whole bytes, such as 16, 32 or 64, received 12"),
+        ("hash:65536", "expected at most 512 hash bits, received 65536"),
         ("PQ7", "16 dimensions"),
         ("IVF16,PQ5", "16 dimensions"),
         ("IVF4096,Flat", "needs as many codes, received 3,000: choose fewer"),
@@ -480,6 +481,7 @@ FATAL = """
     HNSW0 HNSW1 HNSW1,SQ8 HNSW1_PQ8 IVF4_HNSW1,Flat IVF4(HNSW0),Flat NSG32 PQ4x0 RQ4x0 RQ0x8 RR0,LSH
     PCA8,HNSW1 L2norm,HNSW1 PQ8,Refine(HNSW1) PQ8,Refine(IVF4,Flat) ZnLattice2x8_4 IMI2x0,Flat
     IVF4,FlatPanorama2 IVF0,Flat Pad2000000000,Flat HNSW2147483647 PQ99999999999999999999
+    RR99999,Flat Pad99999,Flat OPQ4_99999,PQ4 ITQ,RR513,LSH
 """
 
 

@@ -8,7 +8,7 @@ from pyimagesearch.datasets.catalog import open_dataset
 from pyimagesearch.datasets.folder import FolderDataset
 from pyimagesearch.engines.exact import ExactEngine
 from pyimagesearch.engines.factory import build_engine
-from pyimagesearch.evaluation.evaluate import Moved, evaluate_index
+from pyimagesearch.evaluation.evaluate import Moved, evaluate_index, labels_in
 from pyimagesearch.evaluation.score_table import score_table
 from pyimagesearch.pictures.input_spec import InputSpec
 from pyimagesearch.queries.expansion import expand_queries, expanded
@@ -96,6 +96,19 @@ def test_queries_of_labels_that_the_index_lacks_are_named(digits, caplog):
     message = f"{lacking} of 300 queries are left out: the index has no images with their labels"
     assert f"{message} (8, 9)" in caplog.text
     assert scores["code, 784-d"]["queries"] == 300 - lacking
+
+
+def test_labels_are_compared_by_their_text(tmp_path):
+    fill(tmp_path, "gallery/cats/0.png", "gallery/3/0.png", "queries/3/0.png", "queries/7/0.png")
+    folder = FolderDataset(tmp_path / "gallery")
+    array = open_dataset("mnist", "test", 4)
+    array.labels = np.array([0, 1, 3, -1])
+    three = folder.label_names.index("3")
+    assert labels_in(folder, array).tolist() == [-1, -1, three, -1]
+    assert labels_in(array, FolderDataset(tmp_path / "queries")).tolist() == [3, -1]
+    array.labels[:3] = 9
+    with pytest.raises(ValueError, match="no query shares a label with the index"):
+        evaluate_index(codes_of(folder), Pixels(), folder, None, queries=array)
 
 
 def test_queries_without_a_label_are_counted(digits, caplog):

@@ -13,7 +13,7 @@ from pyimagesearch import __version__
 from pyimagesearch.arguments.values import fraction, fraction_or_test, whole_number
 from pyimagesearch.cli import INSTALLED, as_started
 from pyimagesearch.suggestions import did_you_mean
-from tests.scripts import ROOT, run
+from tests.scripts import MODEL, ROOT, error_of, run
 
 SCRIPTS = [train_autoencoder, index_images, search]
 
@@ -199,3 +199,43 @@ def test_joining_index_files_reads_no_pictures(flags, tmp_path, capsys):
     flag = flags.split()[0]
     message = usage_error(capsys, index_images, *joined)
     assert message == f"{flag} has no effect with --merge"
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ("--no-classes --merge a.h5", "--classes has no effect with --merge"),
+        ("--prune --rebuild", "--prune has no effect with --rebuild"),
+        ("--weights w.h5", "--weights has no effect without --model"),
+        ("--image-size 9 9", "--image-size has no effect without --model"),
+        ("--fit crop", "--fit has no effect without --model"),
+    ],
+)
+def test_a_flag_without_effect_on_an_index_is_refused(flags, message, capsys):
+    assert usage_error(capsys, index_images, "-i", "i.h5", *flags.split()) == message
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ("--prune", "--prune, --checksum and --rejects are for folders of pictures, not mnist"),
+        ("--checksum", "are for folders of pictures, not mnist"),
+        ("--rejects r.txt", "are for folders of pictures, not mnist"),
+        ("--recall 0.9", "--recall has no effect on the engine exact"),
+        ("--recall 0.9 --engine clusters:3", "--recall has no effect on the engine clusters:3"),
+    ],
+)
+def test_a_flag_without_effect_on_an_array_is_refused(
+    flags, message, small_index, capsys, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    before = small_index.read_bytes()
+    assert message in error_of(capsys, index_images, "-i", small_index, *flags.split())
+    assert small_index.read_bytes() == before
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_has_no_split(tmp_path, capsys):
+    flags = ["-i", tmp_path / "i.h5", "-m", MODEL, "--dataset", tmp_path, "--split", "test"]
+    message = error_of(capsys, index_images, *flags)
+    assert message == f"--split is for arrays: the folder {tmp_path} has no splits"

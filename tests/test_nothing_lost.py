@@ -485,6 +485,9 @@ def test_an_update_with_nothing_changed_writes_nothing(name, tmp_path):
     before = [(file.stat().st_ino, file.stat().st_mtime_ns) for file in files]
     assert run(index_images, *flags) == 0
     assert [(file.stat().st_ino, file.stat().st_mtime_ns) for file in files] == before
+    assert run(index_images, *flags, "--recall", 0.5) == 0  # of the engine that it has
+    assert files[0].stat().st_ino == before[0][0]
+    assert files[1].stat().st_ino != before[1][0]
 
 
 def test_a_copy_beside_the_folder_is_not_taken_for_the_folder_that_moved(tmp_path, capsys):

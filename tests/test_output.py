@@ -169,19 +169,38 @@ def test_an_id_is_found_as_it_is_printed_and_in_either_unicode_form(index, capsy
     )
 
 
-@pytest.mark.parametrize("script", ["search.py", "index_images.py", "train_autoencoder.py"])
-def test_ctrl_c_during_the_imports_leaves_no_traceback(script):
+def at_import_of_numpy(what, script, name="__main__"):
+    """Run a script until it imports NumPy, where it runs a line of Python."""
     code = (
         "import os, runpy, signal, sys\n"
-        "class Interrupt:\n"
+        "class Finder:\n"
         "    def find_spec(self, name, path=None, target=None):\n"
         "        if name == 'numpy':\n"
-        "            os.kill(os.getpid(), signal.SIGINT)\n"
-        "sys.meta_path.insert(0, Interrupt())\n"
-        f"runpy.run_path({script!r}, run_name='__main__')\n"
+        f"            {what}\n"
+        "sys.meta_path.insert(0, Finder())\n"
+        f"runpy.run_path({script!r}, run_name={name!r})\n"
     )
-    process = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True)
-    assert (process.returncode, process.stderr) == (-signal.SIGINT, b"")
+    return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize(
+    ("script", "name"),
+    [
+        ("search.py", "__main__"),
+        ("search.py", "pyimagesearch.scripts.search"),  # as it is installed
+        ("index_images.py", "__main__"),
+        ("train_autoencoder.py", "__main__"),
+    ],
+)
+def test_ctrl_c_during_the_imports_leaves_no_traceback(script, name):
+    process = at_import_of_numpy("os.kill(os.getpid(), signal.SIGINT)", script, name)
+    assert (process.returncode, process.stderr) == (-signal.SIGINT, "")
+
+
+def test_what_numpy_reads_at_its_import_is_set_before(monkeypatch):
+    monkeypatch.delenv("OPENBLAS_THREAD_TIMEOUT")
+    process = at_import_of_numpy("sys.exit(os.environ['OPENBLAS_THREAD_TIMEOUT'])", "search.py")
+    assert process.stderr == "20\n"
 
 
 def test_ctrl_c_ends_a_call_of_faiss_that_would_take_minutes(tmp_path):

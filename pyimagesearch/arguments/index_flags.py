@@ -7,14 +7,17 @@ from pyimagesearch.arguments.parser import FlagParser, add_folder_flags
 from pyimagesearch.arguments.values import fraction, positive_int
 from pyimagesearch.datasets.array import SPLITS
 from pyimagesearch.encoders.pretrained import NETWORKS
+from pyimagesearch.indexes.settings import RECALL
 from pyimagesearch.metric import METRICS
 from pyimagesearch.pictures.input_spec import RESIZE_MODES
 
+NEEDS = dict.fromkeys(("weights", "image_size", "fit"), ("model",))
 EXCLUDES = {
     "merge": (
         *("model", "dataset", "split", "limit", "metric", "exclude", "truncated", "classes"),
         *("prune", "checksum", "rejects", "shard", "ray", "weights", "image_size", "fit"),
-    )
+    ),
+    "rebuild": ("prune",),
 }
 BASICS = (
     *("--model", "--index", "--dataset", "--limit", "--metric", "--engine", "--rebuild"),
@@ -39,7 +42,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     _add_cluster_flags(parser)
     _add_network_flags(parser)
     args = parser.parse_args(argv)
-    parser.refuse_unused(args, excludes=EXCLUDES)
+    parser.refuse_unused(args, needs=NEEDS, excludes=EXCLUDES)
     return args
 
 
@@ -72,8 +75,9 @@ def _add_engine_flags(parser: FlagParser) -> None:
     text = "exact; auto, by size; clusters or clusters:K, K-means; hash:BITS, binary codes; or any "
     text += "FAISS factory string, such as HNSW32 or IVF256,PQ8 (default: the index's, else exact)"
     add("--engine", metavar="NAME", help=text)
-    text = "target recall@10 of the engine: the fraction of the true 10 nearest that it finds"
-    add("--recall", type=fraction, default=0.98, help=text)
+    text = "target recall@10 of the engine: the fraction of the true 10 nearest that it finds "
+    text += f"(default: {RECALL})"
+    add("--recall", type=fraction, help=text)
 
 
 def _add_folder_flags(parser: FlagParser) -> None:

@@ -125,13 +125,11 @@ class FlagParser(argparse.ArgumentParser):
         """End with a usage error where a flag that was given would have no effect.
 
         Flags are named as in `args`. `needs` maps a flag to those of which it needs one, `excludes`
-        to those that have no effect beside it; flags of `args` are given unless they are None or
-        False.
+        to those that have no effect beside it; flags are given unless they have their default.
         """
 
         def given(flag: str) -> bool:
-            value = getattr(args, flag)
-            return value is not None and value is not False
+            return bool(getattr(args, flag) != self.get_default(flag))
 
         def name(flag: str) -> str:
             return f"--{flag.replace('_', '-')}"

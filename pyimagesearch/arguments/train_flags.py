@@ -24,8 +24,8 @@ RESIZE_MODE = "letterbox"
 # Of a network that is adapted, nothing is trained but what is put after it.
 EXCLUDES = {
     "backbone": (
-        *("vis", "plot", "encoder", "log", "channels", "validation", "augment", "architecture"),
-        *("filters", "schedule", "epochs", "batch_size", "learning_rate", "patience", "resume"),
+        *("vis", "plot", "encoder", "log", "channels", "validation", "augment", "filters"),
+        *("schedule", "epochs", "batch_size", "learning_rate", "patience", "resume"),
         *("mixed_precision", "strategy"),
     )
 }
@@ -71,10 +71,24 @@ def _refuse_unused(parser: FlagParser, args: argparse.Namespace) -> None:
             f"-m/--model: expected a name ending in {' or '.join(suffixes)} {beside} --backbone, "
             f"received {args.model}"
         )
-    possible = (None, *plans.BACKBONE_OBJECTIVES)
-    if args.backbone and args.objective not in possible:
-        expected = " or ".join(plans.BACKBONE_OBJECTIVES)
-        parser.error(f"--objective: expected {expected} with --backbone, received {args.objective}")
+    if args.backbone:
+        _refuse_beside_backbone(parser, args)
+
+
+def _refuse_beside_backbone(parser: FlagParser, args: argparse.Namespace) -> None:
+    """End with a usage error for an architecture or objective that no network is adapted by."""
+    if args.architecture not in (None, "patches"):
+        parser.error(
+            f"--architecture: expected patches with --backbone, received {args.architecture}"
+        )
+    possible: tuple[str, ...] = plans.BACKBONE_OBJECTIVES
+    network = "--backbone"
+    if args.architecture:
+        possible = plans.PATCHES_OBJECTIVES
+        network = "--backbone and --architecture patches"
+    if args.objective not in (None, *possible):
+        expected = " or ".join(possible)
+        parser.error(f"--objective: expected {expected} with {network}, received {args.objective}")
 
 
 def _add_file_flags(parser: FlagParser) -> None:
@@ -124,7 +138,7 @@ def _add_image_flags(parser: FlagParser) -> None:
 def _add_network_flags(parser: FlagParser) -> None:
     add = parser.add_argument_group("network").add_argument
     text = "network to train (default: conv for mnist, reconstruction, denoising and neighbours; "
-    text += "else patches)"
+    text += "else patches; beside a --backbone none or patches)"
     add("--architecture", choices=ARCHITECTURES, help=text)
     text = "adapt a network that others trained: a name of keras.applications, an ONNX file or "
     text += "folder, or hf:OWNER/NAME, as index_images.py --model takes it"

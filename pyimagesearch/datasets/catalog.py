@@ -98,7 +98,7 @@ def updated_source(source: Source, flags: SourceFlags) -> Source:
     """Return a source, the arguments of `open_dataset`, with what the flags name replaced.
 
     Several folders become the folder that holds them all and the paths below it. Raises ValueError
-    when several names are not folders.
+    when several names are not folders, and for a split of a folder.
     """
     given: Source = {key: value for key, value in vars(flags).items() if value is not None}
     names = given.pop("names", None)
@@ -107,7 +107,10 @@ def updated_source(source: Source, flags: SourceFlags) -> Source:
         given |= _named([names] if isinstance(names, str) else names)
         if not is_folder(given["name"]):
             source = {key: source[key] for key in ("name", "split", "limit")}
-    return {**source, **given}
+    source = {**source, **given}
+    if flags.split is not None and is_folder(source["name"]):
+        raise ValueError(f"--split is for arrays: the folder {source['name']} has no splits")
+    return source
 
 
 def _named(names: Sequence[str]) -> Source:

@@ -26,10 +26,11 @@ import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import reduce
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import eigh
+from scipy.linalg import block_diag, eigh
 
 from pyimagesearch.arrays import AnyArray, Floats
 from pyimagesearch.decomposition.diffusion_map import (
@@ -63,22 +64,22 @@ Blocks = Callable[[], Iterable[Floats]]  # reads all features once more, (k, d) 
 class LinearMap:
     """Codes are `features @ matrix + bias`, (d, m) and (m,), of features or of their roots.
 
-    With `root`, square roots of the features are taken first, of negative ones 0.
+    Of the first `rooted` features the square roots are taken before, of negative ones 0.
     """
 
     matrix: Floats
     bias: Floats
-    root: bool
+    rooted: int = 0
 
     def apply(self, features: Floats) -> Floats:
         """Return the codes of features (n, d), float32 (n, m)."""
-        return shaped(features, self.root) @ self.matrix + self.bias
+        return shaped(features, self.rooted) @ self.matrix + self.bias
 
     def followed_by(self, matrix: AnyArray, bias: AnyArray | float = 0.0) -> "LinearMap":
         """Return the map of features to `codes @ matrix + bias`."""
         whole = (self.matrix @ matrix).astype(np.float32)
         offset = (self.bias @ matrix + bias).astype(np.float32)
-        return LinearMap(whole, offset, self.root)
+        return LinearMap(whole, offset, self.rooted)
 
 
 @dataclass(frozen=True)
@@ -91,12 +92,31 @@ class Components:
     points: Floats
     projection: LinearMap
 
+    def beside(self, codes: Floats, weight: float) -> "Components":
+        """Return the components with codes of the same pictures, float32 (n, k), as further ones.
 
-def shaped(features: Floats, root: bool) -> Floats:
-    """Return features, or with `root` their square roots, of negative ones 0: float32."""
-    if not root:
+        These are centred, and scaled to a root mean square length of `weight` times that of the
+        points. The projection takes features with the codes after them.
+        """
+        mean = codes.mean(axis=0)
+        centred = codes - mean
+        scale = weight * _length(self.points) / (_length(centred) + 1e-9)
+        old = self.projection
+        identity = np.eye(len(mean), dtype=np.float32)
+        projection = LinearMap(
+            block_diag(old.matrix, scale * identity),
+            np.concatenate([old.bias, -scale * mean]),
+            old.rooted,
+        )
+        return Components(np.concatenate([self.points, scale * centred], axis=1), projection)
+
+
+def shaped(features: Floats, rooted: int) -> Floats:
+    """Return features, the first `rooted` as their square roots, of negative ones 0: float32."""
+    if not rooted:
         return features
-    return np.sqrt(np.maximum(features, 0))
+    roots = np.sqrt(np.maximum(features[:, :rooted], 0))
+    return np.concatenate([roots, features[:, rooted:]], axis=1)
 
 
 def components_of(blocks: Blocks) -> Components:
@@ -111,10 +131,12 @@ def components_of(blocks: Blocks) -> Components:
             f"a network is adapted to {MIN_PICTURES} pictures or more, received {count}: index "
             "with the network as it is"
         )
-    root = all(block.min() >= 0 for block in blocks())
-    sums = (shaped(block, root).sum(axis=0, dtype=np.float64) for block in blocks())
+    rooted = 0
+    if all(block.min() >= 0 for block in blocks()):
+        rooted = next(iter(blocks())).shape[1]
+    sums = (shaped(block, rooted).sum(axis=0, dtype=np.float64) for block in blocks())
     mean = reduce(np.add, sums) / count
-    squares = (_square(shaped(block, root) - mean) for block in blocks())
+    squares = (_square(shaped(block, rooted) - mean) for block in blocks())
     covariance = reduce(np.add, squares) / count
     deviations = np.sqrt(np.diag(covariance))
     if not deviations.max() > 0:
@@ -125,7 +147,7 @@ def components_of(blocks: Blocks) -> Components:
     values, vectors = eigh(covariance * np.outer(scale, scale), subset_by_index=[first, size - 1])
     kept = values > RANK_LIMIT * values[-1]
     matrix = (scale[:, np.newaxis] * vectors[:, kept][:, ::-1]).astype(np.float32)
-    projection = LinearMap(matrix, (-mean @ matrix).astype(np.float32), root)
+    projection = LinearMap(matrix, (-mean @ matrix).astype(np.float32), rooted)
     points = np.concatenate([projection.apply(block) for block in blocks()])
     return Components(points, projection)
 
@@ -148,8 +170,13 @@ def adapted_map(components: Components, dim: int) -> LinearMap:
 
 def _scaled(matrix: AnyArray, points: Floats) -> AnyArray:
     """Return a map, (m, k), scaled so that the points it gives are of length 1 on average."""
-    length = np.sqrt(np.square(points @ matrix).sum(axis=1).mean())
-    return matrix / (length + 1e-9)
+    return matrix / (_length(points @ matrix) + 1e-9)
+
+
+def _length(points: AnyArray) -> np.floating[Any]:
+    """Return the root mean square length of points (n, m)."""
+    length: np.floating[Any] = np.sqrt(np.square(points).sum(axis=1).mean())
+    return length
 
 
 def _discriminant(points: Floats, graph: AnyArray) -> Doubles:

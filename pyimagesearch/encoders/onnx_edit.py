@@ -29,6 +29,7 @@ class Step:
 # Euclidean distances of codes of length 1 rank as cosine distances do.
 CAST = Step("Cast", {"to": TensorProto.FLOAT})
 NORMALIZE = Step("LpNormalization", {"axis": -1, "p": 2})
+RELU = Step("Relu")
 FIRST_TOKEN = Step("Gather", {"axis": 1}, np.array(0))
 FLATTEN = Step("Flatten", {"axis": 1})
 AVERAGE = [Step("GlobalAveragePool"), FLATTEN]  # over all axes after the second
@@ -94,16 +95,43 @@ def prepend_preprocessing(
 def append_steps(model: ModelProto, steps: Iterable[Step]) -> None:
     """Put operators after the one output of a model, which then is float32."""
     graph = model.graph
-    name = graph.output[0].name
-    for step in [CAST, *steps]:
+    set_output(graph, chained(graph, graph.output[0].name, [CAST, *steps]))
+
+
+def chained(graph: GraphProto, name: str, steps: Iterable[Step]) -> str:
+    """Put operators one after another behind a tensor; return the name of the last result."""
+    for step in steps:
         inputs = [name]
         if step.constant is not None:
             inputs.append(f"{PREFIX}constant_{len(graph.node)}")
             graph.initializer.append(numpy_helper.from_array(step.constant, inputs[-1]))
         name = f"{PREFIX}after_{len(graph.node)}"
         graph.node.append(helper.make_node(step.operator, inputs, [name], **step.attributes))
+    return name
+
+
+def columns(start: int, stop: int) -> Step:
+    """Return the step from vectors to their values from `start` to `stop`."""
+    return Step("Gather", {"axis": 1}, np.arange(start, stop))
+
+
+def reshape(shape: Sequence[int]) -> Step:
+    """Return the step to another shape."""
+    return Step("Reshape", constant=np.array(shape, np.int64))
+
+
+def side_by_side(graph: GraphProto, names: Sequence[str]) -> str:
+    """Put tensors (n, k) beside each other, (n, sum of k); return the name of the result."""
+    result = f"{PREFIX}after_{len(graph.node)}"
+    graph.node.append(helper.make_node("Concat", names, [result], axis=1))
+    return result
+
+
+def set_output(graph: GraphProto, name: str, dim: int | None = None) -> None:
+    """Make a float32 tensor the one output; `dim` is that of codes, (n, dim)."""
+    shape: list[str | int] | None = None if dim is None else ["n", dim]
     del graph.output[:]
-    graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, None))
+    graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
 
 
 def part_after(model: ModelProto, tensor: str, dim: int) -> ModelProto:

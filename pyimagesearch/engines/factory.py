@@ -43,6 +43,10 @@ _FACTORY = re.compile(
     rf"(?:{_TURN},)*(?:IVF{_N}(?:_HNSW(?:{_GRAPH})?)?,{_STORED}|{_WHOLE})"
     rf"(?:,RFlat|,Refine\((?:Flat|{_SQ})\))?"
 )
+_WIDENED = re.compile(r"(?:RR|Pad|OPQ\d+_)(\d+)")
+# Bits of hashes, or dimensions that codes are turned into where they have fewer: 512 take up to a
+# minute of training, thousands take hours, and with 65,536 FAISS ends the process.
+MAX_WIDTH = 512
 
 
 def build_engine(
@@ -123,21 +127,26 @@ def require_engine(name: str, dim: int) -> None:
             raise ValueError(
                 f"expected hash bits in whole bytes, such as 16, 32 or 64, received {number}"
             )
+        if kind == "hash" and int(number) > MAX_WIDTH:
+            raise ValueError(f"expected at most {MAX_WIDTH} hash bits, received {number}")
     elif name not in ("exact", "auto"):
         _from_factory(name, name, dim)
 
 
 def _from_factory(name: str, factory: str, dim: int) -> Any:
-    reason = ""
+    most = max(dim, MAX_WIDTH)
+    problem = f"unknown engine {name} for codes of {dim} dimensions"
+    if not _FACTORY.fullmatch(factory):
+        raise ValueError(f"{problem}: expected {KNOWN}{did_you_mean(name, NAMES)}")
+    for width in _WIDENED.findall(factory):
+        if int(width) > most:
+            raise ValueError(f"{problem}: expected at most {most} dimensions, received {width}")
     try:
-        if _FACTORY.fullmatch(factory):
-            return faiss.index_factory(dim, factory)
+        return faiss.index_factory(dim, factory)
     except RuntimeError as error:
-        reason = f" ({_why(error)})"
-    raise ValueError(
-        f"unknown engine {name} for codes of {dim} dimensions{reason}: expected {KNOWN}"
-        f"{did_you_mean(name, NAMES)}"
-    )
+        raise ValueError(
+            f"{problem} ({_why(error)}): expected {KNOWN}{did_you_mean(name, NAMES)}"
+        ) from error
 
 
 def _factory_string(name: str, count: int, dim: int) -> str:

@@ -226,8 +226,7 @@ def _warn_left_out(gallery_labels: Labels, queries: Dataset, labels: Labels) -> 
         logger.info(f"{count:,} of {len(labels):,} queries have no label and are left out")
     if lacking.any():
         numbers = np.unique(own_labels[lacking])
-        names = queries.label_names
-        shown = [str(n) if names is None else printable(names[n]) for n in numbers[:SHOWN_LABELS]]
+        shown = [printable(_label_text(queries, number)) for number in numbers[:SHOWN_LABELS]]
         more = ", ..." if len(numbers) > SHOWN_LABELS else ""
         logger.warning(
             f"{np.count_nonzero(lacking):,} of {len(labels):,} queries are left out: the index has "
@@ -246,14 +245,24 @@ def _without_unreadable(dataset: Dataset, labels: Labels) -> Labels:
 def labels_in(gallery: Dataset, queries: Dataset) -> Labels:
     """Return the labels of `queries`, int64 (q,), as the gallery counts them; -1 for others.
 
-    Raises ValueError where the queries have no labels.
+    Labels are the same by their text: the number 3 of an array is the folder 3. Raises ValueError
+    where the queries have no labels.
     """
     labels = _known_labels(queries)
-    if gallery.label_names is None or queries.label_names is None:
+    if gallery.label_names is None and queries.label_names is None:
         return labels
-    numbers = {name: number for number, name in enumerate(gallery.label_names)}
-    lookup = np.array([*(numbers.get(name, -1) for name in queries.label_names), -1])
-    return lookup[labels]
+    numbers = {_label_text(gallery, number): number for number in np.unique(_known_labels(gallery))}
+    own_numbers, places = np.unique(labels, return_inverse=True)
+    found = [numbers.get(_label_text(queries, number), -1) for number in own_numbers]
+    return np.array(found)[places]
+
+
+def _label_text(dataset: Dataset, number: int) -> str:
+    """Return the name of a label, or its number where labels have no names; "" for none."""
+    if number < 0:
+        return ""
+    names = dataset.label_names
+    return str(number) if names is None else names[number]
 
 
 def read_rows(

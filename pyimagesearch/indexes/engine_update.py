@@ -8,30 +8,59 @@ from pyimagesearch.engines.engine_file import engine_name, load_engine, save_eng
 from pyimagesearch.files import ENGINE_SUFFIX
 from pyimagesearch.indexes.index_file import load_index
 from pyimagesearch.indexes.local_index import LocalIndex
-from pyimagesearch.indexes.settings import UpdateSettings
+from pyimagesearch.indexes.settings import RECALL, UpdateSettings
 
 logger = logging.getLogger(__name__)
 
 
-def update_engine(
-    index_path: str, settings: UpdateSettings, *, codes_changed: bool = True
-) -> str | None:
-    """Build the engine of an index file again; exact search needs none.
+def stored_engine_name(index_path: str) -> str:
+    """Return the name of the engine that is stored beside an index file, else "exact".
 
-    It is that of the settings, tuned to their `recall`. If they name none, the one that is stored
-    stays where the codes did not change, and one that no longer suits the codes gives way to exact
-    search. Returns the report of the engine's measured recall, speed and size as text, or None for
-    exact search and an engine that stays.
+    A damaged file counts as none.
     """
     path = f"{index_path}{ENGINE_SUFFIX}"
-    name = settings.engine or _stored_name(path)
+    try:
+        if os.path.exists(path):
+            return engine_name(path)
+        return "exact"
+    except ValueError:
+        logger.warning(f"{path} is damaged: name the engine to build again with --engine")
+        return "exact"
+
+
+def engine_to_build(index_path: str, settings: UpdateSettings) -> str:
+    """Return the name of the engine of an index file: the one that was named, or that it has.
+
+    Raises ValueError where a recall was named that this engine is not tuned to.
+    """
+    name = settings.engine or stored_engine_name(index_path)
+    if settings.recall is not None and name.split(":")[0] in ("exact", "clusters"):
+        raise ValueError(
+            f"--recall has no effect on the engine {name}: leave it out, or name an engine that is "
+            "tuned to it with --engine, such as auto or HNSW32"
+        )
+    return name
+
+
+def update_engine(
+    index_path: str, name: str, settings: UpdateSettings, *, codes_changed: bool = True
+) -> str | None:
+    """Build the engine `name` for an index file; exact search needs none.
+
+    The engine is tuned to the `recall` of the settings. If they name neither, the engine that is
+    stored stays where the codes did not change, and one that no longer suits the codes gives way
+    to exact search. Returns the report of the engine's measured recall, speed and size as text, or
+    None for exact search and an engine that stays.
+    """
+    path = f"{index_path}{ENGINE_SUFFIX}"
     engine = None
     if name != "exact":
         index = load_index(index_path)
-        if not (codes_changed or settings.engine) and _is_sound(index, path):
+        named = settings.engine or settings.recall
+        if not (codes_changed or named) and _is_sound(index, path):
             return None
         try:
-            engine = _build(index, name, settings.recall)
+            engine = _build(index, name, settings.recall or RECALL)
         except ValueError as error:
             if settings.engine:
                 raise
@@ -45,17 +74,6 @@ def update_engine(
         os.unlink(path)
         logger.info(f"removed {path}: the search is exact")
     return None
-
-
-def _stored_name(path: str) -> str:
-    """Return the name of the engine in a file, which may be damaged, else "exact"."""
-    if not os.path.exists(path):
-        return "exact"
-    try:
-        return engine_name(path)
-    except ValueError:
-        logger.warning(f"{path} is damaged: name the engine to build again with --engine")
-        return "exact"
 
 
 def _is_sound(index: LocalIndex, path: str) -> bool:

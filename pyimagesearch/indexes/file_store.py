@@ -56,7 +56,7 @@ class FileStore(Store):
         from dataclasses import replace
 
         from pyimagesearch.engines.factory import require_engine
-        from pyimagesearch.indexes.engine_update import update_engine
+        from pyimagesearch.indexes.engine_update import engine_to_build, update_engine
         from pyimagesearch.indexes.journal import open_journal
         from pyimagesearch.indexes.local_writer import ArrayWriter, FolderWriter
         from pyimagesearch.indexes.shards import take_shard
@@ -70,8 +70,9 @@ class FileStore(Store):
         assert so_far is None or isinstance(so_far, LocalIndex)
         if so_far is not None and not settings.rebuild:
             self._require_same_images(so_far, update)
+        engine = engine_to_build(self.path, settings)
         if settings.engine:
-            require_engine(settings.engine, update.encoder.dim)
+            require_engine(engine, update.encoder.dim)
         codes_changed = True
         if update.dataset.file_stats is None:
             array_writer = ArrayWriter(self.path, update.encoder, update.metric)
@@ -84,7 +85,7 @@ class FileStore(Store):
                 )
                 result = sync(writer, update, self.path, total=len(whole))
             codes_changed = writer.changed
-        report = update_engine(self.path, settings, codes_changed=codes_changed)
+        report = update_engine(self.path, engine, settings, codes_changed=codes_changed)
         return replace(result, engine_report=report)
 
     def _require_same_images(self, so_far: LocalIndex, update: "Update") -> None:
@@ -103,12 +104,13 @@ class FileStore(Store):
 
         Raises ValueError when they do not belong together, or this one has ids that they lack.
         """
-        from pyimagesearch.indexes.engine_update import update_engine
+        from pyimagesearch.indexes.engine_update import engine_to_build, update_engine
         from pyimagesearch.indexes.settings import UpdateResult
         from pyimagesearch.indexes.shards import merge_files
 
+        engine = engine_to_build(self.path, settings)
         count = merge_files(paths, self.path, replace=settings.rebuild)
-        report = update_engine(self.path, settings)
+        report = update_engine(self.path, engine, settings)
         return UpdateResult(count, engine_report=report)
 
 

@@ -11,6 +11,8 @@ from pyimagesearch.encoders.encoding import Encoded
 if TYPE_CHECKING:
     from pyimagesearch.indexes.contract import Index
 
+RECALL = 0.98  # recall@10 that engines are tuned to by default
+
 Encode = Callable[..., Iterable[Encoded]]
 """Encodes rows of a dataset by an encoder, as `encoders.encoding.encode_rows` does."""
 
@@ -31,14 +33,15 @@ class UpdateSettings:
     """How to bring an index up to date.
 
     `metric` and `engine` are names, None for the index's own; `recall` is the recall@10 that an
-    engine is tuned to; with `checksum` files are compared by content; `rebuild` ignores the codes
-    so far; `prune` allows that most of them are removed; with `limited` the dataset is a part of
-    the images; `shard` is the part of the dataset that is indexed, None for all of it.
+    engine is tuned to, None for RECALL; with `checksum` files are compared by content; `rebuild`
+    ignores the codes so far; `prune` allows that most of them are removed; with `limited` the
+    dataset is a part of the images; `shard` is the part of the dataset that is indexed, None for
+    all of it.
     """
 
     metric: str | None = None
     engine: str | None = None
-    recall: float = 0.98
+    recall: float | None = None
     checksum: bool = False
     rebuild: bool = False
     prune: bool = False

@@ -65,4 +65,4 @@ def train_contrast_head(
     kernel, bias = hidden.get_weights()
     first = components.projection.followed_by(kernel / scale * gain, (bias - mean) * gain + beta)
     kernel, bias = last.get_weights()
-    return [first, LinearMap(kernel, bias, root=False)]
+    return [first, LinearMap(kernel, bias)]

@@ -102,7 +102,7 @@ def _responses(inputs: Any, scale: Scale, filters: int, channels: int) -> Any:
     sides = x.shape[1:3]
     strides = [side // GRID for side in sides]
     sizes = [side - (GRID - 1) * step for side, step in zip(sides, strides, strict=True)]
-    x = layers.AveragePooling2D(sizes, strides)(x)
+    x = layers.AveragePooling2D(sizes, strides, name="areas" + suffix)(x)
     # Concave, as a square root is: a few strong responses should not outweigh many weak ones.
     return layers.Flatten()(layers.Activation("softsign")(x))
 

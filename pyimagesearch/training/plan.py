@@ -51,7 +51,8 @@ OBJECTIVES = {
 }
 OBJECTIVE_ALIASES = {"triplet": "supcon"}  # names that are still accepted
 PATCHES_OBJECTIVES = "views", "supcon"  # that the architecture patches is trained for
-BACKBONE_OBJECTIVES = "neighbours", "supcon"  # that networks which others trained are adapted by
+# That networks which others trained are adapted by; `views` puts `patches` beside them.
+BACKBONE_OBJECTIVES = "neighbours", "views", "supcon"
 # Where the class or the neighbours count, a slightly moved image should have the same code.
 DEFAULT_AUGMENTATIONS = {"neighbours": ("affine",), "supcon": ("affine",)}
 
