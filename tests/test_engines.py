@@ -366,7 +366,11 @@ def test_only_clusters_have_clusters(codes):
         ("IVF16,PQ5", "16 dimensions"),
         ("IVF4096,Flat", "needs as many codes, received 3,000: choose fewer"),
         ("clusters:4000", "needs as many codes, received 3,000"),
-        ("PQ4x12", "cannot build the engine PQ4x12 for 3,000 codes"),
+        (
+            "PQ4x12",
+            r"cannot build the engine PQ4x12 for 3,000 codes of 16 dimensions \(Number of training",
+        ),
+        ("PCA32,Flat", r"dimensions \(PCA matrix cannot output 32 dimensions from 16\)"),
     ],
 )
 def test_an_engine_that_cannot_be_is_one_clear_line(codes, engine, message):

@@ -257,4 +257,4 @@ def _blocks(codes: Floats) -> Iterator[Floats]:
 def _why(error: Exception) -> str:
     """Return the reason that FAISS gives, without the place in its source."""
     text = " ".join(str(error).split())
-    return re.sub(r"^.*?(failed: |Error: |\.cpp:\d+: )", "", text) or "no reason given"
+    return re.sub(r"^.*(failed: |Error: |\.cpp:\d+: )", "", text) or "no reason given"
