@@ -9,7 +9,6 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pyimagesearch.arrays import Floats, Rows
 from pyimagesearch.datasets.dataset import FILE_STATS, Dataset, RowIds
@@ -153,10 +152,10 @@ class MilvusIndex(Index):
         self.remember(found)
         return {self._names[key].id for key, _ in found}.intersection(possible)
 
-    def labels_of(self, ids: Sequence[str]) -> NDArray[np.int64] | None:
-        """Return the labels of ids, int64 (len(ids),), -1 for none."""
-        names = self._names_of([self.key_of(id) for id in ids])
-        return np.array([name.label for name in names], np.int64)
+    def label_of(self, id: str) -> int | None:
+        """Return the label of an id, None for none; raise ValueError for an unknown id."""
+        [name] = self._names_of([self.key_of(id)])
+        return None if name.label < 0 else name.label
 
     def codes_of(self, ids: Sequence[str]) -> Codes:
         """Return the codes of ids, float32 (len(ids), dim)."""
