@@ -4,8 +4,8 @@ import os
 import signal
 import sys
 
-# FAISS reads this when it is first imported: threads that wait by spinning would take the cores from
-# the tests beside.
+# FAISS reads this when it is first imported: threads that wait by spinning would take the cores
+# from the tests beside.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import numpy as np
