@@ -136,9 +136,13 @@ def _joined(
     parts: Sequence[LocalIndex], ids: Sequence[str], order: NDArray[np.int64]
 ) -> LocalIndex:
     first = parts[0]
-    index = LocalIndex(np.empty((0, first.codes.shape[1]), np.float32), ids, source=first.source)
-    index.metric = first.metric
-    index.encoder = first.encoder
+    index = LocalIndex(
+        np.empty((0, first.codes.shape[1]), np.float32),
+        ids,
+        source=first.source,
+        metric=first.metric,
+        encoder=first.encoder,
+    )
     if first.has_files:
         stats = np.concatenate([part.file_stats for part in parts])
         index.file_stats = stats.astype(FILE_STATS)[order]

@@ -95,9 +95,13 @@ def download(source: "MilvusIndex") -> LocalIndex:
     found.sort(key=itemgetter(0))
     codes = finite_codes(np.stack([code for _, code, _ in found]))
     entities = [entity for _, _, entity in found]
-    index = LocalIndex(codes, [str(place) for place, _, _ in found], source=source.source)
-    index.metric = source.metric
-    index.encoder = source.encoder
+    index = LocalIndex(
+        codes,
+        [str(place) for place, _, _ in found],
+        source=source.source,
+        metric=source.metric,
+        encoder=source.encoder,
+    )
     if source.has_files:
         assert source.source is not None
         index.file_stats = np.array([file_record(entity) for entity in entities], FILE_STATS)
