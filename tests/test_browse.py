@@ -1,5 +1,6 @@
 """Sessions: searching on from results, by method, by mouse and keys, and by lines of commands."""
 
+import io
 import json
 import os
 import subprocess
@@ -11,6 +12,7 @@ import pytest
 from picture_files import fill
 
 import index_images
+import search
 from pyimagesearch.browse import opener
 from pyimagesearch.browse.actions import ACTIONS, command_help, window_help
 from pyimagesearch.browse.commands import Commands
@@ -31,7 +33,7 @@ from pyimagesearch.show.reporter import Reporter
 from pyimagesearch.show.results import LineForm
 from pyimagesearch.show.sizes import TILE_GAP
 from pyimagesearch.show.windows import room_on
-from tests.scripts import MODEL, ROOT, run
+from tests.scripts import MODEL, ROOT, error_of, run
 
 TEXT = LineForm("text", lambda lines: True)
 
@@ -262,6 +264,22 @@ def test_of_a_vanished_file_the_code_is_still_there(folder_index, caplog):
         assert "No such file" in caplog.text
     finally:
         os.rename(f"{path}.gone", path)
+
+
+def test_what_is_no_file_is_not_opened_and_called_what_it_is(tmp_path):
+    loop = tmp_path / "loop.png"
+    loop.symlink_to(loop)
+    with pytest.raises(OSError, match=r"loop\.png: Too many levels of symbolic links"):
+        opener.open_picture_file(str(loop))
+    (tmp_path / "dir.png").mkdir()
+    with pytest.raises(ValueError, match=r"dir\.png is no file any more"):
+        opener.open_picture_file(str(tmp_path / "dir.png"))
+
+
+def test_a_line_that_never_ends_is_no_command(small_index, monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(bytes(1 << 20))))
+    message = error_of(capsys, search, "-i", small_index, "--query-id", 3, "--interactive")
+    assert message == "standard input has a line of more than 4,096 bytes, no command"
 
 
 def test_saved_sheets_are_never_replaced(folder_index, tmp_path):

@@ -366,7 +366,11 @@ def test_only_clusters_have_clusters(codes):
         ("IVF16,PQ5", "16 dimensions"),
         ("IVF4096,Flat", "needs as many codes, received 3,000: choose fewer"),
         ("clusters:4000", "needs as many codes, received 3,000"),
-        ("PQ4x12", "cannot build the engine PQ4x12 for 3,000 codes"),
+        (
+            "PQ4x12",
+            r"cannot build the engine PQ4x12 for 3,000 codes of 16 dimensions \(Number of training",
+        ),
+        ("PCA32,Flat", r"dimensions \(PCA matrix cannot output 32 dimensions from 16\)"),
     ],
 )
 def test_an_engine_that_cannot_be_is_one_clear_line(codes, engine, message):
@@ -465,7 +469,9 @@ def test_a_broken_engine_file_is_a_clear_error_and_never_a_crash(name, codes, tm
 def test_what_an_engine_file_says_of_itself_is_checked(change, codes, tmp_path):
     path = tmp_path / "x.engine"
     save_engine(build_engine(codes, "IVF32,Flat"), path, "1")
-    data = path.read_bytes()[: content_size(path)]
+    with open(path, "rb") as file:
+        size = content_size(file)
+    data = path.read_bytes()[:size]
     size, length, _ = FOOTER.unpack(data[-FOOTER.size :])
     about = json.loads(data[size : size + length]) | change
     text = json.dumps(about).encode()

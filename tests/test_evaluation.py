@@ -111,6 +111,13 @@ def test_labels_are_compared_by_their_text(tmp_path):
         evaluate_index(codes_of(folder), Pixels(), folder, None, queries=array)
 
 
+def test_one_label_is_nothing_to_measure(digits):
+    gallery, _ = digits
+    ones = gallery.with_ids([str(row) for row in np.flatnonzero(gallery.labels == 1)])
+    with pytest.raises(ValueError, match="one label: any ranking of them is right"):
+        measure(ones, ones)
+
+
 def test_queries_without_a_label_are_counted(digits, caplog):
     gallery, queries = digits
     caplog.set_level("INFO")

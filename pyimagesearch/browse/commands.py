@@ -13,6 +13,7 @@ from pyimagesearch.show.sheets import draw_sheets
 
 logger = logging.getLogger(__name__)
 
+MAX_LINE = 4096  # bytes of a command
 DIGITS = 18  # of the number of a result; Python refuses to read thousands of them
 
 
@@ -121,10 +122,16 @@ def _quits(text: str) -> bool:
 
 
 def _next_line() -> str:
-    """Return the next line of standard input, empty at its end; with a prompt on a terminal."""
+    """Return the next line of standard input, empty at its end; with a prompt on a terminal.
+
+    Raises ValueError for one that is longer than any command, as of a file that is no text.
+    """
     if sys.stdin is None:
         return ""
     if sys.stdin.isatty():
         sys.stderr.write("> ")
         sys.stderr.flush()
-    return sys.stdin.buffer.readline().decode(errors="replace")
+    line = sys.stdin.buffer.readline(MAX_LINE + 1)
+    if len(line) > MAX_LINE:
+        raise ValueError(f"standard input has a line of more than {MAX_LINE:,} bytes, no command")
+    return line.decode(errors="replace")

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import stat
 import subprocess
 import sys
 
@@ -16,8 +17,14 @@ def open_picture_file(path: str) -> None:
     files with the suffix of a picture are opened. Raises OSError or ValueError with the reason.
     """
     shown = printable(path)
-    if not os.path.isfile(path):
-        raise FileNotFoundError(f"{shown} is no longer on disk: update the index")
+    try:
+        mode = os.stat(path).st_mode
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise FileNotFoundError(f"{shown} is no longer on disk: update the index") from error
+    except OSError as error:
+        raise OSError(f"cannot open {shown}: {error.strerror}") from error
+    if not stat.S_ISREG(mode):
+        raise ValueError(f"{shown} is no file any more: update the index")
     if not path.lower().endswith(SUFFIXES):
         raise ValueError(f"{shown} is not opened: its suffix is not that of a picture")
     path = os.path.abspath(path)  # never begins with "-"

@@ -93,13 +93,13 @@ def evaluate_index(
     of "queries" and the standard error of mAP, "mAP error". Precision and recall at more results
     than there are to rank are left out. Under "engine", for one that is not exact, is the part of
     the nearest that it finds. Raises ValueError for queries without labels, and for an index of one
-    image.
+    image or one label.
     """
     queries = gallery.test_images() if queries is None else queries
     if len(gallery) < 2:
         raise ValueError("the index has one image: there is nothing to rank it among")
     sought = _sought(gallery, queries, most)
-    same = gallery.labels is not None and same_images(gallery, queries)
+    same = gallery.labels is not None and same_images(gallery.source, queries.source)
     itself = gallery.labels is not None and queries is gallery
     own_rows = sought.rows if same else None
     query_codes = codes[sought.rows] if itself else sought.images(encoder.spec, encoder.encode)
@@ -192,6 +192,8 @@ def _sought(gallery: Dataset, queries: Dataset, most: int | None) -> _Sought:
             gallery, sample, np.tile(sample, len(COPIES)), np.arange(len(gallery)), copies=True
         )
     gallery_labels = _known_labels(gallery)
+    if len(np.unique(gallery_labels[gallery_labels >= 0])) == 1:
+        raise ValueError("all images of the index have one label: any ranking of them is right")
     labels = labels_in(gallery, queries)
     _warn_left_out(gallery_labels, queries, labels)
     rows = np.flatnonzero(np.isin(labels, gallery_labels[gallery_labels >= 0]))

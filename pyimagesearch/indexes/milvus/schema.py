@@ -57,10 +57,6 @@ class CollectionEngine:
             return VectorIndex("hash", self.kind, "HAMMING", self.params)
         return VectorIndex("code", self.kind, SERVER_METRICS[metric], self.params)
 
-    def similarity(self, metric: str) -> bool:
-        """Whether the server returns similarities for the metric of this name, not distances."""
-        return not self.bits and SERVER_METRICS[metric] == "COSINE"
-
     def add_fields(self, schema: Any, dim: int) -> None:
         """Add the fields of a collection to its schema."""
         from pymilvus import DataType
