@@ -172,6 +172,13 @@ class RowIds(Sequence[str]):
         return str(int(id)) == id and int(id) < len(self)
 
 
-def same_images(a: Dataset, b: Dataset) -> bool:
-    """Whether row i of two datasets is the same image, for the rows that both have."""
-    return {**a.source, "limit": None} == {**b.source, "limit": None}
+def same_images(a: Source, b: Source) -> bool:
+    """Whether row i of two sources is the same image, for the rows that both have."""
+    return {**a, "limit": None} == {**b, "limit": None}
+
+
+def label_at(labels: Labels | None, row: int) -> int | None:
+    """Return the label of a row, None where it has none."""
+    if labels is None or labels[row] < 0:
+        return None
+    return int(labels[row])

@@ -143,8 +143,8 @@ class Index(Protocol):
     def codes_of(self, ids: Sequence[str]) -> Codes:
         """Return the codes of ids, float32 (len(ids), d); raise ValueError for an unknown id."""
 
-    def labels_of(self, ids: Sequence[str]) -> NDArray[np.int64] | None:
-        """Return the labels of ids, int64 (len(ids),), -1 for none; None without any labels."""
+    def label_of(self, id: str) -> int | None:
+        """Return the label of an id, None for none; raise ValueError for an unknown id."""
 
     def find(self, ids: Collection[str]) -> set[str]:
         """Return those of the ids that are indexed."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from pyimagesearch.arrays import Floats, Rows
 from pyimagesearch.datasets.catalog import DEFAULT_SOURCE
-from pyimagesearch.datasets.dataset import FILE_STATS, Dataset
+from pyimagesearch.datasets.dataset import FILE_STATS, Dataset, label_at
 from pyimagesearch.encoders.encoder import Encoder
 from pyimagesearch.engines.engine import Engine
 from pyimagesearch.engines.exact import ExactEngine
@@ -134,11 +134,9 @@ class LocalIndex(Index):
         """Return the codes of ids, float32 (len(ids), d); raise ValueError for an unknown id."""
         return np.asarray(self.codes[self._places(ids)], np.float32)
 
-    def labels_of(self, ids: Sequence[str]) -> NDArray[np.int64] | None:
-        """Return the labels of ids, int64 (len(ids),), -1 for none; None without any labels."""
-        if self.labels is None:
-            return None
-        return self.labels[self._places(ids)]
+    def label_of(self, id: str) -> int | None:
+        """Return the label of an id, None for none; raise ValueError for an unknown id."""
+        return label_at(self.labels, self._places([id])[0])
 
     def _places(self, ids: Sequence[str]) -> list[int]:
         rows = self.rows_of(ids)
@@ -210,13 +208,13 @@ class LabelTexts(Sequence[str]):
 
     def __getitem__(self, row: Any) -> Any:
         """Return the text of one row, empty where there is no label."""
-        labels = self._images.labels
+        label = label_at(self._images.labels, row)
         names = self._images.label_names
-        if labels is None or labels[row] < 0:
+        if label is None:
             return ""
         if names is None:
-            return str(int(labels[row]))
-        return names[labels[row]]
+            return str(label)
+        return names[label]
 
 
 def _likely_rows(ids: Sequence[str], id: str) -> Iterator[int]:

@@ -6,12 +6,13 @@ process and every run gives a picture the same key. Keys never leave this folder
 
 import logging
 from collections.abc import Collection, Iterable, Sequence
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pyimagesearch.arrays import Floats, Rows
+from pyimagesearch.datasets.catalog import open_source
 from pyimagesearch.datasets.dataset import FILE_STATS, Dataset, RowIds
 from pyimagesearch.encoders.encoder import Encoder
 from pyimagesearch.engines.engine import Engine
@@ -32,7 +33,6 @@ from pyimagesearch.indexes.milvus.rows import (
     as_text,
     as_whole,
     code_of,
-    download,
     file_record,
     finite_codes,
     pack_row,
@@ -108,7 +108,31 @@ class MilvusIndex(Index):
     def load(self) -> LocalIndex:
         """Fetch everything; return an index in memory, in the order of the ids."""
         logger.info(f"fetching {len(self):,} codes...")
-        return download(self)
+        found = []
+        for key, entity in self.collection.scan(["code", *NAMED, *RECORD]):
+            place = unpack_id(as_text(entity.get("id"))) if self.has_files else key
+            found.append((place, code_of(entity, self.dim), entity))
+        if not found:
+            raise ValueError(f"{self.address} holds no codes: index some images first")
+        found.sort(key=itemgetter(0))
+        entities = [entity for _, _, entity in found]
+        loaded = LocalIndex(
+            finite_codes(np.stack([code for _, code, _ in found])),
+            [str(place) for place, _, _ in found],
+            source=self.source,
+            metric=self.metric,
+            encoder=self.encoder,
+        )
+        if self.has_files:
+            loaded.file_stats = np.array([file_record(entity) for entity in entities], FILE_STATS)
+            folder = open_source(self.state["dataset"], True).with_ids(loaded.ids)
+            loaded.labels = folder.labels
+            loaded.label_names = folder.label_names
+            return loaded
+        labels = [as_text(entity.get("label")) for entity in entities]
+        if all(labels):
+            loaded.labels = np.array([as_whole(label) for label in labels], np.int64)
+        return loaded
 
     def engine_of(self, loaded: LocalIndex) -> Engine:
         """Return the engine of this index, with the rows of what `load` returned."""
@@ -153,10 +177,10 @@ class MilvusIndex(Index):
         self.remember(found)
         return {self._names[key].id for key, _ in found}.intersection(possible)
 
-    def labels_of(self, ids: Sequence[str]) -> NDArray[np.int64] | None:
-        """Return the labels of ids, int64 (len(ids),), -1 for none."""
-        names = self._names_of([self.key_of(id) for id in ids])
-        return np.array([name.label for name in names], np.int64)
+    def label_of(self, id: str) -> int | None:
+        """Return the label of an id, None for none; raise ValueError for an unknown id."""
+        [name] = self._names_of([self.key_of(id)])
+        return None if name.label < 0 else name.label
 
     def codes_of(self, ids: Sequence[str]) -> Codes:
         """Return the codes of ids, float32 (len(ids), dim)."""

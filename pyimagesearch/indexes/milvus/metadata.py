@@ -96,12 +96,6 @@ def create_collection(
     return description
 
 
-def other_name(server: "MilvusConnection", used: str) -> str:
-    """Return the name of the collection to fill while `used` is searched."""
-    name = server.address.name
-    return name + REBUILT_SUFFIX if used == name else name
-
-
 def read_state(server: "MilvusConnection") -> dict[str, Any]:
     """Return the state of an index, {} where there is none; raise ValueError if it is damaged."""
     name = _metadata_name(server)

@@ -15,10 +15,10 @@ from pyimagesearch.indexes.milvus.collection import MilvusCollection
 from pyimagesearch.indexes.milvus.index import MilvusIndex
 from pyimagesearch.indexes.milvus.metadata import (
     METADATA_SUFFIX,
+    REBUILT_SUFFIX,
     NewCollection,
     centre_text,
     create_collection,
-    other_name,
     read_encoder,
     read_state,
     remove_networks,
@@ -195,7 +195,9 @@ class MilvusStore(Store):
             connection.close()
             return self.open()
         require_ours(connection, searched)
-        name = other_name(connection, searched)
+        name = self._address.name
+        if name == searched:
+            name += REBUILT_SUFFIX
         if connection.has(name):  # of an interrupted rebuild
             require_ours(connection, name)
             connection.call("drop_collection", name)
