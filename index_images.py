@@ -37,11 +37,12 @@ from pyimagesearch.indexes.choices import (
     choose_source,
     index_so_far,
 )
+from pyimagesearch.indexes.contract import Store
 from pyimagesearch.indexes.file_store import FileStore
 from pyimagesearch.indexes.index_file import require_model
 from pyimagesearch.indexes.settings import Update, UpdateResult, UpdateSettings
 from pyimagesearch.indexes.shards import parse_shard
-from pyimagesearch.indexes.stores import Store, open_store
+from pyimagesearch.indexes.stores import open_store
 from pyimagesearch.replacing import REJECTS, REJECTS_MARK, require_kind
 from pyimagesearch.terminal import write_lines
 

@@ -64,21 +64,7 @@ def train(args: Namespace, checkpoint: Checkpoint) -> None:
     if not (args.resume and os.path.exists(checkpoint.path)):
         require_same_images(args, source)
     dataset.keep_decoded()  # each phase and epoch reads all images
-    names = ("architecture", "objective", "schedule", "epochs", "batch_size", "learning_rate")
-    given = {name: getattr(args, name) for name in (*names, "patience", "seed")}
-    digits = dataset.source["name"] == "mnist"
-    plan = plans.make_plan(digits=digits, augmentations=args.augment, **given)
-    info(plans.describe(plan))
-    training, validation = plans.choose_validation(dataset, plan, args.validation, args.limit)
-    spec = choose_input_spec(
-        plan.architecture,
-        dataset.default_shape,
-        args.image_size,
-        args.channels,
-        resize_mode=args.fit,
-        filters=args.filters,
-    )
-    splits = with_readable_validation(Splits(training, validation, spec))
+    plan, splits = plan_training(args, dataset)
 
     # TensorFlow takes seconds to import, so flags and data are checked first.
     from pyimagesearch.show.training_report import log_diagnosis, write_training
@@ -91,7 +77,7 @@ def train(args: Namespace, checkpoint: Checkpoint) -> None:
     if not checkpoint.history:
         checkpoint.save()  # so that --resume is possible from the first epoch on
     autoencoder, finished, check = build_and_train(
-        partial(build, plan.architecture, spec, args.filters, args.latent_dim),
+        partial(build, plan.architecture, splits.spec, args.filters, args.latent_dim),
         splits,
         plan,
         checkpoint,
@@ -109,6 +95,25 @@ def train(args: Namespace, checkpoint: Checkpoint) -> None:
         log_diagnosis(autoencoder, history, splits, check)
     if finished:
         checkpoint.remove()
+
+
+def plan_training(args: Namespace, dataset: Dataset) -> tuple[plans.TrainingPlan, Splits]:
+    """Return how a network is trained, and on which images of the dataset."""
+    names = ("architecture", "objective", "schedule", "epochs", "batch_size", "learning_rate")
+    given = {name: getattr(args, name) for name in (*names, "patience", "seed")}
+    digits = dataset.source["name"] == "mnist"
+    plan = plans.make_plan(digits=digits, augmentations=args.augment, **given)
+    info(plans.describe(plan))
+    training, validation = plans.choose_validation(dataset, plan, args.validation, args.limit)
+    spec = choose_input_spec(
+        plan.architecture,
+        dataset.default_shape,
+        args.image_size,
+        args.channels,
+        resize_mode=args.fit,
+        filters=args.filters,
+    )
+    return plan, with_readable_validation(Splits(training, validation, spec))
 
 
 def open_images(args: Namespace) -> Dataset:

@@ -1,11 +1,10 @@
 """A network beside its codes adapted to the pictures, without labels and with them.
 
 Prints P@1, P@10 and mAP of the network alone, of its first principal components, of adapted codes,
-and with --views of the default training of train_autoencoder.py and of the network with patches
-beside it, for the same pictures and queries.
-Relevant is the first sub-folder. Without QUERIES, a fifth of the pictures is held out in turn, by
-the seed. The features are kept in FOLDER. Times are processor time of the fit, without the
-features.
+and with --views of the codes of patches beside it and of both together, for the same pictures and
+queries. Relevant is the first sub-folder. Without QUERIES, a fifth of the pictures is held out in
+turn, by the seed. The features are kept in FOLDER. Times are processor time of the fit, without the
+features, and of both together without the fit of patches.
 
 The network is by default the one that `python -m benchmarks.pretrained_codes x y --only-convert`
 writes.
@@ -15,29 +14,28 @@ usage: python -m benchmarks.adapted_codes DATASET [QUERIES] [--network output/ef
 """
 
 import argparse
-import tempfile
 import time
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks.codes import encode_all
-from benchmarks.photos import table_row, train
+from benchmarks.photos import table_row
 from pyimagesearch.datasets.catalog import open_dataset
 from pyimagesearch.datasets.dataset import Dataset
-from pyimagesearch.decomposition.adapted_map import adapted_map, components_of
+from pyimagesearch.decomposition.adapted_map import LinearMap, adapted_map, components_of
 from pyimagesearch.decomposition.pca import principal_components
+from pyimagesearch.encoders.adapted_head import with_head
 from pyimagesearch.encoders.encoder import Encoder
 from pyimagesearch.encoders.feature_file import FeatureFile, origin_of
-from pyimagesearch.encoders.kept_codes import encode_kept
+from pyimagesearch.encoders.kept_codes import open_head
 from pyimagesearch.encoders.miniatures import with_miniatures
 from pyimagesearch.encoders.model_source import ModelFlags, find_model
 from pyimagesearch.evaluation.evaluate import labels_in
 from pyimagesearch.evaluation.metrics import evaluate
 from pyimagesearch.metric import normalise
-from pyimagesearch.training.adaptation import Adaptation, adapt
+from pyimagesearch.training.adaptation import fit_beside
 from pyimagesearch.training.contrast_head import train_contrast_head
 
 SCORES = "P@1", "P@10", "mAP"
@@ -47,38 +45,43 @@ SCORES = "P@1", "P@10", "mAP"
 class Task:
     """Pictures to learn from and to search, and queries: datasets, and the features of both.
 
-    `folder` has the features that `encoder`, a network, gives for them.
+    Miniatures may follow the features of the `network`, as those of `with_miniatures` do.
     """
 
-    encoder: Encoder
-    folder: Path
+    network: Encoder
     gallery: Dataset
     queries: Dataset
-    features: np.ndarray
-    query_features: np.ndarray
+    features: list[np.ndarray]
+    seed: int
 
     def scores(self, codes, query_codes):
         labels = labels_in(self.gallery, self.queries)
         return evaluate(normalise(query_codes), labels, normalise(codes), self.gallery.labels)
 
+    def own(self):
+        """Return the features of the network alone."""
+        return [features[:, : self.network.dim] for features in self.features]
+
+    @cached_property
     def components(self):
-        return components_of(lambda: iter([self.features]))
+        return components_of(lambda: iter(self.own()[:1]))
+
+    @cached_property
+    def beside(self):
+        """The network of miniatures and its codes of the gallery."""
+        return fit_beside(lambda: iter(self.features[:1]), self.network, self.seed)
 
 
-def open_task(args, encoder, seed):
+def open_task(args, network, seed):
     """Return the Task of a seed."""
     pictures = open_dataset(args.dataset)
     if args.queries:
         gallery, queries = pictures, open_dataset(args.queries)
     else:
         gallery, queries = pictures.split(0.2, seed)
-    features, query_features = (
-        features_of(part, encoder, args.folder) for part in (gallery, queries)
-    )
-    if args.views:
-        for part in (gallery, queries):
-            features_of(part, with_miniatures(encoder), args.folder)
-    return Task(encoder, args.folder, gallery, queries, features, query_features)
+    encoder = with_miniatures(network) if args.views else network
+    features = [features_of(part, encoder, args.folder) for part in (gallery, queries)]
+    return Task(network, gallery, queries, features, seed)
 
 
 def features_of(dataset, encoder, folder):
@@ -90,58 +93,44 @@ def features_of(dataset, encoder, folder):
 
 
 def network(task):
-    return task.scores(task.features, task.query_features)
+    return task.scores(*task.own())
 
 
 def principal(task, dim):
-    found = principal_components(task.features, dim)
-    return task.scores(found.project(task.features), found.project(task.query_features))
+    features, query_features = task.own()
+    found = principal_components(features, dim)
+    return task.scores(found.project(features), found.project(query_features))
 
 
-def adapted(task, dim):
-    return with_head(task, [adapted_map(task.components(), dim)])
+def views(task):
+    """Return the scores of patches alone: a head that leaves out the features of the network."""
+    network, codes = task.beside
+    only = np.eye(task.network.dim + codes.shape[1], dtype=np.float32)[:, task.network.dim :]
+    head = LinearMap(only, np.zeros(codes.shape[1], np.float32))
+    encoder = with_head(with_miniatures(task.network), [head], network)
+    return scores_of(task, encoder, task.features)
 
 
-def labelled(task, dim, seed):
-    head = train_contrast_head(task.components(), task.gallery.labels, dim, seed)
-    return with_head(task, head)
+def adapted(task, dim, *, labels=False, both=False):
+    """Return the scores of an adapted network, as train_autoencoder.py makes it."""
+    components = task.components
+    if both:
+        network, codes = task.beside
+        components = components.beside(codes)
+    if labels:
+        head = train_contrast_head(components, task.gallery.labels, dim, task.seed)
+    else:
+        head = [adapted_map(components, dim)]
+    if both:
+        encoder = with_head(with_miniatures(task.network), head, network)
+        return scores_of(task, encoder, task.features)
+    return scores_of(task, with_head(task.network, head), task.own())
 
 
-def with_head(task, head):
-    return task.scores(*(head_codes(head, part) for part in (task.features, task.query_features)))
-
-
-def head_codes(head, features):
-    """Return what a head makes of features (n, d), as the graph of `with_head` does."""
-    first, *others = head
-    codes = first.apply(features)
-    for layer in others:
-        codes = layer.apply(np.maximum(codes, 0))
-    return codes
-
-
-def views(task, dim, seed):
-    """Return the scores of the default training, in a process of its own."""
-    with tempfile.TemporaryDirectory() as folder:
-        pictures = Path(folder) / "pictures"
-        for name in task.gallery.ids:
-            path = pictures / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.symlink_to(task.gallery.path(name))
-        encoder, _ = train(Path(folder), pictures, "views", dim, seed)
-    codes = (encode_all(encoder, part) for part in (task.gallery, task.queries))
-    return task.scores(*codes)
-
-
-def beside_patches(task, dim, seed, *, supcon=False):
-    """Return the scores of the network with patches beside it, as train_autoencoder.py makes it."""
-    settings = Adaptation(supcon=supcon, patches=True, dim=dim, seed=seed)
-    encoder = adapt(task.encoder, task.gallery, task.folder, settings)
-    codes = []
-    for part in (task.gallery, task.queries):
-        encoded = encode_kept(part, np.arange(len(part)), encoder, folder=task.folder)
-        codes.append(np.concatenate([batch.codes for batch in encoded]))
-    return task.scores(*codes)
+def scores_of(task, encoder, features):
+    """Return the scores of the head of an encoder, run on features as it is for an index."""
+    head = open_head(encoder)
+    return task.scores(*map(head.codes, features))
 
 
 def main():
@@ -166,27 +155,25 @@ def main():
 
     def show(name, measure, count=None, timed=True):
         scores, seconds = [], []
-        for task, seed in list(zip(tasks, args.seeds, strict=True))[:count]:
+        for task in tasks[:count]:
             started = time.process_time()
-            scores.append(measure(task, seed))
+            scores.append(measure(task))
             seconds.append(time.process_time() - started)
         print(table_row(name, scores, seconds if timed else None), flush=True)
 
-    alone = f"the network, {first.features.shape[1]:,}-d"
-    show(alone, lambda task, seed: network(task), once, timed=False)
-    show("its PCA, 64-d", lambda task, seed: principal(task, 64), once, timed=False)
-    if args.views:
-        show("views, 64-d", lambda task, seed: views(task, 64, seed))
+    show(f"the network, {encoder.dim:,}-d", network, once, timed=False)
+    show("its PCA, 64-d", partial(principal, dim=64), once, timed=False)
     for dim in args.dims:
-        show(f"adapted, {dim}-d", lambda task, seed, dim=dim: adapted(task, dim), once)
+        show(f"adapted, {dim}-d", partial(adapted, dim=dim), once)
     for dim in args.dims:
-        show(f"adapted with labels, {dim}-d", lambda task, seed, dim=dim: labelled(task, dim, seed))
+        show(f"adapted with labels, {dim}-d", partial(adapted, dim=dim, labels=True))
     if not args.views:
         return
-    for supcon, name in ((False, "both"), (True, "both with labels")):
-        for dim in args.dims:
-            measure = partial(beside_patches, dim=dim, supcon=supcon)
-            show(f"{name}, {dim}-d", lambda task, seed, m=measure: m(task, seed=seed))
+    show("views, 64-d", views)
+    for dim in args.dims:
+        show(f"both, {dim}-d", partial(adapted, dim=dim, both=True))
+    for dim in args.dims:
+        show(f"both with labels, {dim}-d", partial(adapted, dim=dim, labels=True, both=True))
 
 
 if __name__ == "__main__":

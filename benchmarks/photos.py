@@ -44,7 +44,7 @@ def train(folder, dataset, objective, dim, seed):
 
 def measure(codes, encoder, gallery, queries, metric):
     """Return the scores of codes, float32 (n, d), of a gallery, as `evaluate_index` does."""
-    same = same_images(gallery, queries)
+    same = same_images(gallery.source, queries.source)
     sought = codes if same else encode_all(encoder, queries)
     labels = labels_in(gallery, queries)
     return evaluate(sought, labels, codes, gallery.labels, metric=metric, skip_own_row=same)

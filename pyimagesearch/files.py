@@ -160,13 +160,8 @@ def require_regular(path: str | Path) -> None:
         raise OSError(f"{path} is a device or pipe, no regular file: give the name of a file")
 
 
-def content_size(path: str | Path) -> int:
-    """Return the number of bytes of a file without the checksum at its end, if it has one."""
-    with open(path, "rb") as file:
-        return _content_size(file)
-
-
-def _content_size(file: BinaryIO) -> int:
+def content_size(file: BinaryIO) -> int:
+    """Return the bytes of an open file without the checksum at its end, if it has one."""
     size = os.fstat(file.fileno()).st_size
     file.seek(max(0, size - CHECKSUM_SIZE))
     return size - CHECKSUM_SIZE * (file.read(len(CHECKSUM_MARK)) == CHECKSUM_MARK)
@@ -178,7 +173,7 @@ def verify_checksum(path: str | Path) -> bool:
     Raises ValueError when the file was changed since it was written.
     """
     with open(path, "rb") as file:  # once: another process may replace it meanwhile
-        size = _content_size(file)
+        size = content_size(file)
         file.seek(0)
         found = _sha256(file, size)
         end = file.read()

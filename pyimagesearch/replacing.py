@@ -16,35 +16,21 @@ HEAD = 2048  # first bytes of a file by which it is told
 PAGE_MARK = b"<title>Search results</title>"
 LOG_MARK = b"phase,epoch,"
 REJECTS_MARK = "# pictures that could not be read, and why: written by index_images.py"
+REJECTS_HEAD = REJECTS_MARK.encode()
 
 
-def _is_picture(path: Path, head: bytes) -> bool:
+def _is_picture(path: Path) -> bool:
     with open(path, "rb") as file:
         return is_own_output(file)
 
 
-def _is_page(path: Path, head: bytes) -> bool:
-    return PAGE_MARK in head
-
-
-def _is_log(path: Path, head: bytes) -> bool:
-    return head.startswith(LOG_MARK)
-
-
-def _is_rejects(path: Path, head: bytes) -> bool:
-    return head.startswith(REJECTS_MARK.encode())
-
-
-def _is_model(path: Path, head: bytes) -> bool:
-    return is_model_file(path)
-
-
+# By what a file of a kind is told, of its path and its first bytes.
 KINDS: dict[str, Callable[[Path, bytes], bool]] = {
-    "a picture that this program wrote": _is_picture,
-    "a page of search results": _is_page,
-    "a log of a training": _is_log,
-    "a list of pictures that could not be read": _is_rejects,
-    "a model": _is_model,
+    "a picture that this program wrote": lambda path, head: _is_picture(path),
+    "a page of search results": lambda path, head: PAGE_MARK in head,
+    "a log of a training": lambda path, head: head.startswith(LOG_MARK),
+    "a list of pictures that could not be read": lambda path, head: head.startswith(REJECTS_HEAD),
+    "a model": lambda path, head: is_model_file(path),
 }
 [PICTURE, PAGE, LOG, REJECTS, MODEL] = KINDS
 

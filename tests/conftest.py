@@ -1,7 +1,12 @@
 """What the tests share: the shipped model, and indexes that the real scripts made of real MNIST."""
 
+import os
 import signal
 import sys
+
+# FAISS reads this when it is first imported: threads that wait by spinning would take the cores
+# from the tests beside.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import numpy as np
 import pytest

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from pyimagesearch.decomposition.adapted_map import (
+    BESIDE,
     MIN_PICTURES,
     LinearMap,
     adapted_map,
@@ -86,12 +87,13 @@ def test_codes_beside_components_weigh_as_much_as_they_should(random):
     known, _ = features(300, 0)
     codes = (3 + random.normal(size=(300, 4))).astype(np.float32)
     components = components_of(blocks_of(known))
-    both = components.beside(codes, 0.5)
+    both = components.beside(codes)
     expected = both.projection.apply(np.concatenate([known, codes], axis=1))
     np.testing.assert_allclose(both.points, expected, atol=1e-3)
     old, new = np.split(both.points, [components.points.shape[1]], axis=1)
     assert (old == components.points).all()
-    assert np.square(new).sum() == pytest.approx(0.25 * np.square(old).sum(), rel=1e-4)
+    weight = BESIDE / (1 + 2000 / 300)
+    assert np.square(new).sum() == pytest.approx(weight**2 * np.square(old).sum(), rel=1e-4)
     np.testing.assert_allclose(new.mean(axis=0), 0, atol=1e-5)
 
 

@@ -47,17 +47,3 @@ def test_an_exception_is_raised_as_usual(tmp_path):
     message, status = stderr_of_import(tmp_path, "raise ImportError('no TensorFlow')")
     assert status == 1
     assert message.rstrip().endswith("ImportError: no TensorFlow")
-
-
-def test_nothing_is_written_when_keras_is_used_and_saves_a_legacy_file(tmp_path):
-    code = (
-        "from pyimagesearch.backend import devices, keras\n"
-        "with devices():\n"
-        "    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])\n"
-        "    print(model(keras.ops.ones((1, 2))).shape)\n"
-        f"    model.save({str(tmp_path / 'model.h5')!r})\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=300
-    )
-    assert (done.stdout, done.stderr, done.returncode) == ("(1, 2)\n", "", 0)

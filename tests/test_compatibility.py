@@ -188,6 +188,3 @@ def test_a_killed_training_of_views_of_one_scale_is_refused_with_what_to_do(tmp_
     assert "start again without --resume" in message
     assert checkpoint.exists()
     assert not model.exists()
-    checkpoint.unlink()
-    assert run(train_autoencoder, *outputs, *flags, "--patience", 1) == 0
-    assert model.is_file()

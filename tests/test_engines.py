@@ -469,7 +469,9 @@ def test_a_broken_engine_file_is_a_clear_error_and_never_a_crash(name, codes, tm
 def test_what_an_engine_file_says_of_itself_is_checked(change, codes, tmp_path):
     path = tmp_path / "x.engine"
     save_engine(build_engine(codes, "IVF32,Flat"), path, "1")
-    data = path.read_bytes()[: content_size(path)]
+    with open(path, "rb") as file:
+        size = content_size(file)
+    data = path.read_bytes()[:size]
     size, length, _ = FOOTER.unpack(data[-FOOTER.size :])
     about = json.loads(data[size : size + length]) | change
     text = json.dumps(about).encode()

@@ -134,14 +134,14 @@ def test_a_batch_of_bad_files_is_empty_but_has_its_shape(tmp_path):
 
 def test_decoding_runs_ahead_by_a_few_batches_only(tmp_path, monkeypatch):
     dataset = shades(tmp_path, 40)
-    read, lock, count = folders._read_into, threading.Lock(), [0]
+    read, lock, count = FolderDataset._read, threading.Lock(), [0]
 
     def counting(*args):
         with lock:
             count[0] += 1
         return read(*args)
 
-    monkeypatch.setattr(folders, "_read_into", counting)
+    monkeypatch.setattr(FolderDataset, "_read", counting)
     stream = dataset.batches(SPEC, 4)
     assert count[0] == 0
     for done in range(1, 5):
@@ -259,13 +259,13 @@ def test_decoded_images_are_kept_and_equal_to_those_that_are_read(tmp_path, monk
     dataset.keep_decoded(max_bytes=10 * math.prod(SPEC.shape))
     part = dataset.subset(np.arange(12))
     assert part.read(range(12), SPEC).shape == (12, *SPEC.shape)  # kept without their hashes
-    read, count = folders._read_into, [0]
+    read, count = FolderDataset._read, [0]
 
     def counting(*args):
         count[0] += 1
         return read(*args)
 
-    monkeypatch.setattr(folders, "_read_into", counting)
+    monkeypatch.setattr(FolderDataset, "_read", counting)
     for expected in (12, 2, 2):  # for the hashes; then the two that there is no room for
         count[0] = 0
         for batch, (rows, images, digests) in zip(part.batches(SPEC, 5), plain, strict=True):

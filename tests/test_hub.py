@@ -238,6 +238,7 @@ def test_progress_without_a_terminal_is_lines(monkeypatch, caplog):
     assert re.search("fetching model.onnx: 500 of 1,000 bytes, about .* left", caplog.text)
 
 
+@pytest.mark.slow
 def test_large_files_may_be_elsewhere(hub, user):
     hub.redirect = True
     status, message = user.run(NAMED, url=hub.url)
@@ -254,12 +255,14 @@ def test_content_with_another_hash_is_refused_and_removed(hub, user):
     assert user.run(NAMED, url=hub.url)[0] == 0
 
 
+@pytest.mark.slow
 def test_a_file_of_settings_with_another_hash_is_refused(hub, user):
     name = "preprocessor_config.json"
     hub.changed[name] = bytes(len(hub.files[name]))
     assert f"{name} has the hash" in user.fails(NAMED, url=hub.url)
 
 
+@pytest.mark.slow
 def test_content_that_is_too_short_is_refused(hub, user):
     [name, *_] = [name for name in hub.files if name.endswith(".onnx")]
     size = len(hub.files[name])
@@ -273,6 +276,7 @@ def test_what_is_not_there_is_named(hub, user):
     assert "has no network q4: it has onnx/" in user.fails(f"{NAMED}#q4", url=hub.url)
 
 
+@pytest.mark.slow
 def test_weights_in_another_file_are_fetched(hub, user, tmp_path):
     exports.save_vision(tmp_path / "model.onnx", ["image_embeds"])
     exports.place_weights(tmp_path / "model.onnx", "parts/w.bin")
@@ -307,14 +311,22 @@ def closed_port():
         return f"http://127.0.0.1:{free.getsockname()[1]}"
 
 
-@pytest.mark.parametrize("offline", ["", "1"])
-def test_the_cache_is_used_without_network(hub, user, offline):
+def test_the_cache_is_used_without_network_and_need_not_be_writable(hub, user, tmp_path):
     assert user.run(NAMED, url=hub.url)[0] == 0
+    for offline in ("", "1"):
+        user.index.unlink()
+        status, message = user.run(NAMED, url=closed_port(), HF_HUB_OFFLINE=offline)
+        assert status == 0, message
+        assert "files in the cache are used" in message
+        assert user.model().startswith(f"{NAMED}@{COMMIT}#")
     user.index.unlink()
-    status, message = user.run(NAMED, url=closed_port(), HF_HUB_OFFLINE=offline)
+    folders = [p for p in (tmp_path / "hf").rglob("*") if p.is_dir() and not p.is_symlink()]
+    for folder in folders:
+        folder.chmod(0o555)
+    status, message = user.run(NAMED, url=hub.url)
+    for folder in folders:
+        folder.chmod(0o755)
     assert status == 0, message
-    assert "files in the cache are used" in message
-    assert user.model().startswith(f"{NAMED}@{COMMIT}#")
 
 
 @pytest.mark.parametrize("offline", ["", "1"])
@@ -326,18 +338,6 @@ def test_without_network_and_cache_one_line_says_so(user, offline):
 def test_a_cache_that_cannot_be_written_is_named_in_one_line(hub, user, tmp_path):
     (tmp_path / "hf").write_text("no folder")
     assert f"of {REPOSITORY}" in user.fails(NAMED, url=hub.url)
-
-
-def test_a_complete_cache_need_not_be_writable(hub, user, tmp_path):
-    assert user.run(NAMED, url=hub.url)[0] == 0
-    user.index.unlink()
-    folders = [p for p in (tmp_path / "hf").rglob("*") if p.is_dir() and not p.is_symlink()]
-    for folder in folders:
-        folder.chmod(0o555)
-    status, message = user.run(NAMED, url=hub.url)
-    for folder in folders:
-        folder.chmod(0o755)
-    assert status == 0, message
 
 
 def test_without_the_client_the_install_command_is_named(user, hub, monkeypatch, capsys, tmp_path):

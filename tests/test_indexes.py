@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from pyimagesearch import files
+from pyimagesearch.datasets.catalog import open_dataset
 from pyimagesearch.datasets.dataset import FILE_STATS, RowIds
 from pyimagesearch.indexes.index_file import load_index, save_index
 from pyimagesearch.indexes.local_index import LocalIndex
@@ -45,6 +46,12 @@ def test_the_tutorials_index_can_be_read(tmp_path):
     index = load_index(tmp_path / "index.pickle")
     assert (list(index.ids), index.encoder, index.labels) == (["0", "1"], None, None)
     np.testing.assert_array_equal(index.codes, data["features"])
+
+
+def test_labels_of_a_part_of_mnist_are_those_of_its_rows():
+    index = LocalIndex(np.eye(2, 16, dtype="float32"), ["5", "9"])
+    index.pictures()
+    assert index.labels.tolist() == open_dataset("mnist").labels[[5, 9]].tolist()
 
 
 @pytest.mark.parametrize(

@@ -544,8 +544,9 @@ def test_a_page_that_is_full_is_read_again_in_halves(codes, collection, stub_enc
 def test_names_that_are_forgotten_are_asked_for_again(codes, collection, stub_encoder, monkeypatch):
     made = collection_of(codes, collection, stub_encoder, "euclidean")
     monkeypatch.setattr("pyimagesearch.indexes.milvus.index.REMEMBERED", 1)
-    assert made.labels_of(["1", "2"]).tolist() == [-1, -1]
-    assert made.labels_of(["1", "3"]).tolist() == [-1, -1]
+    assert made.hits_of(np.zeros(2), np.array([1, 2])).ids == ["1", "2"]
+    assert made.hits_of(np.zeros(2), np.array([1, 3])).ids == ["1", "3"]
+    assert made.label_of("3") is None
 
 
 @lite

@@ -124,6 +124,20 @@ def test_ctrl_c_ends_a_call_that_would_go_on():
     assert ended.is_set()
 
 
+def test_ctrl_c_while_the_thread_of_a_call_starts_ends_it_too(monkeypatch):
+    ended = threading.Event()
+    start = threading.Thread.start
+
+    def interrupted(thread):
+        start(thread)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run_interruptibly(lambda: ended.wait(60), ended.set, 60)
+    assert ended.is_set()
+
+
 def test_ctrl_c_ends_a_script_whose_network_does_not_end(tmp_path):
     path = tmp_path / "net.onnx"
     path.write_bytes(hostile.scan(200_000_000).SerializeToString())

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pyimagesearch.arrays import Picture
 from pyimagesearch.browse.feedback import feedback_code, feedback_text
 from pyimagesearch.browse.opener import open_picture_file
 from pyimagesearch.files import atomic_write, path_bytes
 from pyimagesearch.indexes.contract import Index
 from pyimagesearch.indexes.local_index import LocalIndex
 from pyimagesearch.queries.crops import Crop, View, flipped, turned, view_of, viewed
-from pyimagesearch.queries.query import Answer, Picture, Query
+from pyimagesearch.queries.query import Answer, Query
 from pyimagesearch.queries.ranking import Wanted, search_queries
 from pyimagesearch.show.card import Mark
 from pyimagesearch.show.image_file import write_image
@@ -154,11 +155,8 @@ class Session:
     def choose(self, id: str) -> None:
         """Search for an indexed picture by its code in the index; nothing is read or encoded."""
         [code] = self.index.codes_of([id])
-        labels = self.index.labels_of([id])
-        label = None
-        if labels is not None and labels[0] >= 0:
-            label = int(labels[0])
         picture = partial(self.reporter.pictures.picture, id)
+        label = self.index.label_of(id)
         self._search(Query(id, picture=picture, label=label, own=(id,), code=code))
 
     def like(self, id: str) -> None:

@@ -121,15 +121,12 @@ def _named(names: Sequence[str]) -> Source:
         if not is_folder(name):
             raise ValueError(f"{name} is not a folder: of several datasets, each has to be one")
     paths = sorted({os.path.abspath(name) for name in names})
-    outer = [p for p in paths if not any(p != q and _is_below(p, q) for q in paths)]
+    below = {p for p in paths for q in paths if p != q and os.path.commonpath([p, q]) == q}
+    outer = [path for path in paths if path not in below]
     if len(outer) == 1:
         return {"name": outer[0]}
     root = os.path.commonpath(outer)
     return {"name": root, "folders": [os.path.relpath(path, root) for path in outer]}
-
-
-def _is_below(path: str, folder: str) -> bool:
-    return os.path.commonpath([path, folder]) == folder
 
 
 def is_source(value: Any) -> bool:

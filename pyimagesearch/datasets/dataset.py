@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +29,7 @@ class Batch(NamedTuple):
     digests: NDArray[np.uint64] | None = None
 
 
-class Dataset:
+class Dataset(Protocol):
     """Named images, read by row; subclasses are ArrayDataset and FolderDataset.
 
     `ids` is a sequence of str, one for each row. `labels` is int64 (n,), -1 where a row has none,
@@ -44,21 +44,19 @@ class Dataset:
     source: Source
     unreadable: dict[str, str]
     file_stats: AnyArray | None = None
-    truncated = False  # whether JPEGs that are cut short are read
-    has_classes = True  # whether labels, where there are any, are classes
-    shows_names = False  # whether ids are worth a caption
+    truncated: bool = False  # whether JPEGs that are cut short are read
+    has_classes: bool = True  # whether labels, where there are any, are classes
+    shows_names: bool = False  # whether ids are worth a caption
     folder: str | None = None  # the absolute path of the folder of files, None for arrays
-    reader_threads = 0  # threads that prepare training batches beside the training step
+    reader_threads: int = 0  # threads that prepare training batches beside the training step
 
     @cached_property
     def ids(self) -> Sequence[str]:
         """The id of each row, in order."""
-        raise TypeError(f"{type(self).__name__} does not implement ids")
 
     @cached_property
     def labels(self) -> Labels | None:
         """int64 (n,), -1 where a row has none; None without labels."""
-        raise TypeError(f"{type(self).__name__} does not implement labels")
 
     @cached_property
     def label_names(self) -> list[str] | None:
@@ -68,7 +66,6 @@ class Dataset:
     @property
     def default_shape(self) -> tuple[int, int, int]:
         """(height, width, channels) to train with unless others are asked for."""
-        raise TypeError(f"{type(self).__name__} does not implement default_shape")
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -84,9 +81,11 @@ class Dataset:
 
     def keep_decoded(self, max_bytes: int = 1 << 30) -> None:
         """Keep up to `max_bytes` of decoded images in memory, where reading them again is slow."""
+        return
 
     def prefetch(self) -> None:
         """Start loading in the background, where that helps."""
+        return
 
     def path(self, id: str) -> str | None:
         """Return the absolute path of an image's file, or None where images are not files."""
@@ -107,32 +106,26 @@ class Dataset:
 
         Rows that are in `unreadable` already are not named again.
         """
-        raise TypeError(f"{type(self).__name__} does not implement read_good")
 
     def batches(
         self, spec: InputSpec, batch_size: int | None = None, rows: Rows | None = None
     ) -> Iterator[Batch]:
         """Yield a Batch of `batch_size` rows after another, of `rows` or else of all."""
-        raise TypeError(f"{type(self).__name__} does not implement batches")
 
     def picture(self, id: str, size: Size | None = None) -> Picture:
         """Return one image for showing it at `size`, (height, width).
 
         Raises ValueError or OSError with the id and the reason.
         """
-        raise TypeError(f"{type(self).__name__} does not implement picture")
 
     def subset(self, rows: Rows) -> "Dataset":
         """Return the dataset of these rows, int64 (m,)."""
-        raise TypeError(f"{type(self).__name__} does not implement subset")
 
     def with_ids(self, ids: Sequence[str]) -> "Dataset":
         """Return the dataset with these ids, in their order."""
-        raise TypeError(f"{type(self).__name__} does not implement with_ids")
 
     def split(self, validation: float = 0.1, seed: int = 0) -> "tuple[Dataset, Dataset]":
         """Return two datasets, a part of the images for validation."""
-        raise TypeError(f"{type(self).__name__} does not implement split")
 
     def read(self, rows: Sequence[int] | Rows, spec: InputSpec) -> Floats:
         """Return rows as float32 in [0, 1], shaped (len(rows), *spec.shape).
@@ -179,6 +172,13 @@ class RowIds(Sequence[str]):
         return str(int(id)) == id and int(id) < len(self)
 
 
-def same_images(a: Dataset, b: Dataset) -> bool:
-    """Whether row i of two datasets is the same image, for the rows that both have."""
-    return {**a.source, "limit": None} == {**b.source, "limit": None}
+def same_images(a: Source, b: Source) -> bool:
+    """Whether row i of two sources is the same image, for the rows that both have."""
+    return {**a, "limit": None} == {**b, "limit": None}
+
+
+def label_at(labels: Labels | None, row: int) -> int | None:
+    """Return the label of a row, None where it has none."""
+    if labels is None or labels[row] < 0:
+        return None
+    return int(labels[row])

@@ -32,23 +32,13 @@ decoder_threads: int | None = None  # None for one a core
 class _Reading:
     """Rows, int64 (k,), whose images, float32 (k, ...), and hashes, uint64 (k, 2), are being read.
 
-    `futures` are pairs of a place among them and the reason why that file cannot be read, or None.
+    `futures` has, by places among them, the reasons why files cannot be read, or None.
     """
 
     rows: Rows
     images: Floats
     digests: NDArray[np.uint64] | None
-    futures: list[tuple[int, Future[str | None]]] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class _File:
-    """A picture file and how it is read; `decoded` keeps images, if any are kept."""
-
-    path: str
-    spec: InputSpec
-    truncated: bool
-    decoded: DecodedImages | None
+    futures: dict[int, Future[str | None]] = field(default_factory=dict)
 
 
 class FolderDataset(Dataset):
@@ -64,6 +54,7 @@ class FolderDataset(Dataset):
     is not tried again.
     """
 
+    ids: Sequence[str]
     shows_names = True
     reader_threads = 2
     default_shape = DEFAULT_SHAPE
@@ -177,7 +168,7 @@ class FolderDataset(Dataset):
                 yield self._finish(pending.popleft())
         finally:  # the caller may stop half-way, or be interrupted
             for reading in pending:
-                for _, future in reading.futures:
+                for future in reading.futures.values():
                     future.cancel()
 
     def split(self, validation: float = 0.1, seed: int = 0) -> tuple[Dataset, Dataset]:
@@ -217,20 +208,41 @@ class FolderDataset(Dataset):
         images = np.empty((len(rows), *spec.shape), np.float32)
         digests = np.zeros((len(rows), 2), "<u8") if hashed else None
         reading = _Reading(rows, images, digests)
-        decoded = self._decoded
         for i, row in enumerate(rows.tolist()):
             path = self.path(self.ids[row])
             digest = None if digests is None else digests[i]
-            if decoded is None or not decoded.copy(path, spec, images[i], digest):
-                file = _File(path, spec, self.truncated, decoded)
-                reading.futures.append((i, _pool().submit(_read_into, images[i], digest, file)))
+            kept = self._decoded
+            if kept is None or not kept.copy(path, spec, images[i], digest):
+                reading.futures[i] = _pool().submit(self._read, path, spec, images[i], digest)
         return reading
+
+    def _read(
+        self, path: str, spec: InputSpec, image: Floats, digest: NDArray[np.uint64] | None
+    ) -> str | None:
+        """Read a file into `image`, and its hash into `digest`; return None or why it cannot be."""
+        try:
+            with open_picture(path) as file:
+                if is_own_output(file):
+                    return "a picture that this program wrote, which is not indexed"
+                before = os.fstat(file.fileno())
+                if digest is not None:
+                    digest[:] = content_digest(file)
+                    file.seek(0)
+                image[:] = decode_for(spec, file, self.truncated)
+                after = os.fstat(file.fileno())
+            if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+                return "it was written to while it was read: index again"
+            if self._decoded is not None:
+                self._decoded.add(path, spec, image, digest)
+        except (ValueError, OSError) as error:
+            return reason_of(error)
+        return None
 
     def _finish(self, reading: _Reading) -> Batch:
         """Wait for the decoders and return a Batch."""
         rows = reading.rows
         digests = reading.digests
-        reasons = {i: why for i, future in reading.futures if (why := future.result())}
+        reasons = {i: why for i, future in reading.futures.items() if (why := future.result())}
         if not reasons:
             return Batch(rows, reading.images, [], digests)
         bad = [(self.ids[rows[i]], why) for i, why in reasons.items()]
@@ -259,28 +271,6 @@ def _pool() -> ThreadPoolExecutor:
 
 if hasattr(os, "register_at_fork"):  # threads do not survive in a forked child
     os.register_at_fork(after_in_child=_pool.cache_clear)
-
-
-def _read_into(image: Floats, digest: NDArray[np.uint64] | None, source: _File) -> str | None:
-    """Read a file into `image`, and its hash into `digest`; return None or why it is unreadable."""
-    spec = source.spec
-    try:
-        with open_picture(source.path) as file:
-            if is_own_output(file):
-                return "a picture that this program wrote, which is not indexed"
-            before = os.fstat(file.fileno())
-            if digest is not None:
-                digest[:] = content_digest(file)
-                file.seek(0)
-            image[:] = decode_for(spec, file, source.truncated)
-            after = os.fstat(file.fileno())
-        if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
-            return "it was written to while it was read: index again"
-        if source.decoded is not None:
-            source.decoded.add(source.path, spec, image, digest)
-    except (ValueError, OSError) as error:
-        return reason_of(error)
-    return None
 
 
 def _unit_hash(path: str, seed: int) -> float:

@@ -28,8 +28,9 @@ def run_interruptibly(call: Callable[[], T], cancel: Callable[[], None], seconds
         except BaseException as error:  # raised again where the result is awaited
             result.set_exception(error)
 
-    threading.Thread(target=work, daemon=True).start()
     try:
+        # Inside, as Ctrl-C may come while this waits for the thread, which goes on.
+        threading.Thread(target=work, daemon=True).start()
         done = wait([result], seconds).done
     except KeyboardInterrupt:
         cancel()

@@ -12,7 +12,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from pyimagesearch.arrays import Floats
-from pyimagesearch.engines.engine import Engine, as_vectors
+from pyimagesearch.engines.engine import Engine
 from pyimagesearch.files import (
     ENGINE_SUFFIX,
     atomic_write,
@@ -91,7 +91,6 @@ def load_engine(
     from pyimagesearch.engines.kmeans import Elbow
     from pyimagesearch.engines.tuning import EngineReport
 
-    codes = as_vectors(codes)
     about, size = _read_about(path, verify=True)
     name = about["engine"]
     again = f"{_again(path)} {shlex.quote(name)}"
@@ -143,9 +142,9 @@ def _read_about(path: str, verify: bool = False) -> tuple[dict[str, Any], int]:
 
 
 def _parse_about(path: str) -> tuple[dict[str, Any], int]:
-    total = content_size(path)
-    has_checksum = total < os.path.getsize(path)
     with open(path, "rb") as file:
+        total = content_size(file)
+        has_checksum = total < os.path.getsize(path)
         file.seek(max(0, total - FOOTER.size))
         size, length, magic = FOOTER.unpack(file.read(FOOTER.size))
         known = magic == (MAGIC if has_checksum else OLD_MAGIC)

@@ -178,7 +178,7 @@ class ExactEngine(Engine):
         self._has_searched = True
         if is_first and len(points) == 1 and self._points.size < SINGLE_THREAD_WORK:
             return nearest_without_faiss(points, self._points, wanted)
-        return nearest(points, self._points, wanted, self._longest)
+        return nearest(points, self._points, wanted, lambda: self._longest)
 
     @cached_property
     def _points(self) -> Floats:
@@ -191,12 +191,9 @@ class ExactEngine(Engine):
             return self.metric.exact_points(self.codes)
         return points
 
-    def _longest(self) -> float:
-        """Return the largest length of a point."""
-        return self._longest_point
-
     @cached_property
-    def _longest_point(self) -> float:
+    def _longest(self) -> float:
+        """The largest length of a point."""
         step = 1 << 20
         starts = range(0, len(self), step)
-        return max(np.linalg.norm(self._points[i : i + step], axis=1).max() for i in starts)
+        return max(float(np.linalg.norm(self._points[i : i + step], axis=1).max()) for i in starts)

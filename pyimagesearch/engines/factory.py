@@ -12,7 +12,7 @@ from pyimagesearch.arrays import AnyArray, Floats, Rows
 from pyimagesearch.engines.engine import Engine, as_vectors
 from pyimagesearch.engines.exact import ExactEngine, threads
 from pyimagesearch.engines.faiss_engine import FaissEngine, innermost
-from pyimagesearch.engines.kmeans import ITERATIONS, REDOS, SEED, Elbow, find_elbow
+from pyimagesearch.engines.kmeans import ITERATIONS, REDOS, SEED, find_elbow
 from pyimagesearch.engines.recommendation import HASH_SCAN_SIZE, list_count, recommend_engine
 from pyimagesearch.engines.tuning import QuerySample, measure, tune
 from pyimagesearch.metric import get_metric
@@ -83,7 +83,7 @@ def build_engine(
     built = ExactEngine(codes, metric) if engine == "exact" else _build(codes, engine, metric)
     seconds = time.perf_counter() - started
     built.reason = reason
-    sample = QuerySample(codes, metric, depth)
+    sample = QuerySample(codes, metric)
     if isinstance(built, FaissEngine):
         if built.name.startswith("clusters"):
             built.probe = 1  # the query's own cluster
@@ -96,10 +96,13 @@ def build_engine(
 def _build(codes: Floats, name: str, metric: str) -> FaissEngine:
     """Return a trained but untuned FaissEngine."""
     sample = _training_sample(codes, metric)
+    elbow = None
     try:
         with ctrl_c_ends_process():  # a single call of FAISS may take minutes
-            name, factory, elbow = _factory_string(name, sample, codes.shape)
-            index = _from_factory(name, factory, codes.shape[1])
+            if name == "clusters":
+                elbow = find_elbow(sample)
+                name = f"clusters:{elbow.chosen}"
+            index = _from_factory(name, _factory_string(name, *codes.shape), codes.shape[1])
             rows = _rows_with_direction(codes, metric)
             _prepare(index, name, len(codes) if rows is None else len(rows))
             _train(index, sample, name)
@@ -131,47 +134,35 @@ def require_engine(name: str, dim: int) -> None:
 
 
 def _from_factory(name: str, factory: str, dim: int) -> Any:
-    if not _FACTORY.fullmatch(factory):
-        raise ValueError(
-            f"unknown engine {name} for codes of {dim} dimensions: expected {KNOWN}"
-            f"{did_you_mean(name, NAMES)}"
-        )
     most = max(dim, MAX_WIDTH)
+    problem = f"unknown engine {name} for codes of {dim} dimensions"
+    if not _FACTORY.fullmatch(factory):
+        raise ValueError(f"{problem}: expected {KNOWN}{did_you_mean(name, NAMES)}")
     for width in _WIDENED.findall(factory):
         if int(width) > most:
-            raise ValueError(
-                f"unknown engine {name} for codes of {dim} dimensions: expected at most {most} "
-                f"dimensions, received {width}"
-            )
+            raise ValueError(f"{problem}: expected at most {most} dimensions, received {width}")
     try:
         return faiss.index_factory(dim, factory)
     except RuntimeError as error:
         raise ValueError(
-            f"unknown engine {name} for codes of {dim} dimensions ({_why(error)}): expected {KNOWN}"
-            f"{did_you_mean(name, NAMES)}"
+            f"{problem} ({_why(error)}): expected {KNOWN}{did_you_mean(name, NAMES)}"
         ) from error
 
 
-def _factory_string(
-    name: str, sample: Floats, shape: tuple[int, int]
-) -> tuple[str, str, Elbow | None]:
-    """Return an engine's name in full, its FAISS factory string, and the Elbow that chose K."""
-    count, dim = shape
+def _factory_string(name: str, count: int, dim: int) -> str:
+    """Return the FAISS factory string of an engine for `count` codes of `dim` dimensions."""
     kind, _, number = name.partition(":")
-    if kind not in ("clusters", "hash"):
-        return name, name, None
     if kind == "clusters":
-        if number:
-            return name, f"IVF{number},Flat", None
-        elbow = find_elbow(sample)
-        return f"clusters:{elbow.chosen}", f"IVF{elbow.chosen},Flat", elbow
+        return f"IVF{number},Flat"
+    if kind != "hash":
+        return name
     bits = int(number)
     # ITQ (Gong and Lazebnik, 2011) turns the codes until their signs say the most. There are as
     # many signs as axes; with more bits than that, a random rotation into more axes comes first.
     turn, itq = (f"RR{bits},", "ITQ") if bits > dim else ("", f"ITQ{bits}")
     if count <= HASH_SCAN_SIZE:
-        return name, f"{turn}{itq},LSH", None
-    return name, f"{turn}IVF{list_count(count)},{itq},SHg", None
+        return f"{turn}{itq},LSH"
+    return f"{turn}IVF{list_count(count)},{itq},SHg"
 
 
 def _training_sample(codes: Floats, metric: str) -> Floats:

@@ -28,9 +28,8 @@ def diagnose(
 ) -> tuple[list[str], list[str]]:
     """Return a summary of a trained autoencoder and warnings about it, two lists of lines.
 
-    `history` is that of the training's Checkpoint, `training` and `validation` are its datasets,
-    and `spec` the InputSpec of the images. The loss is that of the last phase that compared images.
-    Retrieval is measured where there is a RetrievalCheck `check`.
+    `history` is that of the training's Checkpoint, `splits` are its images. The loss is that of the
+    last phase that compared images. Retrieval is measured where there is a RetrievalCheck `check`.
     """
     summary = []
     warnings = []
@@ -92,30 +91,29 @@ class RetrievalCheck:
         sampled_queries = _labelled_sample(self.query_labels, MAX_QUERIES, random)
         self.rows, pixels = _readable(training, sampled, reduced(spec))
         self.query_rows, query_pixels = _readable(validation, sampled_queries, reduced(spec))
+        labels = self.labels[self.rows]
+        query_labels = self.query_labels[self.query_rows]
         dim = untrained.output.shape[1]
         self.baselines = {
-            name: self._precision((self.rows, points.gallery), (self.query_rows, points.queries))
+            name: _precision(points.queries, query_labels, points.gallery, labels)
             for name, points in baseline_points(pixels, query_pixels, dim).items()
         }
         self.baselines["untrained"] = self.precision(untrained)
-        own_labels = self.labels[self.rows, np.newaxis].astype(np.float32)
-        sought_labels = self.query_labels[self.query_rows, np.newaxis].astype(np.float32)
-        self.best = self._precision((self.rows, own_labels), (self.query_rows, sought_labels))
+        as_code = labels[:, np.newaxis].astype(np.float32)
+        as_query_code = query_labels[:, np.newaxis].astype(np.float32)
+        self.best = _precision(as_query_code, query_labels, as_code, labels)
 
     def precision(self, network: Any) -> float:
         """Return the P@10, by Euclidean distance, of a Keras network with codes (n, dim)."""
-        return self._precision(
-            encode_with_network(network, self.training, self.spec, self.rows),
-            encode_with_network(network, self.validation, self.spec, self.query_rows),
+        rows, codes = encode_with_network(network, self.training, self.spec, self.rows)
+        query_rows, query_codes = encode_with_network(
+            network, self.validation, self.spec, self.query_rows
         )
+        return _precision(query_codes, self.query_labels[query_rows], codes, self.labels[rows])
 
-    def _precision(self, gallery: tuple[Rows, Floats], queries: tuple[Rows, Floats]) -> float:
-        """Return the P@10 of two pairs of rows and their codes."""
-        rows, codes = gallery
-        query_rows, query_codes = queries
-        query_labels = self.query_labels[query_rows]
-        labels = self.labels[rows]
-        return evaluate(query_codes, query_labels, codes, labels, ks=(10,))["P@10"]
+
+def _precision(queries: Floats, query_labels: Labels, codes: Floats, labels: Labels) -> float:
+    return evaluate(queries, query_labels, codes, labels, ks=(10,))["P@10"]
 
 
 def make_retrieval_check(splits: Splits, seed: int, untrained: Any) -> "RetrievalCheck | None":

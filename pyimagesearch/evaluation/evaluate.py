@@ -99,7 +99,7 @@ def evaluate_index(
     if len(gallery) < 2:
         raise ValueError("the index has one image: there is nothing to rank it among")
     sought = _sought(gallery, queries, most)
-    same = gallery.labels is not None and same_images(gallery, queries)
+    same = gallery.labels is not None and same_images(gallery.source, queries.source)
     itself = gallery.labels is not None and queries is gallery
     own_rows = sought.rows if same else None
     query_codes = codes[sought.rows] if itself else sought.images(encoder.spec, encoder.encode)

@@ -15,10 +15,9 @@ from pyimagesearch.datasets.catalog import (
 from pyimagesearch.encoders.encoder import Encoder, short_digest
 from pyimagesearch.encoders.model_source import ModelFlags, find_model, model_path, network_name
 from pyimagesearch.encoders.onnx_files import is_export
-from pyimagesearch.indexes.contract import Index
+from pyimagesearch.indexes.contract import Index, Store
 from pyimagesearch.indexes.pictures import missing_folder
 from pyimagesearch.indexes.settings import Encode
-from pyimagesearch.indexes.stores import Store
 from pyimagesearch.pictures.input_spec import InputSpec
 
 logger = logging.getLogger(__name__)
@@ -59,10 +58,15 @@ def choose_source(
     Raises FileNotFoundError when the images of the index are not where they were, ValueError when
     nothing tells which images are meant.
     """
-    source = _known_source(index, unfinished)
     names = flags.names
-    if source is None:
-        source = dict(DEFAULT_SOURCE) if names is not None else _source_of_model(model)
+    if index is not None:
+        source = dict(index.source or DEFAULT_SOURCE)
+    elif unfinished is not None:
+        source = dict(unfinished)
+    elif names is not None:
+        source = dict(DEFAULT_SOURCE)
+    else:
+        source = _source_of_model(model)
     if names is not None and source["name"] not in (names[0], os.path.abspath(names[0])):
         # The split and the limit of other images mean nothing, but a folder may have been moved.
         kept = folder_settings(source) if index is not None and index.has_files else {}
@@ -73,14 +77,6 @@ def choose_source(
     if names is None and is_lost:
         raise FileNotFoundError(missing_folder(source["name"]))
     return updated_source(source, flags)
-
-
-def _known_source(index: Index | None, unfinished: dict[str, Any] | None) -> dict[str, Any] | None:
-    if index is not None:
-        return dict(index.source or DEFAULT_SOURCE)
-    if unfinished is not None:
-        return dict(unfinished)
-    return None
 
 
 def _source_of_model(model: ModelFlags) -> dict[str, Any]:

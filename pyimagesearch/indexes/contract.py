@@ -5,18 +5,21 @@ contract. Rows of arrays and keys of a database stay inside them.
 """
 
 from collections.abc import Collection, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pyimagesearch.datasets.dataset import Dataset
+from pyimagesearch.arrays import Floats, Rows, Source
+from pyimagesearch.datasets.dataset import FILE_STATS, Dataset
 from pyimagesearch.encoders.encoder import Encoder
 from pyimagesearch.engines.engine import Engine
 
 if TYPE_CHECKING:
     from pyimagesearch.indexes.local_index import LocalIndex
+    from pyimagesearch.indexes.settings import Update, UpdateResult, UpdateSettings
 
 Codes = NDArray[np.float32]
 
@@ -70,8 +73,9 @@ class Index(Protocol):
 
     encoder: Encoder | None
     metric: str
-    source: dict[str, Any] | None  # the arguments of `open_dataset` for its images
+    source: Source | None  # the arguments of `open_dataset` for its images
     label_names: list[str] | None
+    _engine: Engine | None = None
 
     @property
     def has_files(self) -> bool:
@@ -80,6 +84,9 @@ class Index(Protocol):
     @property
     def engine(self) -> Engine:
         """The engine that `search` uses."""
+        if self._engine is None:
+            self._engine = self.open_engine()
+        return self._engine
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -112,12 +119,32 @@ class Index(Protocol):
         They are the `k` nearest, those at most `within` away, or with both what meets both.
         `skip` holds the ids, for each query, that are left out.
         """
+        answers: tuple[Iterable[Floats], Iterable[Rows]]
+        if k is None:
+            answers = self.engine.search_within(codes, within)
+        else:  # as many more as there may be to skip
+            answers = self.engine.search(codes, k + max(map(len, skip), default=0))
+        found = []
+        for number, (distances, rows) in enumerate(zip(*answers, strict=True)):
+            hits = self.hits_of(distances, rows)
+            wanted = np.ones(len(hits), bool)
+            if within is not None:
+                wanted &= hits.distances <= within
+            if skip and skip[number]:
+                wanted &= np.array([id not in skip[number] for id in hits.ids], bool)
+            if not wanted.all():
+                hits = hits[wanted]
+            found.append(hits if k is None or len(hits) <= k else hits[:k])
+        return found
+
+    def hits_of(self, distances: Floats, rows: Rows) -> Hits:
+        """Return the Hits of distances, float32 (k,), and rows of the engine, int64 (k,)."""
 
     def codes_of(self, ids: Sequence[str]) -> Codes:
         """Return the codes of ids, float32 (len(ids), d); raise ValueError for an unknown id."""
 
-    def labels_of(self, ids: Sequence[str]) -> NDArray[np.int64] | None:
-        """Return the labels of ids, int64 (len(ids),), -1 for none; None without any labels."""
+    def label_of(self, id: str) -> int | None:
+        """Return the label of an id, None for none; raise ValueError for an unknown id."""
 
     def find(self, ids: Collection[str]) -> set[str]:
         """Return those of the ids that are indexed."""
@@ -139,30 +166,80 @@ class Index(Protocol):
 
 
 class IndexWriter(Protocol):
-    """An index that is being changed. Nothing old goes before `commit`."""
+    """An index that is being changed. Nothing old goes before `commit`.
+
+    By default no code of the index so far is kept, and only what is put is in the index.
+    """
 
     encoder: Encoder
 
     def records(self) -> Records:
-        """Return the Records of the images so far."""
+        """Return the Records of the images so far whose codes may be kept."""
+        return Records([], [], np.zeros(0, FILE_STATS))
 
-    def missing(self, records: Records) -> NDArray[np.int64]:
+    def missing(self, records: Records) -> Rows:
         """Return the rows of those records that an interrupted run has not put already.
 
         A digest that is not 0 has to be that of what it put.
         """
+        return np.arange(len(records))
 
     def put(self, records: Records, codes: Codes) -> None:
         """Add images with their codes, float32 (n, d), or replace those of the same ids."""
 
     def keep(self, records: Records, old_ids: Sequence[str]) -> None:
         """Give images the codes that the index has for `old_ids`: files moved or touched."""
+        return
 
     def remove(self, ids: Iterable[str]) -> None:
         """Remove images."""
+        return
 
-    def commit(self, source: dict[str, Any]) -> int:
+    def commit(self, source: Source) -> int:
         """Make all changes lasting; return the number of images.
 
         `source` holds the arguments of `open_dataset` for the images.
         """
+
+
+class Store(Protocol):
+    """Where an index is kept: a file or a collection. Its text is the name of the index.
+
+    With `keeps_arrays` the codes of arrays are updated row by row, so that all of them have to be
+    from one model.
+    """
+
+    keeps_arrays: bool
+
+    def exists(self) -> bool:
+        """Whether there is an index, or something else of its name."""
+
+    def open(self) -> Index:
+        """Open the index.
+
+        Raises FileNotFoundError if there is none, ValueError if it is damaged or not an index.
+        """
+
+    def require_writable(self) -> None:
+        """Raise OSError or ValueError now if the index could not be written later.
+
+        A server says it when it is asked to write.
+        """
+        return
+
+    def unfinished_source(self) -> Source | None:
+        """Return the source of the images of an index whose making was interrupted, or None."""
+        return None
+
+    def exclusive(self) -> AbstractContextManager[None]:
+        """Exclude others that change the index; to be held from before it is opened.
+
+        A store that several processes may change at once excludes none.
+        """
+        return nullcontext()
+
+    def update(self, update: "Update") -> "UpdateResult":
+        """Bring the index up to date, or make it."""
+
+    def merge(self, paths: list[str], settings: "UpdateSettings") -> "UpdateResult":
+        """Join index files, such as shards, into the index."""

@@ -57,7 +57,7 @@ def update_engine(
     if name != "exact":
         index = load_index(index_path)
         named = settings.engine or settings.recall
-        if not (codes_changed or named) and _is_sound(index):
+        if not (codes_changed or named) and _is_sound(index, path):
             return None
         try:
             engine = _build(index, name, settings.recall or RECALL)
@@ -76,9 +76,8 @@ def update_engine(
     return None
 
 
-def _is_sound(index: LocalIndex) -> bool:
-    """Whether the engine that is stored beside an index belongs to its codes and its metric."""
-    path = f"{index.path}{ENGINE_SUFFIX}"
+def _is_sound(index: LocalIndex, path: str) -> bool:
+    """Whether the engine in a file belongs to the codes and the metric of an index."""
     try:
         load_engine(path, index.codes, index.codes_sha256, index.metric)
     except (FileNotFoundError, ValueError):

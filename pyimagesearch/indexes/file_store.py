@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 from pyimagesearch.files import require_writable, verify_checksum
+from pyimagesearch.indexes.contract import Store
 from pyimagesearch.indexes.index_file import load_index, require_replaceable
 from pyimagesearch.indexes.local_index import LocalIndex
 from pyimagesearch.locks import sole_writer
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from pyimagesearch.indexes.settings import Update, UpdateResult, UpdateSettings
 
 
-class FileStore:
+class FileStore(Store):
     """An index in a file: HDF5 if its name ends in .h5 or .hdf5, else a pickle."""
 
     keeps_arrays = False  # the index of an array is written anew each time
@@ -27,9 +28,6 @@ class FileStore:
     def exists(self) -> bool:
         """Whether there is a file of this name."""
         return os.path.exists(self.path)
-
-    def unfinished_source(self) -> None:
-        """Return None: nothing is left of an index file that was not finished but its journal."""
 
     def open(self) -> LocalIndex:
         """Return the index; raises as `load_index` does."""
@@ -75,18 +73,15 @@ class FileStore:
         engine = engine_to_build(self.path, settings)
         if settings.engine:
             require_engine(engine, update.encoder.dim)
-        metric = settings.metric
-        if metric is None:
-            metric = "euclidean" if so_far is None else so_far.metric
         codes_changed = True
         if update.dataset.file_stats is None:
-            array_writer = ArrayWriter(self.path, update.encoder, metric)
+            array_writer = ArrayWriter(self.path, update.encoder, update.metric)
             result = sync(array_writer, update, self.path, total=len(whole))
         else:
             kept = so_far if _has_same_codes(so_far, update) else None
             with open_journal(self.path, update.encoder) as journal:
                 writer = FolderWriter(
-                    self.path, update.encoder, metric, so_far=kept, journal=journal
+                    self.path, update.encoder, update.metric, so_far=kept, journal=journal
                 )
                 result = sync(writer, update, self.path, total=len(whole))
             codes_changed = writer.changed

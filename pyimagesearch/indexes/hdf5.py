@@ -12,13 +12,7 @@ from numpy.typing import NDArray
 
 from pyimagesearch.arrays import AnyArray, Floats, Rows
 from pyimagesearch.files import MAX_TEXT, atomic_write, brief, is_inside
-from pyimagesearch.hdf5_files import (
-    HDF5_SIGNATURE,
-    changed_hdf5,
-    has_hdf5_attribute,
-    hdf5_text,
-    require_plain_hdf5,
-)
+from pyimagesearch.hdf5_files import changed_hdf5, hdf5_text, require_plain_hdf5
 
 BLOCK = 65536  # rows written or read at once
 ROWS_AT_ONCE = 512  # rows chosen at once: for more, the time of h5py grows with the square
@@ -163,15 +157,6 @@ def _names(path: str, dataset: Any) -> Names:
         raise ValueError("its names are not stored as index_images.py stores them")
     references = np.memmap(path, REFERENCE, "r", offset, (count,))
     return Names(dataset, references["length"], size)
-
-
-def has_index(path: str, damaged: bool = False) -> bool:
-    """Whether an HDF5 file is an index; `damaged` is returned for one that cannot be opened."""
-    found = has_hdf5_attribute(path, "pyimagesearch")
-    if found is not None:
-        return found
-    with open(path, "rb") as file:
-        return damaged and file.read(len(HDF5_SIGNATURE)) == HDF5_SIGNATURE
 
 
 def _mapped(path: str, dataset: Any) -> AnyArray:

@@ -5,20 +5,20 @@ import os
 import shlex
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pyimagesearch.arrays import Rows
+from pyimagesearch.arrays import Floats, Rows
 from pyimagesearch.datasets.catalog import DEFAULT_SOURCE
-from pyimagesearch.datasets.dataset import FILE_STATS, Dataset
+from pyimagesearch.datasets.dataset import FILE_STATS, Dataset, label_at
 from pyimagesearch.encoders.encoder import Encoder
 from pyimagesearch.engines.engine import Engine
 from pyimagesearch.engines.exact import ExactEngine
 from pyimagesearch.files import ENGINE_SUFFIX
-from pyimagesearch.indexes.contract import Codes, Hits, Records
+from pyimagesearch.indexes.contract import Codes, Hits, Index, Records
 from pyimagesearch.indexes.pictures import open_pictures
 
 logger = logging.getLogger(__name__)
@@ -27,7 +27,7 @@ MAX_DIGITS = 19  # of the number of a row
 
 
 @dataclass
-class LocalIndex:
+class LocalIndex(Index):
     """The codes of a dataset, in memory or mapped, and the settings that they were made with.
 
     `codes` is float32 (n, d), `ids` a sequence of n str, `labels` int64 (n,) or None;
@@ -48,7 +48,6 @@ class LocalIndex:
     file_stats: NDArray[Any] | None = None
     codes_sha256: str | None = None
     path: str | None = None
-    _engine: Engine | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -58,14 +57,6 @@ class LocalIndex:
     def has_files(self) -> bool:
         """Whether the images are files, with relative paths as ids."""
         return self.file_stats is not None
-
-    @property
-    def engine(self) -> Engine:
-        """The engine that `search` uses."""
-        if self._engine is None:
-            self.open_engine()
-        assert self._engine is not None
-        return self._engine
 
     def open_engine(self, metric: str | None = None, probe: int | None = None) -> Engine:
         """Search by the engine stored beside the file from now on, else exactly; return it.
@@ -111,25 +102,8 @@ class LocalIndex:
             )
         return None
 
-    def search(
-        self,
-        codes: Codes,
-        k: int | None = None,
-        *,
-        within: float | None = None,
-        skip: Sequence[Collection[str]] = (),
-    ) -> list[Hits]:
-        """Return the Hits of each of the codes, float32 (q, d); see Index."""
-        found = []
-        for number, (distances, rows) in enumerate(
-            nearest(self.engine, codes, k, within=within, skip=skip)
-        ):
-            hits = self._hits(distances, rows)
-            unwanted = skip[number] if skip else ()
-            found.append(chosen_hits(hits, k, within, unwanted))
-        return found
-
-    def _hits(self, distances: NDArray[np.float32], rows: NDArray[np.int64]) -> Hits:
+    def hits_of(self, distances: Floats, rows: Rows) -> Hits:
+        """Return the Hits of distances and rows that the engine found; see Index."""
         labels = None if self.labels is None else self.labels[rows]
         return Hits(self.ids_of(rows), distances, labels)
 
@@ -160,11 +134,9 @@ class LocalIndex:
         """Return the codes of ids, float32 (len(ids), d); raise ValueError for an unknown id."""
         return np.asarray(self.codes[self._places(ids)], np.float32)
 
-    def labels_of(self, ids: Sequence[str]) -> NDArray[np.int64] | None:
-        """Return the labels of ids, int64 (len(ids),), -1 for none; None without any labels."""
-        if self.labels is None:
-            return None
-        return self.labels[self._places(ids)]
+    def label_of(self, id: str) -> int | None:
+        """Return the label of an id, None for none; raise ValueError for an unknown id."""
+        return label_at(self.labels, self._places([id])[0])
 
     def _places(self, ids: Sequence[str]) -> list[int]:
         rows = self.rows_of(ids)
@@ -183,7 +155,7 @@ class LocalIndex:
         stats = self.file_stats
         if stats is None:
             stats = np.zeros(len(self), FILE_STATS)
-        return Records(self.ids, LabelTexts(self.labels, self.label_names, len(self)), stats)
+        return Records(self.ids, LabelTexts(self), stats)
 
     def dataset(self, moved_to: str | None = None) -> Dataset:
         """Return the indexed images as a dataset with the rows of this index; see `pictures`."""
@@ -198,10 +170,10 @@ class LocalIndex:
     def pictures(self, moved_to: str | None = None) -> Dataset:
         """Return the indexed images by id; see Index."""
         dataset = self._open_source(moved_to)
-        if not (self.has_files or self._is_whole_array):
-            dataset.with_ids(self.ids)  # raises where it lacks one of them
         if self.source is None:
-            self.labels = dataset.labels
+            self.labels = dataset.with_ids(self.ids).labels
+        elif not (self.has_files or self._is_whole_array):
+            dataset.with_ids(self.ids)  # raises where it lacks one of them
         dataset.label_names = self.label_names
         return dataset
 
@@ -226,59 +198,23 @@ class LocalIndex:
 
 
 class LabelTexts(Sequence[str]):
-    """The labels of n images as text, by row: names, or numbers where there are no names."""
+    """The labels of images as text, by row: names, or numbers where there are no names."""
 
-    def __init__(
-        self, labels: NDArray[np.int64] | None, names: list[str] | None, count: int
-    ) -> None:
-        self._labels = labels
-        self._names = names
-        self._count = count
+    def __init__(self, images: Dataset | LocalIndex) -> None:
+        self._images = images
 
     def __len__(self) -> int:
-        return self._count
+        return len(self._images)
 
     def __getitem__(self, row: Any) -> Any:
         """Return the text of one row, empty where there is no label."""
-        if self._labels is None or self._labels[row] < 0:
+        label = label_at(self._images.labels, row)
+        names = self._images.label_names
+        if label is None:
             return ""
-        label = int(self._labels[row])
-        if self._names is None:
+        if names is None:
             return str(label)
-        return self._names[label]
-
-
-def nearest(
-    engine: Engine,
-    codes: Codes,
-    k: int | None,
-    *,
-    within: float | None,
-    skip: Sequence[Collection[str]],
-) -> Iterator[tuple[NDArray[np.float32], NDArray[np.int64]]]:
-    """Yield the distances and rows that an engine finds for each of the codes.
-
-    They are as many more than the `k` nearest as there are ids to skip.
-    """
-    if k is None:
-        yield from zip(*engine.search_within(codes, within), strict=True)
-        return
-    most = max((len(ids) for ids in skip), default=0)
-    yield from zip(*engine.search(codes, k + most), strict=True)
-
-
-def chosen_hits(
-    hits: Hits, k: int | None, within: float | None, unwanted: Collection[str] = ()
-) -> Hits:
-    """Return the first `k` of the hits that are near enough and not unwanted."""
-    wanted = np.ones(len(hits), bool)
-    if within is not None:
-        wanted &= hits.distances <= within
-    if unwanted:
-        wanted &= np.array([id not in unwanted for id in hits.ids], bool)
-    if not wanted.all():
-        hits = hits[wanted]
-    return hits if k is None or len(hits) <= k else hits[:k]
+        return names[label]
 
 
 def _likely_rows(ids: Sequence[str], id: str) -> Iterator[int]:

@@ -11,18 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyimagesearch.datasets.catalog import open_source
-from pyimagesearch.datasets.dataset import FILE_STATS, RowIds
+from pyimagesearch.datasets.dataset import RowIds
 from pyimagesearch.encoders.encoder import Encoder
-from pyimagesearch.indexes.contract import Codes, Records
+from pyimagesearch.indexes.contract import Codes, IndexWriter, Records
 from pyimagesearch.indexes.index_file import save_index
 from pyimagesearch.indexes.journal import Journal, JournalEntry
 from pyimagesearch.indexes.local_index import LocalIndex
 
 ROWS_PER_BLOCK = 4096  # codes copied at once
-NO_RECORDS = Records([], [], np.zeros(0, FILE_STATS))
+IN_JOURNAL = -1
 
 
-class ArrayWriter:
+class ArrayWriter(IndexWriter):
     """Writes the index of an array, all images of which are put again."""
 
     def __init__(self, path: str, encoder: Encoder, metric: str) -> None:
@@ -34,25 +34,11 @@ class ArrayWriter:
         self._labels: list[str] = []
         self._codes: list[Codes] = []
 
-    def records(self) -> Records:
-        """Return nothing: no code is kept."""
-        return NO_RECORDS
-
-    def missing(self, records: Records) -> NDArray[np.int64]:
-        """Return all rows."""
-        return np.arange(len(records))
-
     def put(self, records: Records, codes: Codes) -> None:
         """Add images with their codes, float32 (n, d)."""
         self._rows.append(np.array([int(id) for id in records.ids], np.int64))
         self._labels += records.labels
         self._codes.append(codes)
-
-    def keep(self, records: Records, old_ids: Sequence[str]) -> None:
-        """Do nothing: no code is kept."""
-
-    def remove(self, ids: Iterable[str]) -> None:
-        """Do nothing: only what was put is written."""
 
     def commit(self, source: dict[str, Any]) -> int:
         """Replace the file; return the number of images."""
@@ -61,16 +47,15 @@ class ArrayWriter:
         ids: Sequence[str] = [str(row) for row in rows[order]]
         if np.array_equal(rows[order], np.arange(len(rows))):
             ids = RowIds(len(rows))
-        index = LocalIndex(np.concatenate(self._codes)[order], ids, source=source)
+        codes = np.concatenate(self._codes)[order]
+        index = LocalIndex(codes, ids, source=source, metric=self._metric, encoder=self.encoder)
         if all(self._labels):
             index.labels = np.array(self._labels, np.int64)[order]
-        index.metric = self._metric
-        index.encoder = self.encoder
         save_index(index, self._path)
         return len(ids)
 
 
-class FolderWriter:
+class FolderWriter(IndexWriter):
     """Writes the index of a folder: codes of the index so far, and new ones from a journal.
 
     `changed` says after `commit` whether the file was written.
@@ -94,14 +79,16 @@ class FolderWriter:
         self._so_far = so_far
         self._journal = journal
         self._removed: set[str] = set()
-        self._new: list[Records] = []  # whose codes are in the journal
-        self._kept: list[Records] = []
-        self._kept_rows: list[int] = []
+        # What is put or kept, in any order: ids, FILE_STATS, and the rows of their codes in the
+        # index so far, IN_JOURNAL for those of the journal.
+        self._ids: list[str] = []
+        self._stats: list[NDArray[Any]] = []
+        self._rows: list[int] = []
 
     def records(self) -> Records:
         """Return the Records of the images whose codes may be kept."""
         if self._so_far is None:
-            return NO_RECORDS
+            return super().records()
         return self._so_far.records()
 
     def missing(self, records: Records) -> NDArray[np.int64]:
@@ -116,7 +103,7 @@ class FolderWriter:
             else:
                 records.file_stats["digest"][row] = np.frombuffer(entry.digest, "<u8")
                 found.append(row)
-        self._new.append(records.take(found))
+        self._add(records.take(found), [IN_JOURNAL] * len(found))
         return np.array(rows, np.int64)
 
     def put(self, records: Records, codes: Codes) -> None:
@@ -125,7 +112,7 @@ class FolderWriter:
             stats = records.file_stats[row]
             size, mtime_ns, _ = stats.tolist()
             self._journal.add(id, size, mtime_ns, stats["digest"].tobytes(), codes[row])
-        self._new.append(records)
+        self._add(records, [IN_JOURNAL] * len(records))
 
     def keep(self, records: Records, old_ids: Sequence[str]) -> None:
         """Give files the codes that the index has for `old_ids`."""
@@ -133,8 +120,12 @@ class FolderWriter:
             return
         assert self._so_far is not None
         rows = self._so_far.rows_of(old_ids)
-        self._kept.append(records)
-        self._kept_rows += [rows[id] for id in old_ids]
+        self._add(records, [rows[id] for id in old_ids])
+
+    def _add(self, records: Records, rows: Sequence[int]) -> None:
+        self._ids += records.ids
+        self._stats.append(records.file_stats)
+        self._rows += rows
 
     def remove(self, ids: Iterable[str]) -> None:
         """Remove images."""
@@ -143,50 +134,36 @@ class FolderWriter:
     def commit(self, source: dict[str, Any]) -> int:
         """Replace the file, or leave it if nothing changed; return the number of images."""
         self._journal.save()
-        if self._so_far is not None and self._is_unchanged(self._so_far, source):
-            self.changed = False
-            return len(self._so_far)
-        ids, stats, rows = self._content()
-        order = sorted(range(len(ids)), key=ids.__getitem__)
-        folder = open_source(source, True).with_ids([ids[place] for place in order])
-        index = LocalIndex(np.empty((0, self.encoder.dim), np.float32), folder.ids, source=source)
-        index.labels = folder.labels
-        index.label_names = folder.label_names
-        index.metric = self._metric
-        index.encoder = self.encoder
-        index.file_stats = stats[order]
-        save_index(index, self._path, self._blocks(index, rows[order]))
-        return len(ids)
+        so_far = self._so_far
+        if so_far is not None:
+            is_alike = (so_far.source, so_far.metric) == (source, self._metric)
+            if is_alike and not (self._removed or self._ids):
+                self.changed = False
+                return len(so_far)
+            self._keep_others(so_far)
+        order = sorted(range(len(self._ids)), key=self._ids.__getitem__)
+        folder = open_source(source, True).with_ids([self._ids[place] for place in order])
+        index = LocalIndex(
+            np.empty((0, self.encoder.dim), np.float32),
+            folder.ids,
+            folder.labels,
+            folder.label_names,
+            source=source,
+            metric=self._metric,
+            encoder=self.encoder,
+            file_stats=np.concatenate(self._stats)[order],
+        )
+        save_index(index, self._path, self._blocks(index, np.array(self._rows, np.int64)[order]))
+        return len(order)
 
-    def _is_unchanged(self, so_far: LocalIndex, source: dict[str, Any]) -> bool:
-        if self._removed or self._kept or any(len(records) for records in self._new):
-            return False
-        return (so_far.source, so_far.metric) == (source, self._metric)
-
-    def _content(self) -> tuple[list[str], NDArray[Any], NDArray[np.int64]]:
-        """Return all ids, their FILE_STATS (n,), and the rows of their codes in the index so far.
-
-        A row of -1 stands for a code in the journal.
-        """
-        ids: list[str] = []
-        stats = [np.zeros(0, FILE_STATS)]
-        rows: list[int] = []
-        for records in self._new:
-            ids += records.ids
-            stats.append(records.file_stats)
-        rows += [-1] * len(ids)
-        for records in self._kept:
-            ids += records.ids
-            stats.append(records.file_stats)
-        rows += self._kept_rows
-        if self._so_far is not None:
-            assert self._so_far.file_stats is not None
-            others = self._removed.union(ids)
-            lasting = [row for row, id in enumerate(self._so_far.ids) if id not in others]
-            ids += self._so_far.ids_of(np.array(lasting, np.int64))
-            stats.append(self._so_far.file_stats[lasting])
-            rows += lasting
-        return ids, np.concatenate(stats), np.array(rows, np.int64)
+    def _keep_others(self, so_far: LocalIndex) -> None:
+        """Keep the images of the index so far that were neither put, kept nor removed."""
+        assert so_far.file_stats is not None
+        others = self._removed.union(self._ids)
+        rows = [row for row, id in enumerate(so_far.ids) if id not in others]
+        self._ids += so_far.ids_of(np.array(rows, np.int64))
+        self._stats.append(so_far.file_stats[rows])
+        self._rows += rows
 
     def _blocks(self, index: LocalIndex, rows: NDArray[np.int64]) -> Iterator[Codes]:
         """Yield the codes of the new index in blocks, float32 (m, dim)."""

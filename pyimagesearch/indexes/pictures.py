@@ -20,22 +20,18 @@ def open_pictures(
     a search works without it, but shows no pictures. Raises FileNotFoundError for another folder
     that does not exist, ValueError for an array of another length.
     """
-    if has_files:
-        _look_for_folder(source["name"], moved_to)
-    dataset = open_source({**source, "name": moved_to or source["name"]}, has_files)
+    place = source["name"] if moved_to is None else moved_to
+    if has_files and not os.path.isdir(place):
+        if moved_to is not None:
+            raise FileNotFoundError(f"no such folder: {place}; name that of the indexed pictures")
+        logger.warning(missing_folder(place))
+    dataset = open_source({**source, "name": place}, has_files)
     if count is not None and len(dataset) != count:
         raise ValueError(
             f"the index holds {count:,} codes, but {dataset.source['name']} has "
             f"{len(dataset):,} images: name the images that were indexed with --dataset"
         )
     return dataset
-
-
-def _look_for_folder(name: str, moved_to: str | None) -> None:
-    if moved_to is not None and not os.path.isdir(moved_to):
-        raise FileNotFoundError(f"no such folder: {moved_to}; name that of the indexed pictures")
-    if moved_to is None and not os.path.isdir(name):
-        logger.warning(missing_folder(name))
 
 
 def missing_folder(name: str) -> str:

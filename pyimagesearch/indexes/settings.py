@@ -62,6 +62,12 @@ class Update:
     index: "Index | None" = None
     settings: UpdateSettings = field(default_factory=UpdateSettings)
 
+    @property
+    def metric(self) -> str:
+        """The metric that is named, or else that of the index so far."""
+        so_far = "euclidean" if self.index is None else self.index.metric
+        return self.settings.metric or so_far
+
 
 @dataclass(frozen=True)
 class UpdateResult:

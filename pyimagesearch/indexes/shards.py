@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyimagesearch.datasets.catalog import open_source
-from pyimagesearch.datasets.dataset import FILE_STATS, Dataset
+from pyimagesearch.datasets.dataset import FILE_STATS, Dataset, same_images
 from pyimagesearch.indexes.contract import Codes, Index
 from pyimagesearch.indexes.index_file import load_index, save_index
 from pyimagesearch.indexes.local_index import LocalIndex
@@ -103,9 +103,7 @@ def _require_superset(ids: Sequence[str], part: LocalIndex, target: str) -> None
     """Raise ValueError if an index file has ids that are not among `ids`, or is of other images."""
     so_far = load_index(target)
     lost = len(so_far)
-    before = {**(so_far.source or {}), "limit": None}
-    now = {**(part.source or {}), "limit": None}
-    if before == now and so_far.has_files == part.has_files:
+    if same_images(so_far.source or {}, part.source or {}) and so_far.has_files == part.has_files:
         lost = len(set(so_far.ids).difference(ids))
     if lost:
         raise ValueError(
@@ -136,9 +134,13 @@ def _joined(
     parts: Sequence[LocalIndex], ids: Sequence[str], order: NDArray[np.int64]
 ) -> LocalIndex:
     first = parts[0]
-    index = LocalIndex(np.empty((0, first.codes.shape[1]), np.float32), ids, source=first.source)
-    index.metric = first.metric
-    index.encoder = first.encoder
+    index = LocalIndex(
+        np.empty((0, first.codes.shape[1]), np.float32),
+        ids,
+        source=first.source,
+        metric=first.metric,
+        encoder=first.encoder,
+    )
     if first.has_files:
         stats = np.concatenate([part.file_stats for part in parts])
         index.file_stats = stats.astype(FILE_STATS)[order]

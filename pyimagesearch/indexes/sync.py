@@ -41,7 +41,7 @@ def sync(writer: IndexWriter, update: Update, name: str, *, total: int) -> Updat
     so_far = writer.records()
     plan = plan_sync(dataset, so_far, checksum=settings.checksum, limited=settings.limited)
     require_few_removed(plan, so_far, name, prune=settings.prune)
-    records = _records(dataset, plan)
+    records = Records(dataset.ids, LabelTexts(dataset), plan.file_stats)
     wanted = plan.to_encode
     if settings.checksum and dataset.file_stats is not None:
         # So that codes which an interrupted run left are compared by content too.
@@ -74,11 +74,6 @@ def _put_encoded(writer: IndexWriter, records: Records, rows: Rows, update: Upda
     if count:
         rate = count / (time.perf_counter() - started)
         logger.info(f"encoded {count:,} images, {rate:,.0f} images/s")
-
-
-def _records(dataset: Dataset, plan: SyncPlan) -> Records:
-    labels = LabelTexts(dataset.labels, dataset.label_names, len(dataset))
-    return Records(dataset.ids, labels, plan.file_stats)
 
 
 def _changed_records(plan: SyncPlan, so_far: Records, good: NDArray[np.bool_]) -> NDArray[np.int64]:

@@ -8,10 +8,11 @@ from functools import partial
 
 import numpy as np
 
+from pyimagesearch.arrays import Picture, Size
 from pyimagesearch.files import printable
 from pyimagesearch.indexes.contract import Codes
 from pyimagesearch.pictures.input_spec import InputSpec
-from pyimagesearch.queries.query import Picture, Query, ReadPicture, Size
+from pyimagesearch.queries.query import Query, ReadPicture
 
 ORIENTATIONS = range(8)
 """Numbers of the turns and flips of a picture: n % 4 quarter turns clockwise, after a flip left to

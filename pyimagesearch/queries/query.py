@@ -2,17 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pyimagesearch.arrays import Bools
+from pyimagesearch.arrays import Bools, Picture, Size
 from pyimagesearch.indexes.contract import Codes, Hits
 
 Image = NDArray[np.float32]  # the input of an encoder, (height, width, channels) in [0, 1]
-Picture = NDArray[Any]  # for people to look at: uint8 or float in [0, 1], (h, w, 1 or 3)
-Size = tuple[int, int]  # height and width in pixels
 ReadPicture = Callable[[Size | None], Picture]
 
 

@@ -51,9 +51,11 @@ def open_pictures(
         if paths:
             raise ValueError("--paths needs the index of a folder: other images are not files")
         return pictures
-    if (files_needed or moved_to) and not os.path.isdir(pictures.folder):
-        remedy = "" if moved_to else "; if it was moved, pass its new location with --dataset"
-        raise NotADirectoryError(f"no such folder of indexed pictures: {pictures.folder}{remedy}")
+    if files_needed and not os.path.isdir(pictures.folder):
+        raise NotADirectoryError(
+            f"no such folder of indexed pictures: {pictures.folder}; if it was moved, pass its new "
+            "location with --dataset"
+        )
     return pictures
 
 

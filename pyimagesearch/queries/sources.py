@@ -10,15 +10,16 @@ from functools import partial
 from itertools import chain
 from typing import BinaryIO
 
+from pyimagesearch.arrays import Picture, Size
 from pyimagesearch.datasets.catalog import DEFAULT_SOURCE
-from pyimagesearch.datasets.dataset import Dataset
+from pyimagesearch.datasets.dataset import Dataset, label_at, same_images
 from pyimagesearch.encoders.encoder import Encoder
 from pyimagesearch.files import printable, reason_of
 from pyimagesearch.indexes.contract import Index
 from pyimagesearch.queries.combining import combined, split_weight
 from pyimagesearch.queries.crops import Look
 from pyimagesearch.queries.ids import did_you_mean_id, find_ids
-from pyimagesearch.queries.query import Part, Picture, Query, Size
+from pyimagesearch.queries.query import Part, Query
 from pyimagesearch.queries.texts import text_queries
 from pyimagesearch.suggestions import did_you_mean_file
 
@@ -187,11 +188,8 @@ class QueryReader:
         return self._options.look(query, self._spec)
 
     def _of_index(self, id: str) -> Query:
-        labels = self._index.labels_of([id])
-        label = None
-        if labels is not None and labels[0] >= 0:
-            label = int(labels[0])
-        return Query(id, picture=partial(self._pictures.picture, id), label=label, own=(id,))
+        picture = partial(self._pictures.picture, id)
+        return Query(id, picture=picture, label=self._index.label_of(id), own=(id,))
 
     def _encodable(self, query: Query) -> Query:
         """Return a query with the input of the encoder, whose picture is read now."""
@@ -236,11 +234,9 @@ class QueryReader:
     def _of_test_images(self, images: Dataset, row: int) -> Query:
         id = images.ids[row]
         own: tuple[str, ...] = ()
-        if _are_indexed(images, self._index) and self._index.find([id]):
+        if same_images(images.source, self._index.source or {}) and self._index.find([id]):
             own = (id,)
-        label = None
-        if images.labels is not None and images.labels[row] >= 0:
-            label = int(images.labels[row])
+        label = label_at(images.labels, row)
         return Query(id, picture=partial(images.picture, id), label=label, own=own)
 
     # --- combinations
@@ -266,12 +262,6 @@ class QueryReader:
             if part.query.code is None and part.query.image is None:
                 [part.query.code] = self._index.codes_of(part.query.own)
         return combined(parts, " ".join([*names, *texts]), self._encoder)
-
-
-def _are_indexed(images: Dataset, index: Index) -> bool:
-    """Whether the test images are those of the index, as far as it has them."""
-    source = index.source or {}
-    return {**images.source, "limit": None} == {**source, "limit": None}
 
 
 def _standard_input() -> Callable[[], BinaryIO]:

@@ -94,7 +94,7 @@ def project_index(answers: Sequence[Answer], loaded: LocalIndex, *, method: str)
     engine = loaded.engine
     groups = None
     if loaded.labels is not None:
-        labels = LabelTexts(loaded.labels, loaded.label_names, len(loaded.ids))
+        labels = LabelTexts(loaded)
         groups = [label or NO_LABEL for label in labels]
     elif engine.name.startswith("clusters") and hasattr(engine, "inverted"):
         groups = [f"cluster {number}" for number in clusters_of(engine).assignments]

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from pyimagesearch.arrays import Bools
+from pyimagesearch.arrays import Bools, Picture, Size
 from pyimagesearch.datasets.dataset import Dataset
 from pyimagesearch.files import path_bytes
 from pyimagesearch.indexes.contract import Hits
-from pyimagesearch.queries.query import Answer, Picture, Query, Size
+from pyimagesearch.queries.query import Answer, Query
 from pyimagesearch.show.sizes import (
     LISTED_RESULTS,
     PHOTO_SIDE,

@@ -15,6 +15,7 @@ import numpy as np
 from pyimagesearch.arrays import Floats, Labels, Rows
 from pyimagesearch.datasets.dataset import Dataset
 from pyimagesearch.decomposition.adapted_map import (
+    Blocks,
     Components,
     LinearMap,
     adapted_map,
@@ -22,7 +23,7 @@ from pyimagesearch.decomposition.adapted_map import (
 )
 from pyimagesearch.encoders.adapted_head import with_head
 from pyimagesearch.encoders.encoder import Encoder
-from pyimagesearch.encoders.feature_file import FeatureFile, Features, origin_of
+from pyimagesearch.encoders.feature_file import FeatureFile, origin_of
 from pyimagesearch.encoders.miniatures import MiniatureNetwork, miniature_spec, with_miniatures
 from pyimagesearch.encoders.model_source import ModelFlags, find_model
 from pyimagesearch.encoders.trial import require_codes
@@ -34,9 +35,6 @@ logger = logging.getLogger(__name__)
 DIM = 128  # of the codes: 64 are as good for photographs of ten kinds, not for a hundred
 MAX_PICTURES = 20_000  # that are learnt from: the map does not become better with more
 MAX_FEATURES = 8192  # a network gives for a picture: the covariance has the square of it
-# Of the codes of `patches` beside the components of a network. On held-out parts .3 gains less, and
-# with 1 the drawings of `benchmarks.adapted_codes` lose.
-WEIGHT = 0.7
 
 
 @dataclass(frozen=True)
@@ -90,8 +88,8 @@ def adapt(encoder: Encoder, dataset: Dataset, folder: Path, settings: Adaptation
     components = components_of(lambda: (block[:, : encoder.dim] for block in features.blocks()))
     beside = None
     if settings.patches:
-        beside, codes = _fit_beside(features, encoder, settings.seed)
-        components = components.beside(codes, WEIGHT)
+        beside, codes = fit_beside(features.blocks, encoder, settings.seed)
+        components = components.beside(codes)
     labels = None if dataset.labels is None else dataset.labels[features.rows]
     adapted = with_head(whole, _fit_head(components, labels, settings), beside)
     logger.info(
@@ -116,14 +114,17 @@ def _require_sizes(encoder: Encoder, settings: Adaptation) -> None:
         )
 
 
-def _fit_beside(features: Features, encoder: Encoder, seed: int) -> tuple[MiniatureNetwork, Floats]:
-    """Return `fit_miniatures` of the miniatures that stand after the features of an encoder."""
+def fit_beside(blocks: Blocks, encoder: Encoder, seed: int) -> tuple[MiniatureNetwork, Floats]:
+    """Return `fit_miniatures` of the miniatures that stand after the features of an encoder.
+
+    `blocks` yields codes of `with_miniatures`, float32 (k, d).
+    """
     from pyimagesearch.training.miniatures import fit_miniatures
 
     spec = miniature_spec(encoder.spec)
     shape = -1, spec.channels, spec.height, spec.width
-    blocks = (block[:, encoder.dim :].reshape(shape) for block in features.blocks())
-    images = [np.ascontiguousarray(block.transpose(0, 2, 3, 1)) for block in blocks]
+    pixels = (block[:, encoder.dim :].reshape(shape) for block in blocks())
+    images = [np.ascontiguousarray(block.transpose(0, 2, 3, 1)) for block in pixels]
     return fit_miniatures(np.concatenate(images), seed)
 
 

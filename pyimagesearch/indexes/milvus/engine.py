@@ -186,7 +186,7 @@ class MilvusEngine(Engine):
             distances, order = rerank(query[np.newaxis], codes, own, len(rows), metric=self.metric)
             return distances[0], rows[order[0]]
         distances = np.array(hits.distances, np.float32)
-        if self.spec.similarity(self.metric.name):  # undefined for a code of zeros: 0 is used
+        if self.spec.index(self.metric.name).metric == "COSINE":  # no number for a code of zeros
             distances = 1 - np.clip(np.nan_to_num(distances), -1, 1)
         else:
             distances = self.metric.from_squares(np.maximum(distances, 0))

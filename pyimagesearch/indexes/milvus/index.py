@@ -6,16 +6,18 @@ process and every run gives a picture the same key. Keys never leave this folder
 
 import logging
 from collections.abc import Collection, Iterable, Sequence
-from typing import Any
+from operator import itemgetter
+from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from pyimagesearch.arrays import Floats, Rows
+from pyimagesearch.datasets.catalog import open_source
 from pyimagesearch.datasets.dataset import FILE_STATS, Dataset, RowIds
 from pyimagesearch.encoders.encoder import Encoder
 from pyimagesearch.engines.engine import Engine
-from pyimagesearch.indexes.contract import Codes, Hits, Records
-from pyimagesearch.indexes.local_index import LocalIndex, chosen_hits, nearest
+from pyimagesearch.indexes.contract import Codes, Hits, Index, Records
+from pyimagesearch.indexes.local_index import LocalIndex
 from pyimagesearch.indexes.milvus.collection import (
     ALL_KEYS,
     LAST_KEY,
@@ -31,7 +33,6 @@ from pyimagesearch.indexes.milvus.rows import (
     as_text,
     as_whole,
     code_of,
-    download,
     file_record,
     finite_codes,
     pack_row,
@@ -47,10 +48,17 @@ BYTES_AT_ONCE = 8_000_000
 REMEMBERED = 1_000_000  # names of keys
 
 
-class MilvusIndex:
+class _Name(NamedTuple):
+    """The id of a key, and its label, -1 for none."""
+
+    id: str
+    label: int
+
+
+class MilvusIndex(Index):
     """An index whose codes, ids and labels stay on the server until they are needed.
 
-    It has the contract of Index. `collection` holds the codes; `load` fetches everything.
+    `collection` holds the codes; `load` fetches everything.
     """
 
     def __init__(self, collection: MilvusCollection, state: Entity, encoder: Encoder) -> None:
@@ -64,8 +72,7 @@ class MilvusIndex:
         self.engine_spec = parse_engine(state["engine"], encoder.dim)
         self.centre = as_centre(state["centre"])  # of hash codes
         self.label_names: list[str] | None = [] if self.has_files else None
-        self._names: dict[int, tuple[str, int]] = {}
-        self._engine: MilvusEngine | None = None
+        self._names: dict[int, _Name] = {}
 
     @property
     def address(self) -> str:
@@ -87,40 +94,45 @@ class MilvusIndex:
 
     # --- searching
 
-    @property
-    def engine(self) -> MilvusEngine:
-        """The engine that `search` uses."""
-        if self._engine is None:
-            self._engine = MilvusEngine(self)
-        return self._engine
-
     def open_engine(self, metric: str | None = None, probe: int | None = None) -> MilvusEngine:
         """Choose the metric and the width of later searches; see MilvusEngine."""
         self._engine = MilvusEngine(self, metric, probe)
         return self._engine
 
-    def search(
-        self,
-        codes: Codes,
-        k: int | None = None,
-        *,
-        within: float | None = None,
-        skip: Sequence[Collection[str]] = (),
-    ) -> list[Hits]:
-        """Return the Hits of each of the codes, float32 (q, d); see Index."""
-        answers = nearest(self.engine, codes, k, within=within, skip=skip)
-        found = []
-        for number, (distances, keys) in enumerate(answers):
-            ids, labels = self._named(keys.tolist())
-            unwanted = skip[number] if skip else ()
-            hits = Hits(ids, distances, labels)
-            found.append(chosen_hits(hits, k, within, unwanted))
-        return found
+    def hits_of(self, distances: Floats, rows: Rows) -> Hits:
+        """Return the Hits of distances and keys that the engine found; see Index."""
+        names = self._names_of(rows.tolist())
+        labels = np.array([name.label for name in names], np.int64)
+        return Hits([name.id for name in names], distances, labels)
 
     def load(self) -> LocalIndex:
         """Fetch everything; return an index in memory, in the order of the ids."""
         logger.info(f"fetching {len(self):,} codes...")
-        return download(self)
+        found = []
+        for key, entity in self.collection.scan(["code", *NAMED, *RECORD]):
+            place = unpack_id(as_text(entity.get("id"))) if self.has_files else key
+            found.append((place, code_of(entity, self.dim), entity))
+        if not found:
+            raise ValueError(f"{self.address} holds no codes: index some images first")
+        found.sort(key=itemgetter(0))
+        entities = [entity for _, _, entity in found]
+        loaded = LocalIndex(
+            finite_codes(np.stack([code for _, code, _ in found])),
+            [str(place) for place, _, _ in found],
+            source=self.source,
+            metric=self.metric,
+            encoder=self.encoder,
+        )
+        if self.has_files:
+            loaded.file_stats = np.array([file_record(entity) for entity in entities], FILE_STATS)
+            folder = open_source(self.state["dataset"], True).with_ids(loaded.ids)
+            loaded.labels = folder.labels
+            loaded.label_names = folder.label_names
+            return loaded
+        labels = [as_text(entity.get("label")) for entity in entities]
+        if all(labels):
+            loaded.labels = np.array([as_whole(label) for label in labels], np.int64)
+        return loaded
 
     def engine_of(self, loaded: LocalIndex) -> Engine:
         """Return the engine of this index, with the rows of what `load` returned."""
@@ -132,17 +144,14 @@ class MilvusIndex:
         """Return the key that an id has if it is indexed."""
         return stable_hash(id) if self.has_files else int(id)
 
-    def _named(self, keys: Sequence[int]) -> tuple[list[str], NDArray[np.int64]]:
-        """Return the ids and the labels, int64 (k,), of keys; -1 stands for no label."""
+    def _names_of(self, keys: Sequence[int]) -> list[_Name]:
         if len(self._names) > REMEMBERED:
             self._names.clear()
         unknown = [key for key in keys if key not in self._names]
         self.remember(self.collection.get(unknown, NAMED))
         if any(key not in self._names for key in keys):
             raise ValueError(f"{self.address} was changed meanwhile: search again")
-        names = [self._names[key] for key in keys]
-        labels = np.array([label for _, label in names], np.int64)
-        return [id for id, _ in names], labels
+        return [self._names[key] for key in keys]
 
     def remember(self, found: Iterable[tuple[int, Entity]]) -> None:
         """Keep the names of keys that were found."""
@@ -150,7 +159,7 @@ class MilvusIndex:
             label = self._label(as_text(entity.get("label")))
             text = as_text(entity.get("id"))
             id = unpack_id(text) if self.has_files else str(key)
-            self._names[key] = (id, label)
+            self._names[key] = _Name(id, label)
 
     def _label(self, text: str) -> int:
         if not text:
@@ -166,11 +175,12 @@ class MilvusIndex:
         possible = [id for id in ids if self.has_files or id in RowIds(LAST_KEY)]
         found = list(self.collection.get([self.key_of(id) for id in possible], NAMED))
         self.remember(found)
-        return {self._names[key][0] for key, _ in found}.intersection(possible)
+        return {self._names[key].id for key, _ in found}.intersection(possible)
 
-    def labels_of(self, ids: Sequence[str]) -> NDArray[np.int64] | None:
-        """Return the labels of ids, int64 (len(ids),), -1 for none."""
-        return self._named([self.key_of(id) for id in ids])[1]
+    def label_of(self, id: str) -> int | None:
+        """Return the label of an id, None for none; raise ValueError for an unknown id."""
+        [name] = self._names_of([self.key_of(id)])
+        return None if name.label < 0 else name.label
 
     def codes_of(self, ids: Sequence[str]) -> Codes:
         """Return the codes of ids, float32 (len(ids), dim)."""

@@ -96,23 +96,17 @@ def create_collection(
     return description
 
 
-def other_name(server: "MilvusConnection", used: str) -> str:
-    """Return the name of the collection to fill while `used` is searched."""
-    name = server.address.name
-    return name + REBUILT_SUFFIX if used == name else name
-
-
-def read_state(server: "MilvusConnection") -> dict[str, Any] | None:
-    """Return the state of an index, None where there is none; raise ValueError if it is damaged."""
+def read_state(server: "MilvusConnection") -> dict[str, Any]:
+    """Return the state of an index, {} where there is none; raise ValueError if it is damaged."""
     name = _metadata_name(server)
     if not server.has(name):
-        return None
+        return {}
     require_ours(server, name)
     server.call("load_collection", name)
     texts = _find_texts(server, range(1))
-    if texts:
-        return checked_state(json.loads(texts[0]), server.address.name)
-    return None
+    if not texts:
+        return {}
+    return checked_state(json.loads(texts[0]), server.address.name)
 
 
 def checked_state(state: Any, name: str) -> dict[str, Any]:

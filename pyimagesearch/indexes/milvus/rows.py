@@ -3,19 +3,12 @@
 Nothing that comes from a server is trusted.
 """
 
-from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from pyimagesearch.datasets.catalog import open_source
-from pyimagesearch.datasets.dataset import FILE_STATS
 from pyimagesearch.files import is_inside
 from pyimagesearch.indexes.contract import Codes, Records
-from pyimagesearch.indexes.local_index import LocalIndex
-
-if TYPE_CHECKING:
-    from pyimagesearch.indexes.milvus.index import MilvusIndex
 
 BYTES_NAME = "//"  # the start of a packed path that is not UTF-8; no relative path has it
 NAMED = ["id", "label"]
@@ -82,33 +75,6 @@ def finite_codes(codes: Codes) -> Codes:
     if not np.isfinite(codes).all():
         raise ValueError("the collection holds codes with NaN or infinity: index again")
     return codes
-
-
-def download(source: "MilvusIndex") -> LocalIndex:
-    """Return a MilvusIndex as an index in memory, in the order of the ids."""
-    found = []
-    for key, entity in source.collection.scan(["code", *NAMED, *RECORD]):
-        place = unpack_id(as_text(entity.get("id"))) if source.has_files else key
-        found.append((place, code_of(entity, source.dim), entity))
-    if not found:
-        raise ValueError(f"{source.address} holds no codes: index some images first")
-    found.sort(key=itemgetter(0))
-    codes = finite_codes(np.stack([code for _, code, _ in found]))
-    entities = [entity for _, _, entity in found]
-    index = LocalIndex(codes, [str(place) for place, _, _ in found], source=source.source)
-    index.metric = source.metric
-    index.encoder = source.encoder
-    if source.has_files:
-        assert source.source is not None
-        index.file_stats = np.array([file_record(entity) for entity in entities], FILE_STATS)
-        folder = open_source(source.source, True).with_ids(index.ids)
-        index.labels = folder.labels
-        index.label_names = folder.label_names
-        return index
-    labels = [as_text(entity.get("label")) for entity in entities]
-    if all(labels):
-        index.labels = np.array([as_whole(label) for label in labels], np.int64)
-    return index
 
 
 def code_of(entity: dict[str, Any], dim: int) -> Codes:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pyimagesearch.datasets.dataset import Dataset
 from pyimagesearch.encoders.encoder import Encoder, finite_rows
 from pyimagesearch.indexes.contract import Codes
+from pyimagesearch.indexes.shards import stable_hash
 
 KNOWN = "exact, auto, HNSW32, IVF256,Flat, IVF256,SQ8, IVF256,PQ8, clusters:6 or hash:64"
 SERVER_METRICS = {"euclidean": "L2", "cosine": "COSINE"}
@@ -56,10 +57,6 @@ class CollectionEngine:
         if self.bits:
             return VectorIndex("hash", self.kind, "HAMMING", self.params)
         return VectorIndex("code", self.kind, SERVER_METRICS[metric], self.params)
-
-    def similarity(self, metric: str) -> bool:
-        """Whether the server returns similarities for the metric of this name, not distances."""
-        return not self.bits and SERVER_METRICS[metric] == "COSINE"
 
     def add_fields(self, schema: Any, dim: int) -> None:
         """Add the fields of a collection to its schema."""
@@ -129,8 +126,6 @@ def hash_codes(codes: Codes, centre: Codes, bits: int) -> NDArray[np.uint8]:
 
 def sample_codes(dataset: Dataset, encoder: Encoder) -> Codes:
     """Return the codes, float32 (m, dim), of the images of a dataset whose ids hash lowest."""
-    from pyimagesearch.indexes.shards import stable_hash
-
     order = sorted(range(len(dataset)), key=lambda row: stable_hash(dataset.ids[row]))
     codes = encoder.encode(dataset.read_good(order[:SAMPLE], encoder.spec).images)
     return codes[finite_rows(codes)]

@@ -1,23 +1,24 @@
 """Milvus collections as a store: made, brought up to date, merged, and opened."""
 
 import binascii
-from contextlib import AbstractContextManager, closing, nullcontext
+from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from pyimagesearch.encoders.encoder import finite_rows
+from pyimagesearch.indexes.contract import Store
 from pyimagesearch.indexes.index_file import load_index
 from pyimagesearch.indexes.milvus.client import MilvusConnection, parse_address
 from pyimagesearch.indexes.milvus.collection import MilvusCollection
 from pyimagesearch.indexes.milvus.index import MilvusIndex
 from pyimagesearch.indexes.milvus.metadata import (
     METADATA_SUFFIX,
+    REBUILT_SUFFIX,
     NewCollection,
     centre_text,
     create_collection,
-    other_name,
     read_encoder,
     read_state,
     remove_networks,
@@ -34,7 +35,7 @@ from pyimagesearch.indexes.sync import sync
 FIRST_IMAGES = 4  # encoded before a collection is made
 
 
-class MilvusStore:
+class MilvusStore(Store):
     """An index in a collection: http://HOST:PORT/NAME on a server, FILE.db[/NAME] of Lite.
 
     The codes are in the collection NAME or, after a rebuild, in another one: the metadata says in
@@ -62,15 +63,7 @@ class MilvusStore:
     def unfinished_source(self) -> dict[str, Any] | None:
         """Return the source of the images of a collection that was about to be made, or None."""
         with closing(self._connect()) as connection:
-            state = _sound_state(connection)
-            return None if state is None else state["dataset"]
-
-    def require_writable(self) -> None:
-        """Do nothing: the server says when it is asked to write."""
-
-    def exclusive(self) -> AbstractContextManager[None]:
-        """Exclude nobody: shards are written into a collection at the same time."""
-        return nullcontext()
+            return _sound_state(connection).get("dataset")
 
     def open(self) -> MilvusIndex:
         """Open a collection that `update` made.
@@ -81,7 +74,7 @@ class MilvusStore:
         connection = self._connect()
         try:
             state = read_state(connection)
-            collection = _collection_name(connection, state)
+            collection = state.get("collection", connection.address.name)
             if not connection.has(collection):
                 raise FileNotFoundError(f"no such index: {self.name}; make it with index_images.py")
             description = require_ours(connection, collection)
@@ -121,7 +114,7 @@ class MilvusStore:
             index = self.create(new, rebuild=settings.rebuild)
         result = sync(MilvusWriter(index, settings.shard), update, self.name, total=total)
         self._finish(index)
-        return replace(result, count=index.count())
+        return result
 
     def merge(self, paths: list[str], settings: UpdateSettings) -> UpdateResult:
         """Write index files, such as shards, into the collection.
@@ -170,10 +163,9 @@ class MilvusStore:
         centre = ""
         if engine.bits:
             centre = centre_text(sample_codes(update.dataset, update.encoder))
-        metric = "euclidean" if so_far is None else so_far.metric
         return NewCollection(
             encoder=update.encoder,
-            metric=settings.metric or metric,
+            metric=update.metric,
             engine=engine,
             source=update.dataset.source,
             has_files=update.dataset.file_stats is not None,
@@ -203,7 +195,9 @@ class MilvusStore:
             connection.close()
             return self.open()
         require_ours(connection, searched)
-        name = other_name(connection, searched)
+        name = self._address.name
+        if name == searched:
+            name += REBUILT_SUFFIX
         if connection.has(name):  # of an interrupted rebuild
             require_ours(connection, name)
             connection.call("drop_collection", name)
@@ -223,35 +217,27 @@ class MilvusStore:
         remove_networks(connection, name)
 
 
-def _collection_name(connection: MilvusConnection, state: dict[str, Any] | None) -> str:
-    """Return the name of the collection that is searched."""
-    name = connection.address.name
-    if state is None:
-        return name
-    return str(state.get("collection", name))
-
-
-def _sound_state(connection: MilvusConnection) -> dict[str, Any] | None:
-    """Return the state of an index, None also where it is damaged, as only a rebuild mends that."""
+def _sound_state(connection: MilvusConnection) -> dict[str, Any]:
+    """Return the state of an index, {} also where it is damaged, as only a rebuild mends that."""
     try:
         return read_state(connection)
     except ValueError:
-        return None
+        return {}
 
 
 def _searched(connection: MilvusConnection) -> str:
     """Return the name of the collection that is searched, or would be."""
-    return _collection_name(connection, _sound_state(connection))
+    return str(_sound_state(connection).get("collection", connection.address.name))
 
 
 def _opened(
     connection: MilvusConnection,
     collection: str,
     description: dict[str, Any],
-    state: dict[str, Any] | None,
+    state: dict[str, Any],
 ) -> MilvusIndex:
     """Return the MilvusIndex of a description and a state, or raise ValueError."""
-    if state is None:
+    if not state:
         raise ValueError("its encoder is incomplete")
     if not connection.call("list_indexes", collection):  # a change of its engine was interrupted
         engine = parse_engine(state["engine"], description["dim"])

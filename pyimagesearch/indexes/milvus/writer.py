@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pyimagesearch.datasets.dataset import FILE_STATS
 from pyimagesearch.encoders.encoder import Encoder
-from pyimagesearch.indexes.contract import Codes, Records
+from pyimagesearch.indexes.contract import Codes, IndexWriter, Records
 from pyimagesearch.indexes.milvus.collection import ALL_KEYS
 from pyimagesearch.indexes.milvus.index import MilvusIndex
 from pyimagesearch.indexes.settings import Shard
@@ -22,7 +22,7 @@ ROWS_PER_WRITE = 1024
 SECONDS_PER_WRITE = 10  # of work that a kill may cost, at most
 
 
-class MilvusWriter:
+class MilvusWriter(IndexWriter):
     """Writes to a MilvusIndex, of a shard to its part of the keys only."""
 
     def __init__(self, index: MilvusIndex, shard: Shard | None = None) -> None:
