@@ -82,6 +82,9 @@ def find_model(model: ModelFlags, made_with: str | None = None) -> ModelSource:
     if path is None:
         reference = HubReference.parse(model.name).pinned_by(made_with)
         return HubModel(reference, model.image_size, model.resize_mode)
+    if os.path.isfile(path) and Path(path).suffix.lower() not in MODEL_SUFFIXES:
+        suffixes = " or ".join(MODEL_SUFFIXES)
+        raise ValueError(f"{path} is not a model: expected a name ending in {suffixes}")
     return ModelFile(path, model.image_size, model.resize_mode)
 
 

@@ -110,8 +110,11 @@ def load_index(path: str | Path, verify: bool = False) -> LocalIndex:
         raise IsADirectoryError(f"{path} is a folder, not an index: name the file") from None
     except ValueError as error:
         _require_no_model(path)
+        reason = str(error)
+        if _is_of_another_kind(path):
+            reason = "it is damaged or no index, neither HDF5 nor a pickle"
         raise ValueError(
-            f"cannot use the index {path}: {error}; make it again with index_images.py"
+            f"cannot use the index {path}: {reason}; make it again with index_images.py"
         ) from error
     index.path = str(path)
     return index
@@ -139,6 +142,12 @@ def _require_no_model(path: str | Path) -> None:
         raise ValueError(
             f"{path} is a model, not an index: name it with --model, and give --index another name"
         )
+
+
+def _is_of_another_kind(path: str | Path) -> bool:
+    """Whether a file begins neither like HDF5 nor like a pickle of any protocol."""
+    with open(path, "rb") as file:
+        return file.read(1) not in (b"", b"\x89", b"\x80", b"(", b"}", b"]")
 
 
 def _has_index(path: str | Path) -> bool | None:
