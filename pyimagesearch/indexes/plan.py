@@ -149,9 +149,9 @@ def readable_rows(dataset: Dataset, plan: SyncPlan, so_far: Records) -> NDArray[
     are added to `plan.retained`. Raises ValueError when no file could be read: then the folder is
     inaccessible rather than empty.
     """
-    if not dataset.unreadable:
-        return np.ones(len(dataset), bool)
-    good = np.array([id not in dataset.unreadable for id in dataset.ids])
+    good = dataset.readable(np.arange(len(dataset)))
+    if good.all():
+        return good
     known = np.flatnonzero(plan.known & ~good)
     if len(known):
         rows = {id: row for row, id in enumerate(so_far.ids)}
