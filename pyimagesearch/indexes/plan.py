@@ -43,11 +43,6 @@ class SyncPlan:
     removed: list[int] = field(default_factory=list)
     retained: list[int] = field(default_factory=list)
 
-    @property
-    def to_encode(self) -> NDArray[np.int64]:
-        """The rows that must be encoded, int64 (m,)."""
-        return np.flatnonzero(self.kept_row < 0)
-
 
 def plan_sync(
     dataset: Dataset, so_far: Records, *, checksum: bool = False, limited: bool = False
