@@ -33,10 +33,10 @@ HISTORY = [{"phase": "fit", "epoch": 1, "loss": 0.5, "val_loss": 0.25}]
 
 
 @contextlib.contextmanager
-def full_disk():
-    """No file of this process can grow beyond ROOM bytes."""
+def full_disk(room=ROOM):
+    """No file of this process can grow beyond `room` bytes."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (ROOM, before[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))
     try:
         yield
     finally:
@@ -85,6 +85,19 @@ def test_on_a_full_disk_a_writer_names_its_file_and_leaves_it(
         WRITERS[name](path, network, stub_encoder)
     assert len(str(error.value).splitlines()) == 1
     assert path.read_bytes() == b"before"
+    assert os.listdir(tmp_path) == [name]
+
+
+@pytest.mark.parametrize("name", ["index.h5", "model.h5"])
+def test_hdf5_survives_a_disk_that_is_full_at_any_moment(name, tmp_path, network, stub_encoder):
+    path = tmp_path / name
+    WRITERS[name](path, network, stub_encoder)
+    size = path.stat().st_size
+    before = path.read_bytes()
+    for room in range(99, size, size // 7):
+        with full_disk(room), pytest.raises(OSError, match=rf"cannot write .*{name}: File too"):
+            WRITERS[name](path, network, stub_encoder)
+    assert path.read_bytes() == before
     assert os.listdir(tmp_path) == [name]
 
 

@@ -12,6 +12,7 @@ from PIL import Image
 import index_images
 import search
 import train_autoencoder
+from pyimagesearch import files
 from pyimagesearch.files import require_writable
 from pyimagesearch.replacing import KINDS, PICTURE, require_kind
 from pyimagesearch.replacing import MODEL as A_MODEL
@@ -133,9 +134,13 @@ def test_a_pipe_or_a_device_is_not_replaced(tmp_path, capsys):
 
 
 KEPT = [".i.h5.lock", ".i.abcd1234.part.h5", "i.h5.progress", "i.h5.progress-wal", "i.h5.engine"]
+SUFFIXES = {value for name, value in vars(files).items() if name.endswith("_SUFFIX")}
 
 
-@pytest.mark.parametrize("name", [*KEPT, ".i.h5.abcd1234.part", "m.h5.checkpoint.npz"])
+@pytest.mark.parametrize(
+    "name",
+    [*KEPT, ".i.h5.abcd1234.part", "m.h5.checkpoint.npz", *(f".m.h5{s}" for s in sorted(SUFFIXES))],
+)
 def test_no_output_has_the_name_of_what_is_kept_beside_another_file(name, tmp_path):
     (tmp_path / "link.h5").symlink_to(tmp_path / name)
     for path in (tmp_path / name, tmp_path / "link.h5"):

@@ -6,6 +6,7 @@ Raghavan and Schütze (Introduction to Information Retrieval, 2008, section 9.1.
 
 import numpy as np
 
+from pyimagesearch.arrays import AnyArray
 from pyimagesearch.indexes.contract import Codes
 from pyimagesearch.metric import Metric
 
@@ -23,7 +24,7 @@ def feedback_code(code: Codes, liked: Codes, disliked: Codes, metric: Metric) ->
     Rocchio's sum is divided by the sum of its weights: its direction is the same, and for Euclidean
     distance it stays among the codes.
     """
-    total = np.zeros_like(code)
+    total: AnyArray = np.zeros_like(code)
     weights = 0.0
     for weight, codes in ((ORIGINAL, code[np.newaxis]), (LIKED, liked), (DISLIKED, disliked)):
         if len(codes):

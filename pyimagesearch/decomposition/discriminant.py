@@ -26,7 +26,7 @@ def discriminant(views: Floats, dim: int) -> tuple[Floats, Floats]:
     flat = views.reshape(-1, d)
     mean = flat.mean(axis=0)
     deviations = flat.std(axis=0)
-    scale = 1 / (deviations + 0.01 * deviations.mean() + 1e-9)
+    scale: AnyArray = 1 / (deviations + 0.01 * deviations.mean() + 1e-9)
     found = principal_components((flat[: max(n, 4 * FEATURES)] - mean) * scale, FEATURES)
     projection = found.components * scale[:, np.newaxis]
     points = (flat @ projection - mean @ projection).reshape(v, n, -1)
@@ -45,8 +45,8 @@ def discriminant(views: Floats, dim: int) -> tuple[Floats, Floats]:
         if np.trace(between) > 0:
             within = within + NEIGHBOUR_WEIGHT * spread / np.trace(between) * between
     matrix = np.zeros((d, dim), np.float32)
-    found = projection @ ratio_directions(total, within + ridge, dim)
-    matrix[:, : found.shape[1]] = found
+    directions = projection @ ratio_directions(total, within + ridge, dim)
+    matrix[:, : directions.shape[1]] = directions
     return matrix, -mean @ matrix
 
 

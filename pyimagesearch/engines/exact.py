@@ -196,4 +196,4 @@ class ExactEngine(Engine):
         """The largest length of a point."""
         step = 1 << 20
         starts = range(0, len(self), step)
-        return max(np.linalg.norm(self._points[i : i + step], axis=1).max() for i in starts)
+        return max(float(np.linalg.norm(self._points[i : i + step], axis=1).max()) for i in starts)

@@ -83,7 +83,7 @@ def build_engine(
     built = ExactEngine(codes, metric) if engine == "exact" else _build(codes, engine, metric)
     seconds = time.perf_counter() - started
     built.reason = reason
-    sample = QuerySample(codes, metric, depth)
+    sample = QuerySample(codes, metric)
     if isinstance(built, FaissEngine):
         if built.name.startswith("clusters"):
             built.probe = 1  # the query's own cluster

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pyimagesearch.arrays import Floats, Rows
+from pyimagesearch.arrays import Floats
 from pyimagesearch.engines.engine import Engine
 from pyimagesearch.engines.exact import ExactEngine
 
@@ -62,34 +62,27 @@ class QuerySample:
     They are drawn from the codes, each to be left out of its own results, unless some are given.
     """
 
-    def __init__(
-        self,
-        codes: Floats,
-        metric: str,
-        depth: int = TOP,
-        *,
-        queries: Floats | None = None,
-    ) -> None:
+    def __init__(self, codes: Floats, metric: str, *, queries: Floats | None = None) -> None:
         """Sample from float32 `codes` (n, d), or from `queries` (q, d) that are not among them."""
         random = np.random.default_rng(0)
         if queries is None:
             places = np.sort(random.choice(len(codes), min(QUERIES, len(codes)), replace=False))
             self.queries = np.ascontiguousarray(codes[places])
-            self._own_rows = places
         else:
             self.queries = random.permutation(queries)[:QUERIES]
-            places = self._own_rows = np.full(len(self.queries), -1)
+            places = np.full(len(self.queries), -1)
+        self._own_rows = places
         self.exact = ExactEngine(codes, metric)
-        self.k = min(max(TOP, depth), len(codes) - 1)
-        self.truth = self._others(self.exact, self.k, places) if self.k else None
+        self.k = min(TOP, len(codes) - 1)
+        self.truth = self._others(self.exact, self.k) if self.k else None
 
-    def _others(self, engine: Engine, k: int, own_rows: Rows) -> Floats:
+    def _others(self, engine: Engine, k: int) -> Floats:
         """Return the distances, float32 (q, k), found by `engine`, without the query itself."""
         distances, rows = engine.search(self.queries, k + 1)
         if missing := k + 1 - rows.shape[1]:  # of a collection that changes meanwhile
             distances = np.pad(distances, ((0, 0), (0, missing)), constant_values=np.inf)
             rows = np.pad(rows, ((0, 0), (0, missing)), constant_values=-2)
-        own = rows == own_rows[:, np.newaxis]
+        own = rows == self._own_rows[:, np.newaxis]
         own[:, -1] |= ~own.any(axis=1)
         return distances[~own].reshape(len(rows), k)
 
@@ -99,7 +92,7 @@ class QuerySample:
         if not k or self.truth is None:
             return 1.0
         furthest = self.truth[:, k - 1 : k] * (1 + 1e-5)
-        return float((self._others(engine, k, self._own_rows) <= furthest).mean())
+        return float((self._others(engine, k) <= furthest).mean())
 
     def milliseconds(self, engine: Engine) -> float:
         """Return the median time of a search for the k nearest of one query."""

@@ -128,7 +128,7 @@ def require_replaceable(path: str | Path) -> None:
     if not os.path.exists(path) or not os.path.getsize(path):
         return
     _require_no_model(path)
-    if not _has_index(path, damaged=True):
+    if _has_index(path) is False:
         raise ValueError(f"{path} is not an index: give --index another name, or delete the file")
 
 
@@ -141,12 +141,15 @@ def _require_no_model(path: str | Path) -> None:
         )
 
 
-def _has_index(path: str | Path, damaged: bool = False) -> bool:
-    """Whether a file begins like an index; `damaged` is returned for HDF5 that cannot be opened."""
+def _has_index(path: str | Path) -> bool | None:
+    """Whether a file begins like an index; None for HDF5 that cannot be opened."""
     if is_hdf5(path):
-        from pyimagesearch.indexes.hdf5 import has_index
+        from pyimagesearch.hdf5_files import HDF5_SIGNATURE, has_hdf5_attribute
 
-        return has_index(str(path), damaged)
+        with open(path, "rb") as file:
+            if file.read(len(HDF5_SIGNATURE)) != HDF5_SIGNATURE:
+                return False
+        return has_hdf5_attribute(path, "pyimagesearch")
     with open(path, "rb") as file:
         begins = PICKLED_INDEX.match(file.read(HEAD))
         if begins is None or begins["key"] != b"labels":

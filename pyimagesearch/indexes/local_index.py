@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyimagesearch.arrays import Floats, Rows
-from pyimagesearch.datasets.catalog import DEFAULT_SOURCE
+from pyimagesearch.datasets.catalog import DEFAULT_SOURCE, open_source
 from pyimagesearch.datasets.dataset import FILE_STATS, Dataset, label_at
 from pyimagesearch.encoders.encoder import Encoder
 from pyimagesearch.engines.engine import Engine
@@ -156,6 +156,12 @@ class LocalIndex(Index):
         if stats is None:
             stats = np.zeros(len(self), FILE_STATS)
         return Records(self.ids, LabelTexts(self), stats)
+
+    def label_by_folder(self) -> None:
+        """Take the first sub-folders of the files as their labels."""
+        folder = open_source(self.source or {}, True).with_ids(self.ids)
+        self.labels = folder.labels
+        self.label_names = folder.label_names
 
     def dataset(self, moved_to: str | None = None) -> Dataset:
         """Return the indexed images as a dataset with the rows of this index; see `pictures`."""

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pyimagesearch.datasets.catalog import open_source
 from pyimagesearch.datasets.dataset import RowIds
 from pyimagesearch.encoders.encoder import Encoder
 from pyimagesearch.indexes.contract import Codes, IndexWriter, Records
@@ -142,17 +141,15 @@ class FolderWriter(IndexWriter):
                 return len(so_far)
             self._keep_others(so_far)
         order = sorted(range(len(self._ids)), key=self._ids.__getitem__)
-        folder = open_source(source, True).with_ids([self._ids[place] for place in order])
         index = LocalIndex(
             np.empty((0, self.encoder.dim), np.float32),
-            folder.ids,
-            folder.labels,
-            folder.label_names,
+            [self._ids[place] for place in order],
             source=source,
             metric=self._metric,
             encoder=self.encoder,
             file_stats=np.concatenate(self._stats)[order],
         )
+        index.label_by_folder()
         save_index(index, self._path, self._blocks(index, np.array(self._rows, np.int64)[order]))
         return len(order)
 

@@ -60,11 +60,9 @@ def plan_sync(
     it may exist nevertheless and are retained.
     """
     n = len(dataset)
-    if dataset.file_stats is None:
-        return SyncPlan(np.zeros(n, FILE_STATS), np.zeros(n, bool), np.full(n, -1))
-    stats = dataset.file_stats.copy()
+    stats = np.zeros(n, FILE_STATS) if dataset.file_stats is None else dataset.file_stats.copy()
     plan = SyncPlan(stats, np.zeros(n, bool), np.full(n, -1))
-    if not len(so_far):
+    if dataset.file_stats is None or not len(so_far):
         return plan
     unmatched = {path: row for row, path in enumerate(so_far.ids)}
     old = np.array([unmatched.pop(path, -1) for path in dataset.ids])
@@ -129,16 +127,14 @@ def _keep_same_content(
 ) -> None:
     """Keep the codes of touched files whose content is that of their `old` row."""
     rows = np.flatnonzero(plan.known & (plan.kept_row < 0))
-    for row, digest in zip(rows, digests_of(dataset, rows), strict=True):
-        if (digest == so_far.file_stats["digest"][old[row]]).all():
-            plan.kept_row[row] = old[row]
+    same = (digests_of(dataset, rows) == so_far.file_stats["digest"][old[rows]]).all(axis=1)
+    plan.kept_row[rows[same]] = old[rows[same]]
 
 
 def _keep_moved(dataset: Dataset, plan: SyncPlan, so_far: Records, gone: dict[str, int]) -> None:
     """Keep the codes of new files whose content is that of one that is gone, and remove that."""
-    sizes = {int(so_far.file_stats["size"][row]) for row in gone.values()}
-    new = np.flatnonzero(~plan.known)
-    rows = [int(row) for row in new if int(plan.file_stats["size"][row]) in sizes]
+    sizes = so_far.file_stats["size"][list(gone.values())]
+    rows = np.flatnonzero(~plan.known & np.isin(plan.file_stats["size"], sizes))
     paths = {so_far.file_stats["digest"][row].tobytes(): path for path, row in gone.items()}
     for row, digest in zip(rows, digests_of(dataset, rows), strict=True):
         path = paths.pop(digest.tobytes(), None)

@@ -12,7 +12,6 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from pyimagesearch.datasets.catalog import open_source
 from pyimagesearch.datasets.dataset import FILE_STATS, Dataset, same_images
 from pyimagesearch.indexes.contract import Codes, Index
 from pyimagesearch.indexes.index_file import load_index, save_index
@@ -144,9 +143,7 @@ def _joined(
     if first.has_files:
         stats = np.concatenate([part.file_stats for part in parts])
         index.file_stats = stats.astype(FILE_STATS)[order]
-        folder = open_source(first.source or {}, True).with_ids(ids)
-        index.labels = folder.labels
-        index.label_names = folder.label_names
+        index.label_by_folder()
     elif all(part.labels is not None for part in parts):
         index.labels = np.concatenate([part.labels for part in parts])[order]
     return index

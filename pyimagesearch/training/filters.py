@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pyimagesearch.arrays import Floats
+from pyimagesearch.arrays import AnyArray, Floats
 from pyimagesearch.backend import keras
 from pyimagesearch.decomposition.pca import principal_components
 from pyimagesearch.metric import normalise
@@ -63,8 +63,8 @@ def fit_filters(autoencoder: keras.Model, scale: Scale, patches: Floats, seed: i
     filters.set_weights([kernel.reshape(filters.kernel.shape), scaling * bias])
 
 
-def _centroids(points: Floats, count: int, seed: int) -> Floats:
-    """Return centroids of points (n, d) by K-means, scaled to length 1: float32 (count, d)."""
+def _centroids(points: AnyArray, count: int, seed: int) -> Floats:
+    """Return the centroids by K-means of float32 points (n, d), of length 1: float32 (count, d)."""
     import faiss
 
     kmeans = faiss.Kmeans(
@@ -80,7 +80,7 @@ def _centroids(points: Floats, count: int, seed: int) -> Floats:
     return normalise(kmeans.centroids)
 
 
-def _normalised(patches: Floats) -> Floats:
+def _normalised(patches: Floats) -> AnyArray:
     centred = patches - patches.mean(axis=1, keepdims=True)
     contrast = np.sqrt(np.square(centred).mean(axis=1, keepdims=True) + CONTRAST_EPSILON)
     return centred / contrast

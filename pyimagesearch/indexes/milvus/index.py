@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pyimagesearch.arrays import Floats, Rows
-from pyimagesearch.datasets.catalog import open_source
 from pyimagesearch.datasets.dataset import FILE_STATS, Dataset, RowIds
 from pyimagesearch.encoders.encoder import Encoder
 from pyimagesearch.engines.engine import Engine
@@ -125,9 +124,7 @@ class MilvusIndex(Index):
         )
         if self.has_files:
             loaded.file_stats = np.array([file_record(entity) for entity in entities], FILE_STATS)
-            folder = open_source(self.state["dataset"], True).with_ids(loaded.ids)
-            loaded.labels = folder.labels
-            loaded.label_names = folder.label_names
+            loaded.label_by_folder()
             return loaded
         labels = [as_text(entity.get("label")) for entity in entities]
         if all(labels):

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pyimagesearch.datasets.dataset import Dataset
 from pyimagesearch.encoders.encoder import Encoder, finite_rows
 from pyimagesearch.indexes.contract import Codes
+from pyimagesearch.indexes.shards import stable_hash
 
 KNOWN = "exact, auto, HNSW32, IVF256,Flat, IVF256,SQ8, IVF256,PQ8, clusters:6 or hash:64"
 SERVER_METRICS = {"euclidean": "L2", "cosine": "COSINE"}
@@ -125,8 +126,6 @@ def hash_codes(codes: Codes, centre: Codes, bits: int) -> NDArray[np.uint8]:
 
 def sample_codes(dataset: Dataset, encoder: Encoder) -> Codes:
     """Return the codes, float32 (m, dim), of the images of a dataset whose ids hash lowest."""
-    from pyimagesearch.indexes.shards import stable_hash
-
     order = sorted(range(len(dataset)), key=lambda row: stable_hash(dataset.ids[row]))
     codes = encoder.encode(dataset.read_good(order[:SAMPLE], encoder.spec).images)
     return codes[finite_rows(codes)]

@@ -114,7 +114,7 @@ class MilvusStore(Store):
             index = self.create(new, rebuild=settings.rebuild)
         result = sync(MilvusWriter(index, settings.shard), update, self.name, total=total)
         self._finish(index)
-        return replace(result, count=index.count())
+        return result
 
     def merge(self, paths: list[str], settings: UpdateSettings) -> UpdateResult:
         """Write index files, such as shards, into the collection.
