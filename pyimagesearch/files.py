@@ -38,10 +38,10 @@ def atomic_write(path: str | Path, checksum: bool = False) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it takes the place of `path`.
 
     The temporary file is new, of a random name that no other process has, and keeps the suffix, by
-    which writers such as Keras choose a format. On an error it is removed and `path` is as it was.
-    Where `path` is a link, the file that it leads to is replaced; permissions stay. What killed
-    processes left of the same file is removed. With `checksum` the file ends with a checksum, which
-    `verify_checksum` compares.
+    which writers such as Keras choose a format: that of `path`, also where it is a link. On an
+    error it is removed and `path` is as it was. Where `path` is a link, the file that it leads to
+    is replaced; permissions stay. What killed processes left of the same file is removed. With
+    `checksum` the file ends with a checksum, which `verify_checksum` compares.
     """
     target = Path(path)
     if target.is_symlink():
@@ -83,7 +83,7 @@ def _new_file(target: Path, path: str | Path) -> Path:
     try:
         handle, name = tempfile.mkstemp(
             prefix=_temporary_prefix(target),
-            suffix=f"{TEMPORARY}{target.suffix}",
+            suffix=f"{TEMPORARY}{Path(path).suffix}",
             dir=target.parent,
         )
     except OSError as error:
@@ -137,8 +137,7 @@ def _among_writers(target: Path) -> Iterator[None]:
 def _remove_leftovers(target: Path) -> None:
     """Remove what killed processes left of a file, while no process writes into its folder."""
     pattern = re.compile(
-        rf"{re.escape(_temporary_prefix(target))}\w{{8}}"
-        rf"{re.escape(TEMPORARY + target.suffix)}"
+        rf"{re.escape(_temporary_prefix(target))}\w{{8}}{re.escape(TEMPORARY)}(\.\w+)?"
     )
     for entry in os.scandir(target.parent):
         if pattern.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
@@ -211,14 +210,17 @@ def require_writable(*paths: str | Path) -> None:
         require_free_name(name)
         require_regular(name)
         path = Path(name)
-        _make_folder_of(path)
+        target = Path(os.path.realpath(name))  # `atomic_write` follows links
+        _make_folder_of(target)
+        if target.is_symlink():
+            raise OSError(f"cannot write {path}: it is a link that leads to itself")
         if path.is_dir() or os.fspath(name).endswith("/"):
             raise IsADirectoryError(f"cannot write {path}: it is a folder; give a file name")
         try:
-            with tempfile.TemporaryFile(dir=path.parent):
+            with tempfile.TemporaryFile(dir=target.parent):
                 pass
         except OSError as error:
-            reason = f"no new file can be made in {path.parent} ({error.strerror})"
+            reason = f"no new file can be made in {target.parent} ({error.strerror})"
             raise type(error)(f"cannot write {path}: {reason}") from None
 
 

@@ -88,6 +88,15 @@ def test_on_a_full_disk_a_writer_names_its_file_and_leaves_it(
     assert os.listdir(tmp_path) == [name]
 
 
+@pytest.mark.parametrize("name", ["model.keras", "model.h5", "plot.png"])
+def test_a_link_keeps_the_format_of_its_own_name(name, tmp_path, network, stub_encoder):
+    (tmp_path / name).symlink_to("kept.jpg")
+    WRITERS[name](tmp_path / name, network, stub_encoder)
+    starts = {"model.keras": b"PK", "model.h5": b"\x89HDF", "plot.png": b"\x89PNG"}
+    assert (tmp_path / "kept.jpg").read_bytes().startswith(starts[name])
+    assert (tmp_path / name).is_symlink()
+
+
 @pytest.mark.parametrize("name", ["index.h5", "model.h5"])
 def test_hdf5_survives_a_disk_that_is_full_at_any_moment(name, tmp_path, network, stub_encoder):
     path = tmp_path / name

@@ -133,6 +133,17 @@ def test_a_pipe_or_a_device_is_not_replaced(tmp_path, capsys):
     assert pipe.is_fifo()
 
 
+def test_a_link_that_cannot_be_written_is_refused_before_work_begins(tmp_path):
+    (tmp_path / "loop.h5").symlink_to("loop.h5")
+    with pytest.raises(
+        OSError, match=r"cannot write .*loop\.h5: it is a link that leads to itself"
+    ):
+        require_writable(tmp_path / "loop.h5")
+    (tmp_path / "out.h5").symlink_to("/proc/out.h5")
+    with pytest.raises(OSError, match=r"cannot write .*out\.h5: no new file can be made in /proc"):
+        require_writable(tmp_path / "out.h5")
+
+
 KEPT = [".i.h5.lock", ".i.abcd1234.part.h5", "i.h5.progress", "i.h5.progress-wal", "i.h5.engine"]
 SUFFIXES = {value for name, value in vars(files).items() if name.endswith("_SUFFIX")}
 

@@ -233,6 +233,8 @@ def test_results_are_listed_with_rank_distance_name_and_label(small_index, capsy
     assert found == [(result["id"], result["label"]) for result in results]
     distances = [float(distance) for _, distance, *_ in columns]
     assert distances == pytest.approx([result["distance"] for result in results], abs=6e-4)
+    assert len({len(name) for _, _, name, _ in columns}) > 1
+    assert len(set(map(len, lines))) == 1  # labels stand below each other
 
 
 def test_a_distance_in_words_is_measured_in_the_index(small_index, capsys):

@@ -297,6 +297,7 @@ CATASTROPHIC += (r"[[](a+)+$", r"(a*|b)(a*|b)a*", r"(a+){9}", r"(?<x>a)\k<x>")
         (normalizers({"pattern": {"String": "a"}, "content": "a" * 9}), "by longer text"),
         (normalizers(*[{"type": "NFC"}] * 10), "has more than 10 steps"),
         (normalizers(*[{"precompiled_charsmap": ""}] * 2), "several steps Precompiled"),
+        (normalizers(*[{"type": "ByteLevel"}] * 2), "several steps Precompiled or ByteLevel"),
         (normalizers({"type": "Precompiled"}), "is not Base64"),
         (normalizers({"type": "Precompiled", "precompiled_charsmap": "\x1b"}), "is not Base64"),
         (

@@ -63,8 +63,8 @@ def require_safe_tokenizer(values: dict[str, Any]) -> None:
             raise ValueError(f"its {key} has more than {MAX_STEPS} steps")
         for step in steps:
             _require_no_longer(step)
-        if sum(CHARACTERS in step for step in steps) > 1:
-            raise ValueError(f"its {key} has several steps Precompiled")
+        if sum(map(_lengthens, steps)) > 1:
+            raise ValueError(f"its {key} has several steps Precompiled or ByteLevel")
     pieces = [part for part in _parts(values.get("post_processor")) if part.keys() & PIECE_KINDS]
     if len(pieces) > MAX_PIECES:
         raise ValueError(f"its post_processor has more than {MAX_PIECES} pieces")
@@ -104,6 +104,11 @@ def _parts(value: Any) -> Iterator[dict[str, Any]]:
             waiting += [inner for key, inner in part.items() if key not in ("vocab", "merges")]
         elif isinstance(part, list):
             waiting += part
+
+
+def _lengthens(step: dict[str, Any]) -> bool:
+    """Whether a step may make several characters of one, as others do of those before it."""
+    return CHARACTERS in step or step.get("type") == "ByteLevel" or "trim_offsets" in step
 
 
 def _require_no_longer(step: dict[str, Any]) -> None:

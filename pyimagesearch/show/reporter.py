@@ -114,11 +114,12 @@ class Reporter:
         ranks = len(str(answer.before + len(shown)))
         distances = [f"{distance:.3f}" for distance in shown.distances]
         width = max(map(len, distances), default=0)
+        longest = max(map(len, shown.ids), default=0)
         lines = []
         for place, id in enumerate(shown.ids):
             label = self.class_of(shown, place)
-            text = f"  {answer.before + place + 1:>{ranks}}  {distances[place]:>{width}}  {id}"
-            lines.append(text if label is None else f"{text}  {label}")
+            text = f"  {answer.before + place + 1:>{ranks}}  {distances[place]:>{width}}  "
+            lines.append(text + (id if label is None else f"{id:<{longest}}  {label}"))
         if len(answer.hits) > len(shown):
             lines.append(f"  ... and {len(answer.hits) - len(shown):,} more")
         return lines
