@@ -1,10 +1,10 @@
 """A network beside its codes adapted to the pictures, without labels and with them.
 
 Prints P@1, P@10 and mAP of the network alone, of its first principal components, of adapted codes,
-and with --views of the codes of patches beside it and of both together, for the same pictures and
-queries. Relevant is the first sub-folder. Without QUERIES, a fifth of the pictures is held out in
-turn, by the seed. The features are kept in FOLDER. Times are processor time of the fit, without the
-features, and of both together without the fit of patches.
+and with --views of the default training of train_autoencoder.py and of the network with patches
+beside it, for the same pictures and queries. Relevant is the first sub-folder. Without QUERIES, a
+fifth of the pictures is held out in turn, by the seed. The features are kept in FOLDER. Times are
+processor time of the fit, without the features; patches are fitted once, for the first row of both.
 
 The network is by default the one that `python -m benchmarks.pretrained_codes x y --only-convert`
 writes.
@@ -14,6 +14,7 @@ usage: python -m benchmarks.adapted_codes DATASET [QUERIES] [--network output/ef
 """
 
 import argparse
+import tempfile
 import time
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -21,10 +22,11 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.photos import table_row
+from benchmarks.codes import encode_all
+from benchmarks.photos import table_row, train
 from pyimagesearch.datasets.catalog import open_dataset
 from pyimagesearch.datasets.dataset import Dataset
-from pyimagesearch.decomposition.adapted_map import LinearMap, adapted_map, components_of
+from pyimagesearch.decomposition.adapted_map import adapted_map, components_of
 from pyimagesearch.decomposition.pca import principal_components
 from pyimagesearch.encoders.adapted_head import with_head
 from pyimagesearch.encoders.encoder import Encoder
@@ -102,13 +104,17 @@ def principal(task, dim):
     return task.scores(found.project(features), found.project(query_features))
 
 
-def views(task):
-    """Return the scores of patches alone: a head that leaves out the features of the network."""
-    network, codes = task.beside
-    only = np.eye(task.network.dim + codes.shape[1], dtype=np.float32)[:, task.network.dim :]
-    head = LinearMap(only, np.zeros(codes.shape[1], np.float32))
-    encoder = with_head(with_miniatures(task.network), [head], network)
-    return scores_of(task, encoder, task.features)
+def views(task, dim):
+    """Return the scores of the default training, in a process of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        pictures = Path(folder) / "pictures"
+        for name in task.gallery.ids:
+            path = pictures / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.symlink_to(task.gallery.path(name))
+        encoder, _ = train(Path(folder), pictures, "views", dim, task.seed)
+    codes = (encode_all(encoder, part) for part in (task.gallery, task.queries))
+    return task.scores(*codes)
 
 
 def adapted(task, dim, *, labels=False, both=False):
@@ -169,7 +175,7 @@ def main():
         show(f"adapted with labels, {dim}-d", partial(adapted, dim=dim, labels=True))
     if not args.views:
         return
-    show("views, 64-d", views)
+    show("views, 64-d", partial(views, dim=64), timed=False)
     for dim in args.dims:
         show(f"both, {dim}-d", partial(adapted, dim=dim, both=True))
     for dim in args.dims:

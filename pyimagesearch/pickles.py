@@ -8,11 +8,12 @@ is longer than the file. So no instruction takes more memory or time than the fi
 """
 
 import math
+import mmap
 import pickle
 import pickletools
 import re
 from collections.abc import Callable
-from io import BytesIO
+from io import BufferedReader
 from pathlib import Path
 from typing import Any, Literal
 
@@ -33,16 +34,18 @@ def load_plain(
     Raises OSError when it cannot be read and ValueError when it is not a pickle, is truncated, or
     asks for anything but plain data.
     """
-    data = Path(path).read_bytes()
-    try:
-        _scan(data)
-        unpickler = _PlainUnpickler(BytesIO(data), encoding=encoding)
-        unpickler.structured = structured
-        return _resolved(unpickler.load())
-    # A hostile or broken stream can make the unpickler raise nearly anything.
-    except Exception as error:
-        reason = " ".join(str(error).split())[:200]
-        raise ValueError(f"{path} is not a complete pickle of plain data: {reason}") from None
+    with open(path, "rb") as file:
+        try:
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+                _scan(file, content)
+            file.seek(0)
+            unpickler = _PlainUnpickler(file, encoding=encoding)
+            unpickler.structured = structured
+            return _resolved(unpickler.load())
+        # A hostile or broken stream can make the unpickler raise nearly anything.
+        except Exception as error:
+            reason = " ".join(str(error).split())[:200]
+            raise ValueError(f"{path} is not a complete pickle of plain data: {reason}") from None
 
 
 # --- the instructions
@@ -78,14 +81,17 @@ _IGNORED = {"PROTO", "STOP"}
 # Runs of whole numbers of one size, such as the row numbers of an index, are skipped at once.
 _NUMBERS = re.compile(rb"(?:K.)+|(?:M..)+|(?:J....)+", re.DOTALL)
 _NUMBER_SIZES = {b"K": 2, b"M": 3, b"J": 5}
+# BINBYTES and BINBYTES8 with a length: what follows, such as the codes of an index, is not copied.
+_BYTES = re.compile(rb"B.{4}|\x8e.{8}", re.DOTALL)
 
 
 class _Scanner:
     """Goes through the instructions of a pickle with the kinds of the values on its stack."""
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, file: BufferedReader, data: mmap.mmap) -> None:
+        """`data` is what `file` holds."""
+        self._file = file
         self._data = data
-        self._file = BytesIO(data)
         self._stack: list[str] = []
         self._marks: list[int] = []
         self._memo: dict[int, str] = {}
@@ -128,7 +134,7 @@ class _Scanner:
         return taken
 
     def _skip_runs(self) -> None:
-        """Skip a run of numbers, or of short texts, such as the ids of an index."""
+        """Skip a run of numbers, or of short texts, such as the ids of an index, or an array."""
         data = self._data
         memo = self._memo
         remembered = len(memo)
@@ -148,6 +154,11 @@ class _Scanner:
                 remembered += 1
                 end += 1
             at = end
+        if match := _BYTES.match(data, at):
+            end = match.end() + int.from_bytes(match[0][1:], "little")
+            if end < len(data):
+                push("k")
+                at = end
         self._file.seek(at)
 
 
@@ -158,10 +169,10 @@ def _require_operands(name: str, operands: list[str]) -> None:
         raise ValueError("a key is neither text nor a number")
 
 
-def _scan(data: bytes) -> None:
+def _scan(file: BufferedReader, data: mmap.mmap) -> None:
     """Raise ValueError if a pickle has instructions that plain data never needs."""
     try:
-        _Scanner(data).run()
+        _Scanner(file, data).run()
     except (IndexError, KeyError) as error:
         raise ValueError("its instructions do not fit together") from error
 

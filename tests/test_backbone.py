@@ -15,12 +15,13 @@ from pyimagesearch.datasets.catalog import open_dataset
 from pyimagesearch.decomposition.adapted_map import LinearMap
 from pyimagesearch.encoders import encoding, feature_file, kept_codes
 from pyimagesearch.encoders.adapted_head import with_head
-from pyimagesearch.encoders.encoder import Encoder
+from pyimagesearch.encoders.encoder import PIXELS_AT_ONCE, Encoder
 from pyimagesearch.encoders.export import open_encoder
 from pyimagesearch.encoders.feature_file import FeatureFile, origin_of
 from pyimagesearch.encoders.keras_network import encoder_of
 from pyimagesearch.encoders.miniatures import miniature_spec, with_miniatures
 from pyimagesearch.indexes.stores import open_store
+from pyimagesearch.pictures.input_spec import InputSpec
 from pyimagesearch.training import adaptation, contrast_head, miniatures, views
 from pyimagesearch.training.adaptation import Adaptation
 from pyimagesearch.training.miniatures import network_of
@@ -238,6 +239,25 @@ def test_a_head_that_is_not_noted_well_is_not_run_alone(network, note):
     assert kept_codes.open_head(replace(encoder, onnx=model.SerializeToString())) is None
 
 
+def test_a_head_is_run_on_few_features_at_a_time(network, random, monkeypatch):
+    """A network of miniatures takes megabytes for each, more than a session may for all."""
+    head = [LinearMap(exports_normal(random, exports.DIM, 3), exports_normal(random, 3))]
+    opened = kept_codes.open_head(with_head(open_encoder(network), head))
+    features = exports_normal(random, 11, exports.DIM)
+    monkeypatch.setattr(kept_codes, "ROWS_AT_ONCE", 4)
+    counts = []
+    run_session = kept_codes.run_session
+
+    def counted(session, inputs, name):
+        counts.extend(map(len, inputs.values()))
+        return run_session(session, inputs, name)
+
+    monkeypatch.setattr(kept_codes, "run_session", counted)
+    expected = exports.unit(head[0].apply(features))
+    np.testing.assert_allclose(opened.codes(features), expected, atol=1e-5)
+    assert counts == [4, 4, 3]
+
+
 def test_a_head_of_other_codes_is_refused(network):
     encoder = with_head(
         open_encoder(network),
@@ -399,6 +419,20 @@ def test_patches_beside_a_network_give_the_same_codes_in_the_graph(tmp_path, ran
     expected = exports.unit(head[0].apply(np.concatenate([features, codes], axis=1)))
     both = with_head(encoder, head, network_of(model, spec))
     np.testing.assert_allclose(both.encode(pictures), expected, atol=1e-4)
+
+
+def test_as_many_miniatures_as_are_encoded_at_once_fit_into_memory(tmp_path, random):
+    graph = exports.Graph()
+    graph.add("Flatten", graph.add("ReduceMean", "images", axes=[1, 2], keepdims=0), output="codes")
+    images = exports.tensor("images", ["n", 32, 32, 3])
+    path = graph.save(tmp_path / "network.onnx", [images], [exports.tensor("codes", ["n", 3])])
+    encoder = Encoder.from_onnx(path)
+    beside = network_of(build_patches(32, 32, 3), InputSpec(32, 32, 3))
+    head = [LinearMap(exports_normal(random, 3 + 64, 4), np.zeros(4, np.float32))]
+    count = PIXELS_AT_ONCE // 32**2
+    pictures = np.ones((count, 32, 32, 3), np.float32)
+    codes = with_head(with_miniatures(encoder), head, beside).encode(pictures)
+    assert codes.shape == (count, 4)
 
 
 def test_images_too_small_for_patches_are_refused(tmp_path):

@@ -3,7 +3,7 @@
 import contextlib
 import logging
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property
 
@@ -168,10 +168,6 @@ class ArrayDataset(Dataset):
             return self
         return self.subset(rows)
 
-    def rows_of(self, ids: Iterable[str]) -> dict[str, int]:
-        """Return the rows of those of the ids that exist, as {id: row}."""
-        return {id: int(id) for id in ids if id in self.ids}
-
     def read_good(self, rows: Sequence[int] | Rows, spec: InputSpec) -> Batch:
         """Return a Batch of all the rows."""
         rows = np.asarray(rows, np.int64)
@@ -203,10 +199,6 @@ class ArraySubset(ArrayDataset):
         self._rows = rows
         self.ids = [dataset.ids[row] for row in rows]
         self.labels = None if dataset.labels is None else dataset.labels[rows]
-
-    def rows_of(self, ids: Iterable[str]) -> dict[str, int]:
-        """Return the rows of those of the ids that exist, as {id: row}."""
-        return Dataset.rows_of(self, ids)
 
     def picture(self, id: str, size: Size | None = None) -> AnyArray:
         """Return one image as it is stored, whatever the `size` to show it at."""

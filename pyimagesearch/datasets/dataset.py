@@ -1,6 +1,6 @@
 """The contract of a dataset: named images, read by row."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple, Protocol
@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from pyimagesearch.arrays import AnyArray, Floats, Labels, Picture, Rows, Size, Source
+from pyimagesearch.arrays import AnyArray, Bools, Floats, Labels, Picture, Rows, Size, Source
 from pyimagesearch.files import printable
 from pyimagesearch.pictures.input_spec import InputSpec
 
@@ -96,10 +96,11 @@ class Dataset(Protocol):
         rows: Rows = np.random.default_rng(seed).permutation(len(self))[:count]
         return list(map(int, rows))
 
-    def rows_of(self, ids: Iterable[str]) -> dict[str, int]:
-        """Return the rows of those of the ids that exist, as {id: row}."""
-        wanted = set(ids)
-        return {id: row for row, id in enumerate(self.ids) if id in wanted}
+    def readable(self, rows: Rows) -> Bools:
+        """Return which of the rows, int64 (m,), have not proved unreadable, bool (m,)."""
+        if not self.unreadable:
+            return np.ones(len(rows), bool)
+        return np.array([self.ids[row] not in self.unreadable for row in rows.tolist()], bool)
 
     def read_good(self, rows: Sequence[int] | Rows, spec: InputSpec) -> Batch:
         """Return a Batch, without digests, of those of the rows that can be read.

@@ -47,8 +47,8 @@ def with_head(
     for layer in head:
         if steps:
             steps.append(edit.RELU)
-        steps.append(edit.Step("MatMul", constant=layer.matrix))
-        steps.append(edit.Step("Add", constant=layer.bias))
+        steps.append(edit.Step("MatMul", constants=[layer.matrix]))
+        steps.append(edit.Step("Add", constants=[layer.bias]))
     name = edit.chained(graph, name, [*steps, edit.NORMALIZE])
     dim = len(head[-1].bias)
     # The number of axes must be known, also where a network's own shapes are not.

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+ROWS_AT_ONCE = 64  # of features: a network of miniatures takes some megabytes for each
 MAX_NOTE = 10_000  # characters of the note that says where a head begins
 
 
@@ -63,6 +64,10 @@ class Head:
 
     def codes(self, features: Floats) -> Floats:
         """Return the codes, float32 (n, dim), of features, float32 (n, origin.dim)."""
+        parts = range(0, len(features), ROWS_AT_ONCE)
+        return np.concatenate([self._run(features[start:][:ROWS_AT_ONCE]) for start in parts])
+
+    def _run(self, features: Floats) -> Floats:
         encoder = self._encoder
         codes = run_session(self._session, {self._input: features}, encoder.model)
         if codes.shape != (len(features), encoder.dim):

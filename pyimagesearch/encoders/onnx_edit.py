@@ -19,18 +19,18 @@ PREFIX = "pyimagesearch_"  # of names that are added
 
 @dataclass(frozen=True)
 class Step:
-    """An operator to put after a network, with its attributes and perhaps a second input."""
+    """An operator to put after a network, with its attributes and its inputs after the first."""
 
     operator: str
     attributes: Mapping[str, Any] = field(default_factory=dict)
-    constant: NDArray[Any] | None = None
+    constants: Sequence[NDArray[Any]] = ()
 
 
 # Euclidean distances of codes of length 1 rank as cosine distances do.
 CAST = Step("Cast", {"to": TensorProto.FLOAT})
 NORMALIZE = Step("LpNormalization", {"axis": -1, "p": 2})
 RELU = Step("Relu")
-FIRST_TOKEN = Step("Gather", {"axis": 1}, np.array(0))
+FIRST_TOKEN = Step("Gather", {"axis": 1}, [np.array(0)])
 FLATTEN = Step("Flatten", {"axis": 1})
 AVERAGE = [Step("GlobalAveragePool"), FLATTEN]  # over all axes after the second
 
@@ -102,9 +102,9 @@ def chained(graph: GraphProto, name: str, steps: Iterable[Step]) -> str:
     """Put operators one after another behind a tensor; return the name of the last result."""
     for step in steps:
         inputs = [name]
-        if step.constant is not None:
-            inputs.append(f"{PREFIX}constant_{len(graph.node)}")
-            graph.initializer.append(numpy_helper.from_array(step.constant, inputs[-1]))
+        for number, constant in enumerate(step.constants):
+            inputs.append(f"{PREFIX}constant_{len(graph.node)}_{number}")
+            graph.initializer.append(numpy_helper.from_array(constant, inputs[-1]))
         name = f"{PREFIX}after_{len(graph.node)}"
         graph.node.append(helper.make_node(step.operator, inputs, [name], **step.attributes))
     return name
@@ -112,12 +112,12 @@ def chained(graph: GraphProto, name: str, steps: Iterable[Step]) -> str:
 
 def columns(start: int, stop: int) -> Step:
     """Return the step from vectors to their values from `start` to `stop`."""
-    return Step("Gather", {"axis": 1}, np.arange(start, stop))
+    return Step("Gather", {"axis": 1}, [np.arange(start, stop)])
 
 
 def reshape(shape: Sequence[int]) -> Step:
     """Return the step to another shape."""
-    return Step("Reshape", constant=np.array(shape, np.int64))
+    return Step("Reshape", constants=[np.array(shape, np.int64)])
 
 
 def side_by_side(graph: GraphProto, names: Sequence[str]) -> str:

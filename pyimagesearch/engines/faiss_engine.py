@@ -69,13 +69,6 @@ class FaissEngine(Engine):
         return len(self)
 
     @property
-    def probe_start(self) -> int:
-        """The smallest `probe` worth trying."""
-        if self._ivf is not None:
-            return 1
-        return min(16, self.probe_limit)
-
-    @property
     def inverted(self) -> bool:
         """Whether the codes are held in inverted lists."""
         return self._ivf is not None

@@ -121,13 +121,8 @@ def tune(engine: "FaissEngine", sample: QuerySample, target: float, depth: int =
         aim = target if engine.scans else (1 + target) / 2
         _smallest(engine, "shortlist", 20, limit, reaches=lambda: recall() >= aim)
     if not engine.scans:
-        _smallest(
-            engine,
-            "probe",
-            engine.probe_start,
-            engine.probe_limit,
-            reaches=lambda: recall() >= target,
-        )
+        start = 1 if engine.inverted else 16
+        _smallest(engine, "probe", start, engine.probe_limit, reaches=lambda: recall() >= target)
 
 
 def _smallest(

@@ -136,7 +136,7 @@ def _labelled_sample(labels: Labels, count: int, random: np.random.Generator) ->
 def _readable(dataset: Dataset, rows: Rows, spec: InputSpec) -> tuple[Rows, Floats]:
     """Return those of the rows whose images can be read, and the images."""
     images = read_rows(dataset, rows, spec)
-    good = ~np.isin(rows, list(dataset.rows_of(dataset.unreadable).values()))
+    good = dataset.readable(rows)
     return rows[good], images[good]
 
 

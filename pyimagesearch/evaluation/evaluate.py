@@ -65,9 +65,8 @@ class _Sought:
 
     def readable_labels(self) -> Labels:
         """Return the labels, -1 for images that proved unreadable."""
-        bad = list(self.dataset.rows_of(self.dataset.unreadable).values())
-        unreadable = np.isin(self.rows, bad)
-        return np.where(np.resize(unreadable, len(self.labels)), -1, self.labels)
+        readable = self.dataset.readable(self.rows)
+        return np.where(np.resize(readable, len(self.labels)), self.labels, -1)
 
 
 def evaluate_index(
@@ -110,7 +109,8 @@ def evaluate_index(
         query_codes = np.where(has_code[:, np.newaxis], query_codes, np.float32(0))
     measured = _points_of_codes(codes, query_codes, engine, moved=moved, own_rows=own_rows)
     measured |= _baselines(gallery, sought, encoder.spec, codes.shape[1], itself=itself)
-    labels = _without_unreadable(gallery, sought.gallery_labels)
+    readable = gallery.readable(np.arange(len(gallery)))
+    labels = np.where(readable, sought.gallery_labels, -1)
     query_labels = np.where(has_code, sought.readable_labels(), -1)
     scores = _ranking_scores(measured, query_labels, labels, own_rows)
     if engine.name != "exact":
@@ -234,14 +234,6 @@ def _warn_left_out(gallery_labels: Labels, queries: Dataset, labels: Labels) -> 
             f"{np.count_nonzero(lacking):,} of {len(labels):,} queries are left out: the index has "
             f"no images with their labels ({', '.join(shown)}{more})"
         )
-
-
-def _without_unreadable(dataset: Dataset, labels: Labels) -> Labels:
-    """Return labels of all rows of a dataset, -1 for those that could not be read."""
-    rows = list(dataset.rows_of(dataset.unreadable).values())
-    labels = np.array(labels)
-    labels[rows] = -1
-    return labels
 
 
 def labels_in(gallery: Dataset, queries: Dataset) -> Labels:

@@ -43,11 +43,6 @@ class SyncPlan:
     removed: list[int] = field(default_factory=list)
     retained: list[int] = field(default_factory=list)
 
-    @property
-    def to_encode(self) -> NDArray[np.int64]:
-        """The rows that must be encoded, int64 (m,)."""
-        return np.flatnonzero(self.kept_row < 0)
-
 
 def plan_sync(
     dataset: Dataset, so_far: Records, *, checksum: bool = False, limited: bool = False
@@ -149,9 +144,9 @@ def readable_rows(dataset: Dataset, plan: SyncPlan, so_far: Records) -> NDArray[
     are added to `plan.retained`. Raises ValueError when no file could be read: then the folder is
     inaccessible rather than empty.
     """
-    if not dataset.unreadable:
-        return np.ones(len(dataset), bool)
-    good = np.array([id not in dataset.unreadable for id in dataset.ids])
+    good = dataset.readable(np.arange(len(dataset)))
+    if good.all():
+        return good
     known = np.flatnonzero(plan.known & ~good)
     if len(known):
         rows = {id: row for row, id in enumerate(so_far.ids)}

@@ -42,7 +42,7 @@ def sync(writer: IndexWriter, update: Update, name: str, *, total: int) -> Updat
     plan = plan_sync(dataset, so_far, checksum=settings.checksum, limited=settings.limited)
     require_few_removed(plan, so_far, name, prune=settings.prune)
     records = Records(dataset.ids, LabelTexts(dataset), plan.file_stats)
-    wanted = plan.to_encode
+    wanted = np.flatnonzero(plan.kept_row < 0)
     if settings.checksum and dataset.file_stats is not None:
         # So that codes which an interrupted run left are compared by content too.
         records.file_stats["digest"][wanted] = digests_of(dataset, wanted)

@@ -24,6 +24,7 @@ from pyimagesearch.training.views import fit_views
 logger = logging.getLogger(__name__)
 
 DIM = 64  # of the codes
+BLOCK = 16  # channels that ONNX Runtime computes together; for other numbers it copies the results
 
 
 class Miniatures(ArrayDataset):
@@ -58,8 +59,8 @@ def network_of(model: keras.Model, spec: InputSpec) -> MiniatureNetwork:
     """Return a Keras network of the architecture `patches` as a MiniatureNetwork."""
     branches = [_branch(model, scale) for scale in scales_of(spec.width, spec.height)]
     matrix, bias = model.get_layer("linear").get_weights()
-    last = [edit.Step("MatMul", constant=matrix), edit.Step("Add", constant=bias), edit.NORMALIZE]
-    return MiniatureNetwork(spec, branches, last)
+    linear = [edit.Step("MatMul", constants=[matrix]), edit.Step("Add", constants=[bias])]
+    return MiniatureNetwork(spec, branches, [*linear, edit.NORMALIZE])
 
 
 def _branch(model: keras.Model, scale: Scale) -> list[edit.Step]:
@@ -68,19 +69,19 @@ def _branch(model: keras.Model, scale: Scale) -> list[edit.Step]:
     filters, bias = model.get_layer("filters" + scale.suffix).get_weights()
     areas = model.get_layer("areas" + scale.suffix)
     # The layer `contrast` divides by sqrt(mean of squares + epsilon). ONNX divides by the root of
-    # the sum alone, so that one more component, which is constant, brings the epsilon.
+    # the sum alone, so that a further component, which is constant, brings the epsilon. More, of 0,
+    # make their number a multiple of BLOCK.
     count = components.shape[3]
-    kernel = np.pad(components.transpose(3, 2, 0, 1), [(0, 1), (0, 0), (0, 0), (0, 0)])
-    constant = np.zeros((count + 1, 1, 1), np.float32)
+    added = BLOCK - count % BLOCK
+    kernel = np.pad(components.transpose(3, 2, 0, 1), [(0, added), (0, 0), (0, 0), (0, 0)])
+    constant = np.zeros(count + added, np.float32)
     constant[count] = np.sqrt(count * CONTRAST_EPSILON)
     mean_not_sum = np.float32(np.sqrt(count))
-    mixed = np.pad(filters.transpose(3, 2, 0, 1), [(0, 0), (0, 1), (0, 0), (0, 0)])
+    mixed = np.pad(filters.transpose(3, 2, 0, 1), [(0, 0), (0, added), (0, 0), (0, 0)])
     return [
-        edit.Step("Conv", {"strides": [scale.stride] * 2}, kernel),
-        edit.Step("Add", constant=constant),
+        edit.Step("Conv", {"strides": [scale.stride] * 2}, [kernel, constant]),
         edit.Step("LpNormalization", {"axis": 1, "p": 2}),
-        edit.Step("Conv", constant=mean_not_sum * mixed),
-        edit.Step("Add", constant=bias.reshape(-1, 1, 1)),
+        edit.Step("Conv", constants=[mean_not_sum * mixed, bias]),
         edit.RELU,
         edit.Step("AveragePool", {"kernel_shape": areas.pool_size, "strides": areas.strides}),
         edit.Step("Softsign"),
