@@ -19,6 +19,7 @@ from pyimagesearch.encoders.wire import fields
 from pyimagesearch.pictures.input_spec import InputSpec
 from tests import hostile_networks as hostile
 from tests.onnx_exports import SIGLIP, write_json
+from tests.scripts import ROOT
 
 IMAGES = np.random.default_rng(1).random((2, hostile.SIDE, hostile.SIDE, 3), np.float32)
 
@@ -227,3 +228,11 @@ def test_sizes_that_no_memory_holds_are_refused_in_one_line(tmp_path, model):
 def test_a_network_in_an_index_takes_no_more_images_at_once_than_memory_holds():
     with pytest.raises(ValueError, match=r"stranger\.onnx takes 1,000,000,000 images at once"):
         in_index(hostile.sized(10**9, 8, 8)).encode(IMAGES)
+
+
+def test_onnx_runtime_keeps_no_identifier_for_reports_of_its_use(tmp_path):
+    code = "import pyimagesearch, onnxruntime"
+    environment = {**os.environ, "TMPDIR": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    environment.pop("ORT_DISABLE_TELEMETRY", None)
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True)
+    assert os.listdir(tmp_path) == []
