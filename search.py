@@ -22,7 +22,6 @@ from pyimagesearch.files import require_writable
 from pyimagesearch.indexes.contract import Index
 from pyimagesearch.indexes.local_index import LocalIndex
 from pyimagesearch.indexes.stores import open_store
-from pyimagesearch.queries.crops import Look
 from pyimagesearch.queries.query import Answer
 from pyimagesearch.queries.ranking import Wanted, check_encoder, open_pictures, search_queries
 from pyimagesearch.queries.sources import QueryOptions, QueryReader
@@ -126,6 +125,11 @@ def largest_distance(args: Namespace, load: Callable[[], LocalIndex]) -> float |
 
 def query_options(args: Namespace) -> QueryOptions:
     """Return what to search for."""
+    look = None
+    if args.crop or args.any_orientation:
+        from pyimagesearch.queries.crops import Look
+
+        look = Look(args.crop, args.any_orientation)
     return QueryOptions(
         paths=args.query or (),
         ids=args.query_id or (),
@@ -134,7 +138,7 @@ def query_options(args: Namespace) -> QueryOptions:
         seed=args.seed,
         invert=args.invert,
         combine=args.combine,
-        look=Look(args.crop, args.any_orientation),
+        look=look,
     )
 
 

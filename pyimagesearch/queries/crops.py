@@ -216,16 +216,10 @@ def viewed(query: Query, view: View, spec: InputSpec) -> Query:
 
 @dataclass(frozen=True)
 class Look:
-    """How the pictures of queries are searched for: a part of them, in all orientations.
-
-    It is false where they are searched for as they are.
-    """
+    """How the pictures of queries are searched for: a part of them, in all orientations."""
 
     crop: Crop | None = None
     any_orientation: bool = False
-
-    def __bool__(self) -> bool:
-        return self.crop is not None or self.any_orientation
 
     def __call__(self, query: Query, spec: InputSpec) -> Query:
         """Return a query with its inputs of the encoder for an InputSpec; see `viewed`."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from pyimagesearch.arrays import Picture, Size
 from pyimagesearch.datasets.catalog import DEFAULT_SOURCE
@@ -17,16 +17,17 @@ from pyimagesearch.encoders.encoder import Encoder
 from pyimagesearch.files import printable, reason_of
 from pyimagesearch.indexes.contract import Index
 from pyimagesearch.queries.combining import combined, split_weight
-from pyimagesearch.queries.crops import Look
 from pyimagesearch.queries.ids import did_you_mean_id, find_ids
 from pyimagesearch.queries.query import Part, Query
 from pyimagesearch.queries.texts import text_queries
 from pyimagesearch.suggestions import did_you_mean_file
 
+if TYPE_CHECKING:
+    from pyimagesearch.queries.crops import Look
+
 logger = logging.getLogger(__name__)
 
 SPARE = 20  # random pictures tried beyond twice the number asked for, where some cannot be read
-AS_IT_IS = Look()
 LIGHT_ON_DARK = "mnist"
 MAX_INPUT = 1 << 28  # bytes of a picture from standard input
 
@@ -38,7 +39,7 @@ class QueryOptions:
     `paths` are image files and folders, `ids` those of indexed pictures, `texts` words; without
     any of them `sample` random test images are searched for, the same for the same `seed`.
     `invert` swaps dark and light in files, `combine` makes one query of all, `look` crops and turns
-    the pictures.
+    the pictures; None leaves them as they are.
     """
 
     paths: Sequence[str] = ()
@@ -48,7 +49,7 @@ class QueryOptions:
     seed: int | None = None
     invert: bool = False
     combine: bool = False
-    look: Look = AS_IT_IS
+    look: "Look | None" = None
 
 
 class QueryReader:
@@ -160,7 +161,7 @@ class QueryReader:
             return 255 - pixels if invert else pixels
 
         # Decoded as by indexing, so that an indexed picture is at distance 0 from itself.
-        query = self._options.look(Query(path, picture=picture), self._spec)
+        query = self._encodable(Query(path, picture=picture))
         if not invert and self._is_dark_on_light(query):
             logger.warning(
                 f"{printable(path)} is dark on light, but the indexed digits are light on dark: "
