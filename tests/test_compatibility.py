@@ -115,7 +115,10 @@ def test_a_model_gives_the_codes_it_gave(model, same_as, resized_by, tmp_path, c
     [
         ("resume", [], ["reconstruct"] * 3),
         ("triplet", ["--objective", "triplet"], ["separate"] * 6 + ["decode"]),
-        ("triplet", ["--objective", "supcon"], ["separate"] * 6 + ["decode"]),
+        pytest.param(
+            *("triplet", ["--objective", "supcon"], ["separate"] * 6 + ["decode"]),
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_a_training_that_was_killed_goes_on(name, flags, phases, tmp_path):

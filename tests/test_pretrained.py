@@ -185,6 +185,7 @@ def error_of(capsys, *arguments):
     return lines[0].removeprefix("index_images.py: error: ")
 
 
+@pytest.mark.slow
 def test_a_folder_is_indexed_as_by_keras_searched_and_synced_without_tensorflow(
     tmp_path, mobilenet, network, random, capsys
 ):

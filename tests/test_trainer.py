@@ -82,7 +82,7 @@ class CrashingCheck:
     [
         ("denoising", "tutorial", 2),
         ("neighbours", "fast", 2),  # at the start of its second phase
-        ("neighbours", "tutorial", 4),  # within its third
+        pytest.param("neighbours", "tutorial", 4, marks=pytest.mark.slow),  # within its third
     ],
 )
 def test_a_resumed_training_ends_as_an_uninterrupted_one(tmp_path, objective, schedule, crash):
