@@ -15,10 +15,9 @@ import time
 
 import numpy as np
 
-from pyimagesearch.datasets.array import ArrayDataset
-
 MODEL = "output/autoencoder.h5"
-# Modules are compiled once, as for a user: empty means that Python may keep them.
+# That of a user, without what our package sets for itself once it is imported. Modules are compiled
+# once: empty means that Python may keep them.
 ENVIRONMENT = {**os.environ, "PYTHONDONTWRITEBYTECODE": ""}
 
 
@@ -32,6 +31,8 @@ def seconds(*command):
 
 def write_mnist(path):
     """Write MNIST as Keras stores it."""
+    from pyimagesearch.datasets.array import ArrayDataset
+
     splits = {name: ArrayDataset("mnist", name) for name in ("train", "test")}
     images = {f"x_{name}": split.images[..., 0] for name, split in splits.items()}
     labels = {f"y_{name}": split.labels.astype(np.uint8) for name, split in splits.items()}
