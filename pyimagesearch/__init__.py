@@ -16,5 +16,5 @@ os.environ.setdefault("HDF5_USE_FILE_LOCKING", "FALSE")
 # the clock before they sleep, which took a quarter of the time of a search.
 os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "20")
 # ONNX Runtime reads this when it is first imported. It would else keep an identifier in the folder
-# of temporary files, by which it reports its use to its makers.
+# of temporary files, and could report its use to its makers.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")

@@ -191,14 +191,21 @@ def test_a_name_that_is_too_long_is_said_in_words(tmp_path, capsys):
     assert capsys.readouterr().err.endswith(f"search.py: error: {path}: File name too long\n")
 
 
-@pytest.mark.parametrize("name", ["photo.jpg", "photo.h5", "i.h5.engine"])
-def test_a_file_of_another_kind_is_called_no_index_and_no_model(name, tmp_path, capsys):
+JPEG = b"\xff\xd8\xff\xe0"
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("photo.jpg", JPEG), ("photo.png", PNG), ("photo.h5", JPEG), ("i.h5.engine", JPEG)],
+)
+def test_a_file_of_another_kind_is_called_no_index_and_no_model(name, content, tmp_path, capsys):
     path = tmp_path / name
-    path.write_bytes(b"\xff\xd8\xff\xe0" * 9)
+    path.write_bytes(content * 9)
     reason = "it is damaged or no index, neither HDF5 nor a pickle"
     line = f"cannot use the index {path}: {reason}; make it again with index_images.py"
     assert error_of(capsys, search, "-i", path) == line
-    if name == "photo.jpg":
+    if name in ("photo.jpg", "photo.png"):
         line = f"{path} is not a model: expected a name ending in .keras or .h5 or .hdf5 or .onnx"
         flags = ["-i", tmp_path / "new.h5", "--dataset", "mnist", "-m", path]
         assert error_of(capsys, index_images, *flags) == line

@@ -147,7 +147,8 @@ def _require_no_model(path: str | Path) -> None:
 def _is_of_another_kind(path: str | Path) -> bool:
     """Whether a file begins neither like HDF5 nor like a pickle of any protocol."""
     with open(path, "rb") as file:
-        return file.read(1) not in (b"", b"\x89", b"\x80", b"(", b"}", b"]")
+        head = file.read(4)
+    return bool(head) and not head.startswith((b"\x89HDF", b"\x80", b"(", b"}", b"]"))
 
 
 def _has_index(path: str | Path) -> bool | None:
