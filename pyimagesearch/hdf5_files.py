@@ -1,12 +1,6 @@
-"""HDF5 files: written so that a full disk ends nothing, read as those of strangers.
+"""HDF5 files of strangers: what is read of them is of a bounded size, and from no other file."""
 
-What is read of them is of a bounded size, and from no other file.
-"""
-
-import io
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,50 +8,6 @@ from pyimagesearch.files import MAX_TEXT
 
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 MAX_EXPANSION = 64  # how much larger than its file a compressed HDF5 dataset may be
-
-
-class _Disk(io.FileIO):
-    """A file that keeps the first error of writing in `error` instead of raising it.
-
-    Where a write fails while HDF5 closes a file, as on a full disk, it ends the process later.
-    """
-
-    error: OSError | None = None
-
-    def write(self, data: Any) -> int:
-        """Write all of the bytes, or keep the error; return their number."""
-        left = memoryview(data)
-        try:
-            while left:
-                left = left[super().write(left) :]
-        except OSError as error:
-            self.error = self.error or error
-        return len(data)
-
-    def truncate(self, size: int | None = None) -> int:
-        """Set the size of the file, or keep the error."""
-        try:
-            return super().truncate(size)
-        except OSError as error:
-            self.error = self.error or error
-            return size or 0
-
-
-@contextmanager
-def changed_hdf5(path: str | Path, mode: str) -> Iterator[Any]:
-    """Yield the h5py.File of a file that exists, in the `mode` "w" or "r+", and close it.
-
-    Raises OSError when it could not be written.
-    """
-    import h5py
-
-    with _Disk(path, "r+") as disk:
-        try:
-            with h5py.File(disk, mode) as file:
-                yield file
-        finally:
-            if disk.error:  # whatever HDF5 made of it
-                raise disk.error
 
 
 def has_hdf5_attribute(path: str | Path, name: str) -> bool | None:

@@ -3,9 +3,7 @@
 import contextlib
 import errno
 import os
-import re
 import resource
-import subprocess
 
 import numpy as np
 import pytest
@@ -35,10 +33,10 @@ HISTORY = [{"phase": "fit", "epoch": 1, "loss": 0.5, "val_loss": 0.25}]
 
 
 @contextlib.contextmanager
-def full_disk(room=ROOM):
-    """No file of this process can grow beyond `room` bytes."""
+def full_disk():
+    """No file of this process can grow beyond ROOM bytes."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (ROOM, before[1]))
     try:
         yield
     finally:
@@ -97,56 +95,6 @@ def test_a_link_keeps_the_format_of_its_own_name(name, tmp_path, network, stub_e
     starts = {"model.keras": b"PK", "model.h5": b"\x89HDF", "plot.png": b"\x89PNG"}
     assert (tmp_path / "kept.jpg").read_bytes().startswith(starts[name])
     assert (tmp_path / name).is_symlink()
-
-
-# In a process of its own, which a failure inside HDF5 would end by a signal.
-FILLING = """
-import resource, sys
-import numpy as np
-from pyimagesearch.encoders.encoder import Encoder
-from pyimagesearch.indexes.index_file import save_index
-from pyimagesearch.indexes.local_index import LocalIndex
-from pyimagesearch.pictures.input_spec import InputSpec
-
-path, size = sys.argv[1], int(sys.argv[2])
-encoder = Encoder(b"not a network", InputSpec(28, 28, 1), 4, "model.h5", "0" * 64)
-for room in range(99, size, size // 7):
-    resource.setrlimit(resource.RLIMIT_FSIZE, (room, resource.RLIM_INFINITY))
-    try:
-        save_index(LocalIndex(np.ones((3, 4), np.float32), list("012"), encoder=encoder), path)
-    except OSError as error:
-        print(error)
-"""
-
-
-def test_an_index_in_hdf5_survives_a_disk_that_is_full_at_any_moment(
-    tmp_path, network, stub_encoder, python
-):
-    path = tmp_path / "index.h5"
-    WRITERS[path.name](path, network, stub_encoder)
-    before = path.read_bytes()
-    command = python("-c", FILLING, path, len(before))
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
-    lines = done.stdout.splitlines()
-    assert len(lines) >= 7
-    assert all(re.fullmatch(r"cannot write .*index\.h5: File too.*", line) for line in lines)
-    assert path.read_bytes() == before
-    assert os.listdir(tmp_path) == [path.name]
-
-
-@pytest.mark.slow
-def test_a_model_in_hdf5_survives_a_disk_that_is_full_at_any_moment(
-    tmp_path, network, stub_encoder
-):
-    path = tmp_path / "model.h5"
-    WRITERS[path.name](path, network, stub_encoder)
-    before = path.read_bytes()
-    for room in range(99, len(before), len(before) // 7):
-        with full_disk(room), pytest.raises(OSError, match=r"cannot write .*model.h5: File too"):
-            WRITERS[path.name](path, network, stub_encoder)
-    assert path.read_bytes() == before
-    assert os.listdir(tmp_path) == [path.name]
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from pyimagesearch.arrays import Source
 from pyimagesearch.encoders.keras_config import CHECKSUM_KEY, safe_config, update_old_keys
 from pyimagesearch.encoders.onnx_session import INPUT_SPEC_KEY, TRAINED_ON_KEY
 from pyimagesearch.files import atomic_write
-from pyimagesearch.hdf5_files import changed_hdf5, hdf5_text
+from pyimagesearch.hdf5_files import hdf5_text
 from pyimagesearch.pictures.input_spec import InputSpec
 
 if TYPE_CHECKING:
@@ -36,16 +36,14 @@ def save_model(
         notes[TRAINED_ON_KEY] = json.dumps(trained_on)
     hdf5 = Path(path).suffix == ".h5"
     with atomic_write(path, checksum=hdf5) as temporary:  # members of an archive have checksums
+        model.save(temporary)
         if hdf5:
-            # What `model.save` calls for a path. For an open file there is no public name.
-            from keras.src.legacy.saving.legacy_h5_format import save_model_to_hdf5
+            import h5py
 
-            with changed_hdf5(temporary, "w") as file:
-                save_model_to_hdf5(model, file)
+            with h5py.File(temporary, "a") as file:
                 file.attrs.update(notes)
                 file.attrs[CHECKSUM_KEY] = True
         else:
-            model.save(temporary)
             with zipfile.ZipFile(temporary, "a") as archive:
                 for name, text in notes.items():
                     archive.writestr(name, text)
@@ -115,8 +113,10 @@ def _load_updated(path: str | Path, config: dict[str, Any]) -> "Model":
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / Path(path).name
         if not zipfile.is_zipfile(path):
+            import h5py
+
             shutil.copyfile(path, copy)
-            with changed_hdf5(copy, "r+") as file:
+            with h5py.File(copy, "a") as file:
                 file.attrs["model_config"] = text
             return _load(copy)
         with zipfile.ZipFile(path) as archive, zipfile.ZipFile(copy, "w") as changed:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pyimagesearch.arrays import AnyArray, Floats, Rows
 from pyimagesearch.files import MAX_TEXT, atomic_write, brief, is_inside
-from pyimagesearch.hdf5_files import changed_hdf5, hdf5_text, require_plain_hdf5
+from pyimagesearch.hdf5_files import hdf5_text, require_plain_hdf5
 
 BLOCK = 65536  # rows written or read at once
 ROWS_AT_ONCE = 512  # rows chosen at once: for more, the time of h5py grows with the square
@@ -85,26 +85,30 @@ def write_hdf5(
     `data` maps names to arrays, which become datasets, and to plain values, which become one JSON
     attribute; `ids` are strings; `blocks` yields the features, float32 (m, d) each.
     """
-    with atomic_write(path, checksum=True) as temporary, changed_hdf5(temporary, "w") as file:
-        for name, value in data.items():
-            if isinstance(value, np.ndarray):
-                file[name] = value
-        plain = {k: v for k, v in data.items() if not isinstance(v, np.ndarray)}
-        file.attrs["pyimagesearch"] = _as_json(plain)
-        names = file.create_dataset("names", len(ids), h5py.string_dtype())
-        features = file.create_dataset("features", (len(ids), data["code_size"]), "f4")
-        for start in range(0, len(ids), BLOCK):
-            part = ids[start : start + BLOCK]
-            names[start : start + BLOCK] = [
-                name.encode("utf-8", "surrogateescape") for name in part
-            ]
-        start = 0
-        digest = hashlib.sha256()
-        for block in blocks:
-            features[start : start + len(block)] = block
-            start += len(block)
-            digest.update(np.ascontiguousarray(block).data)
-        file.attrs["codes_sha256"] = digest.hexdigest()
+    with atomic_write(path, checksum=True) as temporary:
+        try:
+            with h5py.File(temporary, "w") as file:
+                for name, value in data.items():
+                    if isinstance(value, np.ndarray):
+                        file[name] = value
+                plain = {k: v for k, v in data.items() if not isinstance(v, np.ndarray)}
+                file.attrs["pyimagesearch"] = _as_json(plain)
+                names = file.create_dataset("names", len(ids), h5py.string_dtype())
+                features = file.create_dataset("features", (len(ids), data["code_size"]), "f4")
+                for start in range(0, len(ids), BLOCK):
+                    part = ids[start : start + BLOCK]
+                    names[start : start + BLOCK] = [
+                        name.encode("utf-8", "surrogateescape") for name in part
+                    ]
+                start = 0
+                digest = hashlib.sha256()
+                for block in blocks:
+                    features[start : start + len(block)] = block
+                    start += len(block)
+                    digest.update(np.ascontiguousarray(block).data)
+                file.attrs["codes_sha256"] = digest.hexdigest()
+        except RuntimeError as error:  # h5py raises it for some failed writes
+            raise OSError("HDF5 failed to; is the disk full?") from error
 
 
 def _as_json(plain: dict[str, Any]) -> str:
