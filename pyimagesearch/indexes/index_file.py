@@ -146,9 +146,11 @@ def _require_no_model(path: str | Path) -> None:
 
 def _is_of_another_kind(path: str | Path) -> bool:
     """Whether a file begins neither like HDF5 nor like a pickle of any protocol."""
+    from pyimagesearch.hdf5_files import HDF5_SIGNATURE
+
     with open(path, "rb") as file:
-        head = file.read(4)
-    return bool(head) and not head.startswith((b"\x89HDF", b"\x80", b"(", b"}", b"]"))
+        head = file.read(len(HDF5_SIGNATURE))
+    return bool(head) and not head.startswith((HDF5_SIGNATURE, b"\x80", b"(", b"}", b"]"))
 
 
 def _has_index(path: str | Path) -> bool | None:
