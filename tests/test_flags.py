@@ -106,8 +106,13 @@ def test_a_flag_may_still_be_shortened():
 
 
 def test_a_weight_below_0_is_part_of_a_name():
-    args = search.parse_args(["-i", "i", "--query", "2:a.png", "-1:b.png", "--combine"])
-    assert [name.strip() for name in args.query] == ["2:a.png", "-1:b.png"]
+    names = ["2:a.png", "-1:b.png", " c.png"]
+    assert search.parse_args(["-i", "i", "--query", *names, "--combine"]).query == names
+
+
+def test_a_file_may_be_called_like_a_negative_number():
+    for names in (["-1.png"], ["-.5:a.png", "-2"]):
+        assert search.parse_args(["-i", "i", "--query", *names]).query == names
 
 
 def test_after_two_dashes_nothing_is_taken_for_a_misspelt_flag(capsys):

@@ -136,6 +136,51 @@ def test_a_bad_file_among_several_is_reported_after_the_good_ones(tmp_path):
         list(reader(tmp_path, paths=paths[1:2]).queries())
 
 
+def test_a_weight_without_a_combination_is_explained(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.png").write_bytes(ENCODED["png"])
+    explanation = "; weights, such as 2:, are for --combine"
+    with pytest.raises(ValueError, match=f"{explanation}$"):
+        list(reader(tmp_path, ids=["2:a.png"]).queries())
+    for name in ("2:a.png", "-1:a.png"):
+        with pytest.raises(FileNotFoundError, match=f"{explanation}$"):
+            list(reader(tmp_path, paths=[name]).queries())
+
+
+def test_a_name_that_begins_like_a_weight_is_found(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "2:a.png").write_bytes(ENCODED["png"])
+    [query] = reader(tmp_path, paths=["2:a.png"]).queries()
+    assert query.id == "2:a.png"
+    with pytest.raises(FileNotFoundError, match=r"; did you mean 2:a\.png\?$"):
+        list(reader(tmp_path, paths=["2:b.png"]).queries())
+
+
+def test_a_combination_finds_a_name_that_begins_with_a_space(tmp_path):
+    names = ["2: a.png", " a.png"]
+    [query] = reader(tmp_path, names=[" a.png"], ids=names, combine=True).queries()
+    assert [part.query.id for part in query.parts] == [" a.png", " a.png"]
+
+
+def test_words_like_a_weight_are_searched_for_as_they_are(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(sources, "text_queries", lambda texts, encoder: list(map(Query, texts)))
+    texts = ["16:9 screens", "a dog"]
+    assert [query.id for query in reader(tmp_path, texts=texts).queries()] == texts
+    assert caplog.messages == [
+        "16:9 screens is searched for as it is: weights, such as 2:, are for --combine"
+    ]
+
+
+def test_fewer_samples_than_asked_for_are_told(tmp_path, caplog):
+    caplog.set_level("INFO")
+    for name in ("a.png", "b.png"):
+        (tmp_path / name).write_bytes(ENCODED["png"])
+    assert len(list(reader(tmp_path, sample=2).queries())) == 2
+    assert not caplog.messages
+    assert len(list(reader(tmp_path, sample=3).queries())) == 2
+    assert caplog.messages == ["searching for 2 pictures, not 3: the index has no more"]
+
+
 def test_two_unknown_ids_are_both_reported(tmp_path):
     fill(tmp_path, "a.png")
     several = reader(tmp_path, ids=["x", "a.png", "y"])

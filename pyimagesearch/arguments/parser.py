@@ -12,6 +12,7 @@ from pyimagesearch import __version__
 from pyimagesearch.cli import as_started
 from pyimagesearch.suggestions import did_you_mean
 
+VALUE_MARK = "\0"  # before a value: no argument of a process holds this character
 HELP_WIDTH = 78  # columns, as argparse takes where it does not know those of a terminal
 
 FlagTable = Mapping[str, Sequence[str]]  # flags, by the flag that needs or excludes them
@@ -148,11 +149,15 @@ class FlagParser(argparse.ArgumentParser):
     def _value_or_flag(self, text: str) -> str:
         """Return `text`, marked as a value if it begins like a negative number.
 
-        argparse takes texts such as -1:b.png for a flag, unless they begin with a space, and -1
-        too in a parser that has the flag -0.
+        argparse takes texts such as -1:b.png for a flag, and -1 too in a parser that has the flag
+        -0. `_get_value` removes the mark.
         """
         is_number = re.match(r"-\.?\d", text) and text not in self._flags()
-        return f" {text}" if is_number else text
+        return f"{VALUE_MARK}{text}" if is_number else text
+
+    def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
+        value: Any = super()._get_value(action, arg_string.removeprefix(VALUE_MARK))
+        return value
 
     def _refuse_at_once(self, args: Sequence[str]) -> None:
         """End with a usage error for an empty text, as an unset variable of a shell gives, and for
@@ -176,7 +181,7 @@ class FlagParser(argparse.ArgumentParser):
                 self.error(f"{name} is not a flag{did_you_mean(name, flags)}")
 
     def _refuse_left(self, left: Sequence[str]) -> NoReturn:
-        word = left[0].strip()
+        word = left[0].removeprefix(VALUE_MARK)
         if word.startswith("-"):
             self.error(f"{word} is not a flag")
         self.error(f"{word!r} follows no flag: did you mean {self.stray} {word}?")

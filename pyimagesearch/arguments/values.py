@@ -38,7 +38,7 @@ def number(
             result = math.nan
         too_large = isinstance(result, int) and abs(result) > LARGEST_WHOLE
         if too_large or math.isnan(result) or not is_right(result):
-            raise argparse.ArgumentTypeError(f"expected {expected}, received {text.strip()}")
+            raise argparse.ArgumentTypeError(f"expected {expected}, received {text}")
         return result
 
     return value
@@ -67,7 +67,7 @@ def distance(text: str) -> float | str:
         float(text)
     except ValueError:
         words = " or ".join(NAMED_DISTANCES)
-        message = f"expected a number of at least 0, {words}, received {text.strip()}"
+        message = f"expected a number of at least 0, {words}, received {text}"
         raise argparse.ArgumentTypeError(message) from None
     return non_negative_float(text)
 

@@ -10,6 +10,8 @@ from pyimagesearch.indexes.contract import Codes
 from pyimagesearch.queries.query import Part, Query
 
 MAX_WEIGHT = 1_000_000  # of a part of a combined query
+WEIGHTED = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)):(.+)", re.DOTALL)
+ONLY_COMBINED = "weights, such as 2:, are for --combine"
 
 
 def combined(parts: Sequence[Part], title: str, encoder: Encoder) -> Query:
@@ -38,10 +40,16 @@ def split_weight(text: str) -> tuple[float, str]:
 
     Raises ValueError for a weight beside which float32 would lose all others.
     """
-    match = re.fullmatch(r"([+-]?(?:\d+\.?\d*|\.\d+)):(.+)", text, re.DOTALL)
+    match = WEIGHTED.fullmatch(text)
     if match is None:
         return 1.0, text
     weight = float(match[1])
     if abs(weight) > MAX_WEIGHT:
         raise ValueError(f"expected a weight of at most {MAX_WEIGHT:,}, received {text}")
     return weight, match[2]
+
+
+def name_after_weight(text: str) -> str | None:
+    """Return the name in a text such as "-0.5:name", None for one without a weight."""
+    match = WEIGHTED.fullmatch(text)
+    return match and match[2]

@@ -16,7 +16,12 @@ from pyimagesearch.datasets.dataset import Dataset, label_at, same_images
 from pyimagesearch.encoders.encoder import Encoder
 from pyimagesearch.files import printable, reason_of
 from pyimagesearch.indexes.contract import Index
-from pyimagesearch.queries.combining import combined, split_weight
+from pyimagesearch.queries.combining import (
+    ONLY_COMBINED,
+    combined,
+    name_after_weight,
+    split_weight,
+)
 from pyimagesearch.queries.ids import did_you_mean_id, find_ids
 from pyimagesearch.queries.query import Part, Query
 from pyimagesearch.queries.texts import text_queries
@@ -82,6 +87,8 @@ class QueryReader:
         texts: Iterable[Query] = ()
         if options.texts:
             texts = text_queries(options.texts, self._encoder)
+            for text in filter(name_after_weight, options.texts):
+                logger.warning(f"{printable(text)} is searched for as it is: {ONLY_COMBINED}")
         return chain(texts, self._named(options.paths or options.ids))
 
     def _named(self, names: Sequence[str]) -> Iterator[Query]:
@@ -107,13 +114,19 @@ class QueryReader:
 
         def read(name: str) -> Iterator[Query]:
             if name not in known:
-                suggestion = did_you_mean_id(name, self._index)
+                suggestion = self._suggested_id(name)
                 raise ValueError(
                     f"the index has no picture {name}: give an id as --json prints it{suggestion}"
                 )
             yield self.indexed(known[name])
 
         return read
+
+    def _suggested_id(self, name: str) -> str:
+        rest = name_after_weight(name)
+        if rest is not None and find_ids([rest], self._index):
+            return f"; {ONLY_COMBINED}"
+        return did_you_mean_id(name, self._index)
 
     # --- files
 
@@ -154,7 +167,7 @@ class QueryReader:
                 with opened() as file:
                     pixels = decode(file, size)
             except FileNotFoundError as error:
-                suggestion = did_you_mean_file(path)
+                suggestion = _suggested_file(path)
                 raise type(error)(f"{printable(path)}: {error}{suggestion}") from error
             except (ValueError, OSError) as error:
                 raise type(error)(f"{printable(path)}: {reason_of(error)}") from error
@@ -217,7 +230,9 @@ class QueryReader:
             found += 1
             if found == count:
                 return
-        if not found:
+        if found:
+            logger.info(f"searching for {found:,} pictures, not {count:,}: the index has no more")
+        else:
             raise ValueError(
                 "none of the pictures drawn at random could be read: update the index with "
                 "index_images.py, or pass the new location of the pictures with --dataset"
@@ -248,8 +263,8 @@ class QueryReader:
         Raises ValueError when the sum of the weights is not above 0: a weighted sum would then be
         a direction, not a point among the codes.
         """
-        names = [name.lstrip(" ") for name in self._options.paths or self._options.ids]
-        texts = [text.lstrip(" ") for text in self._options.texts]
+        names = self._options.paths or self._options.ids
+        texts = self._options.texts
         if not (names or texts):
             raise ValueError(
                 "--combine needs what to combine: name it with --query, --query-id or --text"
@@ -263,6 +278,13 @@ class QueryReader:
             if part.query.code is None and part.query.image is None:
                 [part.query.code] = self._index.codes_of(part.query.own)
         return combined(parts, " ".join([*names, *texts]), self._encoder)
+
+
+def _suggested_file(path: str) -> str:
+    rest = name_after_weight(path)
+    if rest is not None and os.path.exists(rest):
+        return f"; {ONLY_COMBINED}"
+    return did_you_mean_file(path)
 
 
 def _standard_input() -> Callable[[], BinaryIO]:
