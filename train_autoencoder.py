@@ -128,12 +128,12 @@ def open_images(args: Namespace) -> Dataset:
 
 def adapt_backbone(args: Namespace) -> None:
     """Adapt a network that others trained to the images, and write both as one model."""
+    backbone_path = model_path(args.backbone)
     cli.require_distinct(
-        model=args.model,
-        dataset=args.dataset,
-        backbone=model_path(args.backbone),
-        weights=args.weights,
+        model=args.model, dataset=args.dataset, backbone=backbone_path, weights=args.weights
     )
+    if backbone_path:
+        require_model(backbone_path, "--backbone")
     require_writable(args.model)
     require_model(args.model)
     require_kind(args.model, MODEL, "--model")

@@ -7,6 +7,7 @@ import pytest
 
 import index_images
 import search
+from pyimagesearch.datasets.builtin import load_npz
 from pyimagesearch.encoders.hub import HubModel, HubReference
 from pyimagesearch.encoders.model_files import is_model_file
 from pyimagesearch.encoders.model_source import (
@@ -16,7 +17,7 @@ from pyimagesearch.encoders.model_source import (
     model_path,
     network_name,
 )
-from pyimagesearch.encoders.pretrained import NETWORKS, PretrainedModel
+from pyimagesearch.encoders.pretrained import NETWORKS, PretrainedModel, weights_file
 from tests.scripts import KERAS_MODEL, MODEL, ROOT, error_of
 
 BEFORE = ROOT / "tests" / "data" / "before"
@@ -64,6 +65,17 @@ def test_a_misspelt_network_lists_the_names_nearest_first(capsys, name, nearest)
 def test_a_missing_file_is_no_misspelt_network(capsys):
     message = error_of(capsys, index_images, "--model", "resnet51.keras", "--index", "i.pickle")
     assert message == "no such model file: resnet51.keras; make it with train_autoencoder.py"
+
+
+def test_a_misspelt_file_is_answered_with_the_nearest(tmp_path):
+    (tmp_path / "photos.keras").touch()
+    nearest = rf"; did you mean {tmp_path}/photos\.keras\?$"
+    with pytest.raises(FileNotFoundError, match=nearest):
+        model_path(str(tmp_path / "photo.keras"))
+    with pytest.raises(FileNotFoundError, match=nearest):
+        weights_file("vgg16", tmp_path / "photo.keras")
+    with pytest.raises(FileNotFoundError, match=nearest):
+        load_npz(str(tmp_path / "photo.keras"), "train", "x")
 
 
 def test_flags_apply_to_networks_by_name(tmp_path):

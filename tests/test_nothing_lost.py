@@ -230,7 +230,16 @@ def test_an_index_is_no_model(index, tmp_path, capsys):
     message = f"--model {named} is an index, not a model"
     assert message in error_of(capsys, train_autoencoder, "-m", named, "--limit", 9)
     assert message in error_of(capsys, index_images, "-m", named, "-i", tmp_path / "other.h5")
+    flags = ["-m", tmp_path / "new.onnx", "--backbone", named]
+    message = f"--backbone {named} is an index, not a model"
+    assert message in error_of(capsys, train_autoencoder, *flags, "--limit", 9)
     assert named.read_bytes() == before
+
+
+def test_an_index_is_no_model_to_search_with(small_index, tmp_path, capsys):
+    other = shutil.copy(small_index, tmp_path / "other.pickle")
+    message = error_of(capsys, search, "-i", small_index, "-m", other)
+    assert message == f"--model {other} is an index, not a model: give another name"
 
 
 # --- fewer images than before

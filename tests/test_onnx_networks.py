@@ -106,8 +106,11 @@ def test_a_network_of_any_size_takes_the_size_that_is_named(tmp_path):
     path = exports.save_vision(tmp_path / "net.onnx", ["pooler_output"], side=64)
     encoder = open_encoder(path, (64, 64), "crop")
     assert (encoder.spec.shape, encoder.spec.resize_mode) == ((64, 64, 3), "crop")
-    with pytest.raises(ValueError, match="cannot be run"):  # 224 x 224 have more patches
+    guess = "cannot be run: .* 224 x 224 pixels is a guess: name its size with --image-size H W$"
+    with pytest.raises(ValueError, match=guess):  # these have more patches
         open_encoder(path)
+    with pytest.raises(ValueError, match=r"matrix multiplication$"):
+        open_encoder(path, (96, 96))
 
 
 def test_the_image_half_of_a_network_of_images_and_texts_is_taken(tmp_path, images):

@@ -104,6 +104,9 @@ def test_a_missing_or_empty_folder_is_refused(tmp_path):
         FolderDataset(tmp_path / "gone")
     with pytest.raises(ValueError, match=r"no pictures in .* or below it$"):
         FolderDataset(tmp_path)
+    fill(tmp_path, "a.png")
+    with pytest.raises(ValueError, match=r"below it, apart from what --exclude names$"):
+        FolderDataset(tmp_path, exclude=["*.png"])
 
 
 def test_a_folder_that_cannot_be_listed_is_rejected_and_the_others_are_read(tmp_path, monkeypatch):

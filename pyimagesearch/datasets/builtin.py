@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from pyimagesearch.arrays import AnyArray
+from pyimagesearch.suggestions import did_you_mean_file
 
 MNIST = Path(__file__).parent.parent / "data"
 DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
@@ -26,7 +27,7 @@ def load_npz(path: str, split: str, kind: str) -> AnyArray | None:
     Raises OSError when there is no such file, ValueError when it has no such array.
     """
     if not Path(path).is_file():
-        raise FileNotFoundError(f"no such dataset file: {path}")
+        raise FileNotFoundError(f"no such dataset file: {path}{did_you_mean_file(path)}")
     try:
         # Arrays of objects would need pickle, which can run code.
         with np.load(path, allow_pickle=False) as arrays:

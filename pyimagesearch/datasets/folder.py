@@ -97,7 +97,10 @@ class FolderDataset(Dataset):
         found = find_pictures(self.folder, self.unreadable, folders, exclude)
         if not found:
             reasons = (f"; {printable(path)}: {why}" for path, why in self.unreadable.items())
-            raise ValueError(f"no pictures in {printable(folder)} or below it{''.join(reasons)}")
+            left_out = ", apart from what --exclude names" if exclude else ""
+            raise ValueError(
+                f"no pictures in {printable(folder)} or below it{left_out}{''.join(reasons)}"
+            )
         self.ids = [file.path for file in found]
         self.file_stats = np.zeros(len(found), FILE_STATS)
         self.file_stats["size"] = [file.size for file in found]

@@ -12,6 +12,7 @@ from pyimagesearch.encoders.hub import HubModel, HubReference
 from pyimagesearch.encoders.onnx_files import is_export, model_fingerprint
 from pyimagesearch.encoders.pretrained import NETWORKS, PretrainedModel
 from pyimagesearch.files import require_regular
+from pyimagesearch.suggestions import did_you_mean_file
 
 KERAS_PREFIX = "keras:"
 MODEL_SUFFIXES = (".keras", ".h5", ".hdf5", ".onnx")
@@ -121,7 +122,8 @@ def model_path(name: str) -> str | None:
     if name.startswith(HUB_PREFIX):
         return None
     if os.path.dirname(name) or Path(name).suffix.lower() in MODEL_SUFFIXES:
-        raise FileNotFoundError(f"no such model file: {name}; make it with train_autoencoder.py")
+        remedy = did_you_mean_file(name) or "; make it with train_autoencoder.py"
+        raise FileNotFoundError(f"no such model file: {name}{remedy}")
     raise FileNotFoundError(f"no such model file or network: {name}; {_networks_like(name)}")
 
 

@@ -54,7 +54,15 @@ def read_export(
     # Networks are large, so that each copy goes as soon as it is not needed.
     joint = model if files.text is None and graph.find_text_input(model.graph) else None
     del model
-    rebuilt = _rebuilt(pruned, image, prepared, files.image)
+    try:
+        rebuilt = _rebuilt(pruned, image, prepared, files.image)
+    except ValueError as error:
+        if image_size or all(image.size) or files.image_settings()[0]:
+            raise
+        guess = f"{prepared.height} x {prepared.width} pixels"
+        raise ValueError(
+            f"{error}; that it takes {guess} is a guess: name its size with --image-size H W"
+        ) from error
     del pruned
     spec = InputSpec(
         prepared.height,

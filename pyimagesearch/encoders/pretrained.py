@@ -17,6 +17,7 @@ from pyimagesearch.encoders.encoder import Encoder
 from pyimagesearch.encoders.export import encoder_from_network
 from pyimagesearch.files import sha256_of
 from pyimagesearch.pictures.input_spec import InputSpec
+from pyimagesearch.suggestions import did_you_mean_file
 from pyimagesearch.terminal import progress
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ def weights_file(name: str, weights: str | Path | None = None) -> Path:
     """
     if weights is not None:
         if not Path(weights).is_file():
-            raise FileNotFoundError(f"no such weights file: {weights}")
+            raise FileNotFoundError(f"no such weights file: {weights}{did_you_mean_file(weights)}")
         return Path(weights)
     folder = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "models"
     file = folder / NETWORKS[name].weights

@@ -120,10 +120,10 @@ def load_index(path: str | Path, verify: bool = False) -> LocalIndex:
     return index
 
 
-def require_model(path: str | Path) -> None:
-    """Raise ValueError if a file to be read or written as a model is an index."""
+def require_model(path: str | Path, flag: str = "--model") -> None:
+    """Raise ValueError if the file of a flag, to be read or written as a model, is an index."""
     if os.path.isfile(path) and _has_index(path):
-        raise ValueError(f"--model {path} is an index, not a model: give another name")
+        raise ValueError(f"{flag} {path} is an index, not a model: give another name")
 
 
 def require_replaceable(path: str | Path) -> None:

@@ -65,6 +65,8 @@ def check_encoder(index: Index, model: str | None = None) -> None:
     An index without an encoder, such as the tutorial's, takes that of the model. Raises ValueError
     when neither has one, or they do not belong together.
     """
+    if model is not None:
+        _require_model(model)
     if index.encoder is None:
         index.encoder = _encoder_for(index, model)
         return
@@ -79,6 +81,15 @@ def check_encoder(index: Index, model: str | None = None) -> None:
             f"the index was made with {index.encoder.model} (SHA-256 {expected}), not with "
             f"{model} (SHA-256 {received}): leave --model out, or index again with it"
         )
+
+
+def _require_model(name: str) -> None:
+    from pyimagesearch.encoders.model_source import model_path
+    from pyimagesearch.indexes.index_file import require_model
+
+    path = model_path(name)
+    if path is not None:
+        require_model(path)
 
 
 def _encoder_for(index: Index, model: str | None) -> Encoder:
