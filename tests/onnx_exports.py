@@ -7,6 +7,12 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
+from pyimagesearch.decomposition.adapted_map import LinearMap
+from pyimagesearch.encoders import onnx_edit as edit
+from pyimagesearch.encoders.adapted_head import with_head
+from pyimagesearch.encoders.encoder import Encoder
+from pyimagesearch.encoders.miniatures import MiniatureNetwork, miniature_spec, with_miniatures
+
 PATCH, DIM, JOINT_DIM, WORDS = 8, 6, 5, ("red", "green", "blue", "flower", "a")
 MEAN, STD = [0.48, 0.46, 0.41], [0.27, 0.26, 0.28]
 # As transformers writes them for CLIP, for SigLIP and for DINOv2, but for smaller images.
@@ -134,6 +140,24 @@ def save_convnet(path, channels_first=True, pooled=False, kind=np.float32):
         features, shape = graph.add("Transpose", features, perm=[0, 2, 3, 1]), ["n", 4, 4, DIM]
     sides = ["n", 3, 32, 32] if channels_first else ["n", 32, 32, 3]
     return graph.save(path, [tensor("images", sides, kind)], [tensor(features, shape, kind)])
+
+
+def save_joined(path):
+    """Write a network adapted together with one of miniatures, of random weights, for 40 x 40."""
+    graph = Graph()
+    graph.add("Flatten", graph.add("ReduceMean", "images", axes=[1, 2], keepdims=0), output="codes")
+    images = tensor("images", ["n", 40, 40, 3])
+    graph.save(path, [images], [tensor("codes", ["n", 3])])
+    whole = with_miniatures(Encoder.from_onnx(path))
+    random = np.random.default_rng(0)
+    matrix = random.standard_normal((3 * 5 * 5, 6)).astype(np.float32)
+    cells = edit.Step("AveragePool", {"kernel_shape": [8, 8], "strides": [8, 8]})
+    last = [edit.Step("MatMul", constants=[matrix]), edit.NORMALIZE]
+    spec = miniature_spec(whole.spec)
+    beside = MiniatureNetwork(spec, [[cells, edit.FLATTEN]], last)
+    head = LinearMap(random.standard_normal((3 + 6, 5)).astype(np.float32), np.zeros(5, np.float32))
+    with_head(whole, [head], beside).save_onnx(path)
+    return path
 
 
 def text_nodes(graph, mask=True, dim=JOINT_DIM, output="text_embeds"):

@@ -32,6 +32,7 @@ from pyimagesearch.indexes.milvus.rows import pack_id, unpack_id
 from pyimagesearch.indexes.milvus.schema import parse_engine
 from pyimagesearch.indexes.milvus.store import MilvusStore
 from pyimagesearch.indexes.stores import open_store
+from tests import onnx_exports as exports
 
 pytestmark = pytest.mark.milvus
 
@@ -193,6 +194,17 @@ def test_a_search_prints_what_it_does_for_a_file(flags, both, tmp_path, capsys, 
     received = found(capsys, collection, *flags)
     assert_same(received, expected) if "--json" in flags else None
     assert "--json" in flags or received == expected
+
+
+@lite
+def test_a_network_with_one_of_miniatures_is_searched_as_in_a_file(folder, tmp_path, capsys):
+    model = exports.save_joined(tmp_path / "joined.onnx")
+    paths = tmp_path / "digits.h5", f"{tmp_path}/milvus.db"
+    for path in paths:
+        assert run(index_images, "-m", model, "-i", path, "--dataset", folder) == 0
+    flags = "--query", folder / "digit 7" / "0.png", "--json", "-k", 9
+    expected, received = (found(capsys, path, *flags) for path in paths)
+    assert_same(received, expected)
 
 
 @lite
@@ -442,6 +454,16 @@ def test_index_files_are_joined_into_a_collection(folder, collection, tmp_path, 
     assert_same(found(capsys, collection, *flags), found(capsys, file, *flags))
     index(collection, folder)
     assert "added 0, changed 0, removed 0, kept 40" in capsys.readouterr().out
+
+
+@lite
+@pytest.mark.parametrize("name", ["HNSW24", "IVF4,Flat"])
+def test_the_server_builds_an_engine_with_its_parameters(name, folder, collection):
+    """The client passes each parameter by itself too, and Lite ignores it then."""
+    index(collection, folder, "--engine", name)
+    opened = open_store(collection).open()
+    described = opened.collection.call("describe_index", "code")
+    assert described["params"] == parse_engine(name, opened.dim).params
 
 
 @lite

@@ -14,6 +14,7 @@ from pyimagesearch.datasets.folder import FolderDataset
 from pyimagesearch.encoders import ray_encoding as ray_encoding
 from pyimagesearch.encoders.export import open_encoder
 from pyimagesearch.indexes.index_file import load_index
+from tests import onnx_exports as exports
 from tests.picture_files import ENCODED, fill
 
 pytestmark = pytest.mark.ray
@@ -80,10 +81,12 @@ def test_no_picture_is_lost_with_a_node(cluster, folder):
 
 
 @ray_needed
-def test_an_index_made_on_ray_is_the_one_made_here(cluster, folder, tmp_path, capsys):
+@pytest.mark.parametrize("joined", [False, True], ids=["one network", "with one of miniatures"])
+def test_an_index_made_on_ray_is_the_one_made_here(cluster, tmp_path, joined):
+    model = exports.save_joined(tmp_path / "joined.onnx") if joined else MODEL
     small = tmp_path / "pictures"
     fill(small, *(f"a/{i}.png" for i in range(20)))
-    flags = ["-m", MODEL, "--dataset", small]
+    flags = ["-m", model, "--dataset", small]
     assert run(index_images, *flags, "-i", tmp_path / "here.h5") == 0
     assert run(index_images, *flags, "-i", tmp_path / "ray.h5", "--ray", cluster.address) == 0
     here, there = load_index(tmp_path / "here.h5"), load_index(tmp_path / "ray.h5")

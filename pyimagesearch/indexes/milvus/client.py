@@ -160,13 +160,17 @@ class MilvusConnection:
         return self._client.create_schema(auto_id=False, enable_dynamic_field=False)
 
     def index_params(self, vectors: "VectorIndex") -> Any:
-        """Return how a vector field is to be indexed, as the client takes it."""
+        """Return how a vector field is to be indexed, as the client takes it.
+
+        The parameters are sent as one value of the name `params`, which a server and Lite read.
+        The client would unpack them, and Lite does not see them then.
+        """
         wanted = self._client.prepare_index_params()
         wanted.add_index(
             vectors.field,
             index_type=vectors.kind,
             metric_type=vectors.metric,
-            params=vectors.params,
+            params={"params": vectors.params},
         )
         return wanted
 
