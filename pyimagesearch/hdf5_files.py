@@ -1,6 +1,14 @@
-"""HDF5 files of strangers: what is read of them is of a bounded size, and from no other file."""
+"""HDF5 files: room for those that are written, and bounds for those of strangers.
 
+What is read of a file is of a bounded size, and from no other file.
+"""
+
+import errno
 import math
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +16,51 @@ from pyimagesearch.files import MAX_TEXT
 
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 MAX_EXPANSION = 64  # how much larger than its file a compressed HDF5 dataset may be
+# What a file takes beside its content, in bytes: what describes it, for each dataset or group, and
+# gaps between texts, as a part of the content.
+BASE_SIZE = 64 << 10
+OBJECT_SIZE = 2 << 10
+GAPS = 16
+FULL_DISK = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
+
+
+def reserve_space(path: str | Path, content: int, objects: int) -> None:
+    """Give a file, which HDF5 is about to write, all of the disk that it takes.
+
+    `content` is the number of bytes of its arrays and texts, `objects` that of its datasets and
+    groups. HDF5 ends the process by a signal, after all else, where it cannot write a file that it
+    closes. Raises OSError where there is less room.
+    """
+    size = content + content // GAPS + BASE_SIZE + OBJECT_SIZE * objects
+    try:
+        if hasattr(os, "posix_fallocate"):  # which also knows of quotas and limits
+            with open(path, "r+b") as file:
+                os.posix_fallocate(file.fileno(), 0, size)
+        elif size > shutil.disk_usage(os.path.dirname(os.path.abspath(path))).free:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    except OSError as error:
+        if error.errno in FULL_DISK:  # others come from file systems that cannot reserve
+            raise OSError(f"{error.strerror}: it takes up to {size:,} bytes") from error
+
+
+@contextmanager
+def new_hdf5(path: str | Path, content: int, objects: int) -> Iterator[Any]:
+    """Yield an h5py.File to be written in place of the file `path`, whose room is reserved.
+
+    See `reserve_space`, also for what it raises.
+    """
+    import h5py
+
+    # HDF5 gives back the room of a file that it makes, so that it is given an empty one to change.
+    with h5py.File(path, "w", driver="core", backing_store=False) as file:
+        file.flush()
+        Path(path).write_bytes(file.id.get_file_image())
+    reserve_space(path, content, objects)
+    try:
+        with h5py.File(path, "r+") as file:
+            yield file
+    except RuntimeError as error:  # h5py raises it for some failed writes
+        raise OSError("HDF5 failed to; is the disk full?") from error
 
 
 def has_hdf5_attribute(path: str | Path, name: str) -> bool | None:

@@ -17,6 +17,8 @@ from pyimagesearch.encoders.keras_files import save_model
 from pyimagesearch.engines.engine_file import save_engine
 from pyimagesearch.engines.factory import build_engine
 from pyimagesearch.engines.kmeans import Elbow
+from pyimagesearch.hdf5_files import BASE_SIZE
+from pyimagesearch.indexes.hdf5 import write_hdf5
 from pyimagesearch.indexes.index_file import save_index
 from pyimagesearch.indexes.local_index import LocalIndex
 from pyimagesearch.pictures.input_spec import InputSpec
@@ -33,10 +35,10 @@ HISTORY = [{"phase": "fit", "epoch": 1, "loss": 0.5, "val_loss": 0.25}]
 
 
 @contextlib.contextmanager
-def full_disk():
-    """No file of this process can grow beyond ROOM bytes."""
+def full_disk(room=ROOM):
+    """No file of this process can grow beyond so many bytes."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (ROOM, before[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))
     try:
         yield
     finally:
@@ -86,6 +88,40 @@ def test_on_a_full_disk_a_writer_names_its_file_and_leaves_it(
     assert len(str(error.value).splitlines()) == 1
     assert path.read_bytes() == b"before"
     assert os.listdir(tmp_path) == [name]
+
+
+@pytest.mark.parametrize("name", ["index.h5", "model.h5"])
+def test_the_room_that_is_reserved_for_an_hdf5_file_suffices_and_no_more_is_kept(
+    name, tmp_path, network, stub_encoder, monkeypatch
+):
+    # Where a write fails, HDF5 ends the process by a signal when all else is done.
+    reserved = []
+    reserve = os.posix_fallocate
+    monkeypatch.setattr(
+        os, "posix_fallocate", lambda *args: (reserved.append(args[2]), reserve(*args))
+    )
+    path = tmp_path / name
+    WRITERS[name](path, network, stub_encoder)
+    size = path.stat().st_size
+    assert size <= reserved[0] < size + 400_000
+    for room in (2_000, size // 2, size):
+        with full_disk(room), pytest.raises(OSError, match=f"it takes up to {reserved[0]:,} bytes"):
+            WRITERS[name](path, network, stub_encoder)
+    assert path.stat().st_size == size
+    with full_disk(reserved[0]):
+        WRITERS[name](path, network, stub_encoder)
+
+
+@pytest.mark.parametrize("length", [1, 30, 1000])
+def test_the_room_of_an_index_holds_names_of_any_length(length, tmp_path, monkeypatch):
+    ids = [f"{i:0{length}}" for i in range(2000)]
+    reserved = []
+    monkeypatch.setattr(os, "posix_fallocate", lambda *args: reserved.append(args[2]))
+    data = {"code_size": 2, "labels": np.zeros(2000, np.int64)}
+    write_hdf5(str(tmp_path / "i.h5"), data, ids, [np.zeros((2000, 2), np.float32)])
+    size = (tmp_path / "i.h5").stat().st_size
+    assert 0.8 * size < reserved[0] - BASE_SIZE
+    assert size <= reserved[0]
 
 
 @pytest.mark.parametrize("name", ["model.keras", "model.h5", "plot.png"])

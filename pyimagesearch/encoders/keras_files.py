@@ -15,7 +15,7 @@ from pyimagesearch.arrays import Source
 from pyimagesearch.encoders.keras_config import CHECKSUM_KEY, safe_config, update_old_keys
 from pyimagesearch.encoders.onnx_session import INPUT_SPEC_KEY, TRAINED_ON_KEY
 from pyimagesearch.files import atomic_write
-from pyimagesearch.hdf5_files import hdf5_text
+from pyimagesearch.hdf5_files import hdf5_text, reserve_space
 from pyimagesearch.pictures.input_spec import InputSpec
 
 if TYPE_CHECKING:
@@ -36,6 +36,9 @@ def save_model(
         notes[TRAINED_ON_KEY] = json.dumps(trained_on)
     hdf5 = Path(path).suffix == ".h5"
     with atomic_write(path, checksum=hdf5) as temporary:  # members of an archive have checksums
+        if hdf5:
+            content = sum(weight.numpy().nbytes for weight in model.weights) + len(model.to_json())
+            reserve_space(temporary, content, objects=2 * len(model.weights) + len(model.layers))
         model.save(temporary)
         if hdf5:
             import h5py
@@ -116,6 +119,7 @@ def _load_updated(path: str | Path, config: dict[str, Any]) -> "Model":
             import h5py
 
             shutil.copyfile(path, copy)
+            reserve_space(copy, copy.stat().st_size + len(text), objects=0)
             with h5py.File(copy, "a") as file:
                 file.attrs["model_config"] = text
             return _load(copy)

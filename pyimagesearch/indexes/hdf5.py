@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pyimagesearch.arrays import AnyArray, Floats, Rows
 from pyimagesearch.files import MAX_TEXT, atomic_write, brief, is_inside
-from pyimagesearch.hdf5_files import hdf5_text, require_plain_hdf5
+from pyimagesearch.hdf5_files import hdf5_text, new_hdf5, require_plain_hdf5
 
 BLOCK = 65536  # rows written or read at once
 ROWS_AT_ONCE = 512  # rows chosen at once: for more, the time of h5py grows with the square
@@ -20,6 +20,7 @@ MAX_NAME = 1 << 16  # bytes of an id, a relative path
 # What a dataset of text holds for each row: the length and the place of the text, which is stored
 # elsewhere. Many rows may name one place, so that the lengths are not bounded by the file.
 REFERENCE = np.dtype([("length", "<u4"), ("address", "<u8"), ("number", "<u4")])
+NAME_SIZE = REFERENCE.itemsize + 24  # bytes that a name takes at most, beside its text
 SHA256_DIGITS = 64
 DATASETS = {"features", "names", "labels", "files", "onnx", "text"}
 
@@ -85,30 +86,33 @@ def write_hdf5(
     `data` maps names to arrays, which become datasets, and to plain values, which become one JSON
     attribute; `ids` are strings; `blocks` yields the features, float32 (m, d) each.
     """
-    with atomic_write(path, checksum=True) as temporary:
-        try:
-            with h5py.File(temporary, "w") as file:
-                for name, value in data.items():
-                    if isinstance(value, np.ndarray):
-                        file[name] = value
-                plain = {k: v for k, v in data.items() if not isinstance(v, np.ndarray)}
-                file.attrs["pyimagesearch"] = _as_json(plain)
-                names = file.create_dataset("names", len(ids), h5py.string_dtype())
-                features = file.create_dataset("features", (len(ids), data["code_size"]), "f4")
-                for start in range(0, len(ids), BLOCK):
-                    part = ids[start : start + BLOCK]
-                    names[start : start + BLOCK] = [
-                        name.encode("utf-8", "surrogateescape") for name in part
-                    ]
-                start = 0
-                digest = hashlib.sha256()
-                for block in blocks:
-                    features[start : start + len(block)] = block
-                    start += len(block)
-                    digest.update(np.ascontiguousarray(block).data)
-                file.attrs["codes_sha256"] = digest.hexdigest()
-        except RuntimeError as error:  # h5py raises it for some failed writes
-            raise OSError("HDF5 failed to; is the disk full?") from error
+    arrays = {name: value for name, value in data.items() if isinstance(value, np.ndarray)}
+    text = _as_json({name: value for name, value in data.items() if name not in arrays})
+    content = len(text) + 4 * len(ids) * data["code_size"]
+    content += sum(array.nbytes for array in arrays.values())
+    content += sum(len(_encoded(id)) + NAME_SIZE for id in ids)
+    with (
+        atomic_write(path, checksum=True) as temporary,
+        new_hdf5(temporary, content, objects=len(DATASETS)) as file,
+    ):
+        for name, array in arrays.items():
+            file[name] = array
+        file.attrs["pyimagesearch"] = text
+        names = file.create_dataset("names", len(ids), h5py.string_dtype())
+        features = file.create_dataset("features", (len(ids), data["code_size"]), "f4")
+        for start in range(0, len(ids), BLOCK):
+            names[start : start + BLOCK] = list(map(_encoded, ids[start : start + BLOCK]))
+        start = 0
+        digest = hashlib.sha256()
+        for block in blocks:
+            features[start : start + len(block)] = block
+            start += len(block)
+            digest.update(np.ascontiguousarray(block).data)
+        file.attrs["codes_sha256"] = digest.hexdigest()
+
+
+def _encoded(id: str) -> bytes:
+    return id.encode("utf-8", "surrogateescape")
 
 
 def _as_json(plain: dict[str, Any]) -> str:
