@@ -46,10 +46,11 @@ def images_of(path: str) -> Source | None:
 def require_same_images(path: str, source: Source, flag: str) -> bool:
     """Return whether a training on `source` would replace a model, at a path that a flag names.
 
-    Raises ValueError if that was trained on images that are not among those of `source`, or on
-    images that are not known: its weights could not be made again by the same command.
+    An empty file is none. Raises ValueError if the model was trained on images that are not among
+    those of `source`, or on images that are not known: its weights could not be made again by the
+    same command.
     """
-    if not Path(path).exists():
+    if not Path(path).exists() or not os.path.getsize(path):
         return False
     before = images_of(path)
     if before is None or not _covers(source, before):
