@@ -85,8 +85,7 @@ def command(main: Main) -> Command:
                     flush_results()
         except (ValueError, OSError, ImportError, MemoryError) as error:
             name = Path(main.__code__.co_filename).name
-            reason = explain(error) if isinstance(error, ImportError) else reason_of(error)
-            text = " ".join(reason.splitlines()) or type(error).__name__
+            text = " ".join(_reason(error).splitlines()) or type(error).__name__
             write_status(as_started(f"{name}: error: {printable(text)}"))
             return 1
         except KeyboardInterrupt:
@@ -95,6 +94,18 @@ def command(main: Main) -> Command:
         return 0
 
     return run
+
+
+def _reason(error: Exception) -> str:
+    """Return what an error says, and what to do where Python says too little."""
+    if isinstance(error, ImportError):
+        return explain(error)
+    if isinstance(error, FileNotFoundError) and error.errno and error.filename is None:
+        try:
+            os.getcwd()
+        except FileNotFoundError:
+            return "the current folder was deleted: change to another one"
+    return reason_of(error)
 
 
 def require_distinct(**flags: str | Sequence[str] | None) -> None:

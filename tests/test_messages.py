@@ -185,6 +185,16 @@ def test_a_model_of_keras_without_keras_is_not_called_damaged(capsys, monkeypatc
     assert "is not installed: " in message
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows keeps the folder of a process")
+def test_a_current_folder_that_was_deleted_is_named(tmp_path, capsys, monkeypatch, folder):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    line = "the current folder was deleted: change to another one"
+    assert error_of(capsys, search, "-i", "photos.pickle") == line
+    assert error_of(capsys, index_images, "-m", MODEL, "-i", "i.h5", "--dataset", folder) == line
+
+
 def test_a_name_that_is_too_long_is_said_in_words(tmp_path, capsys):
     path = tmp_path / f"{'n' * 300}.h5"
     assert run(search, "-i", path, "--query-id", 1) == 1

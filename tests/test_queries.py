@@ -17,6 +17,7 @@ from pyimagesearch.queries.expansion import expanded
 from pyimagesearch.queries.query import Answer, Part, Query
 from pyimagesearch.queries.ranking import Wanted, search_queries
 from pyimagesearch.queries.sources import QueryOptions, QueryReader
+from pyimagesearch.show.reporter import Reporter
 
 SPEC = InputSpec(8, 8, 3)
 
@@ -102,6 +103,15 @@ def test_hits_are_cut_by_slices_masks_and_places():
     assert hits[np.array([2, 0])].distances.tolist() == [2, 0]
 
 
+def test_labels_stand_below_each_other_beside_names_with_escape_sequences(tmp_path):
+    pictures = reader(tmp_path, names=["a.png"])._pictures
+    pictures.has_classes = True
+    pictures.label_names = ["birds"]
+    hits = Hits(["long\n\x1b.png", "b.png"], np.zeros(2, np.float32), np.zeros(2, np.int64))
+    lines = Reporter(pictures).listing(Answer(Query("q"), hits))
+    assert lines == [r"  1  0.000  long\n\x1b.png  birds", "  2  0.000  b.png           birds"]
+
+
 def test_a_sampled_picture_that_is_gone_is_replaced_by_another(tmp_path):
     fill(tmp_path, *(f"{number}.png" for number in range(20)))
     names = sorted(path.name for path in tmp_path.iterdir())
@@ -179,6 +189,22 @@ def test_fewer_samples_than_asked_for_are_told(tmp_path, caplog):
     assert not caplog.messages
     assert len(list(reader(tmp_path, sample=3).queries())) == 2
     assert caplog.messages == ["searching for 2 pictures, not 3: the index has no more"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "id"),
+    [
+        (r"a\nb.png", "a\nb.png"),
+        (r"a\nb.png", r"a\nb.png"),
+        (r"\"a\"\t\\.png", '"a"\t\\.png'),
+        (r"\x1b\xe9\u200b.png", "\x1b\udce9\u200b.png"),
+        (r"\ud83d\ude00.png", "\U0001f600.png"),
+        ("e\u0301.png", "\u00e9.png"),
+    ],
+)
+def test_an_id_is_found_as_it_is_printed(typed, id, tmp_path):
+    [query] = reader(tmp_path, names=[id, "other.png"], ids=[typed]).queries()
+    assert query.own == (id,)
 
 
 def test_two_unknown_ids_are_both_reported(tmp_path):

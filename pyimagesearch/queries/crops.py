@@ -118,7 +118,7 @@ def parse_crop(text: str) -> Crop:
     except ValueError:
         raise ValueError(
             f"expected a crop X,Y,W,H in pixels, such as 10,20,100,80, or in fractions, such as "
-            f"0.5,0,0.5,1, received {text}"
+            f"0.5,0,0.5,1, received {text or 'nothing'}"
         ) from None
     return Crop(left, top, width, height, fractions)
 

@@ -9,6 +9,10 @@ from pyimagesearch.indexes.contract import Index
 from pyimagesearch.suggestions import did_you_mean
 
 MAX_COMPARED = 50_000  # ids, which takes a second
+ESCAPED = re.compile(
+    r"\\x([0-9a-f]{2})|\\u([0-9a-f]{4})|\\U00(0[0-9a-f]{5}|10[0-9a-f]{4})|\\([nrtbf\"\\])"
+)
+SHORT = dict(zip('nrtbf"\\', '\n\r\t\b\f"\\', strict=True))  # escape sequences of one letter
 
 
 def find_ids(ids: Sequence[str], index: Index) -> dict[str, str]:
@@ -50,14 +54,15 @@ def _unescaped(text: str) -> str:
     """Return a text with escape sequences of `printable` and of JSON replaced."""
 
     def character(match: re.Match[str]) -> str:
-        byte, *codes = match.groups()
+        byte, short_code, code, letter = match.groups()
+        if letter is not None:
+            return SHORT[letter]
         if byte is None:
-            return chr(int(codes[0] or codes[1], 16))
+            return chr(int(short_code or code, 16))
         value = int(byte, 16)
         return chr(value if value < 0x80 else 0xDC00 + value)
 
-    pattern = r"\\x([0-9a-f]{2})|\\u([0-9a-f]{4})|\\U00(0[0-9a-f]{5}|10[0-9a-f]{4})"
-    text = re.sub(pattern, character, text)
+    text = ESCAPED.sub(character, text)
     # Surrogates become the characters that they stand for: pairs of JSON, and bytes of UTF-8.
     text = text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
     with contextlib.suppress(UnicodeEncodeError):

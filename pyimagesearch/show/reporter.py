@@ -10,7 +10,7 @@ import numpy as np
 
 from pyimagesearch.arrays import Bools, Picture, Size
 from pyimagesearch.datasets.dataset import Dataset
-from pyimagesearch.files import path_bytes
+from pyimagesearch.files import path_bytes, printable
 from pyimagesearch.indexes.contract import Hits
 from pyimagesearch.queries.query import Answer, Query
 from pyimagesearch.show.sizes import (
@@ -114,12 +114,13 @@ class Reporter:
         ranks = len(str(answer.before + len(shown)))
         distances = [f"{distance:.3f}" for distance in shown.distances]
         width = max(map(len, distances), default=0)
-        longest = max(map(len, shown.ids), default=0)
+        names = list(map(printable, shown.ids))
+        longest = max(map(len, names), default=0)
         lines = []
-        for place, id in enumerate(shown.ids):
+        for place, name in enumerate(names):
             label = self.class_of(shown, place)
             text = f"  {answer.before + place + 1:>{ranks}}  {distances[place]:>{width}}  "
-            lines.append(text + (id if label is None else f"{id:<{longest}}  {label}"))
+            lines.append(text + (name if label is None else f"{name:<{longest}}  {label}"))
         if len(answer.hits) > len(shown):
             lines.append(f"  ... and {len(answer.hits) - len(shown):,} more")
         return lines
