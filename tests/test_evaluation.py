@@ -9,7 +9,7 @@ from pyimagesearch.datasets.folder import FolderDataset
 from pyimagesearch.engines.exact import ExactEngine
 from pyimagesearch.engines.factory import build_engine
 from pyimagesearch.evaluation.evaluate import Moved, evaluate_index, labels_in
-from pyimagesearch.evaluation.score_table import score_table
+from pyimagesearch.evaluation.score_table import score_table, worse_than_baselines
 from pyimagesearch.pictures.input_spec import InputSpec
 from pyimagesearch.queries.expansion import expand_queries, expanded
 
@@ -96,6 +96,26 @@ def test_queries_of_labels_that_the_index_lacks_are_named(digits, caplog):
     message = f"{lacking} of 300 queries are left out: the index has no images with their labels"
     assert f"{message} (8, 9)" in caplog.text
     assert scores["code, 784-d"]["queries"] == 300 - lacking
+
+
+def test_labels_that_the_index_lacks_are_named_beside_images_without_a_label(tmp_path, caplog):
+    fill(tmp_path, "gallery/cats/0.png", "gallery/dogs/0.png", "gallery/0.png")
+    fill(tmp_path, "queries/birds/0.png", "queries/cats/0.png")
+    folder = FolderDataset(tmp_path / "gallery")
+    queries = FolderDataset(tmp_path / "queries")
+    measure(folder, queries)
+    assert "1 of 2 queries are left out: the index has no images with their labels (birds)" in (
+        caplog.text
+    )
+
+
+def test_only_codes_that_need_no_training_are_called_so():
+    row = {"metric": "euclidean", "mAP error": 0.01, "queries": 9, "P@1": 0.5}
+    code = {"code, 3-d": row | {"mAP": 0.4}, "code, 3-d, --expand 2": row | {"mAP": 0.6}}
+    assert worse_than_baselines(code) == []
+    [line] = worse_than_baselines({**code, "PCA, 3-d": row | {"mAP": 0.5}})
+    assert "expand" not in line
+    assert "PCA, 3-d (0.5000 to 0.4000 mAP)" in line
 
 
 def test_labels_are_compared_by_their_text(tmp_path):

@@ -104,6 +104,10 @@ def test_another_model_is_refused_until_rebuild(folder, index, tmp_path, capsys)
     assert run(index_images, *arguments) == 1
     assert "encode everything again with --rebuild" in capsys.readouterr().err
     assert path.read_bytes() == index.read_bytes()
+    before = ROOT / "tests" / "data" / "before" / "encoder.onnx"
+    namesake = shutil.copy(before, tmp_path / MODEL.name)
+    message = error_of(capsys, index_images, "-m", namesake, "-i", path)
+    assert message.startswith("the index was made with another model of this name, autoencoder")
     assert run(index_images, *arguments, "--rebuild") == 0
 
 

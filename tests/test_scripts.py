@@ -291,6 +291,10 @@ def test_another_model_is_refused_with_both_fingerprints(small_index, tmp_path, 
     message = error_of(capsys, search, "-i", small_index, "-m", other, "--json")
     assert "made with autoencoder.onnx" in message
     assert message.count("SHA-256") == 2
+    namesake = tmp_path / MODEL.name
+    shutil.copy(ROOT / "tests" / "data" / "before" / "encoder.onnx", namesake)
+    start = "the index was made with another model of this name, autoencoder.onnx"
+    assert error_of(capsys, search, "-i", small_index, "-m", namesake).startswith(start)
 
 
 def test_a_model_with_another_code_length_is_refused_for_the_tutorials_index(tmp_path, capsys):

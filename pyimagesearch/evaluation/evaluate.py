@@ -222,7 +222,7 @@ def _warn_left_out(gallery_labels: Labels, queries: Dataset, labels: Labels) -> 
     """
     own_labels = _known_labels(queries)
     unlabelled = own_labels < 0
-    lacking = ~unlabelled & ~np.isin(labels, gallery_labels)
+    lacking = ~unlabelled & ~np.isin(labels, gallery_labels[gallery_labels >= 0])
     if unlabelled.any():
         count = np.count_nonzero(unlabelled)
         logger.info(f"{count:,} of {len(labels):,} queries have no label and are left out")

@@ -50,7 +50,9 @@ def _engine_line(scores: dict[str, Any]) -> str:
 
 def worse_than_baselines(scores: Scores) -> list[str]:
     """Return a line about baselines that retrieve better than the code, in a list; else none."""
-    (code, own), *baselines = [item for item in scores.items() if item[0] != "engine"]
+    (code, own), *others = [item for item in scores.items() if item[0] != "engine"]
+    moved = f"{code}, "  # rows of the same code, by other queries
+    baselines = [item for item in others if not item[0].startswith(moved)]
     better = [
         f"{name} ({row[key]:.4f} to {own[key]:.4f} {key})"
         for name, row in baselines

@@ -122,7 +122,8 @@ def choose_encoder(index: Index | None, model: ModelFlags, *, replace: bool = Fa
     if replace or known is None:
         logger.info(f"loading {name}...")
         return source.open()
-    made = f"another model, {known.title}, than {name} ({short_digest(fingerprint)})"
+    namesake = " of this name" if Path(name).name == known.model else ""
+    made = f"another model{namesake}, {known.title}, than {name} ({short_digest(fingerprint)})"
     if same_file or network_name(name) == known.model:
         spec = known.spec
         size = f"{spec.height} x {spec.width}, {spec.resize_mode}"

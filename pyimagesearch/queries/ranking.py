@@ -77,9 +77,11 @@ def check_encoder(index: Index, model: str | None = None) -> None:
     expected = index.encoder.model_sha256
     received = find_model(ModelFlags(model), index.encoder.model).fingerprint()
     if received != expected:
+        name = index.encoder.model
+        namesake = "another model of this name, " if os.path.basename(model) == name else ""
         raise ValueError(
-            f"the index was made with {index.encoder.model} (SHA-256 {expected}), not with "
-            f"{model} (SHA-256 {received}): leave --model out, or index again with it"
+            f"the index was made with {namesake}{name} (SHA-256 {expected}), not with {model} "
+            f"(SHA-256 {received}): leave --model out, or index again with it"
         )
 
 
