@@ -32,7 +32,7 @@ from pyimagesearch.show.montage import Grid
 from pyimagesearch.show.reporter import Reporter
 from pyimagesearch.show.results import LineForm
 from pyimagesearch.show.sizes import TILE_GAP
-from pyimagesearch.show.windows import room_on
+from pyimagesearch.show.windows import prepare_windows, room_on
 from tests.scripts import MODEL, ROOT, error_of, run
 
 TEXT = LineForm("text", lambda lines: True)
@@ -509,6 +509,15 @@ def test_a_sheet_fits_the_screen_with_its_lines(small_index, folder_index, folde
     assert room.scale == (2 if screen[1] > 2000 else 1)
     if folder:
         assert sheet.side >= 96
+
+
+def test_qt_does_not_enlarge_what_was_fitted_to_the_screen(monkeypatch):
+    monkeypatch.setenv("QT_QPA_PLATFORM", "xcb")
+    monkeypatch.setenv("QT_QPA_FONTDIR", "")
+    monkeypatch.setenv("QT_SCALE_FACTOR", "2")
+    monkeypatch.setenv("QT_SCREEN_SCALE_FACTORS", "2")
+    prepare_windows()
+    assert [name for name in os.environ if "SCALE" in name and name.startswith("QT_")] == []
 
 
 def test_the_tile_under_the_mouse_is_framed(browser):

@@ -138,7 +138,7 @@ def test_a_group_is_described_in_lines_and_for_json(tmp_path):
     first, kept, removed = duplicates.group_lines(3, members)
     assert first == "group 3: 2 pictures, 1 to remove"
     assert kept.startswith("  keep       a.png  8 x 8, ")
-    assert removed.endswith("kB, distance 0.5")
+    assert removed.endswith("kB, distance 0.500")
     line = duplicates.json_line(3, members)
     record = json.loads(line)
     assert record["group"] == 3

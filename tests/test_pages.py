@@ -19,9 +19,11 @@ from pyimagesearch.datasets.catalog import open_dataset
 from pyimagesearch.indexes.contract import Hits
 from pyimagesearch.indexes.index_file import load_index
 from pyimagesearch.queries.query import Answer, Query
+from pyimagesearch.show.output import Output
 from pyimagesearch.show.page import HEAD
 from pyimagesearch.show.preview import preview_rows
 from pyimagesearch.show.reporter import Reporter, shared_query
+from pyimagesearch.show.sheets import sheet_files
 from tests.scripts import MODEL, ROOT, error_of, run
 
 HOSTILE = '<script>alert("1")&amp;<!--.png'
@@ -148,6 +150,22 @@ def test_a_page_and_sheets_name_no_folders_of_query_files(folder, capsys):
     assert shared_query(Query("b/a.png", own=("b/a.png",))).id == "b/a.png"
 
 
+def test_a_map_names_no_folders_of_query_files(tmp_path):
+    titles = []
+
+    class Map:
+        def sheet(self, number, title):
+            titles.append(title)
+            return np.zeros((8, 8, 3), np.uint8)
+
+    gallery = open_dataset("mnist", "test", 2)
+    query = Query("private/a.png", picture=lambda size: gallery.picture(0))
+    hits = Hits(list(gallery.ids), np.zeros(2, np.float32), gallery.labels)
+    with sheet_files(Output(str(tmp_path), ["Map"]), Reporter(gallery), Map()) as show:
+        show(Answer(query, hits), 0)
+    assert titles == ["query a.png"]
+
+
 def test_a_preview_has_the_query_and_as_many_results_as_asked_for():
     gallery = open_dataset("mnist", "test", 30)
     query = Query("q", picture=lambda size: gallery.picture(0), label=int(gallery.labels[0]))
@@ -160,7 +178,7 @@ def test_a_preview_has_the_query_and_as_many_results_as_asked_for():
     assert corners == [white, [0, 0, 0], *[red] * 6]
     names, states = rows[0][1]
     assert names.split() == ["q", "0", "1", "2"]
-    assert states.split()[:3] == ["query", "0.000", str(gallery.labels[0])]
+    assert states.split()[:3] == ["query", "0.000", f"({gallery.labels[0]})"]
     assert names.index("0") == 16
     many = list(preview_rows(Reporter(gallery, listed=30), Answer(query, hits), columns=4))
     assert len(many) == 8

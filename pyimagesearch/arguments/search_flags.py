@@ -84,7 +84,7 @@ def _add_query_flags(parser: FlagParser) -> None:
     text = f"number of random test images (default: {SAMPLE})"
     add("-s", "--sample", type=positive_int, metavar="N", help=text)
     add = group.add_argument
-    text = "words, for an index made with a folder that has text_model.onnx and tokenizer.json"
+    text = "words, for an index made by a network that knows words too, such as CLIP"
     add("--text", nargs="+", metavar="WORDS", help=text)
     add("--seed", type=seed, metavar="N", help="same seed, same random test images")
     add("--invert", action="store_true", help="swap dark and light in query files")
@@ -113,7 +113,7 @@ def _add_ranking_flags(parser: FlagParser) -> None:
 
 def _add_other_actions(parser: FlagParser) -> None:
     add = parser.add_argument_group("what to do instead").add_argument
-    text = "measure retrieval, by the test images, or else by each indexed image"
+    text = "measure retrieval by 2,000 of the test images, or else of the indexed images"
     add("--evaluate", action="store_true", help=text)
     text = "with --evaluate: images to search for, such as a folder with the same sub-folders"
     add("--queries", metavar="DATASET", help=text)

@@ -88,7 +88,7 @@ class Commands:
 
     def _map(self) -> list[str]:
         path = f"{self._folder}/map.png"
-        write_image(path, self.session.map(self._method).sheet(0, self.session.title))
+        write_image(path, self.session.map(self._method).sheet(0, self.session.shared_title))
         logger.info(f"wrote {path}")
         return []
 

@@ -20,7 +20,7 @@ class MapView:
         self._session = session
         self._projection = projection
         self._ids = session.loaded.ids
-        self._sheet = projection.sheet(0, session.title)
+        self._sheet = projection.sheet(0, session.shared_title)
         self._row: int | None = None
         self._place = (0, 0)
         self.changed = True

@@ -102,6 +102,11 @@ class Session:
         return self.reporter.title(self.step.query)
 
     @property
+    def shared_title(self) -> str:
+        """The title without the folders of the query's file, for pictures."""
+        return self.reporter.shared_title(self.step.query)
+
+    @property
     def first(self) -> int:
         """The number of results on the pages before the current one."""
         return self.step.page * self.page_size
@@ -123,7 +128,7 @@ class Session:
     def tooltip(self, number: int) -> str:
         """Return a line about result `number`: its name, distance and label."""
         hits = self.answer.hits
-        texts = [f"{number}: {self.id_of(number)}", f"distance {hits.distances[number - 1]:.4g}"]
+        texts = [f"{number}: {self.id_of(number)}", f"distance {hits.distances[number - 1]:.3f}"]
         label = self.reporter.class_of(hits, number - 1)
         if label is not None:
             texts.append(f"label {label}")

@@ -190,7 +190,7 @@ class Sheet:
         """Draw the query's picture, its title, and the marked pictures into the panel."""
         self._draw_query_picture(panel)
         top = BOX + 2 * MARGIN
-        for line in self.session.title.split(", "):
+        for line in self.session.shared_title.split(", "):
             _write(panel, line, (MARGIN, top + 14), PANEL - 2 * MARGIN)
             top += LINE - 2
         step = self.session.step

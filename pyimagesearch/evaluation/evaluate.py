@@ -144,7 +144,7 @@ def _ranking_scores(
     most_results = int(np.count_nonzero(labels >= 0)) - (own_rows is not None)
     ks = [k for k in KS if k <= max(1, most_results)]
     scores: Scores = {}
-    with progress(len(measured) * len(query_labels), "queries", "measuring") as done:
+    with progress(len(measured) * len(query_labels), "rankings", "measuring") as done:
         for name, points in measured.items():
             of_queries = query_scores(
                 points.queries,

@@ -61,4 +61,5 @@ def worse_than_baselines(scores: Scores) -> list[str]:
     ]
     if not better:
         return []
-    return [f"{code}: retrieves worse than {', '.join(better)}, which need no training"]
+    need = "need" if len(better) > 1 else "needs"
+    return [f"{code}: retrieves worse than {', '.join(better)}, which {need} no training"]

@@ -32,7 +32,7 @@ def draw_clusters(index: LocalIndex, folder: str | Path) -> list[str]:
     for title, (rows, distances) in zip(titles, nearest_to_centres(engine, clusters), strict=True):
         ids = index.ids_of(rows)
         pairs = zip(ids[:GROUP_PICTURES], distances.tolist(), strict=False)
-        cards = [Card(reporter.picture(id), (id, f"{distance:.4g}")) for id, distance in pairs]
+        cards = [Card(reporter.picture(id), (id, f"{distance:.3f}")) for id, distance in pairs]
         groups.append(Group(title, cards, len(ids)))
     write_image(paths[0], groups_sheet(groups, len(groups)))
     if engine.elbow:

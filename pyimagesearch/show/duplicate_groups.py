@@ -232,7 +232,7 @@ def group_lines(number: int, members: list[Member]) -> list[str]:
     for member in members:
         parts = [member.size] if member.size else []
         if member.status not in ("keep", *OUTDATED):
-            parts.append(f"distance {member.distance:.4g}")
+            parts.append(f"distance {member.distance:.3f}")
         lines.append(f"  {member.status:<9}  {member.id}  {', '.join(parts)}".rstrip())
     return lines
 
@@ -290,5 +290,5 @@ def duplicates_sheet(
 def _card(member: Member, reporter: Reporter) -> Card:
     state = member.status
     if state != "keep":
-        state += f", distance {member.distance:.3g}"
+        state += f", distance {member.distance:.3f}"
     return Card(reporter.picture(member.id), (member.id, member.size, state))

@@ -84,6 +84,10 @@ class Reporter:
         title = f"query {query.id}" + ("" if label is None else f" ({label})")
         return f"{title}, {query.view}" if query.view else title
 
+    def shared_title(self, query: Query) -> str:
+        """Return a title as `title` does, without the folders of files, for pictures."""
+        return self.title(shared_query(query))
+
     def no_results_text(self) -> str:
         """Return words for no results."""
         within = "" if self.max_distance is None else f" within {self.max_distance:g}"
@@ -152,7 +156,7 @@ class Reporter:
         label = self.class_of(hits, place)
         if label is None:
             return hits.ids[place], distance
-        return hits.ids[place], f"{distance}  {label}"
+        return hits.ids[place], f"{distance} ({label})"
 
     def summary(self, answer: Answer) -> str:
         """Return a line about the number of results, their distances, and how many are right."""

@@ -32,7 +32,7 @@ def sheet_files(
     def show(answer: Answer, number: int) -> None:
         sheets = draw_sheets(reporter, answer)
         if projection:
-            sheets["Map"] = projection.sheet(number, reporter.title(answer.query))
+            sheets["Map"] = projection.sheet(number, reporter.shared_title(answer.query))
         output.write(sheets, number)
 
     yield show

@@ -17,6 +17,8 @@ from pyimagesearch.show.keys import key_name
 USUAL_SCREEN = (1366, 768)
 FRAME = (16, 80)  # pixels of the screen that frames of windows, their titles and task bars take
 PIXELS_PER_SCALE = 1000  # of a screen's height: more than twice as many are shown two to one
+# Of Qt, which would enlarge once more what a Room has fitted to the pixels of the screen.
+SCALING = ("QT_SCALE_FACTOR", "QT_SCREEN_SCALE_FACTORS", "QT_AUTO_SCREEN_SCALE_FACTOR")
 PAGE_STEPS = {"space": 1, "n": 1, "page down": 1, "p": -1, "backspace": -1, "page up": -1}
 
 
@@ -55,7 +57,12 @@ def _x_screen() -> tuple[int, int] | None:
 
 
 def prepare_windows() -> None:
-    """Choose the platform of Qt that was tested, and fonts, of which its wheel has none."""
+    """Choose the platform of Qt that was tested, and fonts, of which its wheel has none.
+
+    The scaling of Qt is turned off; see SCALING.
+    """
+    for name in SCALING:
+        os.environ.pop(name, None)
     if sys.platform == "linux":
         os.environ["QT_QPA_PLATFORM"] = "xcb"
     matplotlib = find_spec("matplotlib")
