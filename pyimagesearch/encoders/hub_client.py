@@ -76,7 +76,8 @@ def list_files(repository: str, revision: str | None = None) -> Listing:
     except Exception as error:  # the client raises errors of many types
         listing = _cached_files(repository, revision)
         if listing is None:
-            _raise(error, f"cannot list the files of {repository}, which is not in the cache")
+            what = f"cannot list the files of {repository}, which is not in the cache"
+            _raise(error, f"{what}; a folder of them, from another machine, is a --model too")
         logger.info(f"{repository}: the hub cannot be reached, its files in the cache are used")
         return listing
     files = {}

@@ -139,4 +139,4 @@ def _holds_network(path: Path) -> bool:
 def _networks_like(name: str) -> str:
     """Return a list of the networks of Keras, those with names nearest to this first."""
     nearest = difflib.get_close_matches(name, NETWORKS, n=len(NETWORKS), cutoff=0)
-    return f"networks by name: {', '.join(nearest)}"
+    return f"hf:OWNER/NAME is one on the hub; networks by name: {', '.join(nearest)}"

@@ -90,7 +90,7 @@ def judge_groups(
     if max_distance is None:
         max_distance = default_distance(index.codes, metric)
     found = find_duplicates(index.codes, metric, max_distance)
-    logger.info(f"{len(found):,} groups of images within {metric} distance {max_distance:.4g}")
+    logger.info(f"groups of images within {metric} distance {max_distance:.4g}: {len(found):,}")
     judge = GroupJudge(index, pictures, metric, max_distance, prefix)
     groups = []
     with progress(sum(len(group.rows) for group in found), "pictures", "reading") as done:

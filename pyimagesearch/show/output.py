@@ -55,4 +55,4 @@ class Output:
         for path in stale:
             os.remove(path)
         if stale:
-            logger.info(f"removed {len(stale):,} pictures of an earlier run from {self.folder}/")
+            logger.info(f"pictures of an earlier run removed from {self.folder}/: {len(stale):,}")
