@@ -429,7 +429,7 @@ def test_a_drag_over_the_query_crops_it(browser):
 def test_moving_over_a_tile_shows_its_name_distance_and_label(browser):
     browser.on_mouse(cv2.EVENT_MOUSEMOVE, *at(browser, 2), 0)
     hits = browser.session.page.hits
-    expected = f"3: {hits.ids[2]}, distance {hits.distances[2]:.4g}, label "
+    expected = f"3: {hits.ids[2]}, distance {hits.distances[2]:.3f}, label "
     assert browser.sheet.status.startswith(expected)
     browser.on_mouse(cv2.EVENT_MOUSEMOVE, 10, 700, 0)
     assert browser.sheet.status == ""
