@@ -91,6 +91,16 @@ def _require_stored_weights(config: dict[str, Any], load: Callable[[], "Model"],
 
     Keras gives each of them a random value before it reads the file.
     """
+    from concurrent.futures import ThreadPoolExecutor
+
+    # Keras notes for a thread which variables have no values yet, and gives them some later.
+    with ThreadPoolExecutor(1) as thread:
+        count = thread.submit(_count_weights, config, load).result()
+    if count > size:
+        raise ValueError(f"its layers have {count:,} weights, more than its file can hold")
+
+
+def _count_weights(config: dict[str, Any], load: Callable[[], "Model"]) -> int:
     from pyimagesearch.backend import keras
 
     with keras.StatelessScope(initialize_variables=False):  # variables have shapes alone
@@ -98,9 +108,7 @@ def _require_stored_weights(config: dict[str, Any], load: Callable[[], "Model"],
             model = keras.saving.deserialize_keras_object(deepcopy(config))
         else:  # HDF5, whose configuration Keras reads together with the weights
             model = load()
-    count = sum(math.prod(weight.shape) for weight in model.weights)
-    if count > size:
-        raise ValueError(f"its layers have {count:,} weights, more than its file can hold")
+    return sum(math.prod(weight.shape) for weight in model.weights)
 
 
 def _load(path: str | Path) -> "Model":
