@@ -78,9 +78,9 @@ def update_index(store: Store, args: Namespace) -> UpdateResult:
         raise ValueError(
             f"--prune, --checksum and --rejects are for folders of pictures, not {source['name']}"
         )
-    # All images of an array are encoded again for an index file, so the model may be another one.
+    # The index file of an array may get another model: all images are encoded again then.
     is_array = index is not None and not index.has_files and not store.keeps_arrays
-    encoder = choose_encoder(index, model, replace=args.rebuild or is_array)
+    encoder = choose_encoder(index, model, rebuild=args.rebuild, replace=is_array)
     info(f"encoding {source['name']}...")
     encode = choose_encode(args.ray, args.model)
     update = Update(dataset, encoder, encode, index, update_settings(args))
@@ -146,8 +146,11 @@ def listing_unreadable(dataset: Dataset, path: str | None) -> Iterator[None]:
 
 def report(store: Store, result: UpdateResult) -> None:
     """Print the changes and the engine's report to standard output, and where they were written."""
-    info(f"wrote {store}: {result.count:,} codes")
-    draw_clusters(store)
+    if result.changed or result.engine_report:
+        info(f"wrote {store}: {result.count:,} codes")
+        draw_clusters(store)
+    else:
+        info(f"{store} is up to date, nothing was written: {result.count:,} codes")
     write_lines([text for text in (result.summary, result.engine_report) if text])
 
 

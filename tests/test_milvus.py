@@ -221,6 +221,36 @@ def test_an_array_is_searched_as_in_a_file(collection, tmp_path, capsys):
 
 
 @lite
+def test_the_rows_of_an_array_are_encoded_once(collection, tmp_path, monkeypatch, capsys):
+    """Also if a shard of a changed array was indexed before another."""
+    counts = []
+
+    def counted(dataset, rows, encoder):
+        counts.append(len(rows))
+        return encode_rows(dataset, rows, encoder)
+
+    monkeypatch.setattr("pyimagesearch.encoders.encoding.encode_rows", counted)
+    images = open_dataset("mnist", "test", 40).images
+    arrays = tmp_path / "digits.npz"
+    labels = np.arange(40)
+    for x, y in ((images, labels), (images, labels), (images, labels + 1), (images[::-1], labels)):
+        np.savez(arrays, x_train=x, y_train=y)
+        for shard in ("1/2", "2/2"):
+            index(collection, arrays, "--shard", shard)
+    first, second, *rest = counts
+    assert first + second == 40
+    assert rest == [0, 0, 0, 0, first, second]
+    capsys.readouterr()
+    index(collection, arrays)
+    captured = capsys.readouterr()
+    assert "added 0, changed 0, removed 0, kept 40" in captured.out
+    assert "is up to date, nothing was written" in captured.err
+    file = index(tmp_path / "digits.h5", arrays)
+    flags = "--query-id", "3", "--json", "-k", 9
+    assert_same(*(found(capsys, path, *flags) for path in (collection, file)))
+
+
+@lite
 def test_a_sync_does_what_it_does_for_a_file(folder, collection, tmp_path, capsys):
     def changes():
         pictures = sorted(folder.glob("digit */*.png"))

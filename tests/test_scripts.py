@@ -164,6 +164,7 @@ def test_a_query_file_finds_itself_in_an_index_of_its_split(tmp_path, capsys):
     index = tmp_path / "test.pickle"
     arguments = ["-m", MODEL, "-i", index, "--split", "test", "--limit", 50]
     assert run(index_images, *arguments) == 0
+    capsys.readouterr()
     path = digit_file(tmp_path, row=7)
     assert run(search, "-i", index, "-q", path, "-k", 1, "--json") == 0
     [line] = capsys.readouterr().out.splitlines()
@@ -175,6 +176,7 @@ def test_a_query_file_finds_itself_in_an_index_of_its_split(tmp_path, capsys):
 def test_a_sampled_picture_is_left_out_of_its_own_results(tmp_path, capsys):
     index = tmp_path / "test.pickle"
     assert run(index_images, "-m", MODEL, "-i", index, "--split", "test", "--limit", 50) == 0
+    capsys.readouterr()
     assert run(search, "-i", index, "-s", 50, "-k", 99, "--json") == 0
     for line in map(json.loads, capsys.readouterr().out.splitlines()):
         ids = [result["id"] for result in line["results"]]
@@ -344,6 +346,7 @@ def test_evaluation_compares_with_codes_that_need_no_training(tmp_path, capsys):
     splits = {"x_train": training.images, "x_test": test.images}
     np.savez(arrays, y_train=training.labels, y_test=test.labels, **splits)
     assert run(index_images, "-m", MODEL, "-i", index, "--dataset", arrays) == 0
+    capsys.readouterr()
     assert run(search, "-i", index, "--evaluate", "--json") == 0
     scores = json.loads(capsys.readouterr().out)
     assert list(scores) == NAMES

@@ -1,5 +1,7 @@
 """The contract of a dataset: named images, read by row."""
 
+import hashlib
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,7 +14,8 @@ from pyimagesearch.arrays import AnyArray, Bools, Floats, Labels, Picture, Rows,
 from pyimagesearch.files import printable
 from pyimagesearch.pictures.input_spec import InputSpec
 
-# Identifies the version of a file that was encoded; `digest` is the BLAKE2b hash of its content.
+# Identifies the version of an image that was encoded; `digest` is the BLAKE2b hash of the content
+# of its file. For an image of an array it is `array_digest`, and the others are 0.
 FILE_STATS = np.dtype([("size", "<i8"), ("mtime_ns", "<i8"), ("digest", "<u8", 2)])
 
 
@@ -176,6 +179,15 @@ class RowIds(Sequence[str]):
 def same_images(a: Source, b: Source) -> bool:
     """Whether row i of two sources is the same image, for the rows that both have."""
     return {**a, "limit": None} == {**b, "limit": None}
+
+
+def array_digest(source: Source) -> NDArray[np.uint64]:
+    """Return a hash of what tells the images of an array from others, uint64 (2,).
+
+    It is the same for two sources of arrays if `same_images` is true of them.
+    """
+    text = json.dumps({**source, "limit": None}, sort_keys=True)
+    return np.frombuffer(hashlib.blake2b(text.encode(), digest_size=16).digest(), "<u8")
 
 
 def label_at(labels: Labels | None, row: int) -> int | None:

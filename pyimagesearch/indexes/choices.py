@@ -101,25 +101,27 @@ def _source_of_model(model: ModelFlags) -> dict[str, Any]:
     )
 
 
-def choose_encoder(index: Index | None, model: ModelFlags, *, replace: bool = False) -> Encoder:
+def choose_encoder(
+    index: Index | None, model: ModelFlags, *, rebuild: bool = False, replace: bool = False
+) -> Encoder:
     """Return the encoder of the index so far, if it is that of the model, or else a new one.
 
-    With `replace` no code of the index is kept. Raises ValueError when codes would be kept that
-    another model made, OSError when a file cannot be read.
+    With `rebuild` it may be of another commit on the hub, and with `replace` another model. Raises
+    ValueError when codes would be kept that another model made, OSError when a file cannot be read.
     """
     known = None if index is None else index.encoder
     name = model.name
     if name is None:
         assert known is not None
         return known
-    made_with = None if known is None or replace else known.model
+    made_with = None if known is None or rebuild else known.model
     source = find_model(model, made_with)
     if known is not None:
         fingerprint = source.fingerprint()
         same_file = fingerprint == known.model_sha256
         if same_file and _is_spec(known.spec, model):
             return known  # as ONNX, so that TensorFlow is not imported
-    if replace or known is None:
+    if rebuild or replace or known is None:
         logger.info(f"loading {name}...")
         return source.open()
     namesake = " of this name" if Path(name).name == known.model else ""

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyimagesearch.arrays import Floats, Rows, Source
-from pyimagesearch.datasets.dataset import FILE_STATS, Dataset
+from pyimagesearch.datasets.dataset import Dataset
 from pyimagesearch.encoders.encoder import Encoder
 from pyimagesearch.engines.engine import Engine
 
@@ -51,7 +51,7 @@ class Records:
     """What an index knows of images besides their codes.
 
     `ids` are n ids, `labels` the names of their labels, empty for none; `file_stats` FILE_STATS
-    (n,) identifies the versions of files that were encoded, zeros for images of arrays.
+    (n,) identifies the versions of the images that were encoded.
     """
 
     ids: Sequence[str]
@@ -168,14 +168,14 @@ class Index(Protocol):
 class IndexWriter(Protocol):
     """An index that is being changed. Nothing old goes before `commit`.
 
-    By default no code of the index so far is kept, and only what is put is in the index.
+    `changed` says after `commit` whether the index is another one than before.
     """
 
     encoder: Encoder
+    changed: bool = True
 
     def records(self) -> Records:
         """Return the Records of the images so far whose codes may be kept."""
-        return Records([], [], np.zeros(0, FILE_STATS))
 
     def missing(self, records: Records) -> Rows:
         """Return the rows of those records that an interrupted run has not put already.
@@ -188,12 +188,10 @@ class IndexWriter(Protocol):
         """Add images with their codes, float32 (n, d), or replace those of the same ids."""
 
     def keep(self, records: Records, old_ids: Sequence[str]) -> None:
-        """Give images the codes that the index has for `old_ids`: files moved or touched."""
-        return
+        """Give images the codes that the index has for `old_ids`: files moved, or other labels."""
 
     def remove(self, ids: Iterable[str]) -> None:
         """Remove images."""
-        return
 
     def commit(self, source: Source) -> int:
         """Make all changes lasting; return the number of images.

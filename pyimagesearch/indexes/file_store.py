@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class FileStore(Store):
     """An index in a file: HDF5 if its name ends in .h5 or .hdf5, else a pickle."""
 
-    keeps_arrays = False  # the index of an array is written anew each time
+    keeps_arrays = False  # an array that another model encodes is encoded as a whole
 
     def __init__(self, path: str) -> None:
         self.path = str(path)
@@ -63,9 +63,8 @@ class FileStore(Store):
         from pyimagesearch.indexes.sync import sync
 
         settings = update.settings
-        whole = update.dataset
         if settings.shard:
-            update = replace(update, dataset=take_shard(whole, settings.shard))
+            update = replace(update, dataset=take_shard(update.dataset, settings.shard))
         so_far = update.index
         assert so_far is None or isinstance(so_far, LocalIndex)
         if so_far is not None and not settings.rebuild:
@@ -73,19 +72,13 @@ class FileStore(Store):
         engine = engine_to_build(self.path, settings)
         if settings.engine:
             require_engine(engine, update.encoder.dim)
-        codes_changed = True
+        kept = so_far if _has_same_codes(so_far, update) else None
         if update.dataset.file_stats is None:
-            array_writer = ArrayWriter(self.path, update.encoder, update.metric)
-            result = sync(array_writer, update, self.path, total=len(whole))
+            result = sync(ArrayWriter(self.path, update, kept), update, self.path)
         else:
-            kept = so_far if _has_same_codes(so_far, update) else None
             with open_journal(self.path, update.encoder) as journal:
-                writer = FolderWriter(
-                    self.path, update.encoder, update.metric, so_far=kept, journal=journal
-                )
-                result = sync(writer, update, self.path, total=len(whole))
-            codes_changed = writer.changed
-        report = update_engine(self.path, engine, settings, codes_changed=codes_changed)
+                result = sync(FolderWriter(self.path, update, kept, journal), update, self.path)
+        report = update_engine(self.path, engine, settings, codes_changed=result.changed)
         return replace(result, engine_report=report)
 
     def _require_same_images(self, so_far: LocalIndex, update: "Update") -> None:
@@ -118,4 +111,5 @@ def _has_same_codes(so_far: LocalIndex | None, update: "Update") -> bool:
     """Whether codes of the index so far can be kept beside those of the encoder."""
     if so_far is None or so_far.encoder is None or update.settings.rebuild:
         return False
-    return so_far.encoder.model_sha256 == update.encoder.model_sha256
+    made = so_far.encoder
+    return (made.model_sha256, made.spec) == (update.encoder.model_sha256, update.encoder.spec)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from pyimagesearch.arrays import Floats, Rows
 from pyimagesearch.datasets.catalog import DEFAULT_SOURCE, open_source
-from pyimagesearch.datasets.dataset import FILE_STATS, Dataset, label_at
+from pyimagesearch.datasets.dataset import FILE_STATS, Dataset, array_digest, label_at
 from pyimagesearch.encoders.encoder import Encoder
 from pyimagesearch.engines.engine import Engine
 from pyimagesearch.engines.exact import ExactEngine
@@ -155,6 +155,7 @@ class LocalIndex(Index):
         stats = self.file_stats
         if stats is None:
             stats = np.zeros(len(self), FILE_STATS)
+            stats["digest"] = array_digest(self.source or DEFAULT_SOURCE)
         return Records(self.ids, LabelTexts(self), stats)
 
     def label_by_folder(self) -> None:

@@ -10,42 +10,89 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pyimagesearch.datasets.dataset import RowIds
-from pyimagesearch.encoders.encoder import Encoder
+from pyimagesearch.datasets.dataset import FILE_STATS, RowIds
 from pyimagesearch.indexes.contract import Codes, IndexWriter, Records
 from pyimagesearch.indexes.index_file import save_index
 from pyimagesearch.indexes.journal import Journal, JournalEntry
 from pyimagesearch.indexes.local_index import LocalIndex
+from pyimagesearch.indexes.settings import Update
 
 ROWS_PER_BLOCK = 4096  # codes copied at once
 IN_JOURNAL = -1
 
 
-class ArrayWriter(IndexWriter):
-    """Writes the index of an array, all images of which are put again."""
+class FileWriter(IndexWriter):
+    """Writes an index file anew if anything changed, with new codes and those that stay."""
 
-    def __init__(self, path: str, encoder: Encoder, metric: str) -> None:
-        """`metric` is the name of the metric that results are to be ranked by."""
-        self.encoder = encoder
+    def __init__(self, path: str, update: Update, so_far: LocalIndex | None) -> None:
+        """`so_far` is an index whose codes are kept, or None."""
+        self.encoder = update.encoder
         self._path = path
-        self._metric = metric
-        self._rows: list[NDArray[np.int64]] = []
+        self._metric = update.metric
+        self._so_far = so_far
+        self._removed: set[str] = set()
+        self._ids: list[str] = []  # of what is put or kept, in any order
+
+    def records(self) -> Records:
+        """Return the Records of the images whose codes may be kept."""
+        if self._so_far is None:
+            return Records([], [], np.zeros(0, FILE_STATS))
+        return self._so_far.records()
+
+    def remove(self, ids: Iterable[str]) -> None:
+        """Remove images."""
+        self._removed.update(ids)
+
+    def _changes(self, source: dict[str, Any]) -> bool:
+        """Whether the index file is to be another one than before, one of images of a source."""
+        so_far = self._so_far
+        if so_far is None or self._removed or self._ids:
+            return True
+        return (so_far.source, so_far.metric) != (source, self._metric)
+
+    def _rows_of_others(self) -> NDArray[np.int64]:
+        """Return the rows of the index so far that were neither put, kept nor removed."""
+        assert self._so_far is not None
+        others = self._removed.union(self._ids)
+        rows = [row for row, id in enumerate(self._so_far.ids) if id not in others]
+        return np.array(rows, np.int64)
+
+
+class ArrayWriter(FileWriter):
+    """Writes the index of an array, with new codes from memory."""
+
+    def __init__(self, path: str, update: Update, so_far: LocalIndex | None) -> None:
+        """`so_far` is an index whose codes are kept, or None."""
+        super().__init__(path, update, so_far)
         self._labels: list[str] = []
-        self._codes: list[Codes] = []
+        self._codes: list[Codes] = [np.empty((0, update.encoder.dim), np.float32)]
 
     def put(self, records: Records, codes: Codes) -> None:
         """Add images with their codes, float32 (n, d)."""
-        self._rows.append(np.array([int(id) for id in records.ids], np.int64))
+        self._ids += records.ids
         self._labels += records.labels
         self._codes.append(codes)
 
+    def keep(self, records: Records, old_ids: Sequence[str]) -> None:
+        """Give images the codes that the index has for `old_ids`."""
+        if len(records):
+            assert self._so_far is not None
+            self.put(records, _finite(self._so_far.codes_of(old_ids)))
+
     def commit(self, source: dict[str, Any]) -> int:
-        """Replace the file; return the number of images."""
-        rows = np.concatenate(self._rows)
-        order = np.argsort(rows)
-        ids: Sequence[str] = [str(row) for row in rows[order]]
-        if np.array_equal(rows[order], np.arange(len(rows))):
-            ids = RowIds(len(rows))
+        """Replace the file, or leave it if nothing changed; return the number of images."""
+        so_far = self._so_far
+        self.changed = self._changes(source)
+        if so_far is not None:
+            if not self.changed:
+                return len(so_far)
+            rows = self._rows_of_others()
+            self.put(so_far.records().take(rows), _finite(so_far.codes[rows]))
+        numbers = np.array([int(id) for id in self._ids], np.int64)
+        order = np.argsort(numbers)
+        ids: Sequence[str] = [self._ids[place] for place in order.tolist()]
+        if np.array_equal(numbers[order], np.arange(len(numbers))):
+            ids = RowIds(len(numbers))
         codes = np.concatenate(self._codes)[order]
         index = LocalIndex(codes, ids, source=source, metric=self._metric, encoder=self.encoder)
         if all(self._labels):
@@ -54,41 +101,19 @@ class ArrayWriter(IndexWriter):
         return len(ids)
 
 
-class FolderWriter(IndexWriter):
-    """Writes the index of a folder: codes of the index so far, and new ones from a journal.
-
-    `changed` says after `commit` whether the file was written.
-    """
-
-    changed = True
+class FolderWriter(FileWriter):
+    """Writes the index of a folder, with new codes from a journal."""
 
     def __init__(
-        self,
-        path: str,
-        encoder: Encoder,
-        metric: str,
-        *,
-        so_far: LocalIndex | None,
-        journal: Journal,
+        self, path: str, update: Update, so_far: LocalIndex | None, journal: Journal
     ) -> None:
         """`so_far` is an index whose codes are kept, or None; `journal` takes the new ones."""
-        self.encoder = encoder
-        self._path = path
-        self._metric = metric
-        self._so_far = so_far
+        super().__init__(path, update, so_far)
         self._journal = journal
-        self._removed: set[str] = set()
-        # What is put or kept, in any order: ids, FILE_STATS, and the rows of their codes in the
-        # index so far, IN_JOURNAL for those of the journal.
-        self._ids: list[str] = []
+        # Of what is put or kept: FILE_STATS, and the rows of its codes in the index so far,
+        # IN_JOURNAL for those of the journal.
         self._stats: list[NDArray[Any]] = []
         self._rows: list[int] = []
-
-    def records(self) -> Records:
-        """Return the Records of the images whose codes may be kept."""
-        if self._so_far is None:
-            return super().records()
-        return self._so_far.records()
 
     def missing(self, records: Records) -> NDArray[np.int64]:
         """Return the rows that the journal of an interrupted run does not have."""
@@ -126,20 +151,19 @@ class FolderWriter(IndexWriter):
         self._stats.append(records.file_stats)
         self._rows += rows
 
-    def remove(self, ids: Iterable[str]) -> None:
-        """Remove images."""
-        self._removed.update(ids)
-
     def commit(self, source: dict[str, Any]) -> int:
         """Replace the file, or leave it if nothing changed; return the number of images."""
         self._journal.save()
         so_far = self._so_far
+        self.changed = self._changes(source)
         if so_far is not None:
-            is_alike = (so_far.source, so_far.metric) == (source, self._metric)
-            if is_alike and not (self._removed or self._ids):
-                self.changed = False
+            if not self.changed:
                 return len(so_far)
-            self._keep_others(so_far)
+            assert so_far.file_stats is not None
+            rows = self._rows_of_others()
+            self._ids += so_far.ids_of(rows)
+            self._stats.append(so_far.file_stats[rows])
+            self._rows += rows.tolist()
         order = sorted(range(len(self._ids)), key=self._ids.__getitem__)
         index = LocalIndex(
             np.empty((0, self.encoder.dim), np.float32),
@@ -153,15 +177,6 @@ class FolderWriter(IndexWriter):
         save_index(index, self._path, self._blocks(index, np.array(self._rows, np.int64)[order]))
         return len(order)
 
-    def _keep_others(self, so_far: LocalIndex) -> None:
-        """Keep the images of the index so far that were neither put, kept nor removed."""
-        assert so_far.file_stats is not None
-        others = self._removed.union(self._ids)
-        rows = [row for row, id in enumerate(so_far.ids) if id not in others]
-        self._ids += so_far.ids_of(np.array(rows, np.int64))
-        self._stats.append(so_far.file_stats[rows])
-        self._rows += rows
-
     def _blocks(self, index: LocalIndex, rows: NDArray[np.int64]) -> Iterator[Codes]:
         """Yield the codes of the new index in blocks, float32 (m, dim)."""
         for start in range(0, len(rows), ROWS_PER_BLOCK):
@@ -173,11 +188,7 @@ class FolderWriter(IndexWriter):
                 codes[kept] = self._so_far.codes[part[kept]]
             for place in np.flatnonzero(~kept).tolist():
                 codes[place] = self._code(index, start + place)
-            if not np.isfinite(codes).all():  # of an index too large to be checked when opened
-                raise ValueError(
-                    "the index holds codes with NaN or infinity: replace it with --rebuild"
-                )
-            yield codes
+            yield _finite(codes)
 
     def _code(self, index: LocalIndex, row: int) -> Codes:
         assert index.file_stats is not None
@@ -188,3 +199,10 @@ class FolderWriter(IndexWriter):
 
     def _find(self, id: str, stats: Any) -> JournalEntry | None:
         return self._journal.find(id, int(stats["size"]), int(stats["mtime_ns"]))
+
+
+def _finite(codes: Codes) -> Codes:
+    """Return codes, some of an index too large to be checked when opened, or raise ValueError."""
+    if not np.isfinite(codes).all():
+        raise ValueError("the index holds codes with NaN or infinity: replace it with --rebuild")
+    return codes

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyimagesearch.datasets.catalog import DEFAULT_SOURCE
-from pyimagesearch.datasets.dataset import FILE_STATS, Dataset
+from pyimagesearch.datasets.dataset import FILE_STATS, Dataset, array_digest
 from pyimagesearch.datasets.digests import content_digest, digests_of
 from pyimagesearch.files import printable
 from pyimagesearch.indexes.contract import Index, Records
@@ -32,7 +32,7 @@ class SyncPlan:
 
     For each row of the dataset: `file_stats` (n,) of type FILE_STATS; `known` bool (n,), whether
     the index has its id; `kept_row` int64 (n,), the row of the index whose code is kept, or -1
-    where the image must be encoded. Of the index: `removed` rows, whose files no longer exist, and
+    where the image must be encoded. Of the index: `removed` rows, whose images no longer exist, and
     `retained` rows, which are kept as they are: their files are inaccessible, or not part of this
     run.
     """
@@ -49,19 +49,28 @@ def plan_sync(
 ) -> SyncPlan:
     """Compare a dataset with the Records of its index so far; return a SyncPlan.
 
-    Images that are not files are all encoded. A file is unchanged if its path, size and time of
-    change are; with `checksum`, or when only the path is the same, its content decides. Content
-    also identifies a file that was moved or renamed. Of a `limited` dataset, files that are not in
-    it may exist nevertheless and are retained.
+    An image of an array is unchanged if the array is. A file is unchanged if its path, size and
+    time of change are; with `checksum`, or when only the path is the same, its content decides.
+    Content also identifies a file that was moved or renamed. Of a `limited` dataset, files that are
+    not in it may exist nevertheless and are retained.
     """
     n = len(dataset)
     stats = np.zeros(n, FILE_STATS) if dataset.file_stats is None else dataset.file_stats.copy()
+    if dataset.file_stats is None:
+        stats["digest"] = array_digest(dataset.source)
     plan = SyncPlan(stats, np.zeros(n, bool), np.full(n, -1))
-    if dataset.file_stats is None or not len(so_far):
+    if not len(so_far):
         return plan
     unmatched = {path: row for row, path in enumerate(so_far.ids)}
     old = np.array([unmatched.pop(path, -1) for path in dataset.ids])
     plan.known = old >= 0
+    if dataset.file_stats is None:
+        plan.removed = list(unmatched.values())
+        # Fewer rows of the same images have lost labels: reading them says so.
+        if not plan.removed:
+            same = plan.known & (stats["digest"] == so_far.file_stats["digest"][old]).all(axis=1)
+            plan.kept_row[same] = old[same]
+        return plan
     same = plan.known.copy()
     for name in ("size", "mtime_ns"):
         same &= stats[name] == so_far.file_stats[name][old]

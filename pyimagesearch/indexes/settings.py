@@ -73,9 +73,11 @@ class Update:
 class UpdateResult:
     """An index after an update: its number of codes, and texts for the user, or None.
 
-    `summary` counts the changes, `engine_report` gives the recall and speed of its engine.
+    `changed` says whether anything of it was written, `summary` counts the changes,
+    `engine_report` gives the recall and speed of an engine that was built.
     """
 
     count: int
+    changed: bool = True
     summary: str | None = None
     engine_report: str | None = None

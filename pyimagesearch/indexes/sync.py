@@ -27,11 +27,11 @@ from pyimagesearch.indexes.settings import Update, UpdateResult
 logger = logging.getLogger(__name__)
 
 
-def sync(writer: IndexWriter, update: Update, name: str, *, total: int) -> UpdateResult:
-    """Bring an index up to date with a dataset; return the number of codes, and a summary of files.
+def sync(writer: IndexWriter, update: Update, name: str) -> UpdateResult:
+    """Bring an index up to date with a dataset; return the number of codes, and a summary.
 
-    `name` is that of the index in messages; `total` is the number of images of all shards. Files
-    that cannot be read are left out, named in warnings, and stay in `dataset.unreadable`.
+    `name` is that of the index in messages. Files that cannot be read are left out, named in
+    warnings, and stay in `dataset.unreadable`.
 
     Raises ValueError when no picture could be read, or most of the index would be removed; OSError
     when it cannot be written.
@@ -40,7 +40,8 @@ def sync(writer: IndexWriter, update: Update, name: str, *, total: int) -> Updat
     settings = update.settings
     so_far = writer.records()
     plan = plan_sync(dataset, so_far, checksum=settings.checksum, limited=settings.limited)
-    require_few_removed(plan, so_far, name, prune=settings.prune)
+    prune = settings.prune or dataset.file_stats is None  # an array is there as a whole
+    require_few_removed(plan, so_far, name, prune=prune)
     records = Records(dataset.ids, LabelTexts(dataset), plan.file_stats)
     wanted = np.flatnonzero(plan.kept_row < 0)
     if settings.checksum and dataset.file_stats is not None:
@@ -50,15 +51,13 @@ def sync(writer: IndexWriter, update: Update, name: str, *, total: int) -> Updat
     _put_encoded(writer, records, rows, update)
     good = readable_rows(dataset, plan, so_far)
     # Again, as files may have proved unreadable.
-    require_few_removed(plan, so_far, name, prune=settings.prune)
-    moved_or_touched = _changed_records(plan, so_far, good)
-    old_ids = [so_far.ids[row] for row in plan.kept_row[moved_or_touched]]
-    writer.keep(records.take(moved_or_touched), old_ids)
-    writer.remove(_leftover_ids(dataset, plan, so_far, good=good, total=total))
+    require_few_removed(plan, so_far, name, prune=prune)
+    changed = _changed_records(dataset, plan, so_far, good)
+    old_ids = [so_far.ids[row] for row in plan.kept_row[changed]]
+    writer.keep(records.take(changed), old_ids)
+    writer.remove(_leftover_ids(dataset, plan, so_far, good))
     count = writer.commit(dataset.source)
-    if dataset.file_stats is None:
-        return UpdateResult(count)
-    return UpdateResult(count, sync_summary(dataset, plan, good))
+    return UpdateResult(count, writer.changed, sync_summary(dataset, plan, good))
 
 
 def _put_encoded(writer: IndexWriter, records: Records, rows: Rows, update: Update) -> None:
@@ -76,26 +75,25 @@ def _put_encoded(writer: IndexWriter, records: Records, rows: Rows, update: Upda
         logger.info(f"encoded {count:,} images, {rate:,.0f} images/s")
 
 
-def _changed_records(plan: SyncPlan, so_far: Records, good: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Return the rows whose codes are kept although their path, size or time is another."""
+def _changed_records(
+    dataset: Dataset, plan: SyncPlan, so_far: Records, good: NDArray[np.bool_]
+) -> NDArray[np.int64]:
+    """Return the rows whose codes are kept although their path, size, time or label is another."""
     kept = np.flatnonzero(good & (plan.kept_row >= 0))
-    old_stats = so_far.file_stats[plan.kept_row[kept]]
-    changed = ~plan.known[kept] | (plan.file_stats[kept] != old_stats)
+    old = plan.kept_row[kept]
+    changed = ~plan.known[kept] | (plan.file_stats[kept] != so_far.file_stats[old])
+    if dataset.file_stats is None:  # labels of files are in their paths
+        before = [so_far.labels[row] for row in old.tolist()]
+        texts = LabelTexts(dataset)
+        changed |= np.array([texts[row] for row in kept.tolist()]) != np.array(before)
     rows: Rows = kept[changed]
     return rows
 
 
 def _leftover_ids(
-    dataset: Dataset,
-    plan: SyncPlan,
-    so_far: Records,
-    *,
-    good: NDArray[np.bool_],
-    total: int,
+    dataset: Dataset, plan: SyncPlan, so_far: Records, good: NDArray[np.bool_]
 ) -> Sequence[str]:
     """Return the ids of the index that it is not to have any more."""
-    if dataset.file_stats is None:  # ids are numbers of rows, also of other shards
-        return [id for id in so_far.ids if int(id) >= total]
     lasting = {dataset.ids[row] for row in np.flatnonzero(good).tolist()}
     lasting.update(so_far.ids[row] for row in plan.retained)
     return [id for id in so_far.ids if id not in lasting]

@@ -196,16 +196,14 @@ class MilvusIndex(Index):
 
     def records(self, keys: range = ALL_KEYS) -> Records:
         """Return the Records of the images with keys in a range, in order of ids."""
-        if not self.has_files:
-            ids = [str(key) for key in sorted(key for key, _ in self.collection.scan([], keys))]
-            return Records(ids, [""] * len(ids), np.zeros(len(ids), FILE_STATS))
         found = []
-        for _, entity in self.collection.scan([*NAMED, *RECORD], keys):
-            id = unpack_id(as_text(entity.get("id")))
-            found.append((id, as_text(entity.get("label")), file_record(entity)))
-        found.sort()
+        for key, entity in self.collection.scan([*NAMED, *RECORD], keys):
+            place = unpack_id(as_text(entity.get("id"))) if self.has_files else key
+            found.append((place, as_text(entity.get("label")), file_record(entity)))
+        found.sort(key=itemgetter(0))
         stats = np.array([record for _, _, record in found], FILE_STATS)
-        return Records([id for id, _, _ in found], [label for _, label, _ in found], stats)
+        ids = [str(place) for place, _, _ in found]
+        return Records(ids, [label for _, label, _ in found], stats)
 
     def pictures(self, moved_to: str | None = None) -> Dataset:
         """Return the indexed images by id; see Index."""

@@ -112,9 +112,9 @@ class MilvusStore(Store):
         else:
             new = self._of_dataset(update, total)
             index = self.create(new, rebuild=settings.rebuild)
-        result = sync(MilvusWriter(index, settings.shard), update, self.name, total=total)
+        result = sync(MilvusWriter(index, settings.shard), update, self.name)
         self._finish(index)
-        return result
+        return replace(result, changed=result.changed or settings.engine is not None)
 
     def merge(self, paths: list[str], settings: UpdateSettings) -> UpdateResult:
         """Write index files, such as shards, into the collection.

@@ -16,7 +16,7 @@ from pyimagesearch.indexes.contract import Codes, IndexWriter, Records
 from pyimagesearch.indexes.milvus.collection import ALL_KEYS
 from pyimagesearch.indexes.milvus.index import MilvusIndex
 from pyimagesearch.indexes.settings import Shard
-from pyimagesearch.indexes.shards import shard_range
+from pyimagesearch.indexes.shards import shard_range, shard_rows
 
 ROWS_PER_WRITE = 1024
 SECONDS_PER_WRITE = 10  # of work that a kill may cost, at most
@@ -29,16 +29,21 @@ class MilvusWriter(IndexWriter):
         assert index.encoder is not None
         self.encoder: Encoder = index.encoder
         self._index = index
+        self._shard = shard
         self._keys = ALL_KEYS if shard is None else shard_range(shard)
         self._pending: list[tuple[Records, Codes]] = []
         self._saved = time.monotonic()
         self._removed: list[str] = []
+        self.changed = False
 
     def records(self) -> Records:
         """Return the Records of the images so far."""
-        if not self._index.has_files:
-            return self._index.records()
-        records = self._index.records(self._keys)
+        if self._index.has_files:
+            records = self._index.records(self._keys)
+        else:
+            records = self._index.records()
+            if self._shard is not None:
+                records = records.take(shard_rows(records.ids, self._shard))
         self._require_distinct(records.ids)
         return records
 
@@ -49,6 +54,7 @@ class MilvusWriter(IndexWriter):
 
     def put(self, records: Records, codes: Codes) -> None:
         """Add images with their codes, float32 (n, d), or replace those of the same ids."""
+        self.changed = True
         self._pending.append((records, codes))
         count = sum(len(some) for some, _ in self._pending)
         if count >= ROWS_PER_WRITE or time.monotonic() - self._saved > SECONDS_PER_WRITE:
@@ -80,6 +86,7 @@ class MilvusWriter(IndexWriter):
         """Write what is pending, delete what was removed; return the number of images."""
         self.flush()
         self._index.collection.delete([self._index.key_of(id) for id in self._removed])
+        self.changed |= bool(self._removed) or self._index.source != source
         self._index.update_state(dataset=source)
         self._index.flush()
         return self._index.count()
