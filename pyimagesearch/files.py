@@ -61,7 +61,7 @@ def atomic_write(path: str | Path, checksum: bool = False) -> Iterator[Path]:
             os.chmod(temporary, _mode_for(target))
             os.replace(temporary, target)
         except OSError as error:
-            raise _cannot_write(path, error) from error
+            raise cannot_write(path, error) from error
         finally:
             temporary.unlink(missing_ok=True)
 
@@ -73,7 +73,7 @@ def _make_folder_of(path: Path) -> None:
         nearest = next(filter(os.path.lexists, path.parents))
         raise NotADirectoryError(f"cannot write {path}: {nearest} is not a folder") from error
     except OSError as error:
-        raise _cannot_write(path, error) from error
+        raise cannot_write(path, error) from error
 
 
 def _new_file(target: Path, path: str | Path) -> Path:
@@ -87,7 +87,7 @@ def _new_file(target: Path, path: str | Path) -> Path:
             dir=target.parent,
         )
     except OSError as error:
-        raise _cannot_write(path, error) from error
+        raise cannot_write(path, error) from error
     os.close(handle)
     return Path(name)
 
@@ -104,7 +104,7 @@ def _mode_for(target: Path) -> int:
         return 0o666 & ~UMASK
 
 
-def _cannot_write(path: str | Path, error: OSError) -> OSError:
+def cannot_write(path: str | Path, error: OSError) -> OSError:
     """Return an error that names the file that was to be written, in words of one line."""
     reason = os.strerror(error.errno) if error.errno else error
     return OSError(f"cannot write {path}: {reason}")

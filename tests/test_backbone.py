@@ -29,6 +29,7 @@ from pyimagesearch.training.patches import build_patches
 from tests import onnx_exports as exports
 from tests.scripts import codes_of, error_of, run
 from tests.test_flags import usage_error
+from tests.test_full_disk import full_disk
 
 COUNT = 120  # pictures, in two sub-folders
 SIDE = 32
@@ -315,6 +316,33 @@ def test_features_of_an_interrupted_training_are_kept(tmp_path, network, made, m
     counted = counting(monkeypatch)
     assert len(train_features(tmp_path, network, made)) == COUNT
     assert len(counted) == COUNT - 64  # a batch
+
+
+def test_on_a_full_disk_whole_features_are_kept_and_the_file_is_named(
+    tmp_path, network, made, monkeypatch
+):
+    train_features(tmp_path, network, made)
+    path = features_in(tmp_path)
+    whole = path.read_bytes()
+    path.unlink()
+    record = (len(whole) - len(whole) % COUNT) // COUNT
+    room = len(whole) - record // 2
+    with full_disk(room), pytest.raises(OSError, match=rf"cannot write {path}: File too large"):
+        train_features(tmp_path, network, made)
+    header = len(whole) - COUNT * record
+    assert path.read_bytes() == whole[: header + 64 * record]  # a batch
+    counted = counting(monkeypatch)
+    assert len(train_features(tmp_path, network, made)) == COUNT
+    assert len(counted) == COUNT - 64
+
+
+def test_a_pipe_in_place_of_features_is_not_waited_for(tmp_path, network, made):
+    train_features(tmp_path, network, made)
+    path = features_in(tmp_path)
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(OSError, match="is a device or pipe"):
+        train_features(tmp_path, network, made)
 
 
 def train_features(folder, network, pictures):

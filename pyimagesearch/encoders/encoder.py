@@ -163,7 +163,8 @@ class Encoder:
         if self.text is None:
             raise ValueError(
                 f"the index carries no text encoder, which --text needs: {self.model} has none; "
-                "index with a network that knows words, such as --model hf:Xenova/clip-vit-base-patch32"
+                "index with a network that knows words, such as "
+                "--model hf:Xenova/clip-vit-base-patch32"
             )
         return TextEncoder(network_bytes(self.text), self.model)
 

@@ -11,6 +11,7 @@ record that is damaged or cut short is one picture to compute again. It is read 
 import hashlib
 import json
 import logging
+import os
 import re
 import time
 import zlib
@@ -27,7 +28,7 @@ from pyimagesearch.datasets.dataset import Dataset
 from pyimagesearch.datasets.digests import digests_of
 from pyimagesearch.encoders.encoder import Encoder
 from pyimagesearch.encoders.encoding import Digests, encode_rows
-from pyimagesearch.files import FEATURES_SUFFIX, atomic_write
+from pyimagesearch.files import FEATURES_SUFFIX, atomic_write, cannot_write, require_regular
 from pyimagesearch.locks import sole_writer
 
 logger = logging.getLogger(__name__)
@@ -153,17 +154,25 @@ class FeatureFile:
         digests = np.zeros((len(rows), 2), "<u8")
         places = {row: place for place, row in enumerate(rows.tolist())}
         started = time.perf_counter()
-        with open(self.path, "ab") as file:
-            for encoded in encode_rows(dataset, rows, encoder):
-                # By what was decoded, as a file may have been changed since it was found missing.
-                keys = _keys(dataset, encoded.rows, encoded.digests)
-                file.write(self._as_records(keys, encoded.codes).tobytes())
-                file.flush()
-                if encoded.digests is not None:
-                    digests[[places[row] for row in encoded.rows.tolist()]] = encoded.digests
+        for encoded in encode_rows(dataset, rows, encoder):
+            # By what was decoded, as a file may have been changed since it was found missing.
+            keys = _keys(dataset, encoded.rows, encoded.digests)
+            self._append(self._as_records(keys, encoded.codes))
+            if encoded.digests is not None:
+                digests[[places[row] for row in encoded.rows.tolist()]] = encoded.digests
         seconds = time.perf_counter() - started
         logger.info(f"computed those of the others, {len(rows) / seconds:,.1f} pictures/s")
         return digests
+
+    def _append(self, records: AnyArray) -> None:
+        """Write records after those in the file: all of them, or none with an OSError."""
+        size = self.path.stat().st_size
+        try:
+            with open(self.path, "ab") as file:
+                file.write(records.tobytes())
+        except OSError as error:
+            os.truncate(self.path, size)
+            raise cannot_write(self.path, error) from error
 
     def _as_records(self, keys: Keys, features: Floats) -> AnyArray:
         records = np.zeros(len(keys), self._record)
@@ -174,6 +183,7 @@ class FeatureFile:
 
     def _make_sound(self) -> None:
         """Leave a file of whole records of this origin, without those that are damaged."""
+        require_regular(self.path)
         exists = self.path.exists()
         if not exists or not self._has_header():
             if exists:
