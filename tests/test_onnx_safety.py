@@ -1,6 +1,7 @@
 """Strangers' networks: no file of others is read, they end, and nothing of theirs is printed."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,10 +11,10 @@ import time
 import numpy as np
 import pytest
 
-from pyimagesearch.encoders import onnx_session
+from pyimagesearch.encoders import allowance
 from pyimagesearch.encoders.encoder import Encoder
 from pyimagesearch.encoders.export import open_encoder
-from pyimagesearch.encoders.interruptible import run_interruptibly
+from pyimagesearch.encoders.interruptible import Limits, run_interruptibly
 from pyimagesearch.encoders.onnx_facts import network_facts
 from pyimagesearch.encoders.wire import fields
 from pyimagesearch.pictures.input_spec import InputSpec
@@ -111,17 +112,75 @@ def test_a_short_loop_is_run():
 
 
 def test_a_network_that_takes_too_long_is_ended(monkeypatch):
-    monkeypatch.setattr(onnx_session, "RUN_SECONDS", 0.2)
-    monkeypatch.setattr(onnx_session, "SECONDS_PER_IMAGE", 0)
-    with pytest.raises(ValueError, match=r"stranger\.onnx took more than 0\.2 s for a batch of 2"):
+    monkeypatch.setattr(allowance, "SECONDS", 0.2)
+    monkeypatch.setattr(allowance, "LEAST_SECONDS", 0)
+    monkeypatch.setattr(allowance, "SECONDS_PER_IMAGE", 0)
+    with pytest.raises(
+        ValueError, match=r"stranger\.onnx took more than 0\.\d+ s for a batch of 2"
+    ):
         in_index(hostile.scan(200_000_000)).encode(IMAGES)
+
+
+def test_networks_share_one_allowance_of_time_until_they_have_given_codes(monkeypatch):
+    clock = iter([0, 25, 25, 29, 29, 30, 30, 80, 80, 81])
+    given = []
+    monkeypatch.setattr(allowance.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(
+        allowance, "run_interruptibly", lambda call, cancel, limits: given.append(limits.seconds)
+    )
+    networks = allowance.Allowance()
+    for use in (
+        allowance.Use("opened"),  # in 25 of 30 s
+        allowance.Use("tried", count=1),  # in 4 of 5 + 3 s
+        allowance.Use("opened again", size=100_000_000),  # in 1 of 4 + 6 s
+        allowance.Use("proven", count=20),  # in 50 of 9 + 60 s
+        allowance.Use("used", count=2),  # in any of 30 + 6 s
+    ):
+        networks.run(lambda: None, lambda: None, use)
+    assert given == pytest.approx([30, 8, 10, 69, 36])
+
+
+def test_a_call_that_takes_too_much_memory_is_ended():
+    ended = threading.Event()
+    looks = iter([False, False, True])
+    limits = Limits("a call", 60, lambda: next(looks))
+    with pytest.raises(MemoryError, match="takes more memory than it should"):
+        run_interruptibly(lambda: ended.wait(60), ended.set, limits)
+    assert ended.is_set()
+
+
+@pytest.mark.skipif(not os.path.exists(allowance.STATM), reason="memory is measured on Linux")
+@pytest.mark.parametrize("kind", ["NonZero", "folded"])
+def test_memory_that_onnx_runtime_does_not_count_is_limited_too(kind, tmp_path):
+    """No call within an operator can be ended, so that the process is."""
+    path = tmp_path / "net.onnx"
+    path.write_bytes(
+        hostile.uncounted(kind, 100 if kind == "folded" else 200_000_000).SerializeToString()
+    )
+    code = (
+        "import os, re, sys; from tests import hostile_networks as hostile\n"
+        "from pyimagesearch.encoders import allowance, interruptible\n"
+        "def end():\n"
+        "    status = open('/proc/self/status').read()\n"
+        "    print(re.search(r'VmHWM:\\s+(\\d+) kB', status)[1], flush=True)\n"
+        "    os._exit(1)\n"
+        "interruptible._exit_at_once = end\n"
+        "allowance.WORKING_BYTES = 1 << 28\n"
+        "print(hostile.open_and_encode(hostile.Path(sys.argv[1]), in_index=True))\n"
+        "end()"
+    )
+    command = [sys.executable, "-c", code, path]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    said, peak = (result.stderr + result.stdout).splitlines()
+    assert re.match("the encoder of stranger (takes|cannot be run: it needs) more memory", said)
+    assert int(peak) < 1 << 20  # kB
 
 
 def test_ctrl_c_ends_a_call_that_would_go_on():
     ended = threading.Event()
     threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
     with pytest.raises(KeyboardInterrupt):
-        run_interruptibly(lambda: ended.wait(60), ended.set, 60)
+        run_interruptibly(lambda: ended.wait(60), ended.set, Limits("a call", 60))
     assert ended.is_set()
 
 
@@ -135,7 +194,7 @@ def test_ctrl_c_while_the_thread_of_a_call_starts_ends_it_too(monkeypatch):
 
     monkeypatch.setattr(threading.Thread, "start", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        run_interruptibly(lambda: ended.wait(60), ended.set, 60)
+        run_interruptibly(lambda: ended.wait(60), ended.set, Limits("a call", 60))
     assert ended.is_set()
 
 

@@ -28,15 +28,8 @@ HEAD_KEY = "head"
 # The last bytes of an .onnx file of ours are a metadata entry, `sha256`, with the SHA-256 of all
 # bytes before it, 64 hexadecimal digits.
 CHECKSUM_ENTRY = b"\x72\x4a\x0a\x06sha256\x12\x40"
-OPENING_SECONDS = 20  # that a network may take to be opened, and
-OPENING_SECONDS_PER_GB = 60  # for each GB beside that
-RUN_SECONDS = 30  # that it may take to run, and
-SECONDS_PER_IMAGE = 3  # for each image or text beside that
 MAX_REASON = 300  # characters of ONNX Runtime's own message
 SILENT = 4  # the severity of messages that end the process
-# Memory that a network may take in all: beside its weights, which are copied twice.
-WORKING_BYTES = 1 << 30
-COPIES = 3
 FOLDED_BYTES = 64 << 20  # of a constant that is computed when a network is opened,
 FOLDING_LIMITED = [1, 28]  # which is the first version of ONNX Runtime that has this limit
 
@@ -53,7 +46,7 @@ def open_session(onnx: NetworkBytes, name: object, threads: int = 0) -> "Inferen
     # Imported here, as many searches need no network.
     import onnxruntime
 
-    from pyimagesearch.encoders.interruptible import run_interruptibly
+    from pyimagesearch.encoders import allowance
 
     onnxruntime.set_default_logger_severity(SILENT)
     options = onnxruntime.SessionOptions()
@@ -61,7 +54,7 @@ def open_session(onnx: NetworkBytes, name: object, threads: int = 0) -> "Inferen
     options.intra_op_num_threads = threads
     for key, value in _settings().items():
         options.add_session_config_entry(key, value)
-    _limit_memory(WORKING_BYTES + COPIES * len(onnx))
+    _limit_memory(allowance.WORKING_BYTES + allowance.COPIES * len(onnx))
     providers = ["CPUExecutionProvider"]
     call = partial(
         onnxruntime.InferenceSession,
@@ -72,15 +65,13 @@ def open_session(onnx: NetworkBytes, name: object, threads: int = 0) -> "Inferen
         disabled_optimizers=_unlimited_optimizers(onnxruntime.__version__),
     )
     cancel = partial(_cancel_loading, options)
-    seconds = OPENING_SECONDS + OPENING_SECONDS_PER_GB * len(onnx) / 1e9
+    use = allowance.Use(f"the encoder of {name}", size=len(onnx))
     try:
-        return run_interruptibly(call, cancel, seconds)
-    except TimeoutError:
-        raise ValueError(
-            f"the encoder of {name} was not opened within {seconds:.0f} s: use another model"
-        ) from None
+        return allowance.networks.run(call, cancel, use)
+    except TimeoutError as error:
+        raise ValueError(f"{use.name} {error} to be opened: use another model") from None
     except Exception as error:  # ONNX Runtime raises types of its own
-        raise ValueError(f"the encoder of {name} cannot be run: {_one_line(error)}") from None
+        raise ValueError(f"{use.name} cannot be run: {_one_line(error)}") from None
 
 
 def _require_harmless(onnx: NetworkBytes, name: object) -> None:
@@ -142,24 +133,23 @@ def run_session(
     """
     import onnxruntime
 
-    from pyimagesearch.encoders.interruptible import run_interruptibly
+    from pyimagesearch.encoders import allowance
 
     options = onnxruntime.RunOptions()
     options.log_severity_level = SILENT
     count = max(len(values) for values in inputs.values())
-    seconds = RUN_SECONDS + SECONDS_PER_IMAGE * count
+    use = allowance.Use(f"the encoder of {name}", count=count)
     call = partial(session.run, None, dict(inputs), options)
     try:
-        [output] = run_interruptibly(call, partial(_terminate, options), seconds)
-    except TimeoutError:
+        [output] = allowance.networks.run(call, partial(_terminate, options), use)
+    except TimeoutError as error:
         raise ValueError(
-            f"the encoder of {name} took more than {seconds} s for a batch of {count:,}: use a "
-            "smaller model"
+            f"{use.name} {error} for a batch of {count:,}: use a smaller model"
         ) from None
     except Exception as error:  # ONNX Runtime raises types of its own
-        raise ValueError(f"the encoder of {name} cannot be run: {_one_line(error)}") from None
+        raise ValueError(f"{use.name} cannot be run: {_one_line(error)}") from None
     if not isinstance(output, np.ndarray) or output.dtype.kind not in "fiu":
-        raise ValueError(f"the encoder of {name} gives no array of numbers: use another model")
+        raise ValueError(f"{use.name} gives no array of numbers: use another model")
     return output
 
 
@@ -174,7 +164,8 @@ def _terminate(options: Any) -> None:
 
 def _one_line(error: Exception) -> str:
     """Return ONNX Runtime's message, which holds names of the network, fit for a terminal."""
-    if re.search("bfc_arena|bad_alloc|Failed to allocate", str(error)):
+    no_memory = re.search("bfc_arena|bad_alloc|Failed to allocate", str(error))
+    if no_memory or isinstance(error, MemoryError):
         return "it needs more memory than a network of its size should"
     text = printable(" ".join(str(error).split()))
     text = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", text)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from pyimagesearch.encoders.interruptible import run_interruptibly
+from pyimagesearch.encoders import allowance
 from pyimagesearch.encoders.onnx_session import NetworkBytes, open_session, run_session
 from pyimagesearch.encoders.tokenizer_files import require_safe_tokenizer
 from pyimagesearch.files import printable
@@ -31,7 +31,6 @@ MAX_LENGTH = 4096  # tokens of a text; tokenizers without a limit state one of 1
 MAX_TOKEN = 2**31 - 1
 MAX_TOKENIZER = 64 << 20  # characters of a tokenizer.json
 MAX_CHARACTERS = 4000  # of a text; no limit of tokens leaves room for more
-TOKENIZING_SECONDS = 20
 
 
 @dataclass(frozen=True)
@@ -112,12 +111,11 @@ class TextEncoder:
             text = text.lower()
         # `encode_batch`, unlike `encode`, lets other threads run meanwhile.
         call = partial(_guarded, partial(self._tokenizer.encode_batch, [text]))
+        use = allowance.Use(f"the tokenizer of {self.name}", count=1)
         try:
-            [encoding] = run_interruptibly(call, lambda: None, TOKENIZING_SECONDS)
-        except TimeoutError:
-            raise ValueError(
-                f"the tokenizer of {self.name} took more than {TOKENIZING_SECONDS} s for a text"
-            ) from None
+            [encoding] = allowance.networks.run(call, lambda: None, use)
+        except (TimeoutError, MemoryError) as error:
+            raise ValueError(f"{use.name} {error} for a text: use another model") from None
         return encoding
 
     def _code(self, tokens: list[int]) -> NDArray[np.float32]:

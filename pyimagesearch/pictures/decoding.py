@@ -45,6 +45,11 @@ class PixelBudget:
         self._free = pixels
         self._changed = threading.Condition()
 
+    @property
+    def in_use(self) -> int:
+        """The pixels that are taken."""
+        return self._all - self._free
+
     @contextlib.contextmanager
     def taken(self, pixels: int) -> Iterator[None]:
         """Take a number of pixels, or all there are, for the time of a block."""
@@ -61,6 +66,11 @@ class PixelBudget:
 
 
 _budget = PixelBudget(MAX_DECODED_PIXELS)
+
+
+def pixels_in_progress() -> int:
+    """Return how many pixels are being decoded at the moment, in all threads."""
+    return _budget.in_use
 
 
 def _renew_budget() -> None:
