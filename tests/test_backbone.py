@@ -483,7 +483,7 @@ def test_words_are_refused_with_the_reason(tmp_path, made, capsys):
     assert run(index_images, "--model", tmp_path / "photos.onnx", "--index", index) == 0
     capsys.readouterr()
     message = error_of(capsys, search, "--index", index, "--text", "a red flower")
-    assert "the index carries no text encoder" in message
+    assert "photos.onnx was adapted to pictures, and what it learnt from them does not" in message
 
 
 def test_a_model_that_was_adapted_is_adapted_again(tmp_path, network, made):

@@ -161,8 +161,11 @@ class Encoder:
         from pyimagesearch.encoders.text_encoder import TextEncoder
 
         if self.text is None:
+            reason = "has none"
+            if HEAD_KEY in self._session.get_modelmeta().custom_metadata_map:
+                reason = "was adapted to pictures, and what it learnt from them does not fit words"
             raise ValueError(
-                f"the index carries no text encoder, which --text needs: {self.model} has none; "
+                f"the index carries no text encoder, which --text needs: {self.model} {reason}; "
                 "index with a network that knows words, such as "
                 "--model hf:Xenova/clip-vit-base-patch32"
             )
