@@ -66,6 +66,11 @@ def help_of(capsys, script, flag):
         ("-query a.png", "-query is not a flag: did you mean --query?"),
         ("holiday.jpg", "'holiday.jpg' follows no flag: did you mean --query holiday.jpg?"),
         (
+            "a red flower",
+            "'a' follows no flag: did you mean --query a, or --text \"a red flower\"?",
+        ),
+        ("--top 5", "--top is not a flag"),
+        (
             "--metric cosin",
             "--metric: expected one of euclidean, cosine, received cosin; did you mean cosine?",
         ),

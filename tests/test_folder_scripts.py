@@ -159,6 +159,11 @@ def test_an_unknown_id_is_one_line(index, capsys):
     assert "the index has no picture none.png" in capsys.readouterr().err
 
 
+def test_a_file_that_is_no_id_is_for_another_flag(index, capsys):
+    assert run(search, "-i", index, "--query-id", MODEL) == 1
+    assert capsys.readouterr().err.rstrip().endswith("; a file is searched for by --query")
+
+
 def test_max_distance_cuts_and_alone_returns_everything_within(index, capsys):
     [first, *_] = load_index(index).ids
     arguments = ["-i", index, "--query-id", first, "--json"]

@@ -67,6 +67,16 @@ def test_a_missing_file_is_no_misspelt_network(capsys):
     assert message == "no such model file: resnet51.keras; make it with train_autoencoder.py"
 
 
+@pytest.mark.parametrize("pages", ["", "https://huggingface.co/"])
+def test_a_name_of_the_hub_without_its_prefix_is_answered_with_it(tmp_path, monkeypatch, pages):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"; did you mean hf:Xenova/clip, on the hub\?$"):
+        model_path(f"{pages}Xenova/clip")
+    (tmp_path / "models").mkdir()
+    with pytest.raises(FileNotFoundError, match="make it with"):
+        model_path("models/clip")
+
+
 def test_a_misspelt_file_is_answered_with_the_nearest(tmp_path):
     (tmp_path / "photos.keras").touch()
     nearest = rf"; did you mean {tmp_path}/photos\.keras\?$"

@@ -2,6 +2,7 @@
 
 import argparse
 import itertools
+import os
 import re
 import sys
 import textwrap
@@ -178,13 +179,19 @@ class FlagParser(argparse.ArgumentParser):
             if name.startswith("-") and f"-{name}" in flags:
                 self.error(f"{name} is not a flag: did you mean -{name}?")
             if name.startswith("--") and not any(flag.startswith(name) for flag in flags):
-                self.error(f"{name} is not a flag{did_you_mean(name, flags)}")
+                names = [flag.removeprefix("--") for flag in flags if flag.startswith("--")]
+                meant = did_you_mean(name.removeprefix("--"), names)  # the dashes are alike
+                self.error(f"{name} is not a flag{meant.replace(' mean ', ' mean --')}")
 
     def _refuse_left(self, left: Sequence[str]) -> NoReturn:
         word = left[0].removeprefix(VALUE_MARK)
         if word.startswith("-"):
             self.error(f"{word} is not a flag")
-        self.error(f"{word!r} follows no flag: did you mean {self.stray} {word}?")
+        meant = f"{self.stray} {word}"
+        if "--text" in self._flags() and not os.path.splitext(word)[1]:
+            words = " ".join(left)
+            meant += f', or --text "{words}"'
+        self.error(f"{word!r} follows no flag: did you mean {meant}?")
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if action.choices is None or value in action.choices:

@@ -15,6 +15,7 @@ from pyimagesearch.files import require_regular
 from pyimagesearch.suggestions import did_you_mean_file
 
 KERAS_PREFIX = "keras:"
+HUB_PAGES = "https://huggingface.co/"
 MODEL_SUFFIXES = (".keras", ".h5", ".hdf5", ".onnx")
 
 
@@ -122,7 +123,8 @@ def model_path(name: str) -> str | None:
     if name.startswith(HUB_PREFIX):
         return None
     if os.path.dirname(name) or Path(name).suffix.lower() in MODEL_SUFFIXES:
-        remedy = did_you_mean_file(name) or "; make it with train_autoencoder.py"
+        remedy = did_you_mean_file(name) or _hub_name_like(name)
+        remedy = remedy or "; make it with train_autoencoder.py"
         raise FileNotFoundError(f"no such model file: {name}{remedy}")
     raise FileNotFoundError(f"no such model file or network: {name}; {_networks_like(name)}")
 
@@ -134,6 +136,17 @@ def _holds_network(path: Path) -> bool:
     # Exports keep networks in their folder or one level below.
     files = (file for pattern in ("*", "*/*") for file in path.glob(pattern))
     return any(file.suffix.lower() in MODEL_SUFFIXES for file in files)
+
+
+def _hub_name_like(name: str) -> str:
+    """Return "; did you mean hf:OWNER/NAME?" for the name or the page of a repository, or ""."""
+    if Path(name).suffix.lower() in MODEL_SUFFIXES or os.path.isdir(os.path.dirname(name)):
+        return ""
+    try:
+        reference = HubReference.parse(HUB_PREFIX + name.removeprefix(HUB_PAGES).rstrip("/"))
+    except ValueError:
+        return ""
+    return f"; did you mean {reference}, on the hub?"
 
 
 def _networks_like(name: str) -> str:

@@ -116,7 +116,7 @@ class QueryReader:
             if name not in known:
                 suggestion = self._suggested_id(name)
                 raise ValueError(
-                    f"the index has no picture {name}: give an id as --json prints it{suggestion}"
+                    f"the index has no picture {name}: give an id as a search prints it{suggestion}"
                 )
             yield self.indexed(known[name])
 
@@ -126,6 +126,8 @@ class QueryReader:
         rest = name_after_weight(name)
         if rest is not None and find_ids([rest], self._index):
             return f"; {ONLY_COMBINED}"
+        if os.path.isfile(name):
+            return "; a file is searched for by --query"
         return did_you_mean_id(name, self._index)
 
     # --- files
