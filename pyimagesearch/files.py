@@ -40,13 +40,14 @@ def atomic_write(path: str | Path, checksum: bool = False) -> Iterator[Path]:
     The temporary file is new, of a random name that no other process has, and keeps the suffix, by
     which writers such as Keras choose a format: that of `path`, also where it is a link. On an
     error it is removed and `path` is as it was. Where `path` is a link, the file that it leads to
-    is replaced; permissions stay. What killed processes left of the same file is removed. With
-    `checksum` the file ends with a checksum, which `verify_checksum` compares.
+    is replaced; permissions stay, and one that may not be written is not replaced either. What killed
+    processes left of the same file is removed. With `checksum` the file ends with a checksum, which `verify_checksum` compares.
     """
     target = Path(path)
     if target.is_symlink():
         target = Path(os.path.realpath(target))
     require_regular(target)
+    _require_unprotected(path, target)
     _make_folder_of(target)
     with _among_writers(target):
         temporary = _new_file(target, path)
@@ -64,6 +65,15 @@ def atomic_write(path: str | Path, checksum: bool = False) -> Iterator[Path]:
             raise cannot_write(path, error) from error
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def _require_unprotected(path: str | Path, target: Path) -> None:
+    """Raise PermissionError for a file that is read-only: to replace it, a folder's right is enough.
+
+    A file of another user in a shared folder, such as /tmp, cannot be replaced at all.
+    """
+    if target.exists() and not os.access(target, os.W_OK):
+        raise PermissionError(f"cannot write {path}: it is write-protected")
 
 
 def _make_folder_of(path: Path) -> None:
@@ -93,7 +103,7 @@ def _new_file(target: Path, path: str | Path) -> Path:
 
 
 def _temporary_prefix(target: Path) -> str:
-    return f".{target.stem[:100]}."
+    return f".{target.stem[:40]}."  # of up to 4 bytes a character, where names have up to 255
 
 
 def _mode_for(target: Path) -> int:
@@ -216,6 +226,7 @@ def require_writable(*paths: str | Path) -> None:
             raise OSError(f"cannot write {path}: it is a link that leads to itself")
         if path.is_dir() or os.fspath(name).endswith("/"):
             raise IsADirectoryError(f"cannot write {path}: it is a folder; give a file name")
+        _require_unprotected(path, target)
         try:
             with tempfile.TemporaryFile(dir=target.parent):
                 pass

@@ -103,6 +103,29 @@ def test_what_cannot_be_written_is_known_beforehand(tmp_path):
     assert (tmp_path / "new").is_dir()
 
 
+def test_a_file_that_is_write_protected_is_not_replaced(tmp_path, monkeypatch):
+    # As for a user who is not root, to whom all is allowed.
+    monkeypatch.setattr(os, "access", lambda path, mode: bool(path.stat().st_mode & 0o200))
+    path = tmp_path / "file.txt"
+    path.write_text("old")
+    path.chmod(0o444)
+    message = rf"cannot write {path}: it is write-protected"
+    with pytest.raises(PermissionError, match=message):
+        require_writable(path)
+    with pytest.raises(PermissionError, match=message), atomic_write(path) as temporary:
+        temporary.write_text("new")
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["file.txt"]
+
+
+@pytest.mark.parametrize("character", ["n", "\N{CJK UNIFIED IDEOGRAPH-56FE}"])
+def test_a_name_of_255_bytes_is_written(character, tmp_path):
+    name = character * (251 // len(character.encode())) + ".txt"
+    with atomic_write(tmp_path / name) as temporary:
+        temporary.write_text("new")
+    assert os.listdir(tmp_path) == [name]
+
+
 def test_sha256_is_that_of_the_content(tmp_path):
     (tmp_path / "file").write_bytes(b"abc")
     assert sha256_of(tmp_path / "file") == hashlib.sha256(b"abc").hexdigest()

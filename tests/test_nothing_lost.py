@@ -48,6 +48,16 @@ def index(request, folder, tmp_path, capsys):
 # --- an index of other images
 
 
+@pytest.mark.parametrize("name", ["i.h5", "i.pickle"])
+def test_an_empty_file_becomes_an_index_as_if_there_were_none(name, index, folder, tmp_path):
+    (tmp_path / name).touch()
+    assert run(index_images, "-m", MODEL, "-i", tmp_path / name, "--dataset", folder) == 0
+    assert len(load_index(tmp_path / name)) == 60
+    (tmp_path / name).write_bytes(b"")
+    assert run(index_images, "-i", tmp_path / name, "--merge", index) == 0
+    assert len(load_index(tmp_path / name)) == 60
+
+
 def test_an_update_without_dataset_reads_the_images_of_the_index(index, capsys):
     assert run(index_images, "-m", MODEL, "-i", index) == 0
     assert capsys.readouterr().out == "added 0, changed 0, removed 0, kept 60\n"

@@ -26,8 +26,8 @@ class FileStore(Store):
         return self.path
 
     def exists(self) -> bool:
-        """Whether there is a file of this name."""
-        return os.path.exists(self.path)
+        """Whether there is a file of this name; an empty one, as `mktemp` makes, is none."""
+        return os.path.exists(self.path) and os.path.getsize(self.path) > 0
 
     def open(self) -> LocalIndex:
         """Return the index; raises as `load_index` does."""
@@ -102,7 +102,7 @@ class FileStore(Store):
         from pyimagesearch.indexes.shards import merge_files
 
         engine = engine_to_build(self.path, settings)
-        count = merge_files(paths, self.path, replace=settings.rebuild)
+        count = merge_files(paths, self.path, replace=settings.rebuild or not self.exists())
         report = update_engine(self.path, engine, settings)
         return UpdateResult(count, engine_report=report)
 
