@@ -18,6 +18,7 @@ from pyimagesearch.terminal import (
     write_status,
 )
 
+EXPECTED = (ValueError, OSError, ImportError, MemoryError)  # with the reason and the remedy
 Main = Callable[[Sequence[str] | None], None]  # of a script
 INSTALLED = {  # the scripts as commands, as in pyproject.toml
     "train_autoencoder.py": "image-search-train",
@@ -83,14 +84,17 @@ def command(main: Main) -> Command:
                     main(argv)
                 finally:
                     flush_results()
-        except (ValueError, OSError, ImportError, MemoryError) as error:
+        except (Exception, KeyboardInterrupt) as error:
+            # A module in C++ that is being imported makes an ImportError of Ctrl-C.
+            if KeyboardInterrupt in map(type, (error, error.__cause__)):
+                write_status()
+                return 130
+            if not isinstance(error, EXPECTED):
+                raise
             name = Path(main.__code__.co_filename).name
             text = " ".join(_reason(error).splitlines()) or type(error).__name__
             write_status(as_started(f"{name}: error: {printable(text)}"))
             return 1
-        except KeyboardInterrupt:
-            write_status()
-            return 130
         return 0
 
     return run

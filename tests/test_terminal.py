@@ -4,6 +4,7 @@ import sys
 import pytest
 
 from pyimagesearch import terminal
+from pyimagesearch.cli import command
 from pyimagesearch.terminal import (
     ctrl_c_raises,
     ctrl_c_waits,
@@ -47,6 +48,15 @@ def test_an_error_that_a_library_makes_of_ctrl_c_is_ctrl_c_again():
 def test_an_error_without_ctrl_c_stays_an_error():
     with ctrl_c_raises(), pytest.raises(ValueError, match="disk"), ctrl_c_waits():
         raise ValueError("disk")
+
+
+def test_an_import_that_ctrl_c_ends_is_no_missing_package(capsys):
+    @command
+    def main(argv):
+        raise ImportError("initialization failed") from KeyboardInterrupt()
+
+    assert main([]) == 130
+    assert capsys.readouterr().err == "\n"
 
 
 @pytest.fixture
