@@ -49,6 +49,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     store = open_store(args.index)
     info(f"loading {store}...")
     index = store.open()
+    if args.output:
+        from pyimagesearch.show.output import require_folder
+
+        require_folder(args.output)
     if args.duplicates:
         list_duplicates(index, args)
         return

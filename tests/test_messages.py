@@ -45,6 +45,27 @@ def folder(tmp_path_factory):
             "did you mean beach/digit_3.png?",
         ),
         (
+            (
+                "-i",
+                "{}/photos.pickle/i.h5",
+            ),
+            "no such index: {}/photos.pickle/i.h5; make it with index_images.py",
+        ),
+        (
+            ("-i", "{}/photos.pickle", "--output", "{}/photos.pickle/sub"),
+            "results.png: {}/photos.pickle is not a folder",
+        ),
+        (
+            (
+                "-i",
+                "{}/photos.pickle",
+                "--interactive",
+                "--output",
+                "{}/pictures/beach/digit_3.png",
+            ),
+            "digit_3.png is a file: give the name of a folder",
+        ),
+        (
             ("-i", "{}/photos.pickle", "--query", "{}/pictures/beach/digit3.png"),
             "did you mean {}/pictures/beach/digit_3.png?",
         ),

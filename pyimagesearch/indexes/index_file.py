@@ -101,7 +101,7 @@ def load_index(path: str | Path, verify: bool = False) -> LocalIndex:
         data = _load_hdf5(path) if is_hdf5(path) else _load_pickle(path)
         index = _checked_index(data, os.path.getsize(path))
         _require(not missing or "format" not in data, "it is damaged: its checksum is missing")
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         suggestion = did_you_mean_file(path)
         raise FileNotFoundError(
             f"no such index: {path}; make it with index_images.py{suggestion}"

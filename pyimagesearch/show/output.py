@@ -6,13 +6,24 @@ import re
 from collections.abc import Sequence
 
 from pyimagesearch.arrays import Pixels
-from pyimagesearch.files import require_free_name
+from pyimagesearch.files import require_free_name, require_writable
 from pyimagesearch.replacing import PICTURE, require_kind
 from pyimagesearch.show.image_file import is_written_here, write_image
 
 logger = logging.getLogger(__name__)
 
 FOLDER = "output"  # unless another is given
+
+
+def require_folder(folder: str) -> None:
+    """Raise OSError if no sheets could be written to a folder later; make the folder.
+
+    Raises ValueError for the name of what is kept beside another file.
+    """
+    require_free_name(folder)
+    if os.path.exists(folder) and not os.path.isdir(folder):
+        raise NotADirectoryError(f"--output {folder} is a file: give the name of a folder")
+    require_writable(os.path.join(folder, "results.png"))
 
 
 class Output:
@@ -23,10 +34,8 @@ class Output:
     """
 
     def __init__(self, folder: str, titles: Sequence[str]) -> None:
-        """Raises NotADirectoryError if `folder` is a file, ValueError for a name of ours."""
-        require_free_name(folder)
-        if os.path.exists(folder) and not os.path.isdir(folder):
-            raise NotADirectoryError(f"--output {folder} is a file: give the name of a folder")
+        """Raises OSError and ValueError as `require_folder` does."""
+        require_folder(folder)
         self.folder = folder
         self._titles = titles
         self._written: set[str] = set()
