@@ -40,8 +40,9 @@ def atomic_write(path: str | Path, checksum: bool = False) -> Iterator[Path]:
     The temporary file is new, of a random name that no other process has, and keeps the suffix, by
     which writers such as Keras choose a format: that of `path`, also where it is a link. On an
     error it is removed and `path` is as it was. Where `path` is a link, the file that it leads to
-    is replaced; permissions stay, and one that may not be written is not replaced either. What killed
-    processes left of the same file is removed. With `checksum` the file ends with a checksum, which `verify_checksum` compares.
+    is replaced; permissions stay, and a file that is read-only is not replaced. What killed
+    processes left of the same file is removed. With `checksum` the file ends with a checksum, which
+    `verify_checksum` compares.
     """
     target = Path(path)
     if target.is_symlink():
@@ -68,7 +69,7 @@ def atomic_write(path: str | Path, checksum: bool = False) -> Iterator[Path]:
 
 
 def _require_unprotected(path: str | Path, target: Path) -> None:
-    """Raise PermissionError for a file that is read-only: to replace it, a folder's right is enough.
+    """Raise PermissionError for a file that is read-only, although its folder may be changed.
 
     A file of another user in a shared folder, such as /tmp, cannot be replaced at all.
     """
