@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from types import TracebackType
 
+ENVIRONMENT = Path(__file__).parent.parent / ".venv"  # as README and Makefile call it
 INSTALL = (
     'pip install -r requirements.txt, or "image-search[train]" for training and models of Keras; '
     "see docs/troubleshooting.md"
@@ -27,7 +28,10 @@ def explain(error: ImportError) -> str:
     """Return what is missing, and how it is installed where Python says only its name."""
     if isinstance(error, ModuleNotFoundError) and error.name:
         package = error.name.partition(".")[0]
-        return f"the package {package} is not installed: {INSTALL}"
+        activate = ""
+        if sys.prefix == sys.base_prefix and ENVIRONMENT.is_dir():  # made, but not active
+            activate = f"activate the environment {ENVIRONMENT.name}, or "
+        return f"the package {package} is not installed: {activate}{INSTALL}"
     if "cannot open shared object file" in str(error):
         return f"{error}: a library of the system is missing; see docs/troubleshooting.md"
     return str(error)

@@ -8,6 +8,7 @@ import pytest
 
 import index_images
 import search
+from pyimagesearch import startup
 from pyimagesearch.cli import command
 from pyimagesearch.datasets.builtin import _download
 from pyimagesearch.datasets.folder import FolderDataset
@@ -182,6 +183,17 @@ def test_a_package_that_is_not_installed_is_one_line(tmp_path):
         assert done.returncode == 1
         [line] = done.stderr.splitlines()
         assert line.startswith(f"{script}: error: the package numpy is not installed: pip install")
+
+
+def test_an_environment_that_is_not_active_is_named_where_a_package_is_missing(
+    tmp_path, monkeypatch
+):
+    missing = ModuleNotFoundError("no", name="numpy")
+    monkeypatch.setattr(startup, "ENVIRONMENT", tmp_path / ".venv")
+    monkeypatch.setattr(sys, "prefix", sys.base_prefix)
+    assert "activate" not in explain(missing)
+    (tmp_path / ".venv").mkdir()
+    assert ": activate the environment .venv, or pip install" in explain(missing)
 
 
 def test_a_package_that_is_missing_later_is_one_line_too(capsys):
