@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import onnx
 import pytest
@@ -16,8 +17,10 @@ from picture_files import fill
 import index_images
 import search
 from pyimagesearch import terminal
-from pyimagesearch.encoders.hub import HubReference, find_network, needed_files
-from pyimagesearch.encoders.hub_client import LinesOfBar, RemoteFile
+from pyimagesearch.encoders import hub as hub_model
+from pyimagesearch.encoders import hub_client
+from pyimagesearch.encoders.hub import HubModel, HubReference, find_network, needed_files
+from pyimagesearch.encoders.hub_client import LinesOfBar, Listing, RemoteFile, list_files
 from tests import onnx_exports as exports
 from tests.scripts import ROOT
 
@@ -179,7 +182,73 @@ def test_texts_are_encoded_in_the_precision_of_images():
 
 
 def test_weights_beside_a_network_are_needed():
-    assert "onnx/model.onnx_data" in needed_files("onnx/model.onnx", PRECISIONS)
+    weights = ("model.onnx_data", "model.onnx_data_1", "model.onnx.data", "model.data")
+    others = ("model.onnx_data.bak", "model.onnx_fp16", "model.onnx/evil", "modelXdata")
+    assert needed_files("model.onnx", files("model.onnx", *weights, *others)) == sorted(
+        ["model.onnx", *weights]
+    )
+
+
+def listed(monkeypatch, *, sha=COMMIT, **entry):
+    """Return the Listing of a hub that lists one file, named `sound`, and one with an `entry`."""
+    values = {"rfilename": "other", "size": 1, "blob_id": "b" * 40, "lfs": None}
+    siblings = [SimpleNamespace(**values | {"rfilename": "sound"})]
+    siblings.append(SimpleNamespace(**values | entry))
+    info = SimpleNamespace(sha=sha, siblings=siblings)
+    api = SimpleNamespace(model_info=lambda *_, **settings: info)
+    monkeypatch.setattr("huggingface_hub.HfApi", lambda: api)
+    return list_files(REPOSITORY)
+
+
+@pytest.mark.parametrize("name", [5, None, ["a"], "../a", "/a", "a/../../b", "a\nb", "a\x1b[31m"])
+def test_names_that_are_none_are_left_out_of_a_listing(monkeypatch, name):
+    assert list(listed(monkeypatch, rfilename=name).files) == ["sound"]
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        *({"size": size} for size in (-5, None, "1", 1.5, [1])),
+        *({"blob_id": digest} for digest in (None, 5, "", "../../evil", "b" * 41)),
+        *({"lfs": SimpleNamespace(sha256=digest)} for digest in (None, "../../evil")),
+    ],
+)
+def test_files_without_a_size_or_a_hash_are_refused(monkeypatch, entry):
+    """They could be of any size and content, and the client names files after their hashes."""
+    with pytest.raises(OSError, match="does not give the size and hash of each file of owner/"):
+        listed(monkeypatch, **entry)
+
+
+@pytest.mark.parametrize("sha", [None, 5, "", "../../evil", "c" * 41])
+def test_a_listing_without_a_commit_is_refused(monkeypatch, sha):
+    with pytest.raises(OSError, match="does not say which commit"):
+        listed(monkeypatch, sha=sha)
+
+
+@pytest.mark.parametrize("drawn", [False, True])
+def test_a_file_longer_than_it_is_listed_is_not_fetched_to_its_end(monkeypatch, drawn):
+    monkeypatch.setattr(hub_client, "shows_bars", lambda: drawn)
+    bar = hub_client.bar_of(100)(desc="a file", total=None, initial=40, unit="B", disable=True)
+    bar.update(60)
+    with pytest.raises(OSError, match="sends more than the 100 bytes that it lists"):
+        bar.update(1)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "reason"), [([0] * 1000, "1,001 files"), ([2**31, 2**31], "files of 4.0 GB")]
+)
+def test_more_than_two_networks_are_not_fetched(monkeypatch, sizes, reason):
+    """The weights that a network names in other files count too."""
+    remote = {f"part {number}": RemoteFile(size, "b" * 40) for number, size in enumerate(sizes)}
+    remote["model.onnx"] = RemoteFile(1, "b" * 40)
+    model = HubModel(HubReference("a/b"))
+    monkeypatch.setattr(hub_model, "list_files", lambda *_: Listing(COMMIT, remote))
+    monkeypatch.setattr(HubModel, "_download", lambda *_: Path())
+    monkeypatch.setattr(
+        HubModel, "_weights_elsewhere", lambda *_: sorted(set(remote) - {"model.onnx"})
+    )
+    with pytest.raises(ValueError, match=reason):
+        model.fetch()
 
 
 # --- fetching

@@ -6,6 +6,7 @@ Only the files that an encoder is made of are fetched.
 import hashlib
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 PREFIX = "hf:"
 PART = r"\b[\w.-]{1,96}\b"  # of the name of a repository, as the hub's client checks it
 FORM = "hf:OWNER/NAME, hf:OWNER/NAME@REVISION or hf:OWNER/NAME@REVISION#NETWORK"
+MAX_FILES = 1000  # of two networks with their weights and settings
 SETTINGS = {*IMAGE_SETTINGS, *TOKENIZERS, *TEXT_SETTINGS}
 
 
@@ -109,17 +111,28 @@ class HubModel:
         network = self._pinned.network
         assert network is not None
         names = needed_files(network, self._listing.files)
-        size = sum(f.size for name, f in self._listing.files.items() if name.startswith(network))
+        size = sum(self._listing.files[name].size for name in _parts(network, names))
         if size > MAX_BYTES:
             raise ValueError(
                 f"{self._pinned} has {size / 2**30:.1f} GB with its weights, and an index holds a "
                 f"network of up to 2 GB: name a smaller one, {self._other_networks()}"
             )
+        self._require_few(names)
         folder = self._download(names)
         weights = self._weights_elsewhere(folder, names)
         if weights:
+            self._require_few([*names, *weights])
             self._download(weights)
         return folder / network
+
+    def _require_few(self, names: list[str]) -> None:
+        """Raise ValueError if files are more than networks of images and texts can be."""
+        size = sum(self._listing.files[name].size for name in names)
+        if size > 2 * MAX_BYTES or len(names) > MAX_FILES:
+            raise ValueError(
+                f"{self._pinned} needs {len(names):,} files of {size / 2**30:.1f} GB, and up to "
+                f"{MAX_FILES:,} of 4 GB are fetched: name another network"
+            )
 
     @cached_property
     def _pinned(self) -> HubReference:
@@ -147,7 +160,11 @@ class HubModel:
         missing = set()
         for name in names:
             if name.endswith(".onnx"):
-                for location in network_facts((folder / name).read_bytes()).locations:
+                try:
+                    facts = network_facts((folder / name).read_bytes())
+                except ValueError as error:
+                    raise ValueError(f"cannot use {name} of {self._pinned}: {error}") from None
+                for location in facts.locations:
                     missing.add((PurePosixPath(name).parent / location).as_posix())
         return sorted(missing & set(self._listing.files) - set(names))
 
@@ -182,12 +199,14 @@ def needed_files(network: str, files: dict[str, RemoteFile]) -> list[str]:
     networks = [network]
     texts = map(str, text_networks(PurePosixPath(network)))
     networks += [text for text in texts if text in files and text != network][:1]
-    weights = [
-        name
-        for name in files
-        for each in networks
-        if name.startswith(each) or name == f"{each.removesuffix('.onnx')}.data"
-    ]
+    weights = [part for each in networks for part in _parts(each, files)]
     folders = {"", *(f"{PurePosixPath(each).parent}/" for each in networks)}
     settings = [f"{folder}{name}" for folder in folders for name in SETTINGS]
     return sorted({*networks, *weights, *(name for name in settings if name in files)})
+
+
+def _parts(network: str, names: Iterable[str]) -> list[str]:
+    """Return those of the names that are a network's own or, as exporters call it, its weights'."""
+    stem = re.escape(network.removesuffix(".onnx"))
+    pattern = re.compile(rf"{stem}\.(onnx|onnx[._]data(_\d+)?|data)")
+    return [name for name in names if pattern.fullmatch(name)]

@@ -22,6 +22,7 @@ logger = logging.getLogger(__name__)
 INSTALL = "pip install huggingface_hub"
 TIMEOUT = 30  # seconds that the hub may take to list the files of a repository
 COMMIT = re.compile(r"[0-9a-f]{40}")
+DIGEST = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")  # of a Git blob, or SHA-256
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,24 @@ class LinesOfBar(tqdm):  # type: ignore[misc]  # tqdm has no types
         """Do not count bytes when they arrive: they are counted when they are written."""
 
 
+def bar_of(size: int) -> type[tqdm]:
+    """Return the class of the client's bar for a file of some bytes; it ends one that has more."""
+    drawn: type[tqdm] = _client().utils.tqdm if shows_bars() else LinesOfBar
+
+    class Bar(drawn):  # type: ignore[misc]
+        def __init__(self, *values: Any, initial: int = 0, **options: Any) -> None:
+            super().__init__(*values, initial=initial, **options)
+            self._written = initial
+
+        def update(self, n: float | None = 1) -> None:
+            self._written += int(n or 0)
+            if self._written > size:
+                raise OSError(f"the hub sends more than the {size:,} bytes that it lists")
+            super().update(n)
+
+    return Bar
+
+
 def list_files(repository: str, revision: str | None = None) -> Listing:
     """Return the files of a repository: as the hub says, or as they are in the cache without it.
 
@@ -80,13 +99,15 @@ def list_files(repository: str, revision: str | None = None) -> Listing:
             _raise(error, f"{what}; a folder of them, from another machine, is a --model too")
         logger.info(f"{repository}: the hub cannot be reached, its files in the cache are used")
         return listing
+    if not _matches(COMMIT, info.sha):
+        raise OSError(f"the hub does not say which commit of {repository} it has")
     files = {}
     for file in info.siblings or []:
+        digest = file.lfs.sha256 if file.lfs else file.blob_id
+        if not _matches(DIGEST, digest) or type(file.size) is not int or file.size < 0:
+            raise OSError(f"the hub does not give the size and hash of each file of {repository}")
         if _is_plain(file.rfilename):
-            digest = file.lfs.sha256 if file.lfs else file.blob_id
-            files[file.rfilename] = RemoteFile(file.size or 0, digest or "")
-    if not COMMIT.fullmatch(info.sha or ""):
-        raise OSError(f"the hub does not say which commit of {repository} it has")
+            files[file.rfilename] = RemoteFile(file.size, digest)
     return Listing(info.sha, files)
 
 
@@ -111,14 +132,14 @@ def download(
         logger.info(f"fetching {size / 1e6:.1f} MB of {repository}, kept in {where}:")
         logger.info(", ".join(f"{name} ({listing.files[name].size:,} bytes)" for name in missing))
     folder = _snapshots(repository) / listing.commit
-    bars = None if shows_bars() else LinesOfBar
     for name in names:
         # By the name of the revision, which the client then remembers for work without network.
         wanted = listing.commit
         if name in missing:
             wanted = revision or client.constants.DEFAULT_REVISION
         try:
-            fetched = client.hf_hub_download(repository, name, revision=wanted, tqdm_class=bars)
+            bar = bar_of(listing.files[name].size)
+            fetched = client.hf_hub_download(repository, name, revision=wanted, tqdm_class=bar)
             path = Path(fetched)
         except Exception as error:  # the client raises errors of many types
             _raise(error, f"cannot fetch {name} of {repository}")
@@ -174,8 +195,14 @@ def _snapshots(repository: str) -> Path:
     return Path(client.constants.HF_HUB_CACHE).expanduser().resolve() / name / "snapshots"
 
 
-def _is_plain(name: str) -> bool:
-    """Whether a file name from a server stays in its folder."""
+def _matches(pattern: re.Pattern[str], value: object) -> bool:
+    return isinstance(value, str) and pattern.fullmatch(value) is not None
+
+
+def _is_plain(name: object) -> bool:
+    """Whether a file name from a server is one, and stays in its folder."""
+    if not isinstance(name, str):
+        return False
     path = PurePosixPath(name)
     return not path.is_absolute() and ".." not in path.parts and name.isprintable()
 
