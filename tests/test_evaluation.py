@@ -109,6 +109,17 @@ def test_labels_that_the_index_lacks_are_named_beside_images_without_a_label(tmp
     )
 
 
+def test_images_that_are_alone_with_their_label_are_told(tmp_path, caplog):
+    fill(tmp_path, "a/0.png", "a/1.png", "b/0.png", "c/0.png")
+    assert {row["queries"] for row in measure(FolderDataset(tmp_path)).values()} == {2}
+    assert "2 of 4 queries are left out: no other image of the index has their label" in (
+        caplog.text
+    )
+    (tmp_path / "a" / "1.png").unlink()
+    with pytest.raises(ValueError, match="no query shares its label with another image"):
+        measure(FolderDataset(tmp_path))
+
+
 def test_only_codes_that_need_no_training_are_called_so():
     row = {"metric": "euclidean", "mAP error": 0.01, "queries": 9, "P@1": 0.5}
     code = {"code, 3-d": row | {"mAP": 0.4}, "code, 3-d, --expand 2": row | {"mAP": 0.6}}

@@ -80,7 +80,10 @@ def query_scores(
             if progress:
                 progress(min(BLOCK, len(queries) - start))
     if not scores:
-        raise ValueError("no query shares a label with the index, so there is nothing to measure")
+        raise ValueError(
+            "no query shares its label with another image of the index, so there is nothing to "
+            "measure"
+        )
     names = [*(f"P@{k}" for k in ks), *(f"R@{k}" for k in ks), "mAP"]
     return dict(zip(names, np.transpose(scores), strict=True))
 
