@@ -159,6 +159,13 @@ def test_an_unknown_id_is_one_line(index, capsys):
     assert "the index has no picture none.png" in capsys.readouterr().err
 
 
+def test_an_id_without_its_folder_or_with_more_folders_is_answered_with_the_id(index, capsys):
+    [first, *_] = load_index(index).ids
+    for typed in (os.path.basename(first), f"my/photos/{first}"):
+        assert run(search, "-i", index, "--query-id", typed) == 1
+        assert capsys.readouterr().err.rstrip().endswith(f"; did you mean {first}?")
+
+
 def test_a_file_that_is_no_id_is_for_another_flag(index, capsys):
     assert run(search, "-i", index, "--query-id", MODEL) == 1
     assert capsys.readouterr().err.rstrip().endswith("; a file is searched for by --query")

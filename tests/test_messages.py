@@ -101,6 +101,10 @@ def test_a_file_is_suggested_only_where_one_has_a_name_like_it(tmp_path, monkeyp
     (tmp_path / "holiday.jpg").touch()
     assert did_you_mean_file(tmp_path / "holidy.jpg") == f"; did you mean {tmp_path}/holiday.jpg?"
     assert did_you_mean_file("none-such-folder/holiday.jpg") == ""
+    folder = tmp_path / "a-long-name-that-all-files-in-this-folder-have"
+    folder.mkdir()
+    (folder / ".ssh").touch()
+    assert did_you_mean_file(folder / "photos.h5") == ""
     monkeypatch.chdir(tmp_path)
     assert did_you_mean_file("holidy.jpg") == "; did you mean holiday.jpg?"
     assert did_you_mean_file("x") == ""

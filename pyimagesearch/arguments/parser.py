@@ -180,8 +180,8 @@ class FlagParser(argparse.ArgumentParser):
                 self.error(f"{name} is not a flag: did you mean -{name}?")
             if name.startswith("--") and not any(flag.startswith(name) for flag in flags):
                 names = [flag.removeprefix("--") for flag in flags if flag.startswith("--")]
-                meant = did_you_mean(name.removeprefix("--"), names)  # the dashes are alike
-                self.error(f"{name} is not a flag{meant.replace(' mean ', ' mean --')}")
+                meant = did_you_mean(name.removeprefix("--"), names, "--")
+                self.error(f"{name} is not a flag{meant}")
 
     def _refuse_left(self, left: Sequence[str]) -> NoReturn:
         word = left[0].removeprefix(VALUE_MARK)

@@ -34,7 +34,10 @@ def index_so_far(
     if not store.exists():
         if model:
             return None
-        raise ValueError(f"no index at {store} yet: name the model to make it with --model")
+        raise ValueError(
+            f"no index at {store} yet: pass the model to make it with, such as --model FILE or "
+            "--model efficientnet_b0"
+        )
     try:
         index = store.open()
     except ValueError as error:

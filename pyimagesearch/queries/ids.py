@@ -1,6 +1,7 @@
 """Finding indexed pictures by their ids, however these were typed."""
 
 import contextlib
+import os
 import re
 import unicodedata
 from collections.abc import Sequence
@@ -37,11 +38,18 @@ def find_ids(ids: Sequence[str], index: Index) -> dict[str, str]:
 def did_you_mean_id(id: str, index: Index) -> str:
     """Return "; did you mean ID?" for the path in the index that is most like `id`, or "".
 
-    Row numbers of arrays are all alike, and a large index has too many ids to compare.
+    A path with more or fewer folders before it is most like it. Row numbers of arrays are all
+    alike, and a large index has too many ids to compare.
     """
     if not index.has_files or len(index) > MAX_COMPARED:
         return ""
-    return did_you_mean(id, index.records().ids)
+    known = index.records().ids
+    for other in known:
+        if other.endswith(f"/{id}") or id.endswith(f"/{other}"):
+            return f"; did you mean {other}?"
+    if os.path.isfile(id):
+        return "; a file is searched for by --query"
+    return did_you_mean(id, known)
 
 
 def _other_forms(id: str) -> list[str]:

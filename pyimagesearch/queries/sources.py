@@ -126,8 +126,6 @@ class QueryReader:
         rest = name_after_weight(name)
         if rest is not None and find_ids([rest], self._index):
             return f"; {ONLY_COMBINED}"
-        if os.path.isfile(name):
-            return "; a file is searched for by --query"
         return did_you_mean_id(name, self._index)
 
     # --- files
