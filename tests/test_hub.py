@@ -251,6 +251,15 @@ def test_more_than_two_networks_are_not_fetched(monkeypatch, sizes, reason):
         model.fetch()
 
 
+def test_a_network_that_is_none_is_named(monkeypatch, tmp_path):
+    (tmp_path / "model.onnx").write_bytes(b"version https://git-lfs.github.com/spec/v1")
+    remote = {"model.onnx": RemoteFile(42, "b" * 40)}
+    monkeypatch.setattr(hub_model, "list_files", lambda *_: Listing(COMMIT, remote))
+    monkeypatch.setattr(HubModel, "_download", lambda *_: tmp_path)
+    with pytest.raises(ValueError, match=r"cannot use model\.onnx of hf:a/b@c+#model\.onnx: it "):
+        HubModel(HubReference("a/b")).fetch()
+
+
 # --- fetching
 
 
