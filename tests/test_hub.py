@@ -418,6 +418,23 @@ def test_a_cache_that_cannot_be_written_is_named_in_one_line(hub, user, tmp_path
     assert f"of {REPOSITORY}" in user.fails(NAMED, url=hub.url)
 
 
+def test_a_link_out_of_the_cache_is_neither_read_nor_removed(monkeypatch, tmp_path):
+    """A file of another content than the hub lists is removed, which would be the user's own."""
+    own = tmp_path / "own.json"
+    own.write_text("{}")
+    name = "preprocessor_config.json"
+    snapshot = tmp_path / f"models--{REPOSITORY.replace('/', '--')}" / "snapshots" / COMMIT
+    snapshot.mkdir(parents=True)
+    (snapshot / name).symlink_to(own)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *_, **where: str(own))
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda *_, **where: snapshot / name)
+    listing = Listing(COMMIT, {name: RemoteFile(2, "b" * 40)})
+    with pytest.raises(OSError, match=f"{name} leads out of the cache of {REPOSITORY}"):
+        hub_client.download([name], listing, REPOSITORY)
+    assert own.read_text() == "{}"
+
+
 def test_without_the_client_the_install_command_is_named(user, hub, monkeypatch, capsys, tmp_path):
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     arguments = ["--model", NAMED, "--dataset", str(user.pictures)]
