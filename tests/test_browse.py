@@ -711,6 +711,11 @@ def test_a_command_with_other_words_is_refused(session, tmp_path, text):
     assert state(session) == before
 
 
+def test_a_misspelt_command_is_answered_with_the_nearest(session, tmp_path):
+    with pytest.raises(ValueError, match=r"^unknown command LIKE 3; did you mean like\?$"):
+        Commands(session, TEXT, tmp_path).run("LIKE 3")
+
+
 def test_pictures_are_kept_no_larger_than_they_are_shown(tmp_path, random):
     picture = random.integers(0, 256, (500, 1000, 3), dtype=np.uint8)
     fill(tmp_path / "large", "a.png", data=cv2.imencode(".png", picture)[1])

@@ -324,6 +324,12 @@ def test_an_index_that_does_not_match_its_images_is_one_line(small_index, tmp_pa
     message = error_of(capsys, search, "-i", small_index, "--dataset", tmp_path / "few.npz")
     assert "holds 2,000 codes" in message
     assert "has 3 images" in message
+    gone = tmp_path / "gone.npz"
+    message = error_of(capsys, search, "-i", small_index, "--dataset", gone)
+    end = "pass its new location with --dataset"
+    assert message == f"no such file of the indexed images: {gone}; {end}"
+    message = error_of(capsys, search, "-i", small_index, "--dataset", tmp_path)
+    assert message.startswith(f"a folder, not an array: {tmp_path}: expected mnist, ")
 
 
 def test_results_survive_a_reader_that_stops_reading(small_index, python):

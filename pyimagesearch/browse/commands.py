@@ -10,6 +10,7 @@ from pyimagesearch.queries.crops import parse_crop
 from pyimagesearch.show.image_file import write_image
 from pyimagesearch.show.results import LineForm
 from pyimagesearch.show.sheets import draw_sheets
+from pyimagesearch.suggestions import did_you_mean
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +50,8 @@ class Commands:
             name = "choose"
         action = self._actions.get(FORMER.get(name, name))
         if action is None:
-            raise ValueError(f"unknown command {text.strip()}: help lists the commands")
+            meant = did_you_mean(name, self._actions) or ": help lists the commands"
+            raise ValueError(f"unknown command {text.strip()}{meant}")
         if action.of_result:
             return self._method_of(action)(self.session.id_of(_number(name, rest)))
         if action.method == "crop":

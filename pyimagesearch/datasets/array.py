@@ -49,7 +49,9 @@ class ArrayDataset(Dataset):
         else:
             problem = "no such folder:" if os.sep in name else "unknown dataset"
             suggestion = ""
-            if os.path.exists(name):
+            if os.path.isdir(name):  # for the images of an index, which are of an array
+                problem = "a folder, not an array:"
+            elif os.path.exists(name):
                 problem = "a file, not a folder:"
             else:
                 suggestion = did_you_mean(name, BUILT_IN) or did_you_mean_file(name)

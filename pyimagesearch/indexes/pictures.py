@@ -25,6 +25,10 @@ def open_pictures(
         if moved_to is not None:
             raise FileNotFoundError(f"no such folder: {place}; name that of the indexed pictures")
         logger.warning(missing_folder(place))
+    if not has_files and place.endswith(".npz") and not os.path.exists(place):
+        raise FileNotFoundError(
+            f"no such file of the indexed images: {place}; pass its new location with --dataset"
+        )
     dataset = open_source({**source, "name": place}, has_files)
     if count is not None and len(dataset) != count:
         raise ValueError(
