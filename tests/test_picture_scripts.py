@@ -91,5 +91,6 @@ def test_an_index_of_a_rewritten_npz_file_is_refused_until_it_is_updated(tmp_pat
     message = error_of(capsys, search, "-i", index, "--query-id", "0", "--json")
     assert "digits.npz have changed since they were indexed: index them again" in message
     assert run(index_images, "-i", index) == 0
+    assert capsys.readouterr().out == "added 0, changed 30, removed 0, kept 0\n"
     assert run(search, "-i", index, "--query-id", "29", "--json", "-k", 1) == 0
     assert lines(capsys)[0]["label"] == int(digits.labels[0])
