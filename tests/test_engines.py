@@ -486,6 +486,7 @@ FATAL = """
     PCA8,HNSW1 L2norm,HNSW1 PQ8,Refine(HNSW1) PQ8,Refine(IVF4,Flat) ZnLattice2x8_4 IMI2x0,Flat
     IVF4,FlatPanorama2 IVF0,Flat Pad2000000000,Flat HNSW2147483647 PQ99999999999999999999
     RR99999,Flat Pad99999,Flat OPQ4_99999,PQ4 ITQ,RR513,LSH
+    RQ99x16 PRQ2x99x16 LSQ99x1 LSQ1x12 IVF4,LSQ16x8 PLSQ9x4x8,RFlat
 """
 
 
@@ -493,6 +494,14 @@ FATAL = """
 def test_a_factory_string_that_faiss_does_not_survive_is_refused(name):
     with pytest.raises(ValueError, match="unknown engine"):
         require_engine(name, 16)
+
+
+@pytest.mark.parametrize("name", ["OPQ8_64,PQ8x4", "RR64,OPQ8,PQ8x4,Refine(SQ8)"])
+def test_opq_for_fewer_codes_than_dimensions_is_refused(name, random):
+    """FAISS wrote beyond its memory."""
+    codes = random.standard_normal((63, 16)).astype(np.float32)
+    with pytest.raises(ValueError, match=r"makes 64 dimensions .* received 63: leave OPQ out"):
+        build_engine(codes, name)
 
 
 FAMILIES = """

@@ -20,6 +20,7 @@ from pyimagesearch.suggestions import did_you_mean
 from pyimagesearch.terminal import ctrl_c_ends_process
 
 PQ_POINTS = 64
+OPQ_CODES = 256 * PQ_POINTS
 OPQ_ROUNDS = 10
 SMALL_TRAINING = 1 << 28  # multiplications, a tenth of a second
 CODES_PER_BLOCK = 1 << 20  # added at once, so that a memory map is never held as a whole
@@ -33,7 +34,7 @@ _GRAPH = r"(?:[2-9]|[1-9]\d{1,2})"
 _BITS = r"(?:[1-9]|1[0-6])"
 _SQ = r"SQ(?:4|6|8|fp16|bf16|8_direct|8_direct_signed)"
 _PQ = rf"PQ{_N}(?:x{_BITS}|x4fsr?(?:_{_N})?)?(?:np)?"
-_RESIDUAL = rf"P?(?:RQ|LSQ)(?:[1-9]x)?[1-9]\d?x{_BITS}"
+_RESIDUAL = rf"P?(?:RQ(?:[1-9]x)?[1-9]\d?|LSQ(?:[1-9]x)?(?:[1-9]|1[0-6]))x{_BITS}"
 _TURN = rf"(?:PCAW?R?{_N}|OPQ{_N}(?:_{_N})?|ITQ(?:{_N})?|RR{_N}|Pad{_N}|L2norm)"
 _FLAT = rf"(?:Flat|{_SQ}|{_PQ}|{_N}\+PQ{_N})"
 _HASH = rf"(?:LSHr?t?|{_TURN},SHg?|RaBitQ(?:fs)?[1-9]?)"
@@ -47,6 +48,10 @@ _WIDENED = re.compile(r"(?:RR|Pad|OPQ\d+_)(\d+)")
 # Bits of hashes, or dimensions that codes are turned into where they have fewer: 512 take up to a
 # minute of training, thousands take hours, and with 65,536 FAISS ends the process.
 MAX_WIDTH = 512
+# Centroids of RQ and LSQ, of which each bit doubles the number: their bytes, and as many as LSQ,
+# the slowest, can be trained for a few hundred codes in half a minute.
+MAX_CENTROID_BYTES = 1 << 28
+MAX_LSQ_CENTROIDS = 2048
 
 
 def build_engine(
@@ -104,7 +109,8 @@ def _build(codes: Floats, name: str, metric: str) -> FaissEngine:
                 name = f"clusters:{elbow.chosen}"
             index = _from_factory(name, _factory_string(name, *codes.shape), codes.shape[1])
             rows = _rows_with_direction(codes, metric)
-            _prepare(index, name, len(codes) if rows is None else len(rows))
+            _require_enough(index, name, len(codes) if rows is None else len(rows))
+            _prepare(index)
             _train(index, sample, name)
             index = _filled(index, codes, rows, metric)
     except (RuntimeError, MemoryError) as error:
@@ -142,11 +148,23 @@ def _from_factory(name: str, factory: str, dim: int) -> Any:
         if int(width) > most:
             raise ValueError(f"{problem}: expected at most {most} dimensions, received {width}")
     try:
-        return faiss.index_factory(dim, factory)
+        index = faiss.index_factory(dim, factory)
     except RuntimeError as error:
         raise ValueError(
             f"{problem} ({_why(error)}): expected {KNOWN}{did_you_mean(name, NAMES)}"
         ) from error
+    count, size = _centroids(index)
+    if size > MAX_CENTROID_BYTES or ("LSQ" in factory and count > MAX_LSQ_CENTROIDS):
+        raise ValueError(f"{problem}: it has {count:,} centroids, choose fewer parts or bits")
+    return index
+
+
+def _centroids(index: Any) -> tuple[int, int]:
+    """Return the number of centroids of RQ and LSQ, and their bytes; 0 of each for others."""
+    inner = innermost(index)
+    quantizer = getattr(inner, "aq", None)
+    count = 0 if quantizer is None else quantizer.total_codebook_size
+    return count, 4 * count * inner.d
 
 
 def _factory_string(name: str, count: int, dim: int) -> str:
@@ -187,14 +205,37 @@ def _rows_with_direction(codes: Floats, metric: str) -> Rows | None:
     return None if has_direction.all() else np.flatnonzero(has_direction)
 
 
-def _prepare(index: Any, name: str, count: int) -> None:
-    """Check that there are codes enough, and seed what is random."""
+def _require_enough(index: Any, name: str, count: int) -> None:
+    """Raise ValueError where there are fewer codes to train with than an engine needs."""
     ivf = faiss.try_extract_index_ivf(index)
     if ivf is not None and ivf.nlist > count:
         raise ValueError(
             f"the engine {name} makes {ivf.nlist:,} clusters and needs as many codes, received "
             f"{count:,}: choose fewer ({list_count(count)}), or exact"
         )
+    for turn in _turns(index):
+        if isinstance(turn, faiss.OPQMatrix) and turn.d_out > min(count, OPQ_CODES):
+            # With fewer, FAISS writes beyond its memory.
+            raise ValueError(
+                f"the engine {name} makes {turn.d_out:,} dimensions and trains with as many codes, "
+                f"up to {OPQ_CODES:,}, received {count:,}: leave OPQ out, or choose exact"
+            )
+
+
+def _turns(index: Any) -> list[Any]:
+    """Return the transforms before a FAISS index, in their order."""
+    index = faiss.downcast_index(index)
+    if isinstance(index, faiss.IndexRefine):
+        index = faiss.downcast_index(index.base_index)
+    if not isinstance(index, faiss.IndexPreTransform):
+        return []
+    chain: Any = index.chain  # a vector of C++; FAISS' stubs say a list
+    return [faiss.downcast_VectorTransform(chain.at(i)) for i in range(chain.size())]
+
+
+def _prepare(index: Any) -> None:
+    """Seed what is random, and train no longer than it helps."""
+    ivf = faiss.try_extract_index_ivf(index)
     inner = innermost(index)
     if ivf is not None:
         ivf.cp.seed = SEED
@@ -212,11 +253,9 @@ def _prepare(index: Any, name: str, count: int) -> None:
     if isinstance(inner, faiss.IndexIVFPQ):
         # The tables are nlist x M kilobytes: slower to open than they are ever worth here.
         inner.use_precomputed_table = -1
-    if isinstance(index, faiss.IndexPreTransform):
-        chain: Any = index.chain  # a vector of C++; FAISS' stubs say a list
-        turn = faiss.downcast_VectorTransform(chain.at(chain.size() - 1))
+    for turn in _turns(index):
         if isinstance(turn, faiss.OPQMatrix):
-            turn.max_train_points = 256 * PQ_POINTS
+            turn.max_train_points = OPQ_CODES
             turn.niter = OPQ_ROUNDS
 
 

@@ -89,6 +89,8 @@ def _build(index: LocalIndex, name: str, recall: float) -> Engine:
     from pyimagesearch.engines.factory import build_engine
 
     logger.info(f"building the engine {name}...")
+    if "RQ" in name or "LSQ" in name:
+        logger.info("it may take minutes; after Ctrl-C the index is searched exactly")
     engine = build_engine(index.codes, name, index.metric, recall)
     if engine.reason:
         logger.info(f"auto chose {engine.name}: {engine.reason}")
