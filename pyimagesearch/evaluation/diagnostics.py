@@ -226,6 +226,6 @@ def weak_codes(precision: float, baselines: dict[str, float], best: float = 1.0)
     return [
         f"WEAK: the P@10 of the codes ({precision:.3f}) is no better than that of "
         f"{', '.join(better)}, without training. Try another --objective (views, or supcon, which "
-        "learns the labels), a network trained on photographs (--backbone mobilenet_v2), or a "
-        "larger --latent-dim."
+        "learns the labels), a network trained on photographs (--backbone mobilenet_v2), a "
+        "larger --latent-dim or, except for views, more --epochs."
     ]
