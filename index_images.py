@@ -20,7 +20,7 @@ if startup.is_command(__name__):
 
 from pyimagesearch import cli
 from pyimagesearch.arguments.index_flags import parse_args
-from pyimagesearch.cli import info
+from pyimagesearch.cli import info, warn
 from pyimagesearch.datasets.catalog import SourceFlags, open_dataset
 from pyimagesearch.datasets.dataset import Dataset
 from pyimagesearch.encoders.model_source import ModelFlags, model_path
@@ -162,8 +162,11 @@ def draw_clusters(store: Store) -> None:
     if index.engine.name.startswith("clusters"):
         from pyimagesearch.show.clusters import draw_clusters
 
-        for path in draw_clusters(index, Path(store.path).parent):
-            info(f"wrote {path}")
+        try:
+            for path in draw_clusters(index, Path(store.path).parent):
+                info(f"wrote {path}")
+        except ValueError as error:  # a file of the user's has the name
+            warn(f"the clusters are not drawn: {error}")
 
 
 if __name__ == "__main__":

@@ -38,7 +38,8 @@ def sole_writer(path: str | Path, doing: str) -> Iterator[None]:
     except BlockingIOError:
         raise BlockingIOError(f"another process is {doing} {path}: wait for it to end") from None
     except OSError as error:
-        raise OSError(f"cannot write {path}: {os.strerror(error.errno or 0)}") from error
+        reason = f"cannot lock it by {lock}: {os.strerror(error.errno or 0)}"
+        raise OSError(f"cannot write {path}: {reason}") from error
     try:
         yield
     finally:

@@ -172,6 +172,16 @@ def test_clusters_are_drawn_and_their_number_is_chosen_by_the_elbow(index, tmp_p
     assert not (tmp_path / "elbow.png").exists()
 
 
+def test_a_picture_of_the_users_is_not_replaced_by_clusters(index, tmp_path, capsys):
+    photo = cv2.imencode(".png", np.zeros((9, 9), np.uint8))[1].tobytes()
+    (tmp_path / "clusters.png").write_bytes(photo)
+    assert run(index_images, "-i", index, "--engine", "clusters:3") == 0
+    assert "[WARNING] the clusters are not drawn: a new picture would replace" in (
+        capsys.readouterr().err
+    )
+    assert (tmp_path / "clusters.png").read_bytes() == photo
+
+
 def test_probing_an_exact_search_is_refused(index, capsys):
     message = error_of(capsys, search, "-i", index, "-s", 1, "--json", "--probe", 4)
     assert "is searched exactly, which has nothing to probe" in message

@@ -82,11 +82,12 @@ def test_on_a_full_disk_a_writer_names_its_file_and_leaves_it(
     name, tmp_path, network, stub_encoder
 ):
     path = tmp_path / name
-    path.write_bytes(b"before")
+    WRITERS[name](path, network, stub_encoder)  # as a picture replaces only one of ours
+    before = path.read_bytes()
     with full_disk(), pytest.raises(OSError, match=rf"cannot write .*{path.name}: ") as error:
         WRITERS[name](path, network, stub_encoder)
     assert len(str(error.value).splitlines()) == 1
-    assert path.read_bytes() == b"before"
+    assert path.read_bytes() == before
     assert os.listdir(tmp_path) == [name]
 
 

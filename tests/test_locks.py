@@ -66,6 +66,14 @@ def test_a_second_writer_is_refused_until_the_first_ends(tmp_path, held):
     assert os.listdir(tmp_path) == ["link.h5"]  # no lock of a killed process is left
 
 
+def test_a_lock_that_cannot_be_opened_is_named(tmp_path):
+    lock = tmp_path / ".file.h5.lock"
+    lock.mkdir()  # or a file that another user's killed process left
+    message = rf"cannot write .*/file\.h5: cannot lock it by {lock}: Is a directory"
+    with pytest.raises(OSError, match=message), sole_writer(tmp_path / "file.h5", "writing"):
+        pass
+
+
 def test_a_lock_that_is_removed_while_it_is_waited_for_is_not_taken(tmp_path, monkeypatch):
     """A third process could lock a new file of the name at the same time."""
     path = tmp_path / "file.h5"

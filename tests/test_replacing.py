@@ -190,3 +190,12 @@ def test_a_picture_of_ours_may_be_replaced_and_is_read_as_it_was(name, tmp_path)
     plot_training(str(path), [{"phase": "fit", "epoch": 1, "loss": 1, "val_loss": 1}], {})
     require_kind(path, PICTURE, "--plot")
     assert cv2.imread(str(path)).shape == (480, 640, 3)
+
+
+@pytest.mark.parametrize("name", ["map.png", "elbow.png"])  # of --interactive, of --engine
+def test_a_picture_that_no_flag_names_replaces_no_photo_either(name, photo, tmp_path):
+    before = photo.read_bytes()
+    photo.rename(tmp_path / name)
+    with pytest.raises(ValueError, match=f"a new picture would replace .*/{name}, which is not"):
+        write_image(tmp_path / name, np.zeros((9, 9, 3), np.uint8))
+    assert (tmp_path / name).read_bytes() == before

@@ -10,6 +10,7 @@ import cv2
 from pyimagesearch.arrays import Pixels
 from pyimagesearch.files import atomic_write
 from pyimagesearch.pictures.formats import JPEG, OWN_MARK, PNG, PNG_END_SIZE
+from pyimagesearch.replacing import PICTURE, require_kind
 
 # A text chunk of PNG, and a comment of JPEG.
 _MARK = struct.pack(">I", len(OWN_MARK) - 4) + OWN_MARK + struct.pack(">I", zlib.crc32(OWN_MARK))
@@ -18,7 +19,7 @@ _COMMENT = b"\xff\xfe" + struct.pack(">H", len(OWN_MARK) + 2) + OWN_MARK
 
 
 def write_image(path: str | Path, image: Pixels) -> None:
-    """Write a uint8 BGR picture; the suffix of `path` chooses the format."""
+    """Write a uint8 BGR picture; the suffix of `path` chooses the format; see `write_marked`."""
     suffix = Path(path).suffix.lower()
     try:
         encoded, data = cv2.imencode(suffix, image)
@@ -32,7 +33,11 @@ def write_image(path: str | Path, image: Pixels) -> None:
 
 
 def write_marked(path: str | Path, data: bytes) -> None:
-    """Write the bytes of a picture; a PNG or JPEG is marked, so that it may be replaced."""
+    """Write the bytes of a picture; a PNG or JPEG is marked, so that it may be replaced.
+
+    Raises ValueError where there is another file than such a picture.
+    """
+    require_kind(path, PICTURE, "a new picture")
     if data.startswith(PNG):
         data = data[:-PNG_END_SIZE] + _MARK + data[-PNG_END_SIZE:]
     elif data.startswith(JPEG):
