@@ -206,7 +206,7 @@ def test_an_evaluation_tells_what_the_engine_misses(tmp_path, capsys):
 
 def test_without_a_model_there_must_be_an_index_that_carries_one(tmp_path, capsys):
     message = error_of(capsys, index_images, "-i", tmp_path / "none.pickle")
-    assert "name the model to make it with --model" in message
+    assert "pass the model to make it with, such as --model FILE" in message
 
 
 def test_queries_are_combined_with_weights_that_may_be_negative(index, tmp_path, capsys):
