@@ -4,6 +4,7 @@ import re
 import shlex
 import tomllib
 
+import numpy as np
 import pytest
 
 import index_images
@@ -249,3 +250,8 @@ def test_a_folder_has_no_split(tmp_path, capsys):
     flags = ["-i", tmp_path / "i.h5", "-m", MODEL, "--dataset", tmp_path, "--split", "test"]
     message = error_of(capsys, index_images, *flags)
     assert message == f"--split is for arrays: the folder {tmp_path} has no splits"
+
+
+def test_a_distance_beyond_float32_is_the_largest_of_it():
+    args = search.parse_args(["-i", "i", "--max-distance", "1e300"])
+    assert 1e38 < args.max_distance < np.finfo(np.float32).max

@@ -216,6 +216,13 @@ def test_a_strip_is_the_query_and_its_results_in_one_row(index, tmp_path):
     assert sheet[0, 0].tolist() == [255, 255, 255]
 
 
+def test_a_sheet_that_memory_would_not_hold_is_refused(index, tmp_path, capsys):
+    flags = ["-k", 3, "--seed", 1, "--sample", 1, "--tile", 6000, "--output", tmp_path]
+    message = "--tile 6000: a sheet of 3 results would have 108 megapixels, expected at most 100"
+    assert message in error_of(capsys, search, "-i", index, *flags)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_picture_that_is_gone_is_crossed_out_not_fatal(folder, index, tmp_path, capsys):
     arguments = ["-i", index, "--dataset", tmp_path, "-q", next(folder.glob("*/7.png")), "-k", 3]
     assert run(search, *arguments, "--output", tmp_path / "out") == 0

@@ -8,6 +8,7 @@ from typing import Any
 
 LARGEST_WHOLE = 2**63 - 1
 LARGEST_SIZE = 8192  # of what takes memory: two such sizes are those of a matrix of 256 MB
+LARGEST_DISTANCE = 3e38  # which float32 holds
 LARGEST_SEED = 2**32 - 1  # of NumPy's and Keras' generators
 
 
@@ -69,7 +70,7 @@ def distance(text: str) -> float | str:
         words = " or ".join(NAMED_DISTANCES)
         message = f"expected a number of at least 0, {words}, received {text}"
         raise argparse.ArgumentTypeError(message) from None
-    return non_negative_float(text)
+    return min(non_negative_float(text), LARGEST_DISTANCE)
 
 
 def fraction_or_test(text: str) -> float | str:

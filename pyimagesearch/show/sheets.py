@@ -12,7 +12,7 @@ from pyimagesearch.show.montage import montage, results_sheet
 from pyimagesearch.show.output import Output
 from pyimagesearch.show.reporter import Reporter, shared_query
 from pyimagesearch.show.results import Show
-from pyimagesearch.show.sizes import PHOTO_SIDE, SHEET_RESULTS
+from pyimagesearch.show.sizes import PHOTO_SIDE, SHEET_PIXELS, SHEET_RESULTS
 
 if TYPE_CHECKING:
     from pyimagesearch.show.projection import Projection
@@ -40,7 +40,11 @@ def sheet_files(
 
 
 def draw_sheets(reporter: Reporter, answer: Answer) -> dict[str, Pixels]:
-    """Return the sheets "Query" and "Results" by their titles."""
+    """Return the sheets "Query" and "Results" by their titles.
+
+    Raises ValueError where the tiles of the side that was asked for are too many.
+    """
+    _require_few_pixels(reporter.side, min(len(answer.hits), SHEET_RESULTS))
     query = shared_query(answer.query)
     sheet = _query_sheet(reporter, query)
     queries = query_cards(reporter, query)
@@ -54,6 +58,14 @@ def draw_sheets(reporter: Reporter, answer: Answer) -> dict[str, Pixels]:
         lines = [reporter.title(query), reporter.summary(answer)]
         results = results_sheet(queries, cards, lines, side=side, captioned=captioned)
     return {"Query": sheet, "Results": results}
+
+
+def _require_few_pixels(side: int | None, count: int) -> None:
+    if side and count * side**2 > SHEET_PIXELS:
+        raise ValueError(
+            f"--tile {side}: a sheet of {count} results would have {count * side**2 / 1e6:,.0f} "
+            f"megapixels, expected at most {SHEET_PIXELS / 1e6:.0f}: give a smaller --tile or -k"
+        )
 
 
 def _query_sheet(reporter: Reporter, query: Query) -> Pixels:

@@ -7,6 +7,7 @@ SHEET_RESULTS = 225  # results on a sheet at most
 GROUP_ROWS = 20  # groups on a sheet of groups
 GROUP_PICTURES = 10  # pictures of a group on it
 QUERY_PARTS = 10  # pictures of a combined query on its sheet
+SHEET_PIXELS = 100_000_000  # of all tiles of a sheet at most: they take four times 300 MB
 
 TILE_GAP = 2  # pixels between tiles
 QUERY_SIDE = 112  # pixels of a query's picture above its results
