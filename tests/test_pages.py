@@ -18,7 +18,7 @@ import search
 from pyimagesearch.datasets.catalog import open_dataset
 from pyimagesearch.indexes.contract import Hits
 from pyimagesearch.indexes.index_file import load_index
-from pyimagesearch.queries.query import Answer, Query
+from pyimagesearch.queries.query import Answer, Part, Query
 from pyimagesearch.show.output import Output
 from pyimagesearch.show.page import HEAD
 from pyimagesearch.show.preview import preview_rows
@@ -148,6 +148,8 @@ def test_a_page_and_sheets_name_no_folders_of_query_files(folder, capsys):
     query = Query(str(queries[0]), code=np.zeros(2, np.float32))
     assert shared_query(query).id == "a.png"
     assert shared_query(Query("b/a.png", own=("b/a.png",))).id == "b/a.png"
+    parts = (Part(2, Query("x/a.png")), Part(1, Query("b.png")))
+    assert shared_query(Query("2:x/a.png b.png", parts=parts)).id == "2:a.png b.png"
 
 
 def test_a_map_names_no_folders_of_query_files(tmp_path):

@@ -206,7 +206,9 @@ def shared_query(query: Query) -> Query:
         return query  # an id, relative to the folder of the index, or words
     parts = tuple(replace(part, query=shared_query(part.query)) for part in query.parts)
     if parts:
-        return replace(query, id=" ".join(part.query.id for part in parts), parts=parts)
+        weights = ("" if part.weight == 1 else f"{part.weight:g}:" for part in parts)
+        ids = (weight + part.query.id for weight, part in zip(weights, parts, strict=True))
+        return replace(query, id=" ".join(ids), parts=parts)
     return replace(query, id=os.path.basename(query.id.rstrip("/\\")) or query.id)
 
 
