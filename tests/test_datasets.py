@@ -239,6 +239,22 @@ def test_labels_must_be_one_whole_number_an_image(npz):
             _ = open_dataset(npz(x_train=images, y_train=labels)).images
 
 
+def test_labels_below_0_stand_for_none(npz):
+    labels = np.array([3, -1, -7, 0], np.int8)
+    dataset = open_dataset(npz(x_train=BYTES[:4], y_train=labels))
+    assert dataset.labels.tolist() == [3, -1, -1, 0]
+    path = npz(x_train=BYTES[:4], y_train=np.full(4, 2**63, np.uint64))
+    with pytest.raises(
+        ValueError, match=r"expected labels below 2\^63, received 9223372036854775808"
+    ):
+        _ = open_dataset(path).labels
+
+
+def test_an_npz_file_without_test_images_has_none(npz):
+    assert open_dataset(npz(x_train=BYTES)).test_split() is None
+    assert len(open_dataset(npz(x_train=BYTES, x_test=BYTES[:1])).test_split()) == 1
+
+
 def test_an_npz_with_objects_is_refused_without_unpickling_them(npz, tmp_path):
     class Planted:
         def __reduce__(self):
@@ -254,6 +270,9 @@ def test_a_broken_or_missing_npz_is_named(tmp_path):
     (tmp_path / "broken.npz").write_bytes(b"PK\x03\x04 not a zip")
     with pytest.raises(ValueError, match=r"broken\.npz"):
         _ = open_dataset(str(tmp_path / "broken.npz")).images
+    (tmp_path / "text.npz").write_text("a,b,c")
+    with pytest.raises(ValueError, match="it is not a zip archive of arrays"):
+        _ = open_dataset(str(tmp_path / "text.npz")).images
     with pytest.raises(FileNotFoundError, match=r"none\.npz"):
         _ = open_dataset(str(tmp_path / "none.npz")).images
 

@@ -94,3 +94,21 @@ def test_an_index_of_a_rewritten_npz_file_is_refused_until_it_is_updated(tmp_pat
     assert capsys.readouterr().out == "added 0, changed 30, removed 0, kept 0\n"
     assert run(search, "-i", index, "--query-id", "29", "--json", "-k", 1) == 0
     assert lines(capsys)[0]["label"] == int(digits.labels[0])
+
+
+def test_an_array_of_which_some_have_labels_keeps_these(tmp_path, capsys):
+    digits = open_dataset("mnist", "test", 30)
+    arrays, index = tmp_path / "digits.npz", tmp_path / "index.pickle"
+    labels = np.where(np.arange(30) < 3, -1, digits.labels)
+    np.savez(arrays, x_train=digits.images, y_train=labels)
+    assert run(index_images, "-m", MODEL, "-i", index, "--dataset", arrays) == 0
+    capsys.readouterr()
+    # There are no test images to draw from.
+    assert run(search, "-i", index, "--sample", 30, "--seed", 0, "--json", "-k", 1) == 0
+    known = {record["query"]: record["label"] for record in lines(capsys)}
+    expected = {str(row): int(label) for row, label in enumerate(labels)}
+    assert known == {id: label if label >= 0 else None for id, label in expected.items()}
+    assert run(search, "-i", index, "--evaluate", "--json") == 0
+    [scores] = lines(capsys)
+    counts = np.bincount(labels[labels >= 0])
+    assert scores["code, 16-d"]["queries"] == counts[counts > 1].sum() < 27

@@ -133,8 +133,10 @@ class ArrayDataset(Dataset):
         """(height, width, channels) to train with unless others are asked for: the images' own."""
         return self.images.shape[1:]
 
-    def test_split(self, limit: int | None = None) -> "ArrayDataset":
-        """Return the dataset of test images."""
+    def test_split(self, limit: int | None = None) -> "ArrayDataset | None":
+        """Return the dataset of test images, or None for an .npz file that has none."""
+        if self._load is load_npz and npz_digest(self.source["name"], "test") is None:
+            return None
         return ArrayDataset(self.source["name"], "test", limit)
 
     def split(self, validation: float = 0.1, seed: int = 0) -> tuple[Dataset, Dataset]:
@@ -238,4 +240,6 @@ def _as_labels(labels: AnyArray, name: str) -> Labels:
             f"{name}: expected one integer label for each image, "
             f"received {labels.dtype} of shape {labels.shape}"
         )
-    return labels.reshape(-1).astype(np.int64)
+    if labels.size and labels.max() > np.iinfo(np.int64).max:
+        raise ValueError(f"{name}: expected labels below 2^63, received {labels.max()}")
+    return np.maximum(labels.reshape(-1).astype(np.int64), -1)

@@ -28,7 +28,11 @@ def load_npz(path: str, split: str, kind: str) -> AnyArray | None:
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"no such dataset file: {path}{did_you_mean_file(path)}")
+    import zipfile  # here, because most datasets do without
+
     try:
+        if not zipfile.is_zipfile(path):
+            raise ValueError("it is not a zip archive of arrays, as numpy.savez writes")
         # Arrays of objects would need pickle, which can run code.
         with np.load(path, allow_pickle=False) as arrays:
             key = f"{kind}_{split}"

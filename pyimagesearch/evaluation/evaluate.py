@@ -209,10 +209,11 @@ def _sought(gallery: Dataset, queries: Dataset, most: int | None) -> _Sought:
 def _known_labels(dataset: Dataset) -> Labels:
     """Return the labels of a dataset, int64 (n,), or raise ValueError where it has none."""
     if dataset.labels is None:
-        raise ValueError(
-            f"{dataset.source['name']} has no labels to measure retrieval by: put its pictures "
-            "into sub-folders by class"
-        )
+        remedy = "put its pictures into sub-folders by class"
+        if dataset.folder is None:
+            remedy = f"store them as y_{dataset.source['split']}"
+        name = dataset.source["name"]
+        raise ValueError(f"{name} has no labels to measure retrieval by: {remedy}")
     return dataset.labels
 
 

@@ -95,8 +95,9 @@ class ArrayWriter(FileWriter):
             ids = RowIds(len(numbers))
         codes = np.concatenate(self._codes)[order]
         index = LocalIndex(codes, ids, source=source, metric=self._metric, encoder=self.encoder)
-        if all(self._labels):
-            index.labels = np.array(self._labels, np.int64)[order]
+        if any(self._labels):
+            labels = [int(text) if text else -1 for text in self._labels]
+            index.labels = np.array(labels, np.int64)[order]
         save_index(index, self._path)
         return len(ids)
 
