@@ -255,3 +255,12 @@ def test_a_folder_has_no_split(tmp_path, capsys):
 def test_a_distance_beyond_float32_is_the_largest_of_it():
     args = search.parse_args(["-i", "i", "--max-distance", "1e300"])
     assert 1e38 < args.max_distance < np.finfo(np.float32).max
+
+
+def test_two_dashes_are_no_value_and_hide_none(capsys):
+    flags = "--index", "none.h5", "--query"
+    expected = "-q/--query: expected at least one argument"
+    line = usage_error(capsys, search, *flags, "--", "-rf.png")
+    assert line == f"{expected}; if -rf.png is its value, write --query=-rf.png"
+    assert usage_error(capsys, search, *flags, "a.png", "--", "-rf.png") == "-rf.png is not a flag"
+    assert search.parse_args(["--index", "i", "--query=--"]).query == ["--"]

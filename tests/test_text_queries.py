@@ -221,6 +221,11 @@ def test_a_text_without_words_is_no_query(tmp_path, text):
         open_encoder(tmp_path).encode_texts(["red", text])
 
 
+def test_a_text_that_is_not_in_utf8_is_no_query():
+    with pytest.raises(ValueError, match=r"^expected words in UTF-8, received 'red\\\\xe9'$"):
+        text_queries(["red\udce9"], None)
+
+
 def test_a_text_of_no_word_that_is_known_is_no_query(tmp_path):
     exports.save_clip(tmp_path)
     encoder = open_encoder(tmp_path)

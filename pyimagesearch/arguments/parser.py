@@ -86,7 +86,7 @@ class FlagParser(argparse.ArgumentParser):
         args = list(sys.argv[1:] if args is None else args)
         self._refuse_at_once(args)
         parsed, left = self.parse_known_args(list(map(self._value_or_flag, args)), namespace)
-        if left:
+        if left := [word for word in left if word != "--"]:
             self._refuse_left(left)
         return parsed
 
@@ -103,7 +103,7 @@ class FlagParser(argparse.ArgumentParser):
     def _how_to_write(self, args: Sequence[str]) -> str:
         """Return a hint where a value begins like a flag, such as a file called -rf.png."""
         flags = self._flags()
-        for before, text in itertools.pairwise(args):
+        for before, text in itertools.pairwise(word for word in args if word != "--"):
             if before in flags and text.startswith("-") and text not in flags:
                 return f"; if {text} is its value, write {before}={text}"
         return ""
@@ -148,11 +148,13 @@ class FlagParser(argparse.ArgumentParser):
         return [name for action in self._actions for name in action.option_strings]
 
     def _value_or_flag(self, text: str) -> str:
-        """Return `text`, marked as a value if it begins like a negative number.
+        """Return `text`, marked as a value if it begins like a negative number, or is --flag=--.
 
         argparse takes texts such as -1:b.png for a flag, and -1 too in a parser that has the flag
-        -0. `_get_value` removes the mark.
+        -0, and drops a value that is --. `_get_value` removes the mark.
         """
+        if text.startswith("--") and text.endswith("=--"):
+            return f"{text.removesuffix('--')}{VALUE_MARK}--"
         is_number = re.match(r"-\.?\d", text) and text not in self._flags()
         return f"{VALUE_MARK}{text}" if is_number else text
 

@@ -13,6 +13,11 @@ def text_queries(texts: Sequence[str], encoder: Encoder) -> list[Query]:
     Raises ValueError when the encoder has none for texts, or knows no word of one, ImportError
     without tokenizers.
     """
+    for text in texts:
+        try:
+            text.encode()
+        except UnicodeEncodeError:  # of bytes that are not UTF-8
+            raise ValueError(f"expected words in UTF-8, received {brief(text)}") from None
     codes = encoder.encode_texts(texts)
     for text, code in zip(texts, codes, strict=True):
         if not code.any():  # zeros, which are as far from one picture as from another
