@@ -343,6 +343,9 @@ def test_a_pipe_in_place_of_features_is_not_waited_for(tmp_path, network, made):
     os.mkfifo(path)
     with pytest.raises(OSError, match="is a device or pipe"):
         train_features(tmp_path, network, made)
+    dataset = open_dataset(str(made))
+    with pytest.raises(OSError, match="is a device or pipe"):  # as for an index
+        FeatureFile(tmp_path, origin_of(open_encoder(network))).kept(dataset, np.arange(3))
 
 
 def train_features(folder, network, pictures):

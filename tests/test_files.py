@@ -85,6 +85,18 @@ def test_a_link_and_permissions_stay(tmp_path):
     assert path.stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.parametrize(
+    "name", ["i.h5.engine", "m.keras.checkpoint.npz", "net.0123456789ab.features"]
+)
+def test_a_link_in_place_of_what_is_kept_beside_a_file_is_not_followed(name, tmp_path):
+    (tmp_path / "photo.jpg").write_text("photo")
+    (tmp_path / name).symlink_to("photo.jpg")
+    with atomic_write(tmp_path / name) as temporary:
+        temporary.write_text("new")
+    assert (tmp_path / "photo.jpg").read_text() == "photo"
+    assert not (tmp_path / name).is_symlink()
+
+
 def test_a_new_file_has_the_usual_permissions(tmp_path):
     (tmp_path / "usual").touch()
     with atomic_write(tmp_path / "file") as temporary:

@@ -397,6 +397,16 @@ def test_a_broken_progress_file_is_dropped(run, index_path):
     assert run() == "added 10, changed 0, removed 0, kept 0"
 
 
+def test_a_link_in_place_of_progress_is_not_followed(run, index_path, tmp_path):
+    database = sqlite3.connect(tmp_path / "another.db")
+    database.execute("CREATE TABLE files (name TEXT)")
+    database.commit()
+    before = (tmp_path / "another.db").read_bytes()
+    Path(f"{index_path}.progress").symlink_to(tmp_path / "another.db")
+    assert run() == "added 10, changed 0, removed 0, kept 0"
+    assert (tmp_path / "another.db").read_bytes() == before
+
+
 def test_progress_of_another_model_is_dropped(tmp_path, stub_encoder, encoder):
     with pytest.raises(RuntimeError), open_journal(tmp_path / "i", encoder) as progress:
         progress.add("a", 1, 2, b"digest", np.zeros(16, np.float32))

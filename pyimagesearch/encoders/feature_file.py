@@ -183,7 +183,6 @@ class FeatureFile:
 
     def _make_sound(self) -> None:
         """Leave a file of whole records of this origin, without those that are damaged."""
-        require_regular(self.path)
         exists = self.path.exists()
         if not exists or not self._has_header():
             if exists:
@@ -200,6 +199,7 @@ class FeatureFile:
         self._write(records, sound)
 
     def _has_header(self) -> bool:
+        require_regular(self.path)
         with open(self.path, "rb") as file:
             return file.read(len(self._header)) == self._header
 

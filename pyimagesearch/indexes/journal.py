@@ -15,7 +15,7 @@ import numpy as np
 
 from pyimagesearch.arrays import Floats
 from pyimagesearch.encoders.encoder import Encoder
-from pyimagesearch.files import JOURNAL_SUFFIX
+from pyimagesearch.files import JOURNAL_SUFFIX, require_regular
 
 logger = logging.getLogger(__name__)
 
@@ -88,6 +88,9 @@ def open_journal(index_path: str | None, encoder: Encoder) -> Iterator[Journal]:
     the disk is full.
     """
     path = Path(f"{index_path}{JOURNAL_SUFFIX}")
+    require_regular(path)
+    if path.is_symlink():  # somebody else's: SQLite would write into any database
+        path.unlink()
     try:
         database = _opened(path, encoder)
         try:
