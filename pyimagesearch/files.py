@@ -41,8 +41,8 @@ def atomic_write(path: str | Path, checksum: bool = False) -> Iterator[Path]:
     which writers such as Keras choose a format: that of `path`, also where it is a link. On an
     error it is removed and `path` is as it was. Where `path` is a link, the file that it leads to
     is replaced, but of what is kept beside a file the link itself, as no flag names it and the file
-    may be any. Permissions stay, and a file that is read-only is not replaced. What killed processes
-    left of the same file is removed. With `checksum` the file ends with a checksum, which
+    may be any. Permissions stay, and a file that is read-only is not replaced. What killed
+    processes left of the same file is removed. With `checksum` the file ends with a checksum, which
     `verify_checksum` compares.
     """
     target = Path(path)
