@@ -232,3 +232,11 @@ def test_a_preview_needs_a_terminal_and_its_package(folder, capsys, monkeypatch)
     monkeypatch.setattr(os, "get_terminal_size", lambda *_: os.terminal_size((80, 50)))
     monkeypatch.setitem(sys.modules, "textual_image.renderable", None)
     assert "python -m pip install textual-image" in error_of(capsys, search, *arguments)
+
+
+def test_an_error_beside_a_page_is_not_one_of_the_page(small_index, tmp_path, capsys):
+    page = tmp_path / "page.html"
+    flags = ["-i", small_index, "--html", page]
+    message = error_of(capsys, search, *flags, "--query", tmp_path / "none.png")
+    assert message.startswith(f"{tmp_path}/none.png: No such file or directory")
+    assert not page.exists()

@@ -10,7 +10,7 @@ from functools import partial
 import cv2
 
 from pyimagesearch.arrays import Pixels
-from pyimagesearch.files import atomic_write, printable
+from pyimagesearch.files import atomic_write, cannot_write, printable
 from pyimagesearch.queries.query import Answer
 from pyimagesearch.show.card import WRONG_MEANING, Card, query_cards, result_cards, to_bgr
 from pyimagesearch.show.reporter import Reporter, shared_query
@@ -70,13 +70,35 @@ NAME_END = 10  # characters of a name that are always shown: the end says the mo
 def html_page(path: str, reporter: Reporter) -> Iterator[Show]:
     """Write results, query by query, to an HTML file, which appears when it is complete.
 
-    Thumbnails are inside the page; results with another label than the query have a red border.
+    Thumbnails are inside the page; results with another label than the query have a red border. An
+    error of what is done meanwhile, such as reading a query, is raised as it is.
     """
-    with atomic_write(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
-        file.write(HEAD)
-        file.write(HEADING)
-        yield lambda answer, number: file.writelines(_section(answer, number, reporter))
+    try:
+        with atomic_write(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
+            file.write(HEAD)
+            file.write(HEADING)
+
+            def show(answer: Answer, number: int) -> None:
+                lines = _section(answer, number, reporter)
+                try:
+                    file.writelines(lines)
+                except OSError as error:
+                    raise cannot_write(path, error) from error
+
+            try:
+                yield show
+            except OSError as error:
+                raise _RaisedMeanwhileError(error) from error
+    except _RaisedMeanwhileError as meanwhile:
+        raise meanwhile.error from None
     logger.info(f"wrote {path}")
+
+
+class _RaisedMeanwhileError(Exception):
+    """Carries an OSError past `atomic_write`, which takes each for one of its own file."""
+
+    def __init__(self, error: OSError) -> None:
+        self.error = error
 
 
 def _section(answer: Answer, number: int, reporter: Reporter) -> list[str]:
