@@ -110,6 +110,7 @@ def test_labels_that_the_index_lacks_are_named_beside_images_without_a_label(tmp
 
 
 def test_images_that_are_alone_with_their_label_are_told(tmp_path, caplog):
+    caplog.set_level("INFO")
     fill(tmp_path, "a/0.png", "a/1.png", "b/0.png", "c/0.png")
     assert {row["queries"] for row in measure(FolderDataset(tmp_path)).values()} == {2}
     assert "2 of 4 queries are left out: no other image of the index has their label" in (

@@ -113,7 +113,7 @@ def evaluate_index(
     labels = np.where(readable, sought.gallery_labels, -1)
     query_labels = np.where(has_code, sought.readable_labels(), -1)
     scores = _ranking_scores(measured, query_labels, labels, own_rows)
-    _warn_alone(query_labels, scores)
+    _tell_alone(query_labels, scores)
     if engine.name != "exact":
         scores["engine"] = engine_scores(engine, codes, None if same else query_codes[has_code])
     return scores
@@ -238,15 +238,15 @@ def _warn_left_out(gallery_labels: Labels, queries: Dataset, labels: Labels) -> 
         )
 
 
-def _warn_alone(query_labels: Labels, scores: Scores) -> None:
-    """Warn of queries that were left out because no other image has their label.
+def _tell_alone(query_labels: Labels, scores: Scores) -> None:
+    """Tell of queries that were left out because no other image has their label.
 
     `query_labels` int64 (q,) are below 0 for queries that were left out for another reason.
     """
     [count] = {row["queries"] for row in scores.values()}
     sought = np.count_nonzero(query_labels >= 0)
     if count < sought:
-        logger.warning(
+        logger.info(
             f"{sought - count:,} of {sought:,} queries are left out: no other image of the index "
             "has their label"
         )
