@@ -427,6 +427,15 @@ def test_codes_may_be_a_memory_map(codes, queries, tmp_path):
         assert np.array_equal(engine.search(queries, 10)[1], expected[1])
 
 
+@pytest.mark.parametrize("name", ["HNSW16", "IVF32,Flat"])  # that FAISS maps in two ways
+def test_an_engine_file_may_have_a_name_that_is_not_utf8(name, codes, queries, tmp_path):
+    engine = build_engine(codes, name)
+    path = str(tmp_path / "photos \udcff.h5.engine")  # FAISS itself opens names in UTF-8 only
+    save_engine(engine, path, "1")
+    rows = load_engine(path, codes, "1").search(queries, 5)[1]
+    np.testing.assert_array_equal(rows, engine.search(queries, 5)[1])
+
+
 def test_an_engine_file_of_other_codes_or_metric_is_refused(codes, tmp_path):
     path = tmp_path / "x.engine"
     save_engine(build_engine(codes, "IVF32,Flat"), path, "1")

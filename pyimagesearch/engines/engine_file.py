@@ -8,7 +8,10 @@ import json
 import os
 import shlex
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pyimagesearch.arrays import Floats
@@ -65,7 +68,8 @@ def save_engine(engine: Engine, path: str, codes_sha256: str) -> None:
     text = json.dumps(about).encode()
     with atomic_write(path, checksum=True) as temporary:
         try:
-            faiss.write_index(engine.index, str(temporary))
+            with _name_for_faiss(temporary) as name:
+                faiss.write_index(engine.index, name)
         except RuntimeError as error:
             raise OSError(f"cannot write {path}: {' '.join(str(error).split())}") from error
         size = os.path.getsize(temporary)
@@ -168,6 +172,19 @@ def _read_index(path: str, size: int, inverted: bool) -> Any:
     # No array of an honest file is larger than the file, so none of another may ask for more.
     faiss.set_deserialization_vector_byte_limit(max(size, 1 << 20))
     try:
-        return faiss.read_index(str(path), mapped | faiss.IO_FLAG_SKIP_PRECOMPUTE_TABLE)
+        with _name_for_faiss(path) as name:
+            return faiss.read_index(name, mapped | faiss.IO_FLAG_SKIP_PRECOMPUTE_TABLE)
     finally:
         faiss.set_deserialization_vector_byte_limit(before)
+
+
+@contextmanager
+def _name_for_faiss(path: str | Path) -> Iterator[str]:
+    """Yield a name by which FAISS can open a file that is there: it takes UTF-8 only."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        with open(path, "rb") as file:
+            yield f"/dev/fd/{file.fileno()}"
+    else:
+        yield str(path)
