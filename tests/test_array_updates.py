@@ -1,5 +1,8 @@
 """Updates of the index of an array: only what is not indexed yet is encoded."""
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -7,6 +10,8 @@ import index_images
 from pyimagesearch.datasets.catalog import open_dataset
 from pyimagesearch.encoders import encoding
 from pyimagesearch.encoders.encoder import Encoder
+from pyimagesearch.encoders.model_source import ModelFlags
+from pyimagesearch.indexes import choices
 from pyimagesearch.indexes.index_file import load_index
 from tests.scripts import MODEL, codes_of, error_of, run
 
@@ -119,6 +124,22 @@ def test_another_model_encodes_all(tmp_path, index, arrays, encoded):
     assert run(index_images, "-i", index, "-m", other) == 0
     assert len(encoded) == COUNT
     assert load_index(index).encoder.model == "other.onnx"
+
+
+@pytest.mark.parametrize(("rebuild", "expected"), [(False, "hf:a/b@c#model.onnx"), (True, None)])
+def test_a_model_on_the_hub_stays_at_its_commit(monkeypatch, stub_encoder, rebuild, expected):
+    """Until a rebuild, though another model may encode an array anew without one."""
+    made_with = []
+
+    def find_model(flags, name):
+        made_with.append(name)
+        return SimpleNamespace(fingerprint=lambda: "another", open=lambda: stub_encoder)
+
+    monkeypatch.setattr(choices, "find_model", find_model)
+    index = SimpleNamespace(encoder=replace(stub_encoder, model="hf:a/b@c#model.onnx"))
+    flags = ModelFlags("hf:a/b")
+    assert choices.choose_encoder(index, flags, rebuild=rebuild, replace=True) is stub_encoder
+    assert made_with == [expected]
 
 
 def test_another_metric_keeps_the_codes(index, arrays, encoded):

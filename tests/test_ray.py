@@ -1,12 +1,13 @@
 """Encoding on a Ray cluster of two nodes, here, of which one is killed."""
 
+import subprocess
 import threading
 import time
 from importlib.util import find_spec
 
 import numpy as np
 import pytest
-from scripts import MODEL, codes_of, error_of, run
+from scripts import MODEL, ROOT, codes_of, error_of, run
 
 import index_images
 from pyimagesearch.datasets.catalog import open_dataset
@@ -51,6 +52,16 @@ def test_without_ray_one_line_says_what_to_install(monkeypatch, tmp_path, capsys
 def test_a_cluster_that_is_not_there_is_one_line(tmp_path, capsys):
     flags = ["-m", MODEL, "--limit", 9, "-i", tmp_path / "i.h5", "--ray", "127.0.0.1:9"]
     assert "cannot reach a Ray cluster at 127.0.0.1:9" in error_of(capsys, index_images, *flags)
+
+
+@ray_needed
+@pytest.mark.skipif(not find_spec("milvus_lite"), reason="needs Milvus Lite: make test-scale")
+def test_a_cluster_starts_beside_milvus_lite(tmp_path, python):
+    fill(tmp_path / "pictures", *(f"a/{i}.png" for i in range(5)))
+    flags = ["-m", MODEL, "--dataset", tmp_path / "pictures", "-i", tmp_path / "digits.db", "--ray"]
+    command = python("index_images.py", *flags)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert "added 5, changed 0, removed 0, kept 0" in done.stdout, done.stderr
 
 
 @ray_needed

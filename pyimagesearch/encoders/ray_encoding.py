@@ -100,7 +100,8 @@ def connect(address: str | None = None) -> None:
         )
     except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise ConnectionError(f"cannot join the Ray cluster at {address}: {reason}") from None
+        what = f"join the Ray cluster at {address}" if address else "start a Ray cluster here"
+        raise ConnectionError(f"cannot {what}: {reason}") from None
     ray.data.DataContext.get_current().enable_progress_bars = False
     for name in ("ray", "ray.data"):
         logging.getLogger(name).setLevel(logging.ERROR)

@@ -107,6 +107,8 @@ class MilvusConnection:
 
     def _connect(self) -> Any:
         _require_client(self.address.lite)
+        # Else gRPC, once it runs, keeps Ray from starting the processes of a cluster of its own.
+        os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
         from pymilvus import MilvusClient
         from pymilvus.exceptions import MilvusException
 
