@@ -15,7 +15,8 @@ from typing import Any
 from pyimagesearch.files import MAX_TEXT
 
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
-MAX_EXPANSION = 64  # how much larger than its file a compressed HDF5 dataset may be
+MAX_EXPANSION = 64  # how much larger than its file a compressed HDF5 dataset may be,
+MAX_EXPANDED = 1 << 30  # up to as many bytes of all of them
 # What a file takes beside its content, in bytes: what describes it, for each dataset or group, and
 # gaps between texts, as a part of the content.
 BASE_SIZE = 64 << 10
@@ -105,6 +106,7 @@ def require_plain_hdf5(file: Any, size: int) -> None:
     """
     import h5py
 
+    total = 0
     visited = set()
     groups = [file["/"]]
     while groups:
@@ -120,8 +122,10 @@ def require_plain_hdf5(file: Any, size: int) -> None:
                     groups.append(item)
             elif not isinstance(item, h5py.Dataset) or item.is_virtual or item.external:
                 raise ValueError(f"its object {name} is stored in another file")
-            elif max(item.nbytes, _chunk_size(item)) > MAX_EXPANSION * size:
-                raise ValueError(f"its object {name} is larger than the file")
+            else:
+                total += max(item.nbytes, _chunk_size(item))
+                if total > MAX_EXPANSION * size or total > max(MAX_EXPANDED, size):
+                    raise ValueError(f"its object {name} is larger than the file")
 
 
 def _chunk_size(dataset: Any) -> int:

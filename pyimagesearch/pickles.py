@@ -4,7 +4,8 @@ A pickle is a program: it may name functions, call them, and set the state of wh
 Here it may name a few functions of NumPy only, and in place of each gets one of ours, which checks
 type, shape and number of bytes. Before that, `_scan` goes through the instructions: none but those
 that plain data needs are let through, keys of dictionaries are text, numbers or bytes, and nothing
-is longer than the file. So no instruction takes more memory or time than the file is long.
+is longer than the file. So no instruction takes more memory or time than the file is long, and
+their number is limited.
 """
 
 import math
@@ -20,6 +21,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+MAX_INSTRUCTIONS = 5_000_000  # that are followed one by one, in 10 s
+MAX_VALUES = 20_000_000  # of one list or of all at once, such as the numbers of rows: 1 GB
 MAX_NESTED = 4  # containers inside containers, in which arrays are looked for
 
 
@@ -98,9 +101,11 @@ class _Scanner:
 
     def run(self) -> None:
         """Go through all instructions, or raise ValueError."""
-        for instruction, argument, _ in pickletools.genops(self._file):
+        for count, (instruction, argument, _) in enumerate(pickletools.genops(self._file)):
             self._follow(instruction.name, argument)
             self._skip_runs()
+            if count > MAX_INSTRUCTIONS or len(self._stack) > MAX_VALUES:
+                raise ValueError("it has more values than an index that a pickle can hold")
 
     def _follow(self, name: str, argument: Any) -> None:
         if name == "MARK":

@@ -207,3 +207,12 @@ def test_hdf5_whose_chunks_are_larger_than_the_file_is_refused(tmp_path):
         file.create_dataset("x", (12, 4), "f4", maxshape=(None, 4), chunks=(2**27, 4))
         with pytest.raises(ValueError, match="its object x is larger than the file"):
             require_plain_hdf5(file, 10_000)
+
+
+def test_hdf5_that_expands_to_gigabytes_is_refused(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        for name in "xyz":
+            file.create_dataset(name, (100_000_000,), "f4", chunks=(1_000_000,), compression="gzip")
+        require_plain_hdf5(file, 2 << 30)
+        with pytest.raises(ValueError, match="its object z is larger than the file"):
+            require_plain_hdf5(file, 100 << 20)

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pyimagesearch import pickles
 from pyimagesearch.pickles import load_plain
 
 
@@ -174,3 +175,17 @@ def test_changed_instructions_never_raise_anything_but_value_error(tmp_path_fact
         load_plain(path)
     except ValueError as error:
         assert "mutant.pickle" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("limit", "content"),
+    [("MAX_INSTRUCTIONS", b"]" * 100), ("MAX_VALUES", b"K\0" * 100 + b"N")],
+)
+def test_values_are_limited_in_number(limit, content, tmp_path, monkeypatch):
+    """A list of one byte takes 64 in memory, and a microsecond to look at."""
+    path = tmp_path / "many.pickle"
+    path.write_bytes(b"\x80\x04]" + b"(" + content + b"e.")
+    assert len(load_plain(path)) >= 100
+    monkeypatch.setattr(pickles, limit, 99)
+    with pytest.raises(ValueError, match="more values"):
+        load_plain(path)

@@ -30,9 +30,10 @@ class InputSpec:
     resampling: Resampling | None = None
 
     def __post_init__(self) -> None:
-        sides = [self.height, self.width]
-        valid = all(isinstance(side, int) and 0 < side <= MAX_SIDE for side in sides)
-        if not valid or self.channels not in (1, 3):
+        # Not `isinstance`: a file may hold true for 1, which OpenCV does not take.
+        whole = all(type(number) is int for number in self.shape)
+        sides_fit = whole and all(0 < side <= MAX_SIDE for side in (self.height, self.width))
+        if not sides_fit or self.channels not in (1, 3):
             received = ", ".join(map(brief, self.shape))
             raise ValueError(
                 f"expected height and width as integers from 1 to {MAX_SIDE:,}, and 1 or 3 "
