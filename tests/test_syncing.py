@@ -407,6 +407,13 @@ def test_a_link_in_place_of_progress_is_not_followed(run, index_path, tmp_path):
     assert (tmp_path / "another.db").read_bytes() == before
 
 
+def test_a_journal_that_somebody_deleted_when_all_was_done_is_no_error(tmp_path, encoder):
+    with open_journal(tmp_path / "i", encoder) as journal:
+        journal.save()
+        (tmp_path / "i.progress").unlink()
+    assert not list(tmp_path.iterdir())
+
+
 def test_progress_of_another_model_is_dropped(tmp_path, stub_encoder, encoder):
     with pytest.raises(RuntimeError), open_journal(tmp_path / "i", encoder) as progress:
         progress.add("a", 1, 2, b"digest", np.zeros(16, np.float32))

@@ -96,7 +96,7 @@ def open_journal(index_path: str | None, encoder: Encoder) -> Iterator[Journal]:
         try:
             journal = Journal(database)
             yield journal
-            path.unlink()
+            path.unlink(missing_ok=True)
         finally:
             if path.exists():
                 journal.save()
