@@ -126,6 +126,21 @@ def test_a_compiled_model_is_accepted(tmp_path):
         load_model(tmp_path / f"model{suffix}")
 
 
+def test_a_model_whose_layers_make_gigabytes_of_an_image_is_refused(tmp_path):
+    def change(config):
+        nested = config["config"]["layers"][1]["config"]
+        nested["layers"][1]["config"]["size"] = [4000, 4000]
+
+    inputs = keras.Input((8, 8, 3))
+    inner = keras.Model(inputs, keras.layers.UpSampling2D()(inputs))
+    codes = keras.layers.GlobalAveragePooling2D(name="encoded")(inner(inputs))
+    keras.Model(inputs, codes).save(tmp_path / "model.keras")
+    load_model(tmp_path / "model.keras")
+    change_config(tmp_path / "model.keras", change)
+    with pytest.raises(ValueError, match=r"makes 3,072,000,000 values of an image, too many"):
+        load_model(tmp_path / "model.keras")
+
+
 def test_a_model_of_more_weights_than_its_file_can_hold_is_refused(tmp_path):
     def change(config):
         config["config"]["layers"][1]["config"]["filters"] = 10**9

@@ -5,7 +5,7 @@ import math
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from copy import deepcopy
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,7 @@ from pyimagesearch.pictures.input_spec import InputSpec
 if TYPE_CHECKING:
     from keras import Model
 
+MAX_VALUES = 1 << 26  # of an image behind any layer: 64 channels of 1024 x 1024 pixels
 NOTES = (INPUT_SPEC_KEY, TRAINED_ON_KEY)  # members of a .keras archive that are not Keras' own
 
 
@@ -68,7 +69,7 @@ def load_model(path: str | Path) -> tuple["Model", InputSpec]:
         load = partial(_load, path)
         if update_old_keys(config):
             load = partial(_load_updated, path, config)
-        _require_stored_weights(config, load, Path(path).stat().st_size)
+        _require_modest(config, load, Path(path).stat().st_size)
         model = load()
         stored = _read_spec(path)
     except Exception as error:
@@ -86,21 +87,25 @@ def load_model(path: str | Path) -> tuple["Model", InputSpec]:
     return model, spec
 
 
-def _require_stored_weights(config: dict[str, Any], load: Callable[[], "Model"], size: int) -> None:
-    """Raise ValueError for a model that has more weights than its file of `size` bytes can hold.
+def _require_modest(config: dict[str, Any], load: Callable[[], "Model"], size: int) -> None:
+    """Raise ValueError for a model whose weights or values take more memory than they should.
 
-    Keras gives each of them a random value before it reads the file.
+    Its file of `size` bytes holds all weights, of which Keras gives each a random value before it
+    reads them; a layer such as UpSampling2D makes as many values of an image as it likes.
     """
     from concurrent.futures import ThreadPoolExecutor
 
     # Keras notes for a thread which variables have no values yet, and gives them some later.
     with ThreadPoolExecutor(1) as thread:
-        count = thread.submit(_count_weights, config, load).result()
-    if count > size:
-        raise ValueError(f"its layers have {count:,} weights, more than its file can hold")
+        weights, values = thread.submit(_sizes, config, load).result()
+    if weights > size:
+        raise ValueError(f"its layers have {weights:,} weights, more than its file can hold")
+    if values > MAX_VALUES:
+        raise ValueError(f"a layer of it makes {values:,} values of an image, too many")
 
 
-def _count_weights(config: dict[str, Any], load: Callable[[], "Model"]) -> int:
+def _sizes(config: dict[str, Any], load: Callable[[], "Model"]) -> tuple[int, int]:
+    """Return the number of all weights, and of the values of an image that most are made of."""
     from pyimagesearch.backend import keras
 
     with keras.StatelessScope(initialize_variables=False):  # variables have shapes alone
@@ -108,7 +113,21 @@ def _count_weights(config: dict[str, Any], load: Callable[[], "Model"]) -> int:
             model = keras.saving.deserialize_keras_object(deepcopy(config))
         else:  # HDF5, whose configuration Keras reads together with the weights
             model = load()
-    return sum(math.prod(weight.shape) for weight in model.weights)
+    weights = sum(math.prod(weight.shape) for weight in model.weights)
+    return weights, max(map(_values_of_image, _tensors(model)), default=0)
+
+
+def _tensors(model: Any) -> Iterator[Any]:
+    """Yield what all layers of a model make, also those of models within it."""
+    for layer in model.layers:
+        for node in layer._inbound_nodes:
+            yield from node.output_tensors
+        if hasattr(layer, "layers"):
+            yield from _tensors(layer)
+
+
+def _values_of_image(tensor: Any) -> int:
+    return math.prod(side for side in tensor.shape[1:] if side is not None)
 
 
 def _load(path: str | Path) -> "Model":
