@@ -134,11 +134,16 @@ def require_files(args: Namespace) -> None:
 
 @contextmanager
 def listing_unreadable(dataset: Dataset, path: str | None) -> Iterator[None]:
-    """At the end, or when interrupted, list the files that cannot be read in a file, if any."""
+    """At the end, or when interrupted, list the files that cannot be read in a file, if any.
+
+    Where a run fails before it has found any, the list of an earlier one stays.
+    """
+    finished = False
     try:
         yield
+        finished = True
     finally:
-        if path:
+        if path and (finished or dataset.unreadable):
             lines = [f"{printable(name)}\t{why}\n" for name, why in dataset.unreadable.items()]
             with atomic_write(path) as temporary:
                 temporary.write_text("".join([f"{REJECTS_MARK}\n", *lines]), encoding="utf-8")

@@ -96,6 +96,16 @@ def test_a_folder_is_indexed_past_bad_files_which_are_listed(folder, tmp_path, c
     )
 
 
+def test_the_list_of_unreadable_files_stays_where_a_run_fails_at_once(index, tmp_path, capsys):
+    rejects = tmp_path / "rejects.txt"
+    assert run(index_images, "-i", index, "--rejects", rejects) == 0
+    before = rejects.read_bytes()
+    assert b"text.png" in before
+    capsys.readouterr()
+    error_of(capsys, index_images, "-i", index, "--rejects", rejects, "--shard", "1/1000")
+    assert rejects.read_bytes() == before
+
+
 def test_another_model_is_refused_until_rebuild(folder, index, tmp_path, capsys):
     other, path = tmp_path / "other.h5", tmp_path / "index.h5"
     shutil.copy(KERAS_MODEL, other)
