@@ -68,8 +68,13 @@ class Checkpoint:
             for name, arrays in self.arrays.items()
             for i, array in enumerate(arrays)
         }
-        with atomic_write(self.path) as temporary:
-            np.savez(temporary, state=np.array(json.dumps(plain)), **numbered)
+        numbered["state"] = np.array(json.dumps(plain))
+        # As np.savez, but that of NumPy 2.0 leaves the archive open on a full disk: Python then
+        # says that it cannot close it, with a traceback.
+        with atomic_write(self.path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+            for name, array in numbered.items():
+                with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                    np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
 
     def start_next_phase(self, weights: Any) -> None:
         """Write the state before the first epoch of the next phase; `weights` are the model's."""
