@@ -1,5 +1,6 @@
 """Indexes of folders: what is kept, what is encoded again, and what a kill leaves."""
 
+import contextlib
 import os
 import resource
 import shutil
@@ -147,6 +148,37 @@ def test_a_checksum_compares_what_an_interrupted_run_left(run, folder, index_pat
         journal.add("a/0.png", status.st_size, status.st_mtime_ns, bytes(16), other)
         raise RuntimeError
     assert run(checksum=True) == "added 10, changed 0, removed 0, kept 0"
+    check(index_path, folder, encoder)
+
+
+def test_a_view_in_place_of_the_rows_of_an_interrupted_run_is_not_asked(
+    run, folder, index_path, encoder
+):
+    """A view is computed, and may have no end."""
+    with pytest.raises(RuntimeError), open_journal(index_path, encoder):
+        raise RuntimeError
+    journal = index_path.with_name(index_path.name + ".progress")
+    with contextlib.closing(sqlite3.connect(journal)) as database:
+        database.execute("DROP TABLE files")
+        database.execute(
+            "CREATE VIEW files AS WITH RECURSIVE t(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM t) "
+            "SELECT n AS path, n AS size, n AS mtime_ns, n AS digest, n AS code, n AS checksum "
+            "FROM t"
+        )
+        database.commit()
+    assert run() == "added 10, changed 0, removed 0, kept 0"
+    check(index_path, folder, encoder)
+
+
+def test_a_code_of_another_size_in_an_interrupted_run_is_made_again(
+    run, folder, index_path, encoder
+):
+    status = (folder / "a" / "0.png").stat()
+    other = np.zeros(encoder.dim + 1, np.float32)
+    with pytest.raises(RuntimeError), open_journal(index_path, encoder) as journal:
+        journal.add("a/0.png", status.st_size, status.st_mtime_ns, bytes(16), other)
+        raise RuntimeError
+    assert run() == "added 10, changed 0, removed 0, kept 0"
     check(index_path, folder, encoder)
 
 
@@ -416,11 +448,11 @@ def test_a_journal_that_somebody_deleted_when_all_was_done_is_no_error(tmp_path,
 
 def test_progress_of_another_model_is_dropped(tmp_path, stub_encoder, encoder):
     with pytest.raises(RuntimeError), open_journal(tmp_path / "i", encoder) as progress:
-        progress.add("a", 1, 2, b"digest", np.zeros(16, np.float32))
+        progress.add("a", 1, 2, b"digest 16 bytes.", np.zeros(16, np.float32))
         raise RuntimeError
     with pytest.raises(RuntimeError), open_journal(tmp_path / "i", encoder) as progress:
         digest, code = progress.find("a", 1, 2)
-        assert (digest, code.tolist()) == (b"digest", [0] * 16)
+        assert (digest, code.tolist()) == (b"digest 16 bytes.", [0] * 16)
         assert progress.find("a", 1, 3) is None
         raise RuntimeError
     with open_journal(tmp_path / "i", stub_encoder) as progress:
@@ -430,7 +462,7 @@ def test_progress_of_another_model_is_dropped(tmp_path, stub_encoder, encoder):
 def test_a_damaged_row_of_a_journal_is_not_used(tmp_path, encoder):
     with pytest.raises(RuntimeError), open_journal(tmp_path / "i", encoder) as journal:
         for name in ("a", "b"):
-            journal.add(name, 1, 2, b"digest", np.zeros(16, np.float32))
+            journal.add(name, 1, 2, b"digest 16 bytes.", np.zeros(16, np.float32))
         raise RuntimeError
     database = sqlite3.connect(tmp_path / "i.progress")
     database.execute("UPDATE files SET code = ? WHERE path = ?", (bytes(60) + b"\1\0\0\0", b"a"))
@@ -443,7 +475,7 @@ def test_a_damaged_row_of_a_journal_is_not_used(tmp_path, encoder):
 
 def test_a_journal_that_cannot_be_opened_now_is_kept(tmp_path, encoder, monkeypatch):
     with pytest.raises(RuntimeError), open_journal(tmp_path / "i", encoder) as journal:
-        journal.add("a", 1, 2, b"digest", np.zeros(16, np.float32))
+        journal.add("a", 1, 2, b"digest 16 bytes.", np.zeros(16, np.float32))
         raise RuntimeError
 
     def fail(path, **options):

@@ -19,8 +19,10 @@ from pyimagesearch.files import JOURNAL_SUFFIX, require_regular
 
 logger = logging.getLogger(__name__)
 
+DIGEST_SIZE = 16  # bytes
 CHECKPOINT = 10  # seconds of work that a kill loses at most
 FORMAT = 2  # the journals of format 1 have no checksums and are not continued
+RUN = "CREATE TABLE IF NOT EXISTS run (made_with TEXT)"
 FILES = (
     "CREATE TABLE IF NOT EXISTS files (path BLOB PRIMARY KEY, size INTEGER, mtime_ns INTEGER, "
     "digest BLOB, code BLOB, checksum BLOB)"
@@ -41,8 +43,10 @@ class Journal:
     missing.
     """
 
-    def __init__(self, database: sqlite3.Connection) -> None:
+    def __init__(self, database: sqlite3.Connection, dim: int) -> None:
+        """`dim` is that of the codes."""
         self._database = database
+        self._code_size = 4 * dim
         self._saved = time.monotonic()
 
     def add(self, path: str, size: int, mtime_ns: int, digest: bytes, code: Floats) -> None:
@@ -68,7 +72,11 @@ class Journal:
         ).fetchone()
         if row is None or row[2] != _checksum(*key, *row[:2]):
             return None
-        return JournalEntry(row[0], np.frombuffer(row[1], np.float32))
+        digest, code, _ = row
+        sizes = [len(value) for value in (digest, code) if isinstance(value, bytes)]
+        if sizes != [DIGEST_SIZE, self._code_size]:
+            return None
+        return JournalEntry(digest, np.frombuffer(code, np.float32))
 
     def __len__(self) -> int:
         return int(self._database.execute("SELECT count(*) FROM files").fetchone()[0])
@@ -94,7 +102,7 @@ def open_journal(index_path: str | None, encoder: Encoder) -> Iterator[Journal]:
     try:
         database = _opened(path, encoder)
         try:
-            journal = Journal(database)
+            journal = Journal(database, encoder.dim)
             yield journal
             path.unlink(missing_ok=True)
         finally:
@@ -111,6 +119,7 @@ def _opened(path: Path, encoder: Encoder) -> sqlite3.Connection:
     made_with = json.dumps([encoder.model_sha256, encoder.spec.to_dict(), FORMAT])
     try:
         database = _connect(path)
+        _require_own_tables(database)
         found = database.execute("SELECT made_with FROM run").fetchone()
         if database.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
             raise sqlite3.DatabaseError
@@ -136,7 +145,15 @@ def _connect(path: Path) -> sqlite3.Connection:
     """Open the database without its own locks, which not all file systems have."""
     uri = f"{path.absolute().as_uri()}?nolock=1"
     database = sqlite3.connect(uri, uri=True)
-    database.execute("CREATE TABLE IF NOT EXISTS run (made_with TEXT)")
+    database.execute(RUN)
     database.execute(FILES)
     database.commit()
     return database
+
+
+def _require_own_tables(database: sqlite3.Connection) -> None:
+    """Raise DatabaseError for other tables, or for views, which may be computed without an end."""
+    own = {text.replace("IF NOT EXISTS ", "") for text in (RUN, FILES)}
+    found = database.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL LIMIT 3")
+    if {text for (text,) in found.fetchall()} != own:
+        raise sqlite3.DatabaseError("it has other tables")
