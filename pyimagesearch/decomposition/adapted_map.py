@@ -26,19 +26,21 @@ import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import reduce
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg import block_diag, eigh
 
 from pyimagesearch.arrays import AnyArray, Floats
-from pyimagesearch.decomposition.diffusion_map import (
-    diffusion_map,
-    neighbour_covariance,
-    neighbour_graph,
-)
+from pyimagesearch.decomposition.diffusion_map import neighbour_covariance, neighbour_graph
 from pyimagesearch.decomposition.discriminant import ratio_directions
+from pyimagesearch.decomposition.walk_map import (
+    FEW,
+    Doubles,
+    joined_maps,
+    mean_length,
+    regressed_walk,
+    square,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -49,17 +51,12 @@ MIN_DEVIATION = 0.01  # of the mean deviation, added so that rare features do no
 NEIGHBOURS = 20
 ROUNDS = 2  # of finding neighbours and a discriminant
 DIRECTIONS = 128  # of the discriminant: more raise mAP, and lower P@1
-MAP_DIM = 64
 RIDGE = 0.5  # added to the variances between neighbours, as a multiple of their mean
-STEPS = 15  # of the random walk: fewer than for neighbour_map, as neighbours here are of one kind
-REGRESSION_RIDGE = 0.05  # added to the variances, as a multiple of their mean
-FEW = 2000  # pictures, for which ridges are twice as large: fewer pictures need more
 # Codes that were learnt from few pictures tell these apart better than new ones. On held-out parts
 # .2 to .3 was best for 640 pictures, and .7 to 1 for 7,650.
 BESIDE = 0.9
 MIN_PICTURES = 100  # fewer do not show what varies between new pictures
 
-Doubles = NDArray[np.float64]
 Blocks = Callable[[], Iterable[Floats]]  # reads all features once more, (k, d) at a time
 
 
@@ -105,7 +102,7 @@ class Components:
         weight = BESIDE / (1 + FEW / len(codes))
         mean = codes.mean(axis=0)
         centred = codes - mean
-        scale = weight * _length(self.points) / (_length(centred) + 1e-9)
+        scale = weight * mean_length(self.points) / (mean_length(centred) + 1e-9)
         old = self.projection
         identity = np.eye(len(mean), dtype=np.float32)
         projection = LinearMap(
@@ -141,7 +138,7 @@ def components_of(blocks: Blocks) -> Components:
         rooted = next(iter(blocks())).shape[1]
     sums = (shaped(block, rooted).sum(axis=0, dtype=np.float64) for block in blocks())
     mean = reduce(np.add, sums) / count
-    squares = (_square(shaped(block, rooted) - mean) for block in blocks())
+    squares = (square(shaped(block, rooted) - mean) for block in blocks())
     covariance = reduce(np.add, squares) / count
     deviations = np.sqrt(np.diag(covariance))
     if not deviations.max() > 0:
@@ -166,44 +163,16 @@ def adapted_map(components: Components, dim: int) -> LinearMap:
     discriminant = np.eye(points.shape[1])[:, :DIRECTIONS]
     for _ in range(ROUNDS):
         discriminant = _discriminant(points, neighbour_graph(points @ discriminant, NEIGHBOURS))
-    walk = _regressed_walk(points, neighbour_graph(points @ discriminant, NEIGHBOURS))
-    both = np.concatenate([_scaled(discriminant, points), _scaled(walk, points)], axis=1)
-    _, directions = eigh(_square(points @ both))
-    kept = directions[:, ::-1][:, : min(dim, points.shape[1])]
-    return components.projection.followed_by(both @ kept)
-
-
-def _scaled(matrix: AnyArray, points: Floats) -> AnyArray:
-    """Return a map, (m, k), scaled so that the points it gives are of length 1 on average."""
-    return matrix / (_length(points @ matrix) + 1e-9)
-
-
-def _length(points: AnyArray) -> np.floating[Any]:
-    """Return the root mean square length of points (n, m)."""
-    length: np.floating[Any] = np.sqrt(np.square(points).sum(axis=1).mean())
-    return length
+    walk = regressed_walk(points, neighbour_graph(points @ discriminant, NEIGHBOURS))
+    joined = joined_maps(points, [discriminant, walk], dim)
+    return components.projection.followed_by(joined)
 
 
 def _discriminant(points: Floats, graph: AnyArray) -> Doubles:
     """Return up to DIRECTIONS of `ratio_directions`, between all points and between neighbours."""
     size = points.shape[1]
     within = neighbour_covariance(points, graph).astype(np.float64)
-    total = _square(points) / len(points)
+    total = square(points) / len(points)
     ridge = RIDGE * (1 + FEW / len(points)) * max(0, np.trace(within)) / size
     ridge += LEAST_RIDGE * np.trace(total) / size
     return ratio_directions(total, within + ridge * np.eye(size), DIRECTIONS)
-
-
-def _regressed_walk(points: Floats, graph: AnyArray) -> Doubles:
-    """Return the linear map, (m, up to MAP_DIM), of points to the diffusion map of a graph."""
-    walk = diffusion_map(graph, min(MAP_DIM, len(points) // 4), STEPS)
-    covariance = _square(points) / len(points)
-    size = len(covariance)
-    ridge = REGRESSION_RIDGE * (1 + FEW / len(points)) * np.trace(covariance) / size
-    targets = points.T @ (walk - walk.mean(axis=0)) / len(points)
-    return np.linalg.solve(covariance + ridge * np.eye(size), targets)
-
-
-def _square(points: AnyArray) -> Doubles:
-    """Return points' @ points, (m, m)."""
-    return (points.T @ points).astype(np.float64)
