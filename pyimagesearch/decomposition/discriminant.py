@@ -9,6 +9,10 @@ from pyimagesearch.decomposition.walk_map import joined_maps, regressed_walk
 
 FEATURES = 512  # principal components of the features that are kept
 RIDGE = 0.07  # added to the variances within views, as a multiple of their mean
+# Images for which the ridge is twice as large. With a small ridge, as many images as FEATURES are
+# the worst number, since directions fit them by chance: on photographs that 100 images, 400 and
+# 1,600 did not include, P@1 was .365, .384 and .489 with RIDGE, .423, .454 and .496 with 1.
+FEW_IMAGES = 4000
 MIN_SPREAD = 1e-6  # the least sum of variances within views, as a fraction of that of all
 NEIGHBOURS = 20
 NEIGHBOUR_WEIGHT = 3.0  # of the differences between neighbours, where those of views have 1
@@ -50,8 +54,8 @@ def _map_of_views(points: Floats, dim: int) -> AnyArray:
     size = len(total)
     # Views may be all alike, as of images that are changed by nothing.
     spread = max(np.trace(within), MIN_SPREAD * np.trace(total))
-    ridge = RIDGE * spread / size * np.eye(size)
     images = points[0]
+    ridge = RIDGE * (1 + FEW_IMAGES / len(images)) * spread / size * np.eye(size)
     k = min(NEIGHBOURS, len(images) // 5)
     if k < 2:
         return ratio_directions(total, within + ridge, dim)

@@ -1,11 +1,11 @@
 """Codes without labels or gradients, which ignore how views of one image differ.
 
-The weights of the architecture `patches` are computed in three steps. K-means clusters whitened
+The weights of the architecture `patches` are computed in four steps. K-means clusters whitened
 patches of two sizes (Coates, Ng and Lee, 2011). Principal components reduce the features. A linear
 discriminant then keeps the directions in which images vary most, compared with random views of one
 image (cropped, recoloured) and with its nearest neighbours: Fisher's discriminant (1936), with each
-image as a class of its own. Where mirrored images are of the same kind, features are averaged with
-those of the mirrored image.
+image as a class of its own. A map to where random walks along neighbours lead stands beside it.
+Where mirrored images are of the same kind, features are averaged with those of the mirrored image.
 """
 
 from collections.abc import Callable, Iterator, Sequence
