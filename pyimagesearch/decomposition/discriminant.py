@@ -17,7 +17,9 @@ MIN_SPREAD = 1e-6  # the least sum of variances within views, as a fraction of t
 NEIGHBOURS = 20
 NEIGHBOUR_WEIGHT = 3.0  # of the differences between neighbours, where those of views have 1
 DIRECTIONS = 64  # of the discriminant, which stand beside the walk along neighbours
-WALK_WEIGHT = 0.7  # of the walk, where the discriminant has 1
+# Of the walk, where the discriminant has 1. More raises mAP further, and lowers P@10 where kinds
+# have few pictures: of drawings of 122 kinds from .187 to .182 with .7.
+WALK_WEIGHT = 0.5
 EXPONENT = 0.1  # of the ratios of variances that the directions are multiplied by
 
 
@@ -28,8 +30,8 @@ def discriminant(views: Floats, dim: int) -> tuple[Floats, Floats]:
     images themselves. Returns a matrix, float32 (d, dim), and a bias, (dim,). The directions x of
     the discriminant maximise x'Tx / x'Wx: T is the covariance of all features, W that of altered
     views of one image and of neighbours. A random walk along neighbours stands beside it: with 64
-    dimensions that raised mAP on held-out parts of digits from .770 to .836, of clothes from .614
-    to .627, of photographs from .243 to .284 and of drawings from .295 to .299; P@1 and P@10 did
+    dimensions that raised mAP on held-out parts of digits from .770 to .815, of clothes from .614
+    to .623, of photographs from .243 to .274 and of drawings from .295 to .298; P@1 and P@10 did
     not fall. Columns beyond the number of directions are zeros.
     """
     flat = views.reshape(-1, views.shape[2])
