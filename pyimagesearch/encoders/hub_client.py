@@ -145,9 +145,8 @@ def download(
             _raise(error, f"cannot fetch {name} of {repository}")
         if not path.is_relative_to(folder):
             raise OSError(f"{repository} was changed while it was fetched: run again")
-        if not path.resolve().is_relative_to(
-            folder.parent.parent
-        ):  # so it is neither read nor removed
+        # What a link leads to elsewhere is neither read nor removed.
+        if not path.resolve().is_relative_to(folder.parent.parent):
             raise OSError(f"{path} leads out of the cache of {repository}: remove it and run again")
         _require_content(path, listing.files[name])
     return folder
