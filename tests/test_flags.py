@@ -66,6 +66,7 @@ def help_of(capsys, script, flag):
         ("--zzz", "--zzz is not a flag"),
         ("-query a.png", "-query is not a flag: did you mean --query?"),
         ("holiday.jpg", "'holiday.jpg' follows no flag: did you mean --query holiday.jpg?"),
+        ("red -2", "'red' follows no flag: did you mean --query red, or --text \"red -2\"?"),
         (
             "a red flower",
             "'a' follows no flag: did you mean --query a, or --text \"a red flower\"?",

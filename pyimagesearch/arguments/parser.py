@@ -86,7 +86,8 @@ class FlagParser(argparse.ArgumentParser):
         args = list(sys.argv[1:] if args is None else args)
         self._refuse_at_once(args)
         parsed, left = self.parse_known_args(list(map(self._value_or_flag, args)), namespace)
-        if left := [word for word in left if word != "--"]:
+        left = [word.removeprefix(VALUE_MARK) for word in left if word != "--"]
+        if left:
             self._refuse_left(left)
         return parsed
 
@@ -151,7 +152,8 @@ class FlagParser(argparse.ArgumentParser):
         """Return `text`, marked as a value if it begins like a negative number, or is --flag=--.
 
         argparse takes texts such as -1:b.png for a flag, and -1 too in a parser that has the flag
-        -0, and drops a value that is --. `_get_value` removes the mark.
+        -0, and drops a value that is --. `_get_value` removes the mark,
+        and `parse_args` that of words without a flag.
         """
         if text.startswith("--") and text.endswith("=--"):
             return f"{text.removesuffix('--')}{VALUE_MARK}--"
@@ -186,7 +188,7 @@ class FlagParser(argparse.ArgumentParser):
                 self.error(f"{name} is not a flag{meant}")
 
     def _refuse_left(self, left: Sequence[str]) -> NoReturn:
-        word = left[0].removeprefix(VALUE_MARK)
+        word = left[0]
         if word.startswith("-"):
             self.error(f"{word} is not a flag")
         meant = f"{self.stray} {word}"
