@@ -40,10 +40,10 @@ def atomic_write(path: str | Path, checksum: bool = False) -> Iterator[Path]:
     The temporary file is new, of a random name that no other process has, and keeps the suffix, by
     which writers such as Keras choose a format: that of `path`, also where it is a link. On an
     error it is removed and `path` is as it was. Where `path` is a link, the file that it leads to
-    is replaced, but of what is kept beside a file the link itself, as no flag names it and the file
-    may be any. Permissions stay, and a file that is read-only is not replaced. What killed
-    processes left of the same file is removed. With `checksum` the file ends with a checksum, which
-    `verify_checksum` compares.
+    is replaced. A link of a name in KEPT_NAMES is replaced itself: no flag names such a file, so
+    that the link may be a stranger's and lead anywhere. Permissions stay, and a file that is
+    read-only is not replaced. What killed processes left of the same file is removed. With
+    `checksum` the file ends with a checksum, which `verify_checksum` compares.
     """
     target = Path(path)
     if target.is_symlink() and not KEPT_NAMES.fullmatch(target.name):

@@ -97,7 +97,7 @@ def open_journal(index_path: str | None, encoder: Encoder) -> Iterator[Journal]:
     """
     path = Path(f"{index_path}{JOURNAL_SUFFIX}")
     require_regular(path)
-    if path.is_symlink():  # somebody else's: SQLite would write into any database
+    if path.is_symlink():  # it may be a stranger's: SQLite would write where it leads
         path.unlink()
     try:
         database = _opened(path, encoder)

@@ -66,7 +66,8 @@ def plan_sync(
     plan.known = old >= 0
     if dataset.file_stats is None:
         plan.removed = list(unmatched.values())
-        # Fewer rows of the same images have lost labels: reading them says so.
+        # A file with fewer labels than images has fewer rows, too. Its images are encoded, as they
+        # are only then read, which reports the labels that are missing.
         if not plan.removed:
             same = plan.known & (stats["digest"] == so_far.file_stats["digest"][old]).all(axis=1)
             plan.kept_row[same] = old[same]
