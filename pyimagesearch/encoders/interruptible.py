@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, wait
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -85,5 +86,6 @@ def _exit_at_once() -> None:
     """End the process without what C++ does at a usual exit, which would destroy what is in use."""
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
-            stream.flush()
+            with suppress(OSError):  # of a reader that has gone, or a full disk
+                stream.flush()
     os._exit(1)
