@@ -164,7 +164,7 @@ def adapted_map(components: Components, dim: int) -> LinearMap:
     for _ in range(ROUNDS):
         discriminant = _discriminant(points, neighbour_graph(points @ discriminant, NEIGHBOURS))
     walk = regressed_walk(points, neighbour_graph(points @ discriminant, NEIGHBOURS))
-    joined = joined_maps(points, [discriminant, walk], dim)
+    joined = joined_maps(points, [discriminant, walk], [1, 1], dim)
     return components.projection.followed_by(joined)
 
 

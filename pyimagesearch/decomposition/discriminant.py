@@ -68,7 +68,7 @@ def _map_of_views(points: Floats, dim: int) -> AnyArray:
         within = within + NEIGHBOUR_WEIGHT * spread / np.trace(between) * between
     directions = ratio_directions(total, within + ridge, count)
     walk = regressed_walk(images, neighbour_graph(images @ directions, k))
-    return joined_maps(images, [directions, walk], dim, (1, WALK_WEIGHT))
+    return joined_maps(images, [directions, walk], [1, WALK_WEIGHT], dim)
 
 
 def ratio_directions(total: AnyArray, within: AnyArray, count: int) -> AnyArray:

@@ -36,7 +36,7 @@ def regressed_walk(points: Floats, graph: AnyArray) -> Doubles:
 
 
 def joined_maps(
-    points: Floats, maps: Sequence[AnyArray], dim: int, weights: Sequence[float] = (1, 1)
+    points: Floats, maps: Sequence[AnyArray], weights: Sequence[float], dim: int
 ) -> Doubles:
     """Return one linear map of points, (m, dim) or fewer columns, that stands for several.
 
